@@ -1,0 +1,257 @@
+//! Why a file could not be had.
+
+use std::{fmt, io};
+
+use crate::TreePath;
+
+/// The result of this crate's operations.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a tree, a blob or a source could not do what was asked.
+///
+/// The [`kind`](Self::kind) decides what a peer is told (see [`ErrorKind`]'s codes); the path and
+/// the operating system's error are for the operator's log.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    detail: Option<Box<Detail>>,
+}
+
+#[derive(Debug, Default)]
+struct Detail {
+    path: Option<TreePath>,
+    source: Option<io::Error>,
+}
+
+impl Error {
+    /// An error of this kind, with nothing more to say.
+    pub const fn new(kind: ErrorKind) -> Self {
+        Self { kind, detail: None }
+    }
+
+    /// What went wrong.
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The path at which it went wrong, if the operation had one.
+    pub fn path(&self) -> Option<&TreePath> {
+        self.detail.as_ref()?.path.as_ref()
+    }
+
+    /// The same error, naming the path at which it happened; a path already named stays.
+    #[must_use]
+    pub fn at(mut self, path: &TreePath) -> Self {
+        let detail = self.detail.get_or_insert_default();
+        detail.path.get_or_insert_with(|| path.clone());
+        self
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Self::new(kind)
+    }
+}
+
+impl From<io::Error> for Error {
+    /// Keeps the operating system's error as the source, and sorts it by its kind.
+    fn from(source: io::Error) -> Self {
+        let kind = ErrorKind::from(source.kind());
+        Self {
+            kind,
+            detail: Some(Box::new(Detail {
+                path: None,
+                source: Some(source),
+            })),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.path() {
+            Some(path) => write!(f, "{path}: {}", self.kind),
+            None => self.kind.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.detail
+            .as_ref()?
+            .source
+            .as_ref()
+            .map(|source| source as _)
+    }
+}
+
+/// What went wrong, in words that every protocol can translate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// There is nothing of this name.
+    NotFound,
+    /// A name that is not the last of a path, or a node that is to be listed, is no directory.
+    NotADirectory,
+    /// A directory was to be read as a file.
+    IsADirectory,
+    /// A node that is neither file, directory nor link (a device, a socket, a pipe) was opened.
+    NotAFile,
+    /// A node whose link target was asked for is no symbolic link.
+    NotALink,
+    /// The operating system, or an access rule, forbids it.
+    PermissionDenied,
+    /// More than [`LINKS_MAX`](crate::LINKS_MAX) symbolic links were met on the way.
+    LinkLoop,
+    /// A name is empty, `.`, `..`, or has a slash or a NUL in it.
+    InvalidName,
+    /// A name has more than [`Name::LEN_MAX`](crate::Name::LEN_MAX) bytes, or a path more than
+    /// [`TreePath::LEN_MAX`](crate::TreePath::LEN_MAX).
+    NameTooLong,
+    /// A `NodeId` or a `NodeKey` whose node is gone, or a blob whose content was changed in place.
+    Stale,
+    /// A `Cookie` or `NodeKey` that this tree did not make.
+    BadCookie,
+    /// A bound is reached (open files, memory): asking again later may succeed.
+    Busy,
+    /// This tree cannot do that at all.
+    Unsupported,
+    /// The medium failed, or what was read contradicts itself.
+    Io,
+}
+
+impl ErrorKind {
+    /// Every kind, for tables and tests.
+    pub const ALL: [Self; 14] = [
+        Self::NotFound,
+        Self::NotADirectory,
+        Self::IsADirectory,
+        Self::NotAFile,
+        Self::NotALink,
+        Self::PermissionDenied,
+        Self::LinkLoop,
+        Self::InvalidName,
+        Self::NameTooLong,
+        Self::Stale,
+        Self::BadCookie,
+        Self::Busy,
+        Self::Unsupported,
+        Self::Io,
+    ];
+
+    /// What a peer is told in TFTP, HTTP and NFS: the one table of these codes.
+    const fn codes(self) -> Codes {
+        // TFTP: RFC 1350 section 5 (0 not defined, 1 not found, 2 access violation).
+        // HTTP: RFC 9110 section 15. NFS: nfsstat3 of RFC 1813 section 2.6.
+        let (tftp, http, nfs3) = match self {
+            Self::NotFound => (1, 404, 2),          // NFS3ERR_NOENT
+            Self::NotADirectory => (1, 404, 20),    // NFS3ERR_NOTDIR
+            Self::IsADirectory => (2, 403, 21),     // NFS3ERR_ISDIR
+            Self::NotAFile => (2, 403, 22),         // NFS3ERR_INVAL
+            Self::NotALink => (2, 403, 22),         // NFS3ERR_INVAL
+            Self::PermissionDenied => (2, 403, 13), // NFS3ERR_ACCES
+            Self::LinkLoop => (2, 403, 22),         // RFC 1813 has no code for it: NFS3ERR_INVAL
+            Self::InvalidName => (1, 404, 22),      // NFS3ERR_INVAL
+            Self::NameTooLong => (1, 414, 63),      // NFS3ERR_NAMETOOLONG
+            Self::Stale => (0, 503, 70),            // NFS3ERR_STALE
+            Self::BadCookie => (0, 400, 10003),     // NFS3ERR_BAD_COOKIE
+            Self::Busy => (0, 503, 10008),          // NFS3ERR_JUKEBOX
+            Self::Unsupported => (0, 501, 10004),   // NFS3ERR_NOTSUPP
+            Self::Io => (0, 500, 5),                // NFS3ERR_IO
+        };
+        Codes { tftp, http, nfs3 }
+    }
+
+    /// The TFTP error code (RFC 1350 section 5).
+    pub const fn tftp_code(self) -> u16 {
+        self.codes().tftp
+    }
+
+    /// The HTTP status code (RFC 9110 section 15).
+    pub const fn http_status(self) -> u16 {
+        self.codes().http
+    }
+
+    /// The `nfsstat3` of RFC 1813 section 2.6.
+    pub const fn nfs3_status(self) -> u32 {
+        self.codes().nfs3
+    }
+}
+
+struct Codes {
+    tftp: u16,
+    http: u16,
+    nfs3: u32,
+}
+
+impl From<io::ErrorKind> for ErrorKind {
+    fn from(kind: io::ErrorKind) -> Self {
+        match kind {
+            io::ErrorKind::NotFound => Self::NotFound,
+            io::ErrorKind::PermissionDenied => Self::PermissionDenied,
+            io::ErrorKind::NotADirectory => Self::NotADirectory,
+            io::ErrorKind::IsADirectory => Self::IsADirectory,
+            io::ErrorKind::InvalidFilename => Self::NameTooLong,
+            io::ErrorKind::StaleNetworkFileHandle => Self::Stale,
+            io::ErrorKind::OutOfMemory | io::ErrorKind::ResourceBusy => Self::Busy,
+            io::ErrorKind::Unsupported => Self::Unsupported,
+            _ => Self::Io,
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotFound => "no such file or directory",
+            Self::NotADirectory => "not a directory",
+            Self::IsADirectory => "is a directory",
+            Self::NotAFile => "not a regular file",
+            Self::NotALink => "not a symbolic link",
+            Self::PermissionDenied => "permission denied",
+            Self::LinkLoop => "too many symbolic links",
+            Self::InvalidName => "invalid name",
+            Self::NameTooLong => "name too long",
+            Self::Stale => "file was removed or changed meanwhile",
+            Self::BadCookie => "not a position of this directory",
+            Self::Busy => "too busy, try again",
+            Self::Unsupported => "not supported",
+            Self::Io => "input/output error",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_codes_that_say_failure() {
+        for kind in ErrorKind::ALL {
+            assert!(
+                kind.tftp_code() <= 2,
+                "{kind:?}: only codes 0 to 2 fit a refused read"
+            );
+            assert!((400..600).contains(&kind.http_status()), "{kind:?}");
+            assert_ne!(kind.nfs3_status(), 0, "{kind:?}: 0 is NFS3_OK");
+        }
+    }
+
+    #[test]
+    fn the_first_path_named_stays() {
+        let inner = TreePath::parse("a/b").expect("valid");
+        let outer = TreePath::parse("a").expect("valid");
+        let error = Error::new(ErrorKind::NotFound).at(&inner).at(&outer);
+        assert_eq!(error.path(), Some(&inner));
+        assert_eq!(error.to_string(), "/a/b: no such file or directory");
+    }
+
+    #[test]
+    fn an_operating_system_error_is_sorted_and_kept() {
+        let error = Error::from(io::Error::from(io::ErrorKind::PermissionDenied));
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+        assert!(std::error::Error::source(&error).is_some());
+    }
+}

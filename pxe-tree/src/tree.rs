@@ -1,0 +1,68 @@
+//! The trait of everything that has directories and files.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::{Attributes, Blob, Cookie, DirPage, Name, NodeId, NodeKey, Result};
+
+/// A read-only namespace of nodes: a directory, the inside of an image, generated files, or a
+/// composition of these.
+///
+/// Every method answers for one node and follows no symbolic link; [`resolve`](crate::resolve())
+/// walks paths. An id that the tree does not know (any more) gives
+/// [`ErrorKind::Stale`](crate::ErrorKind::Stale). [`conformance`](crate::conformance) tests what
+/// is written here.
+#[async_trait]
+pub trait Tree: Debug + Send + Sync + 'static {
+    /// The root directory; the same for as long as the tree lives, and never forgotten.
+    fn root(&self) -> NodeId;
+
+    /// The node of this name in a directory; a link itself, not what it points to.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotADirectory`, `PermissionDenied`, `Stale`, `Io`.
+    async fn lookup(&self, dir: NodeId, name: &Name) -> Result<Attributes>;
+
+    /// What is known of a node now.
+    ///
+    /// # Errors
+    /// `Stale`, `PermissionDenied`, `Io`.
+    async fn attributes(&self, node: NodeId) -> Result<Attributes>;
+
+    /// At most `entries_max` entries of a directory, after the position `after`.
+    ///
+    /// A page may be shorter than `entries_max` without being the last: only
+    /// [`DirPage::end`] says so. A page that is not the last holds at least one entry.
+    ///
+    /// # Errors
+    /// `NotADirectory`, `BadCookie`, `PermissionDenied`, `Stale`, `Io`.
+    async fn read_dir(&self, dir: NodeId, after: Cookie, entries_max: usize) -> Result<DirPage>;
+
+    /// The target of a symbolic link: its bytes as they are, absolute, relative or dangling.
+    ///
+    /// # Errors
+    /// `NotALink`, `Stale`, `PermissionDenied`, `Io`.
+    async fn read_link(&self, node: NodeId) -> Result<Bytes>;
+
+    /// Opens a regular file. Opening the same file again may give the same blob.
+    ///
+    /// # Errors
+    /// `IsADirectory`, `NotAFile` (also for a link), `PermissionDenied`, `Stale`, `Busy`, `Io`.
+    async fn open(&self, node: NodeId) -> Result<Arc<dyn Blob>>;
+
+    /// The node's name beyond the life of this process.
+    ///
+    /// # Errors
+    /// `Stale`, or `Unsupported` if the node is too deep for a key.
+    fn key(&self, node: NodeId) -> Result<NodeKey>;
+
+    /// The node of a key that this tree, or one built alike (before a restart, on another
+    /// server), has made. A key never resolves to another file than the one that it was made for.
+    ///
+    /// # Errors
+    /// `Stale` if the node is gone, `BadCookie` if no such tree made the key.
+    async fn resolve_key(&self, key: &NodeKey) -> Result<NodeId>;
+}
