@@ -370,7 +370,7 @@ mod tests {
                     prop_assert!(Name::new(name.as_bytes()).is_ok());
                 }
                 // What was made is already in its simplest form.
-                prop_assert_eq!(TreePath::parse(path.as_bytes()).as_ref(), Ok(&path));
+                prop_assert_eq!(TreePath::parse(path.as_bytes()), Ok(path.clone()));
             }
         }
     }
