@@ -1,0 +1,334 @@
+//! What happened, in the server's own words: one value for a log line, a counter and a timeline.
+//!
+//! Each protocol crate has an event type of its own. The module `observe` translates these
+//! into [`Fact`]s, and from there on nobody needs to know which protocol a fact came from.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use pxe_core::{MacAddr, Now};
+
+/// By which protocol a fact came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// DHCP (RFC 2131).
+    Dhcp,
+    /// TFTP (RFC 1350).
+    Tftp,
+    /// HTTP (RFC 9110).
+    Http,
+}
+
+impl Protocol {
+    /// Every protocol, in the order in which a machine meets them.
+    pub const ALL: [Self; 3] = [Self::Dhcp, Self::Tftp, Self::Http];
+
+    /// The name in logs and in the control protocol: `dhcp`, `tftp`, `http`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Dhcp => "dhcp",
+            Self::Tftp => "tftp",
+            Self::Http => "http",
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// One thing that happened between a client and this server.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Fact {
+    /// When. `mono` counts from the start of the server (or of the simulation).
+    pub at: Now,
+    /// By which protocol.
+    pub protocol: Protocol,
+    /// The client's hardware address: from the packet (DHCP), or from the lease of its address.
+    pub mac: Option<MacAddr>,
+    /// The client's address, if it has one.
+    pub ip: Option<IpAddr>,
+    /// What happened.
+    pub what: What,
+}
+
+impl Fact {
+    /// A fact of a client that is not identified yet.
+    pub const fn new(at: Now, protocol: Protocol, what: What) -> Self {
+        Self {
+            at,
+            protocol,
+            mac: None,
+            ip: None,
+            what,
+        }
+    }
+
+    /// The same, about the machine with this hardware address.
+    #[must_use]
+    pub const fn with_mac(mut self, mac: MacAddr) -> Self {
+        self.mac = Some(mac);
+        self
+    }
+
+    /// The same, about the client at this address.
+    #[must_use]
+    pub const fn with_ip(mut self, ip: IpAddr) -> Self {
+        self.ip = Some(ip);
+        self
+    }
+}
+
+/// What happened. Texts that come from a peer are bounded and have no control characters.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum What {
+    /// DHCP: the client sent a message.
+    Asked {
+        /// `discover`, `request`, `inform`, `bootp`.
+        message: &'static str,
+        /// The architecture's name (`uefi-x64`, `bios`), if the client said it.
+        arch: Option<String>,
+        /// The program that asks, if it said so: `PXEClient`, `HTTPClient`, `iPXE`, `udhcp 1.37.0`.
+        client: Option<String>,
+    },
+    /// DHCP: an address was offered.
+    Offered {
+        /// The address.
+        address: Ipv4Addr,
+        /// What to boot, if anything: a path or a URL.
+        file: Option<String>,
+    },
+    /// DHCP: an address was leased (the ACK was sent).
+    Leased {
+        /// The address.
+        address: Ipv4Addr,
+        /// How long, in seconds.
+        seconds: u32,
+        /// What to boot, if anything.
+        file: Option<String>,
+    },
+    /// DHCP: the client gave an address back.
+    Released {
+        /// The address.
+        address: Ipv4Addr,
+    },
+    /// DHCP: the client found the address in use by another machine.
+    Declined {
+        /// The address.
+        address: Ipv4Addr,
+    },
+    /// The client was told no, or was deliberately not answered.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+    /// A file's size was asked for, without its content (TFTP `tsize` probe, HTTP HEAD).
+    Probed {
+        /// The path as the client named it.
+        file: String,
+        /// The file's length in bytes, if known.
+        bytes: Option<u64>,
+    },
+    /// A transfer of a file's content began.
+    Started {
+        /// The path as the client named it.
+        file: String,
+        /// How many bytes are to be sent, if known.
+        bytes: Option<u64>,
+    },
+    /// A file was sent, and (TFTP) its last block acknowledged.
+    Sent {
+        /// The path as the client named it.
+        file: String,
+        /// How many bytes of content.
+        bytes: u64,
+        /// From the request to the end.
+        took: Duration,
+    },
+    /// A file that does not exist was asked for. Normal for loaders that try several names.
+    Missing {
+        /// The path as the client named it.
+        file: String,
+    },
+    /// A transfer ended before the end of the file.
+    Failed {
+        /// The path as the client named it, if the request could be read.
+        file: Option<String>,
+        /// How many bytes had been sent.
+        bytes: u64,
+        /// Why.
+        reason: String,
+    },
+    /// Anything else worth a line.
+    Note {
+        /// A stable name in the manner of [`What::name`].
+        name: &'static str,
+        /// What a person reads.
+        text: String,
+    },
+}
+
+impl What {
+    /// The stable name, as it stands in the log's `event` field.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Asked { .. } => "asked",
+            Self::Offered { .. } => "offered",
+            Self::Leased { .. } => "leased",
+            Self::Released { .. } => "released",
+            Self::Declined { .. } => "declined",
+            Self::Refused { .. } => "refused",
+            Self::Probed { .. } => "probed",
+            Self::Started { .. } => "started",
+            Self::Sent { .. } => "sent",
+            Self::Missing { .. } => "missing",
+            Self::Failed { .. } => "failed",
+            Self::Note { name, .. } => name,
+        }
+    }
+
+    /// The file it is about, if it is about one.
+    pub fn file(&self) -> Option<&str> {
+        match self {
+            Self::Offered { file, .. } | Self::Leased { file, .. } | Self::Failed { file, .. } => {
+                file.as_deref()
+            }
+            Self::Probed { file, .. }
+            | Self::Started { file, .. }
+            | Self::Sent { file, .. }
+            | Self::Missing { file } => Some(file),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for What {
+    /// One short line in words: `sent bios/lpxelinux.0, 42988 bytes in 31 ms`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asked {
+                message,
+                arch,
+                client,
+            } => {
+                f.write_str(message)?;
+                match (client, arch) {
+                    (Some(client), Some(arch)) => write!(f, " from {client} on {arch}"),
+                    (Some(client), None) => write!(f, " from {client}"),
+                    (None, Some(arch)) => write!(f, " on {arch}"),
+                    (None, None) => Ok(()),
+                }
+            }
+            Self::Offered { address, file } => {
+                write!(f, "offered {address}")?;
+                boot_file(f, file.as_deref())
+            }
+            Self::Leased {
+                address,
+                seconds,
+                file,
+            } => {
+                write!(f, "leased {address} for {seconds} s")?;
+                boot_file(f, file.as_deref())
+            }
+            Self::Released { address } => write!(f, "released {address}"),
+            Self::Declined { address } => {
+                write!(f, "declined {address}: another machine answers there")
+            }
+            Self::Refused { reason } => write!(f, "refused: {reason}"),
+            Self::Probed { file, bytes } => {
+                write!(f, "asked the size of {file}")?;
+                size(f, *bytes)
+            }
+            Self::Started { file, bytes } => {
+                write!(f, "sending {file}")?;
+                size(f, *bytes)
+            }
+            Self::Sent { file, bytes, took } => {
+                write!(f, "sent {file}, {bytes} bytes in {} ms", took.as_millis())
+            }
+            Self::Missing { file } => write!(f, "no such file: {file}"),
+            Self::Failed {
+                file,
+                bytes,
+                reason,
+            } => match file {
+                Some(file) => write!(f, "{file} failed after {bytes} bytes: {reason}"),
+                None => write!(f, "request failed: {reason}"),
+            },
+            Self::Note { text, .. } => f.write_str(text),
+        }
+    }
+}
+
+fn boot_file(f: &mut fmt::Formatter<'_>, file: Option<&str>) -> fmt::Result {
+    match file {
+        Some(file) => write!(f, ", to boot {file}"),
+        None => Ok(()),
+    }
+}
+
+fn size(f: &mut fmt::Formatter<'_>, bytes: Option<u64>) -> fmt::Result {
+    match bytes {
+        Some(bytes) => write!(f, ", {bytes} bytes"),
+        None => Ok(()),
+    }
+}
+
+/// A text from a peer as it may stand in a log: at most 256 characters, each control character as
+/// an escape, so that no client can forge a line or drive a terminal.
+pub fn printable(text: &str) -> String {
+    const CHARS_MAX: usize = 256;
+    let mut clean = String::with_capacity(text.len().min(CHARS_MAX));
+    for (count, char) in text.chars().enumerate() {
+        if count == CHARS_MAX {
+            clean.push('…');
+            break;
+        }
+        // The two ranges hold the marks that turn the direction of writing around.
+        if char.is_control() || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+            clean.extend(char.escape_default());
+        } else {
+            clean.push(char);
+        }
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_cannot_forge_a_line() {
+        assert_eq!(printable("a\nb\x1b[2J"), "a\\nb\\u{1b}[2J");
+        assert_eq!(printable("\u{202e}txt"), "\\u{202e}txt");
+        assert_eq!(printable(&"x".repeat(1000)).chars().count(), 257);
+    }
+
+    #[test]
+    fn facts_read_as_sentences() {
+        let sent = What::Sent {
+            file: "bios/lpxelinux.0".into(),
+            bytes: 42_988,
+            took: Duration::from_millis(31),
+        };
+        assert_eq!(
+            sent.to_string(),
+            "sent bios/lpxelinux.0, 42988 bytes in 31 ms"
+        );
+        assert_eq!(sent.name(), "sent");
+        let asked = What::Asked {
+            message: "discover",
+            arch: Some("uefi-x64".into()),
+            client: Some("PXEClient".into()),
+        };
+        assert_eq!(asked.to_string(), "discover from PXEClient on uefi-x64");
+    }
+}

@@ -1,0 +1,329 @@
+//! Which machine is which: hardware addresses, their leased addresses, and what each did lately.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use pxe_core::MacAddr;
+
+use crate::fact::{Fact, What};
+
+/// How much is remembered. A peer can make us hold no more than this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// At most this many machines; the one that was silent longest is forgotten first.
+    pub machines_max: usize,
+    /// At most this many facts of each; the oldest are forgotten first.
+    pub facts_max: usize,
+}
+
+impl Default for Limits {
+    /// 4096 machines are two full /21 networks; 128 facts hold a boot of some 60 files. A table
+    /// full of facts with long file names stays under 200 MiB; a usual one takes a few.
+    fn default() -> Self {
+        Self {
+            machines_max: 4096,
+            facts_max: 128,
+        }
+    }
+}
+
+/// What a machine is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum MachineId {
+    /// Its hardware address.
+    Mac(MacAddr),
+    /// Its address alone: it got it from another DHCP server, or before we started.
+    Ip(IpAddr),
+}
+
+impl fmt::Display for MachineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mac(mac) => mac.fmt(f),
+            Self::Ip(ip) => ip.fmt(f),
+        }
+    }
+}
+
+/// What is remembered of one machine.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Machine {
+    /// What it is known by.
+    pub id: MachineId,
+    /// Its latest address.
+    pub ip: Option<IpAddr>,
+    /// What it did, oldest first.
+    pub facts: VecDeque<Fact>,
+    /// How many older facts were forgotten.
+    pub facts_forgotten: u64,
+    last_seen: u64,
+}
+
+/// The bounded table of machines; shared, so all methods take `&self`.
+///
+/// [`record`](Self::record) is given every fact. Facts of TFTP and HTTP carry an address only; the
+/// table knows by the DHCP facts before them whose address it is.
+#[derive(Debug)]
+pub struct Machines {
+    limits: Limits,
+    table: Mutex<Table>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    machines: HashMap<MachineId, Machine>,
+    by_ip: HashMap<IpAddr, MacAddr>,
+    /// `last_seen` of each machine, to find the one that was silent longest.
+    silence: BTreeMap<u64, MachineId>,
+    sequence: u64,
+}
+
+impl Machines {
+    /// An empty table. Limits of 0 are taken as 1.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits: Limits {
+                machines_max: limits.machines_max.max(1),
+                facts_max: limits.facts_max.max(1),
+            },
+            table: Mutex::default(),
+        }
+    }
+
+    /// Remembers a fact, and gives it back with the hardware address filled in where it is known.
+    /// A fact about no client at all is given back as it is.
+    pub fn record(&self, mut fact: Fact) -> Fact {
+        let mut table = self.table();
+        if fact.mac.is_none() {
+            fact.mac = fact.ip.and_then(|ip| table.by_ip.get(&ip).copied());
+        }
+        let id = match (fact.mac, fact.ip) {
+            (Some(mac), _) => MachineId::Mac(mac),
+            (None, Some(ip)) => MachineId::Ip(ip),
+            (None, None) => return fact,
+        };
+        table.touch(id, self.limits.machines_max);
+        match (&fact.what, fact.mac) {
+            (What::Leased { address, .. }, Some(mac)) => {
+                table.lease(IpAddr::V4(*address), mac);
+                fact.ip = fact.ip.or(Some(IpAddr::V4(*address)));
+            }
+            (What::Released { address } | What::Declined { address }, Some(mac)) => {
+                table.unlease(IpAddr::V4(*address), mac);
+            }
+            _ => {}
+        }
+        if let Some(machine) = table.machines.get_mut(&id) {
+            machine.ip = fact.ip.or(machine.ip);
+            if machine.facts.len() >= self.limits.facts_max {
+                machine.facts.pop_front();
+                machine.facts_forgotten = machine.facts_forgotten.saturating_add(1);
+            }
+            machine.facts.push_back(fact.clone());
+        }
+        fact
+    }
+
+    /// Whose address this is, by the leases seen.
+    pub fn mac_of(&self, ip: IpAddr) -> Option<MacAddr> {
+        self.table().by_ip.get(&ip).copied()
+    }
+
+    /// One machine, as it is known now.
+    pub fn get(&self, id: MachineId) -> Option<Machine> {
+        self.table().machines.get(&id).cloned()
+    }
+
+    /// The machine with this hardware address.
+    pub fn by_mac(&self, mac: MacAddr) -> Option<Machine> {
+        self.get(MachineId::Mac(mac))
+    }
+
+    /// Every machine's id, the one seen last first.
+    pub fn ids(&self) -> Vec<MachineId> {
+        self.table().silence.values().rev().copied().collect()
+    }
+
+    /// How many machines are known.
+    pub fn len(&self) -> usize {
+        self.table().machines.len()
+    }
+
+    /// Whether no machine is known.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A panic of another thread leaves the table whole: each method writes it in full or not.
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Machines {
+    fn default() -> Self {
+        Self::new(Limits::default())
+    }
+}
+
+impl Table {
+    /// Makes the machine the one seen last, and makes room for it if it is new.
+    fn touch(&mut self, id: MachineId, machines_max: usize) {
+        self.sequence += 1;
+        let sequence = self.sequence;
+        if let Some(machine) = self.machines.get_mut(&id) {
+            self.silence.remove(&machine.last_seen);
+            machine.last_seen = sequence;
+        } else {
+            while self.machines.len() >= machines_max {
+                let Some((_, silent)) = self.silence.pop_first() else {
+                    break;
+                };
+                self.forget(silent);
+            }
+            let machine = Machine {
+                id,
+                ip: None,
+                facts: VecDeque::new(),
+                facts_forgotten: 0,
+                last_seen: sequence,
+            };
+            self.machines.insert(id, machine);
+        }
+        self.silence.insert(sequence, id);
+    }
+
+    fn forget(&mut self, id: MachineId) {
+        let Some(machine) = self.machines.remove(&id) else {
+            return;
+        };
+        if let (MachineId::Mac(mac), Some(ip)) = (id, machine.ip) {
+            self.unlease(ip, mac);
+        }
+    }
+
+    /// `mac` has `ip` now, and no other address: so there are never more addresses than machines.
+    fn lease(&mut self, ip: IpAddr, mac: MacAddr) {
+        if let Some(machine) = self.machines.get_mut(&MachineId::Mac(mac))
+            && let Some(old) = machine.ip.replace(ip)
+            && old != ip
+        {
+            self.unlease(old, mac);
+        }
+        self.by_ip.insert(ip, mac);
+    }
+
+    fn unlease(&mut self, ip: IpAddr, mac: MacAddr) {
+        if self.by_ip.get(&ip) == Some(&mac) {
+            self.by_ip.remove(&ip);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::Protocol;
+    use pxe_core::Now;
+    use std::net::Ipv4Addr;
+
+    fn mac(last: u8) -> MacAddr {
+        MacAddr::new([0x52, 0x54, 0, 0, 0, last])
+    }
+
+    fn ip(last: u8) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::new(192, 168, 150, last))
+    }
+
+    fn leased(client: u8, address: u8) -> Fact {
+        let what = What::Leased {
+            address: Ipv4Addr::new(192, 168, 150, address),
+            seconds: 600,
+            file: None,
+        };
+        Fact::new(Now::default(), Protocol::Dhcp, what).with_mac(mac(client))
+    }
+
+    fn missing(address: u8) -> Fact {
+        let what = What::Missing { file: "x".into() };
+        Fact::new(Now::default(), Protocol::Tftp, what).with_ip(ip(address))
+    }
+
+    #[test]
+    fn a_transfer_is_joined_to_the_lease_of_its_address() {
+        let machines = Machines::default();
+        machines.record(leased(1, 30));
+        assert_eq!(machines.record(missing(30)).mac, Some(mac(1)));
+        assert_eq!(machines.record(missing(31)).mac, None);
+        let machine = machines.by_mac(mac(1)).expect("recorded");
+        assert_eq!((machine.facts.len(), machine.ip), (2, Some(ip(30))));
+        assert!(machines.get(MachineId::Ip(ip(31))).is_some());
+        assert_eq!(
+            machines.ids(),
+            [MachineId::Ip(ip(31)), MachineId::Mac(mac(1))]
+        );
+    }
+
+    #[test]
+    fn an_address_follows_its_last_lease() {
+        let machines = Machines::default();
+        machines.record(leased(1, 30));
+        machines.record(leased(2, 30));
+        assert_eq!(machines.mac_of(ip(30)), Some(mac(2)));
+        machines.record(leased(2, 31));
+        assert_eq!(machines.mac_of(ip(30)), None);
+        assert_eq!(machines.mac_of(ip(31)), Some(mac(2)));
+    }
+
+    #[test]
+    fn a_released_address_is_nobodys() {
+        let machines = Machines::default();
+        machines.record(leased(1, 30));
+        let what = What::Released {
+            address: Ipv4Addr::new(192, 168, 150, 30),
+        };
+        machines.record(Fact::new(Now::default(), Protocol::Dhcp, what).with_mac(mac(1)));
+        assert_eq!(machines.mac_of(ip(30)), None);
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_forgets_the_silent() {
+        let machines = Machines::new(Limits {
+            machines_max: 2,
+            facts_max: 3,
+        });
+        machines.record(leased(1, 30));
+        machines.record(leased(2, 31));
+        machines.record(missing(30));
+        machines.record(leased(3, 32));
+        assert_eq!(
+            machines.ids(),
+            [MachineId::Mac(mac(3)), MachineId::Mac(mac(1))]
+        );
+        assert_eq!(machines.mac_of(ip(31)), None);
+        for _ in 0..10 {
+            machines.record(missing(30));
+        }
+        let machine = machines.by_mac(mac(1)).expect("seen lately");
+        assert_eq!((machine.facts.len(), machine.facts_forgotten), (3, 9));
+        let table = machines.table();
+        assert_eq!(table.machines.len(), table.silence.len());
+        assert_eq!(table.by_ip.len(), 2);
+    }
+
+    #[test]
+    fn a_fact_about_nobody_is_not_kept() {
+        let machines = Machines::default();
+        let what = What::Note {
+            name: "x",
+            text: String::new(),
+        };
+        machines.record(Fact::new(Now::default(), Protocol::Http, what));
+        assert!(machines.is_empty());
+    }
+}
