@@ -3,18 +3,27 @@
 
 mod blob;
 mod error;
+mod mem_blob;
+mod mem_tree;
 mod name;
 mod node;
 mod path;
+mod resolve;
 mod source;
+mod stable_hash;
 mod tree;
+mod tree_source;
 
 pub use crate::blob::{Blob, Direct};
 pub use crate::error::{Error, ErrorKind, Result};
+pub use crate::mem_blob::MemBlob;
+pub use crate::mem_tree::{MemEntry, MemLimits, MemTree};
 pub use crate::name::{Name, NameBuf};
 pub use crate::node::{
     Attributes, Cookie, DirEntry, DirPage, NodeId, NodeKey, NodeKind, Timestamp,
 };
 pub use crate::path::TreePath;
+pub use crate::resolve::{LINKS_MAX, Resolved, Resolver, resolve};
 pub use crate::source::{FileRequest, Opened, Protocol, Source, SourceFn, source_fn};
 pub use crate::tree::Tree;
+pub use crate::tree_source::TreeSource;

@@ -237,6 +237,12 @@ const fn hex(digit: u8) -> u8 {
     }
 }
 
+impl AsRef<[u8]> for TreePath {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
 impl FromStr for TreePath {
     type Err = ErrorKind;
 
