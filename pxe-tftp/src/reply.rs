@@ -1,0 +1,100 @@
+//! ERROR packets that belong to no running transfer, and the bounds on them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use pxe_core::{Instant, SocketId};
+
+use crate::error::Refusal;
+use crate::event::Peer;
+use crate::wire;
+
+/// An ERROR that waits to be sent.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) socket: SocketId,
+    pub(crate) peer: Peer,
+    pub(crate) refusal: Refusal,
+    /// The socket is closed after it.
+    pub(crate) closes: bool,
+}
+
+impl Reply {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        wire::encode_error(out, self.refusal.code, self.refusal.wire_message());
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Replies(VecDeque<Reply>);
+
+impl Replies {
+    /// `false`: there are too many.
+    pub(crate) fn push(&mut self, reply: Reply, replies_max: usize) -> bool {
+        let room = self.0.len() < replies_max;
+        if room {
+            self.0.push_back(reply);
+        }
+        room
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Reply> {
+        self.0.pop_front()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// So many per second, counted in seconds that begin with the first.
+#[derive(Debug, Default)]
+pub(crate) struct RateLimit {
+    since: Option<Instant>,
+    taken: u32,
+}
+
+impl RateLimit {
+    pub(crate) fn take(&mut self, now: Instant, per_second: u32) -> bool {
+        let fresh = |since| now.saturating_duration_since(since) < Duration::from_secs(1);
+        if !self.since.is_some_and(fresh) {
+            self.since = Some(now);
+            self.taken = 0;
+        }
+        let granted = self.taken < per_second;
+        if granted {
+            self.taken += 1;
+        }
+        granted
+    }
+}
+
+/// Clients whose transfers on a shared socket ended a short while ago.
+#[derive(Debug, Default)]
+pub(crate) struct Remembered {
+    until: BTreeMap<(SocketAddr, SocketId), Instant>,
+    order: VecDeque<(SocketAddr, SocketId)>,
+}
+
+impl Remembered {
+    pub(crate) fn insert(
+        &mut self,
+        key: (SocketAddr, SocketId),
+        until: Instant,
+        remembered_max: usize,
+    ) {
+        if self.until.insert(key, until).is_none() {
+            self.order.push_back(key);
+        }
+        while self.order.len() > remembered_max {
+            if let Some(oldest) = self.order.pop_front() {
+                self.until.remove(&oldest);
+            }
+        }
+    }
+
+    pub(crate) fn contains(&self, now: Instant, key: (SocketAddr, SocketId)) -> bool {
+        self.until.get(&key).is_some_and(|until| now < *until)
+    }
+}
