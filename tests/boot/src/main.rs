@@ -1,1 +1,206 @@
-fn main() {}
+//! Boots real firmware in QEMU, in network namespaces, from the server under test. README.md says how to run it and how to add a boot.
+
+#![forbid(unsafe_code)]
+
+mod capture;
+mod cell;
+mod matrix;
+mod namespace;
+mod packages;
+mod pcap;
+mod phases;
+mod process;
+mod qemu;
+mod report;
+mod serial;
+mod server;
+mod signals;
+mod tree;
+mod wire;
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use clap::Parser;
+
+use crate::cell::{Outcome, Setting};
+use crate::matrix::{Cell, Matrix};
+use crate::phases::Phases;
+
+/// Boots real firmware in QEMU, in network namespaces, from the server under test.
+#[derive(Debug, Parser)]
+#[command(name = "pxe-boot-tests")]
+struct Options {
+    /// Runs the boots; the same as nothing.
+    #[arg(value_parser = ["run"])]
+    command: Option<String>,
+    /// Only the cells with this in their name; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// Lists the cells, and runs nothing.
+    #[arg(long)]
+    list: bool,
+    /// Boots each cell so often.
+    #[arg(long, value_name = "N", default_value = "1")]
+    repeat: NonZeroUsize,
+    /// How many machines run at once [default: one per processor].
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// The server's program; built from examples/pxe-server where it is not given.
+    #[arg(long, value_name = "PATH")]
+    server: Option<PathBuf>,
+    /// How another server is configured and started, instead of matrix/server.toml.
+    #[arg(long, value_name = "FILE")]
+    definition: Option<PathBuf>,
+    /// Keeps the artifacts of boots that passed, too.
+    #[arg(long)]
+    keep: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("pxe-boot-tests: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<ExitCode, String> {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut matrix = Matrix::load(&home.join("matrix"))?;
+    if let Some(file) = &options.definition {
+        matrix.load_server(file)?;
+    }
+    let wanted = |cell: &&Cell| {
+        options.only.is_empty() || options.only.iter().any(|name| cell.name.contains(name))
+    };
+    let cells: Vec<&Cell> = matrix.cells.iter().filter(wanted).collect();
+    if cells.is_empty() {
+        return Err(format!(
+            "no cell has {} in its name",
+            options.only.join(" or ")
+        ));
+    }
+    if options.list {
+        list(&matrix, &cells);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let definition = matrix.server.as_ref().ok_or("the matrix has no server")?;
+    signals::listen()?;
+    packages::ensure(cells.iter().flat_map(|cell| packages_of(&matrix, cell)))?;
+    let work_parent = std::env::temp_dir();
+    namespace::remove_stale(&work_parent);
+    let server = match &options.server {
+        Some(path) => path
+            .canonicalize()
+            .map_err(|error| format!("{}: {error}", path.display()))?,
+        None if options.definition.is_some() => PathBuf::from("no --server was given"),
+        None => server::build()?,
+    };
+    let setting = Setting {
+        matrix: &matrix,
+        definition,
+        server: &server,
+        work_parent: &work_parent,
+        artifacts: &home.join("artifacts"),
+        keep: options.keep,
+    };
+    let jobs = options
+        .jobs
+        .or_else(|| thread::available_parallelism().ok());
+    let queue: Vec<&Cell> = (0..options.repeat.get())
+        .flat_map(|_| cells.iter().copied())
+        .collect();
+    let outcomes = boot_all(&setting, &queue, jobs.map_or(1, NonZeroUsize::get));
+    let failed = outcomes
+        .iter()
+        .filter(|outcome| outcome.failure.is_some())
+        .count();
+    println!("\n{}\n", report::table(&outcomes));
+    let skipped = queue.len() - outcomes.len();
+    if skipped > 0 {
+        println!("{skipped} not run");
+    }
+    println!("{} passed, {failed} failed", outcomes.len() - failed);
+    let success = failed == 0 && skipped == 0;
+    Ok(if success {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Boots the cells of the queue, several at once, and returns how they went, in the order of the queue.
+fn boot_all(setting: &Setting<'_>, queue: &[&Cell], jobs: usize) -> Vec<Outcome> {
+    let next = AtomicUsize::new(0);
+    let outcomes = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..jobs.min(queue.len()) {
+            scope.spawn(|| {
+                // Children are tied to the thread that starts them: it lives as long as they do.
+                while !signals::interrupted() {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(cell) = queue.get(index) else { break };
+                    println!("-- {} begins", cell.name);
+                    let booted = std::panic::catch_unwind(|| cell::run(setting, cell))
+                        .unwrap_or_else(|_| Outcome {
+                            cell: cell.name.clone(),
+                            failure: Some("the harness panicked".to_owned()),
+                            phases: Phases::default(),
+                            last_requests: Vec::new(),
+                            last_lines: Vec::new(),
+                            artifacts: None,
+                        });
+                    println!("{}", report::block(&booted));
+                    if let Ok(mut outcomes) = outcomes.lock() {
+                        outcomes.push((index, booted));
+                    }
+                }
+            });
+        }
+    });
+    let mut outcomes = outcomes
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    outcomes.sort_by_key(|(index, _)| *index);
+    outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+fn packages_of<'a>(matrix: &'a Matrix, cell: &Cell) -> impl Iterator<Item = &'a String> {
+    let firmware = matrix
+        .firmware
+        .get(&cell.firmware)
+        .map(|firmware| &firmware.packages);
+    let loader = matrix
+        .loaders
+        .get(&cell.loader)
+        .map(|loader| &loader.packages);
+    let system = matrix
+        .systems
+        .get(&cell.system)
+        .map(|system| &system.packages);
+    [firmware, loader, system].into_iter().flatten().flatten()
+}
+
+fn list(matrix: &Matrix, cells: &[&Cell]) {
+    for cell in cells {
+        println!("{}", cell.name);
+        let parts = [
+            matrix
+                .firmware
+                .get(&cell.firmware)
+                .map(|firmware| &firmware.about),
+            matrix.loaders.get(&cell.loader).map(|loader| &loader.about),
+            matrix.systems.get(&cell.system).map(|system| &system.about),
+        ];
+        for about in parts.into_iter().flatten() {
+            println!("    {about}");
+        }
+    }
+}

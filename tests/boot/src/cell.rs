@@ -1,0 +1,242 @@
+//! Runs one cell of the matrix: a network, a server, a machine, and the verdict.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+use crate::capture::Capture;
+use crate::matrix::{Cell, Firmware, Loader, Matrix, ServerDefinition, System, Variables};
+use crate::namespace::{ADDRESS, BRIDGE, Namespace, unique_name};
+use crate::phases::{self, Phases, Spoken};
+use crate::qemu::Machine;
+use crate::report;
+use crate::serial::Screen;
+use crate::server::Server;
+use crate::signals;
+use crate::tree;
+use crate::wire::Conversations;
+
+/// How often a running boot is looked after while its console is silent.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What a run of cells has in common.
+#[derive(Debug)]
+pub(crate) struct Setting<'a> {
+    pub(crate) matrix: &'a Matrix,
+    pub(crate) definition: &'a ServerDefinition,
+    pub(crate) server: &'a Path,
+    /// Where the work directories are made.
+    pub(crate) work_parent: &'a Path,
+    /// Where a failed boot leaves its artifacts.
+    pub(crate) artifacts: &'a Path,
+    /// Artifacts are kept of passed boots too.
+    pub(crate) keep: bool,
+}
+
+/// How a boot went.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) cell: String,
+    /// Why it failed, if it did.
+    pub(crate) failure: Option<String>,
+    pub(crate) phases: Phases,
+    /// The last requests that the wire saw, for a report of a failure.
+    pub(crate) last_requests: Vec<String>,
+    /// The end of the console's text, for a report of a failure.
+    pub(crate) last_lines: Vec<String>,
+    pub(crate) artifacts: Option<PathBuf>,
+}
+
+/// The parts of a cell, looked up.
+#[derive(Debug, Clone, Copy)]
+struct Parts<'a> {
+    cell: &'a Cell,
+    firmware: &'a Firmware,
+    loader: &'a Loader,
+    system: &'a System,
+}
+
+/// A directory that goes when it is dropped.
+#[derive(Debug)]
+struct WorkDirectory(PathBuf);
+
+impl Drop for WorkDirectory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Boots the cell once.
+pub(crate) fn run(setting: &Setting<'_>, cell: &Cell) -> Outcome {
+    let mut outcome = Outcome {
+        cell: cell.name.clone(),
+        failure: None,
+        phases: Phases::default(),
+        last_requests: Vec::new(),
+        last_lines: Vec::new(),
+        artifacts: None,
+    };
+    let name = unique_name();
+    let work = WorkDirectory(setting.work_parent.join(&name));
+    if let Err(error) = boot(setting, cell, &name, &work.0, &mut outcome) {
+        outcome.failure = Some(error);
+    }
+    if outcome.failure.is_some() || setting.keep {
+        match report::save(setting.artifacts, &work.0, &outcome) {
+            Ok(directory) => outcome.artifacts = Some(directory),
+            Err(error) => eprintln!("{}: artifacts are lost: {error}", cell.name),
+        }
+    }
+    outcome
+}
+
+fn boot(
+    setting: &Setting<'_>,
+    cell: &Cell,
+    name: &str,
+    work: &Path,
+    outcome: &mut Outcome,
+) -> Result<(), String> {
+    let matrix = setting.matrix;
+    let missing = || format!("cell {:?} has an unknown part", cell.name);
+    let parts = Parts {
+        cell,
+        firmware: matrix.firmware.get(&cell.firmware).ok_or_else(missing)?,
+        loader: matrix.loaders.get(&cell.loader).ok_or_else(missing)?,
+        system: matrix.systems.get(&cell.system).ok_or_else(missing)?,
+    };
+    tree::make_directory(work)?;
+    let variables = variables(&parts, setting.server, work);
+    tree::lay_out(
+        &work.join("tree"),
+        &[&parts.loader.tree, &parts.system.tree],
+        &variables,
+    )?;
+    // Dropped in reverse order: machine, server, capture, then the network below them.
+    let namespace = Namespace::new(name)?;
+    let capture = Capture::start(&namespace, work)?;
+    let mut server = Server::start(&namespace, setting.definition, &variables, work)?;
+    let mut machine = Machine::start(&namespace, parts.firmware, parts.system, work)?;
+    let power_on = machine.power_on;
+    let mut screen = Screen::default();
+    let mut spoken = Spoken::default();
+    let watched = watch(&parts, &mut machine, &mut server, &mut screen, &mut spoken);
+    if watched.is_err()
+        && let Err(error) = machine.take_picture(&work.join("screen.png"))
+    {
+        outcome.last_lines.push(format!("({error})"));
+    }
+    outcome
+        .last_lines
+        .extend(screen.last_lines(12).into_iter().map(str::to_owned));
+    // Already known to be as it should, or not: how the emulator ends says nothing.
+    let _ = machine.process.terminate();
+    let stopped = server.finish();
+    let conversations = capture.finish()?;
+    outcome.phases = phases::derive(power_on, &cell.expect, &conversations, spoken);
+    outcome.last_requests = last_requests(&conversations);
+    watched.map_err(|error| explain(&error, &outcome.phases))?;
+    stopped?;
+    if let Some(reason) = phases::impostor(parts.firmware, &conversations) {
+        return Err(reason);
+    }
+    match outcome.phases.missing() {
+        Some(_) => Err(explain("the marker came by another way", &outcome.phases)),
+        None => Ok(()),
+    }
+}
+
+fn variables(parts: &Parts<'_>, server: &Path, work: &Path) -> Variables {
+    let files = &parts.loader.boot_files;
+    // A JSON string is a TOML string as well.
+    let pair = |(name, file): (&String, &String)| {
+        format!("{name} = {}", serde_json::Value::from(file.as_str()))
+    };
+    let table = files.iter().map(pair).collect::<Vec<_>>().join(", ");
+    let mut variables = Variables::from([
+        ("address".to_owned(), ADDRESS.to_owned()),
+        ("interface".to_owned(), BRIDGE.to_owned()),
+        ("append".to_owned(), parts.system.append.clone()),
+        ("server".to_owned(), server.display().to_string()),
+        ("work".to_owned(), work.display().to_string()),
+        ("tree".to_owned(), work.join("tree").display().to_string()),
+        ("boot_files".to_owned(), format!("{{ {table} }}")),
+    ]);
+    for (name, file) in files {
+        variables.insert(format!("boot:{name}"), file.clone());
+    }
+    variables
+}
+
+/// Follows the boot until the marker is on the console, or it is clear that it will not be.
+fn watch(
+    parts: &Parts<'_>,
+    machine: &mut Machine,
+    server: &mut Server,
+    screen: &mut Screen,
+    spoken: &mut Spoken,
+) -> Result<(), String> {
+    let limit = parts.cell.time_limit();
+    let deadline = Instant::now() + limit;
+    let failures = [
+        &parts.firmware.failures,
+        &parts.loader.failures,
+        &parts.system.failures,
+    ];
+    loop {
+        match machine.console.recv_timeout(LOOK_INTERVAL) {
+            Ok(chunk) => {
+                screen.add(&chunk.bytes);
+                if spoken.kernel.is_none() && screen.shows(&parts.system.kernel_banner) {
+                    spoken.kernel = Some(chunk.at);
+                }
+                if screen.shows(&parts.system.marker) {
+                    spoken.marker = Some(chunk.at);
+                    return Ok(());
+                }
+                let failure = failures
+                    .into_iter()
+                    .flatten()
+                    .find(|text| screen.shows(text));
+                if let Some(text) = failure {
+                    return Err(format!("the console shows {text:?}"));
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err("the machine switched itself off or reset".to_owned());
+            }
+        }
+        if let Some(reason) = server.ended() {
+            return Err(reason);
+        }
+        if signals::interrupted() {
+            return Err("interrupted".to_owned());
+        }
+        if Instant::now() > deadline {
+            return Err(format!(
+                "the marker was not there after {} s",
+                limit.as_secs()
+            ));
+        }
+    }
+}
+
+fn explain(error: &str, phases: &Phases) -> String {
+    match phases.missing() {
+        Some(phase) => format!("{error}; first phase not reached: {}", phase.name()),
+        None => error.to_owned(),
+    }
+}
+
+fn last_requests(conversations: &Conversations) -> Vec<String> {
+    const SHOWN: usize = 12;
+    let requests = &conversations.requests;
+    let skipped = requests.len().saturating_sub(SHOWN);
+    requests
+        .iter()
+        .skip(skipped)
+        .map(ToString::to_string)
+        .collect()
+}

@@ -1,0 +1,543 @@
+//! The matrix of boots as data: firmware, loaders, systems, the server, and the cells that join them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// Everything that the `*.toml` files of one directory say, joined and checked.
+#[derive(Debug, Default)]
+pub(crate) struct Matrix {
+    pub(crate) firmware: BTreeMap<String, Firmware>,
+    pub(crate) loaders: BTreeMap<String, Loader>,
+    pub(crate) systems: BTreeMap<String, System>,
+    pub(crate) cells: Vec<Cell>,
+    pub(crate) server: Option<ServerDefinition>,
+}
+
+/// One file: any part of the matrix.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MatrixFile {
+    #[serde(default)]
+    firmware: BTreeMap<String, Firmware>,
+    #[serde(default)]
+    loader: BTreeMap<String, Loader>,
+    #[serde(default)]
+    system: BTreeMap<String, System>,
+    #[serde(default)]
+    cell: Vec<Cell>,
+    server: Option<ServerDefinition>,
+}
+
+/// What runs when the machine is switched on.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Firmware {
+    pub(crate) about: String,
+    #[serde(default)]
+    pub(crate) packages: Vec<String>,
+    pub(crate) emulator: String,
+    pub(crate) machine: String,
+    /// QEMU's device and its properties, without `netdev`, `mac` and `bootindex`.
+    pub(crate) nic: String,
+    pub(crate) flash: Option<Flash>,
+    #[serde(default)]
+    pub(crate) arguments: Vec<String>,
+    /// Option 60 of the first DHCPDISCOVER.
+    pub(crate) vendor_class: String,
+    /// Option 77 of the first DHCPDISCOVER; without it there must be none.
+    pub(crate) user_class: Option<String>,
+    #[serde(default)]
+    pub(crate) failures: Vec<String>,
+}
+
+/// Firmware in flash memory: its code, and the variables of which each boot gets a fresh copy.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Flash {
+    pub(crate) code: PathBuf,
+    pub(crate) variables: PathBuf,
+}
+
+/// Boot files, and the tree in which they lie.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Loader {
+    pub(crate) about: String,
+    #[serde(default)]
+    pub(crate) packages: Vec<String>,
+    /// Architecture's name -> boot file, as the server's configuration has them.
+    pub(crate) boot_files: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) tree: TreeSpec,
+    #[serde(default)]
+    pub(crate) failures: Vec<String>,
+}
+
+/// What is booted.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct System {
+    pub(crate) about: String,
+    #[serde(default)]
+    pub(crate) packages: Vec<String>,
+    pub(crate) memory_mib: u32,
+    pub(crate) append: String,
+    pub(crate) kernel_banner: String,
+    pub(crate) marker: String,
+    #[serde(default)]
+    pub(crate) failures: Vec<String>,
+    #[serde(default)]
+    pub(crate) tree: TreeSpec,
+}
+
+/// Files of a boot tree. Keys are paths inside the tree.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TreeSpec {
+    /// Path -> the file or directory to copy.
+    #[serde(default)]
+    pub(crate) copy: BTreeMap<String, PathBuf>,
+    /// Path -> content, with `@names@` filled in.
+    #[serde(default)]
+    pub(crate) text: BTreeMap<String, String>,
+    /// Path -> a file that is copied with changes.
+    #[serde(default)]
+    pub(crate) edit: BTreeMap<String, Edit>,
+    /// Path -> target of the symbolic link.
+    #[serde(default)]
+    pub(crate) link: BTreeMap<String, String>,
+}
+
+/// A file of a package, with changes. What is to be replaced must be there.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Edit {
+    pub(crate) from: PathBuf,
+    #[serde(default)]
+    pub(crate) prepend: String,
+    #[serde(default)]
+    pub(crate) replace: Vec<(String, String)>,
+}
+
+/// A firmware, a loader and a system that have to boot together.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cell {
+    pub(crate) name: String,
+    pub(crate) firmware: String,
+    pub(crate) loader: String,
+    pub(crate) system: String,
+    time_limit_seconds: u64,
+    pub(crate) expect: Expect,
+}
+
+impl Cell {
+    /// How long after power-on the marker has to be there.
+    pub(crate) fn time_limit(&self) -> Duration {
+        Duration::from_secs(self.time_limit_seconds)
+    }
+}
+
+/// The requests without which the boot did not go the way that the cell is about, in their order.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Expect {
+    pub(crate) loader: Step,
+    pub(crate) menu: Step,
+    pub(crate) kernel: Step,
+    pub(crate) initrd: Step,
+}
+
+/// The protocol of a file request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Tftp,
+    Http,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Protocol::Tftp => "tftp",
+            Protocol::Http => "http",
+        })
+    }
+}
+
+/// A file request: `tftp bios/lpxelinux.0`, `http debian/linux`. The path has no leading slash.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Step {
+    pub(crate) protocol: Protocol,
+    pub(crate) path: String,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.protocol, self.path)
+    }
+}
+
+impl TryFrom<String> for Step {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Step, String> {
+        let bad = || format!("{text:?} is no request: write `tftp PATH` or `http PATH`");
+        let (protocol, path) = text.split_once(' ').ok_or_else(bad)?;
+        let protocol = match protocol {
+            "tftp" => Protocol::Tftp,
+            "http" => Protocol::Http,
+            _ => return Err(bad()),
+        };
+        let path = path.trim().trim_start_matches('/');
+        if path.is_empty() {
+            return Err(bad());
+        }
+        Ok(Step {
+            protocol,
+            path: path.to_owned(),
+        })
+    }
+}
+
+/// The server under test.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServerDefinition {
+    /// Ports that are bound when it serves.
+    pub(crate) ready: Vec<Port>,
+    /// Name in the work directory -> content, with `@names@` filled in.
+    #[serde(default)]
+    pub(crate) files: BTreeMap<String, String>,
+    pub(crate) process: Vec<ServerProcess>,
+}
+
+/// One process of the server under test.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServerProcess {
+    pub(crate) name: String,
+    /// Program and arguments, with `@names@` filled in.
+    pub(crate) command: Vec<String>,
+    /// SIGTERM must end it with status 0.
+    #[serde(default)]
+    pub(crate) clean_exit: bool,
+    /// Whom it must have become when it serves.
+    pub(crate) user: Option<String>,
+}
+
+/// A port of the server: `udp 69`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) enum Port {
+    Udp(u16),
+    Tcp(u16),
+}
+
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Port::Udp(number) => write!(f, "udp {number}"),
+            Port::Tcp(number) => write!(f, "tcp {number}"),
+        }
+    }
+}
+
+impl TryFrom<String> for Port {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Port, String> {
+        let bad = || format!("{text:?} is no port: write `udp NUMBER` or `tcp NUMBER`");
+        let (protocol, number) = text.split_once(' ').ok_or_else(bad)?;
+        let number: u16 = number.trim().parse().map_err(|_| bad())?;
+        match protocol {
+            "udp" => Ok(Port::Udp(number)),
+            "tcp" => Ok(Port::Tcp(number)),
+            _ => Err(bad()),
+        }
+    }
+}
+
+impl Matrix {
+    /// Reads every `*.toml` of the directory.
+    pub(crate) fn load(directory: &Path) -> Result<Matrix, String> {
+        let entries = fs::read_dir(directory)
+            .map_err(|error| format!("cannot read {}: {error}", directory.display()))?;
+        let mut files: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| {
+                path.extension()
+                    .is_some_and(|extension| extension == "toml")
+            })
+            .collect();
+        files.sort();
+        let mut matrix = Matrix::default();
+        for file in files {
+            let at = |error: &dyn fmt::Display| format!("{}: {error}", file.display());
+            let text = fs::read_to_string(&file).map_err(|error| at(&error))?;
+            matrix.add(&text).map_err(|error| at(&error))?;
+        }
+        matrix.check()?;
+        Ok(matrix)
+    }
+
+    /// Replaces the server by that of another file.
+    pub(crate) fn load_server(&mut self, file: &Path) -> Result<(), String> {
+        let at = |error: &dyn fmt::Display| format!("{}: {error}", file.display());
+        let text = fs::read_to_string(file).map_err(|error| at(&error))?;
+        self.server = None;
+        self.add(&text).map_err(|error| at(&error))?;
+        self.check()
+    }
+
+    fn add(&mut self, text: &str) -> Result<(), String> {
+        let file: MatrixFile = toml::from_str(text).map_err(|error| error.to_string())?;
+        join("firmware", &mut self.firmware, file.firmware)?;
+        join("loader", &mut self.loaders, file.loader)?;
+        join("system", &mut self.systems, file.system)?;
+        for cell in file.cell {
+            if self.cells.iter().any(|other| other.name == cell.name) {
+                return Err(format!("cell {:?} is there twice", cell.name));
+            }
+            self.cells.push(cell);
+        }
+        if let Some(server) = file.server
+            && self.server.replace(server).is_some()
+        {
+            return Err("server is there twice".to_owned());
+        }
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), String> {
+        for cell in &self.cells {
+            let name = &cell.name;
+            if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+                return Err(format!(
+                    "cell {name:?}: a name has letters, digits and hyphens"
+                ));
+            }
+            if cell.time_limit_seconds == 0 {
+                return Err(format!("cell {name:?}: time_limit_seconds is 0"));
+            }
+            let unknown =
+                |kind: &str, what: &str| format!("cell {name:?}: there is no {kind} {what:?}");
+            if !self.firmware.contains_key(&cell.firmware) {
+                return Err(unknown("firmware", &cell.firmware));
+            }
+            if !self.loaders.contains_key(&cell.loader) {
+                return Err(unknown("loader", &cell.loader));
+            }
+            if !self.systems.contains_key(&cell.system) {
+                return Err(unknown("system", &cell.system));
+            }
+        }
+        let loaders = self
+            .loaders
+            .iter()
+            .map(|(name, loader)| (name, &loader.tree));
+        let systems = self
+            .systems
+            .iter()
+            .map(|(name, system)| (name, &system.tree));
+        for (name, tree) in loaders.chain(systems) {
+            let paths = tree.copy.keys().chain(tree.text.keys());
+            for path in paths.chain(tree.edit.keys()).chain(tree.link.keys()) {
+                let inside = Path::new(path)
+                    .components()
+                    .all(|c| matches!(c, Component::Normal(_)));
+                if path.is_empty() || !inside {
+                    return Err(format!("{name}: {path:?} is no path inside the tree"));
+                }
+            }
+        }
+        match &self.server {
+            Some(server) if server.process.is_empty() => {
+                Err("the server has no process".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn join<T>(
+    kind: &str,
+    all: &mut BTreeMap<String, T>,
+    more: BTreeMap<String, T>,
+) -> Result<(), String> {
+    for (name, value) in more {
+        if all.insert(name.clone(), value).is_some() {
+            return Err(format!("{kind} {name:?} is there twice"));
+        }
+    }
+    Ok(())
+}
+
+/// Names to be filled into texts and commands.
+pub(crate) type Variables = BTreeMap<String, String>;
+
+/// Replaces each `@name@` by its value. A name has small letters, digits, `_`, `:` and `-`; one without a value is an
+/// error; any other `@` stays.
+pub(crate) fn fill(template: &str, variables: &Variables) -> Result<String, String> {
+    let mut filled = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('@') {
+        filled.push_str(before);
+        let name = after
+            .split_once('@')
+            .map(|(name, _)| name)
+            .filter(|name| is_variable(name));
+        match name {
+            Some(name) => {
+                let value = variables
+                    .get(name)
+                    .ok_or_else(|| format!("there is no value for @{name}@"))?;
+                filled.push_str(value);
+                rest = after.get(name.len() + 1..).unwrap_or_default();
+            }
+            None => {
+                filled.push('@');
+                rest = after;
+            }
+        }
+    }
+    filled.push_str(rest);
+    Ok(filled)
+}
+
+fn is_variable(name: &str) -> bool {
+    let letter = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:-".contains(c);
+    !name.is_empty() && name.chars().all(letter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: &str = r#"
+        [firmware.f]
+        about = ""
+        emulator = "qemu"
+        machine = "q35"
+        nic = "e1000"
+        vendor_class = "PXEClient"
+        [loader.l]
+        about = ""
+        boot_files = { default = "bios/lpxelinux.0" }
+        tree.link = { "bios/os" = "../os" }
+        [system.s]
+        about = ""
+        memory_mib = 512
+        append = ""
+        kernel_banner = "Linux"
+        marker = "hello"
+        [[cell]]
+        name = "one"
+        firmware = "f"
+        loader = "l"
+        system = "s"
+        time_limit_seconds = 9
+        expect = { loader = "tftp /a", menu = "tftp b", kernel = "http c", initrd = "http d" }
+    "#;
+
+    fn parse(text: &str) -> Result<Matrix, String> {
+        let mut matrix = Matrix::default();
+        matrix.add(text)?;
+        matrix.check()?;
+        Ok(matrix)
+    }
+
+    #[test]
+    fn a_small_matrix_is_read() {
+        let matrix = parse(SMALL).unwrap();
+        let cell = &matrix.cells[0];
+        assert_eq!(cell.time_limit(), Duration::from_secs(9));
+        assert_eq!(
+            cell.expect.loader,
+            Step {
+                protocol: Protocol::Tftp,
+                path: "a".into()
+            }
+        );
+        assert_eq!(cell.expect.kernel.to_string(), "http c");
+    }
+
+    #[test]
+    fn the_shipped_matrix_is_valid_and_has_the_three_boots() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("matrix");
+        let matrix = Matrix::load(&directory).unwrap();
+        let names: Vec<&str> = matrix.cells.iter().map(|cell| cell.name.as_str()).collect();
+        for name in ["seabios-ipxe-lpxelinux", "ovmf-syslinux-efi", "ovmf-grub"] {
+            assert!(names.contains(&name), "{name} is not in {names:?}");
+        }
+        assert!(matrix.server.unwrap().ready.contains(&Port::Udp(67)));
+    }
+
+    #[test]
+    fn faults_are_named() {
+        for (change, complaint) in [
+            (
+                ("firmware = \"f\"", "firmware = \"g\""),
+                "there is no firmware \"g\"",
+            ),
+            (
+                ("loader = \"l\"", "loader = \"m\""),
+                "there is no loader \"m\"",
+            ),
+            (
+                ("system = \"s\"", "system = \"t\""),
+                "there is no system \"t\"",
+            ),
+            (("memory_mib", "memory_mb"), "unknown field `memory_mb`"),
+            (("= 9", "= 0"), "time_limit_seconds is 0"),
+            (("\"one\"", "\"../one\""), "a name has letters"),
+            (("bios/os", "../os"), "no path inside the tree"),
+            (("tftp b", "gopher b"), "\"gopher b\" is no request"),
+        ] {
+            assert!(SMALL.contains(change.0));
+            let error = parse(&SMALL.replace(change.0, change.1)).unwrap_err();
+            assert!(error.contains(complaint), "{error}");
+        }
+    }
+
+    #[test]
+    fn nothing_may_be_there_twice() {
+        let mut matrix = parse(SMALL).unwrap();
+        assert_eq!(
+            matrix.add(SMALL).unwrap_err(),
+            "firmware \"f\" is there twice"
+        );
+    }
+
+    #[test]
+    fn names_are_filled_in() {
+        let variables = Variables::from([
+            ("address".to_owned(), "10.77.0.1".to_owned()),
+            ("boot:uefi-x64".to_owned(), "x.efi".to_owned()),
+        ]);
+        let filled = fill("http://@address@:80/ @boot:uefi-x64@ a@b @ @@", &variables);
+        assert_eq!(filled.unwrap(), "http://10.77.0.1:80/ x.efi a@b @ @@");
+        assert_eq!(
+            fill("@adress@", &variables).unwrap_err(),
+            "there is no value for @adress@"
+        );
+        assert_eq!(
+            fill("a@Host@address@", &variables).unwrap(),
+            "a@Host10.77.0.1"
+        );
+    }
+
+    #[test]
+    fn ports_are_read() {
+        assert_eq!(
+            Port::try_from("tcp 8080".to_owned()).unwrap(),
+            Port::Tcp(8080)
+        );
+        assert!(Port::try_from("tcp 65536".to_owned()).is_err());
+    }
+}

@@ -1,0 +1,157 @@
+//! A virtual machine: software emulation only, so that it runs everywhere and alike.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::matrix::{Firmware, System};
+use crate::namespace::{Namespace, TAP};
+use crate::process::{Output, Process};
+use crate::serial::{self, Chunk};
+
+/// How long QEMU may take to answer on its control socket.
+const CONTROL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A machine that is switched on.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) process: Process,
+    pub(crate) console: Receiver<Chunk>,
+    /// When it was switched on, since the Unix epoch.
+    pub(crate) power_on: Duration,
+    control: PathBuf,
+}
+
+impl Machine {
+    /// Switches a machine on; its files go into `work`.
+    pub(crate) fn start(
+        namespace: &Namespace,
+        firmware: &Firmware,
+        system: &System,
+        work: &Path,
+    ) -> Result<Machine, String> {
+        let control = work.join("qmp.sock");
+        let mut command = namespace.command(&firmware.emulator);
+        command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1"]);
+        command.args(["-machine", &firmware.machine]);
+        command.args(["-m", &format!("{}M", system.memory_mib)]);
+        command.args(["-uuid", "7e57ab1e-0000-4000-8000-525400770001"]);
+        // A machine that resets has failed: it must not start over and pass by luck.
+        command.args([
+            "-nodefaults",
+            "-no-reboot",
+            "-display",
+            "none",
+            "-device",
+            "VGA",
+        ]);
+        command.args([
+            "-netdev",
+            &format!("tap,id=net0,ifname={TAP},script=no,downscript=no"),
+        ]);
+        let nic = &firmware.nic;
+        command.args([
+            "-device",
+            &format!("{nic},netdev=net0,mac=52:54:00:77:00:01,bootindex=1"),
+        ]);
+        command.args([
+            "-chardev",
+            "stdio,id=console,signal=off",
+            "-serial",
+            "chardev:console",
+        ]);
+        command.args([
+            "-qmp",
+            &format!("unix:{},server=on,wait=off", control.display()),
+        ]);
+        if let Some(flash) = &firmware.flash {
+            let variables = work.join("variables.fd");
+            fs::copy(&flash.variables, &variables)
+                .map_err(|error| format!("cannot copy {}: {error}", flash.variables.display()))?;
+            let drive = |file: &Path, options: &str| {
+                format!("if=pflash,format=raw,file={}{options}", file.display())
+            };
+            command.args(["-drive", &drive(&flash.code, ",readonly=on")]);
+            command.args(["-drive", &drive(&variables, "")]);
+        }
+        command.args(&firmware.arguments);
+        let power_on = serial::now();
+        let mut process = Process::spawn(
+            command,
+            &firmware.emulator,
+            &work.join("qemu.log"),
+            Output::Pipe,
+        )?;
+        let output = process.take_output().ok_or("the emulator has no output")?;
+        let console = serial::follow(output, &work.join("serial.log"))?;
+        Ok(Machine {
+            process,
+            console,
+            power_on,
+            control,
+        })
+    }
+
+    /// Saves a picture of the screen as PNG.
+    pub(crate) fn take_picture(&self, to: &Path) -> Result<(), String> {
+        let at = |error: &dyn std::fmt::Display| format!("no picture of the screen: {error}");
+        let stream = UnixStream::connect(&self.control).map_err(|error| at(&error))?;
+        let bounded = stream
+            .set_read_timeout(Some(CONTROL_PATIENCE))
+            .and_then(|()| stream.set_write_timeout(Some(CONTROL_PATIENCE)));
+        bounded.map_err(|error| at(&error))?;
+        let mut writer = stream.try_clone().map_err(|error| at(&error))?;
+        let mut lines = BufReader::new(stream).lines();
+        // The greeting.
+        answer(&mut lines, "QMP").map_err(|error| at(&error))?;
+        let picture = json!({ "filename": to, "format": "png" });
+        for (execute, arguments) in [("qmp_capabilities", json!({})), ("screendump", picture)] {
+            let message = json!({ "execute": execute, "arguments": arguments });
+            writeln!(writer, "{message}").map_err(|error| at(&error))?;
+            answer(&mut lines, "return").map_err(|error| at(&error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads up to the message that has the key. Events come between; an error is one.
+fn answer(
+    lines: &mut impl Iterator<Item = std::io::Result<String>>,
+    key: &str,
+) -> Result<(), String> {
+    for line in lines {
+        let line = line.map_err(|error| error.to_string())?;
+        let message: Value = serde_json::from_str(&line).map_err(|error| error.to_string())?;
+        if let Some(error) = message.get("error") {
+            return Err(error.to_string());
+        }
+        if message.get(key).is_some() {
+            return Ok(());
+        }
+    }
+    Err("the emulator closed its control socket".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::answer;
+
+    fn ask(text: &str) -> Result<(), String> {
+        answer(&mut text.lines().map(|line| Ok(line.to_owned())), "return")
+    }
+
+    #[test]
+    fn answers_are_told_from_events_and_errors() {
+        let event = r#"{"event": "RTC_CHANGE"}"#;
+        assert_eq!(ask(&format!("{event}\n{{\"return\": {{}}}}")), Ok(()));
+        let error = ask(r#"{"error": {"desc": "no console"}}"#).unwrap_err();
+        assert!(error.contains("no console"));
+        assert!(ask(event).is_err());
+        assert!(ask("hello").is_err());
+    }
+}

@@ -1,0 +1,403 @@
+//! What was asked and answered on the wire: DHCP, TFTP and HTTP, as far as a boot is judged by it.
+
+use std::fmt;
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+use crate::matrix::{Protocol, Step};
+use crate::pcap::{self, Packet, Transport};
+
+/// The conversations of one capture. All times are since the Unix epoch.
+#[derive(Debug, Default)]
+pub(crate) struct Conversations {
+    pub(crate) discover: Option<Discover>,
+    /// When each DHCPACK was sent.
+    pub(crate) acks: Vec<Duration>,
+    pub(crate) requests: Vec<Request>,
+}
+
+/// The first DHCPDISCOVER.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Discover {
+    pub(crate) at: Duration,
+    /// Option 60.
+    pub(crate) vendor_class: Option<String>,
+    /// Option 77.
+    pub(crate) user_class: Option<String>,
+}
+
+/// A request for a file.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) at: Duration,
+    pub(crate) protocol: Protocol,
+    /// As it was asked for.
+    pub(crate) path: String,
+    client: SocketAddrV4,
+    server: SocketAddrV4,
+    /// How often it was sent again before an answer.
+    pub(crate) repeats: u32,
+    pub(crate) answer: Option<Answer>,
+}
+
+/// The first answer to a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// TFTP DATA, and when.
+    Data(Duration),
+    /// TFTP ERROR of the server.
+    Error(u16, String),
+    /// TFTP ERROR of the client before any data: a size probe.
+    Probe,
+    /// HTTP status.
+    Status(u16),
+}
+
+impl Request {
+    /// Whether it was answered with content.
+    pub(crate) fn is_served(&self) -> bool {
+        matches!(self.answer, Some(Answer::Data(_) | Answer::Status(200)))
+    }
+
+    /// Whether it is the one that a cell expects.
+    pub(crate) fn is(&self, step: &Step) -> bool {
+        self.protocol == step.protocol && self.path.trim_start_matches('/') == step.path
+    }
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: ", self.protocol, self.path)?;
+        match &self.answer {
+            None => f.write_str("no answer")?,
+            Some(Answer::Data(_)) => f.write_str("data")?,
+            Some(Answer::Error(code, text)) => write!(f, "error {code} {text:?}")?,
+            Some(Answer::Probe) => f.write_str("size asked for, then aborted by the client")?,
+            Some(Answer::Status(status)) => write!(f, "status {status}")?,
+        }
+        match self.repeats {
+            0 => Ok(()),
+            times => write!(f, " (sent {} times)", times + 1),
+        }
+    }
+}
+
+impl Conversations {
+    /// Reads a capture file.
+    pub(crate) fn read(capture: &[u8]) -> Result<Conversations, String> {
+        let mut conversations = Conversations::default();
+        for frame in pcap::frames(capture)? {
+            if let Some(packet) = pcap::packet(frame.bytes) {
+                conversations.add(frame.at, &packet);
+            }
+        }
+        Ok(conversations)
+    }
+
+    fn add(&mut self, at: Duration, packet: &Packet<'_>) {
+        match packet.transport {
+            Transport::Udp if packet.destination.port() == 67 || packet.source.port() == 67 => {
+                self.add_dhcp(at, packet.payload);
+            }
+            Transport::Udp => self.add_tftp(at, packet),
+            Transport::Tcp => self.add_http(at, packet),
+        }
+    }
+
+    fn add_dhcp(&mut self, at: Duration, message: &[u8]) {
+        const DHCPDISCOVER: u8 = 1;
+        const DHCPACK: u8 = 5;
+        match dhcp_option(message, 53).and_then(|value| value.first()) {
+            Some(&DHCPDISCOVER) if self.discover.is_none() => {
+                let text = |code| {
+                    dhcp_option(message, code)
+                        .map(|value| String::from_utf8_lossy(value).into_owned())
+                };
+                self.discover = Some(Discover {
+                    at,
+                    vendor_class: text(60),
+                    user_class: text(77),
+                });
+            }
+            Some(&DHCPACK) => self.acks.push(at),
+            _ => {}
+        }
+    }
+
+    fn add_tftp(&mut self, at: Duration, packet: &Packet<'_>) {
+        const RRQ: u16 = 1;
+        const DATA: u16 = 3;
+        const ERROR: u16 = 5;
+        let Some((opcode, rest)) = packet.payload.split_first_chunk() else {
+            return;
+        };
+        match u16::from_be_bytes(*opcode) {
+            RRQ if packet.destination.port() == 69 => {
+                if let Some(path) = rest.split(|byte| *byte == 0).next() {
+                    self.ask(at, Protocol::Tftp, path, packet);
+                }
+            }
+            DATA => {
+                if let Some(request) = self.open(packet.destination, None) {
+                    request.answer = Some(Answer::Data(at));
+                }
+            }
+            ERROR => {
+                let code = rest
+                    .first_chunk()
+                    .copied()
+                    .map(u16::from_be_bytes)
+                    .unwrap_or_default();
+                let text = rest
+                    .get(2..)
+                    .and_then(|text| text.split(|byte| *byte == 0).next());
+                let text = String::from_utf8_lossy(text.unwrap_or_default()).into_owned();
+                if let Some(request) = self.open(packet.destination, None) {
+                    request.answer = Some(Answer::Error(code, text));
+                } else if let Some(request) = self.open(packet.source, None) {
+                    request.answer = Some(Answer::Probe);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn add_http(&mut self, at: Duration, packet: &Packet<'_>) {
+        let mut words = packet.payload.split(|byte| byte.is_ascii_whitespace());
+        match words.next() {
+            Some(b"GET" | b"HEAD") => {
+                if let Some(path) = words.next() {
+                    self.ask(at, Protocol::Http, path, packet);
+                }
+            }
+            Some(version) if version.starts_with(b"HTTP/1.") => {
+                let status = words.next().and_then(|word| std::str::from_utf8(word).ok());
+                let status = status.and_then(|word| word.parse().ok());
+                if let (Some(status), Some(request)) =
+                    (status, self.open(packet.destination, Some(packet.source)))
+                {
+                    request.answer = Some(Answer::Status(status));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn ask(&mut self, at: Duration, protocol: Protocol, path: &[u8], packet: &Packet<'_>) {
+        let path = String::from_utf8_lossy(path).into_owned();
+        // Sent again from the same port before an answer: a retransmission.
+        if let Some(request) = self.open(packet.source, None)
+            && request.path == path
+        {
+            request.repeats += 1;
+            return;
+        }
+        self.requests.push(Request {
+            at,
+            protocol,
+            path,
+            client: packet.source,
+            server: packet.destination,
+            repeats: 0,
+            answer: None,
+        });
+    }
+
+    /// The client's last request, if it is not yet answered.
+    fn open(&mut self, client: SocketAddrV4, server: Option<SocketAddrV4>) -> Option<&mut Request> {
+        let same = |request: &&mut Request| {
+            request.client == client && server.is_none_or(|server| request.server == server)
+        };
+        self.requests
+            .iter_mut()
+            .rev()
+            .find(same)
+            .filter(|request| request.answer.is_none())
+    }
+}
+
+/// The value of an option outside the `file` and `sname` fields; the first, where it is split.
+fn dhcp_option(message: &[u8], code: u8) -> Option<&[u8]> {
+    const MAGIC_COOKIE: [u8; 4] = [99, 130, 83, 99];
+    const PAD: u8 = 0;
+    const END: u8 = 255;
+    if message.get(236..240)? != MAGIC_COOKIE {
+        return None;
+    }
+    let mut rest = message.get(240..)?;
+    loop {
+        let (&this, after) = rest.split_first()?;
+        match this {
+            PAD => rest = after,
+            END => return None,
+            _ => {
+                let (&len, after) = after.split_first()?;
+                let value = after.get(..len.into())?;
+                if this == code {
+                    return Some(value);
+                }
+                rest = after.get(len.into()..)?;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::pcap::tests::frame;
+
+    pub(crate) const CLIENT: &str = "10.77.0.30:2070";
+    pub(crate) const TFTP: &str = "10.77.0.1:69";
+    pub(crate) const TRANSFER: &str = "10.77.0.1:40000";
+    pub(crate) const HTTP_CLIENT: &str = "10.77.0.30:49152";
+    pub(crate) const HTTP: &str = "10.77.0.1:8080";
+
+    /// A script of packets, a tenth of a second apart.
+    #[derive(Default)]
+    pub(crate) struct Script {
+        pub(crate) conversations: Conversations,
+        pub(crate) clock: Duration,
+    }
+
+    impl Script {
+        fn send(&mut self, transport: Transport, from: &str, to: &str, payload: &[u8]) {
+            self.clock += Duration::from_millis(100);
+            let bytes = frame(transport, from, to, payload);
+            self.conversations
+                .add(self.clock, &pcap::packet(&bytes).unwrap());
+        }
+
+        pub(crate) fn udp(&mut self, from: &str, to: &str, payload: &[u8]) {
+            self.send(Transport::Udp, from, to, payload);
+        }
+
+        pub(crate) fn tcp(&mut self, from: &str, to: &str, payload: &str) {
+            self.send(Transport::Tcp, from, to, payload.as_bytes());
+        }
+
+        pub(crate) fn dhcp(&mut self, kind: u8, options: &[(u8, &[u8])]) {
+            let mut message = vec![0; 236];
+            message.extend([99, 130, 83, 99, 0, 53, 1, kind]);
+            for (code, value) in options {
+                message.extend([*code, u8::try_from(value.len()).unwrap()]);
+                message.extend(*value);
+            }
+            message.push(255);
+            self.udp("0.0.0.0:68", "255.255.255.255:67", &message);
+        }
+
+        pub(crate) fn tftp_file(&mut self, path: &str) {
+            self.udp(
+                CLIENT,
+                TFTP,
+                format!("\0\x01{path}\0octet\0tsize\x000\0").as_bytes(),
+            );
+            self.udp(TRANSFER, CLIENT, b"\0\x06tsize\x005\0");
+            self.udp(CLIENT, TRANSFER, b"\0\x04\0\0");
+            self.udp(TRANSFER, CLIENT, b"\0\x03\0\x01hello");
+        }
+
+        pub(crate) fn http_file(&mut self, path: &str) {
+            self.tcp(HTTP_CLIENT, HTTP, &format!("GET {path} HTTP/1.0\r\n\r\n"));
+            self.tcp(HTTP, HTTP_CLIENT, "HTTP/1.0 200 OK\r\n\r\n");
+        }
+    }
+
+    #[test]
+    fn dhcp_is_followed() {
+        let mut script = Script::default();
+        script.dhcp(
+            1,
+            &[(60, b"PXEClient:Arch:00000:UNDI:002001"), (77, b"iPXE")],
+        );
+        script.dhcp(1, &[(60, b"other")]);
+        script.dhcp(5, &[]);
+        let discover = script.conversations.discover.unwrap();
+        assert_eq!(discover.at, Duration::from_millis(100));
+        assert_eq!(
+            discover.vendor_class.unwrap(),
+            "PXEClient:Arch:00000:UNDI:002001"
+        );
+        assert_eq!(discover.user_class.unwrap(), "iPXE");
+        assert_eq!(script.conversations.acks, [Duration::from_millis(300)]);
+    }
+
+    #[test]
+    fn dhcp_that_is_cut_off_is_passed_over() {
+        let mut message = vec![0; 236];
+        message.extend([99, 130, 83, 99, 53, 1, 1, 60, 9, b'P']);
+        for len in 0..message.len() {
+            assert_eq!(dhcp_option(&message[..len], 60), None);
+        }
+        assert_eq!(dhcp_option(&message, 60), None);
+        assert_eq!(dhcp_option(&message, 53), Some(&[1][..]));
+    }
+
+    #[test]
+    fn tftp_files_errors_and_repetitions_are_followed() {
+        let mut script = Script::default();
+        script.tftp_file("bios/lpxelinux.0");
+        script.udp(CLIENT, TFTP, b"\0\x01/none\0octet\0");
+        script.udp(CLIENT, TFTP, b"\0\x01/none\0octet\0");
+        script.udp(TRANSFER, CLIENT, b"\0\x05\0\x01not found\0");
+        let [file, none] = &script.conversations.requests[..] else {
+            panic!("two requests")
+        };
+        assert!(file.is(&Step {
+            protocol: Protocol::Tftp,
+            path: "bios/lpxelinux.0".into()
+        }));
+        assert_eq!(file.answer, Some(Answer::Data(Duration::from_millis(400))));
+        assert!(none.is(&Step {
+            protocol: Protocol::Tftp,
+            path: "none".into()
+        }));
+        assert!(!none.is_served());
+        assert_eq!(
+            none.to_string(),
+            "tftp /none: error 1 \"not found\" (sent 2 times)"
+        );
+    }
+
+    #[test]
+    fn edk2_asks_for_the_size_and_aborts_before_it_reads() {
+        let mut script = Script::default();
+        script.udp(CLIENT, TFTP, b"\0\x01x.efi\0octet\0tsize\x000\0");
+        script.udp(TRANSFER, CLIENT, b"\0\x06tsize\x005\0");
+        script.udp(CLIENT, TRANSFER, b"\0\x05\0\x08User aborted the transfer\0");
+        script.tftp_file("x.efi");
+        let [probe, read] = &script.conversations.requests[..] else {
+            panic!("two requests")
+        };
+        assert_eq!(probe.answer, Some(Answer::Probe));
+        assert!(!probe.is_served() && read.is_served());
+    }
+
+    #[test]
+    fn lpxelinux_asks_for_all_its_files_from_one_port() {
+        let mut script = Script::default();
+        script.tftp_file("a");
+        script.tftp_file("b");
+        assert!(script.conversations.requests.iter().all(Request::is_served));
+        assert_eq!(script.conversations.requests.len(), 2);
+    }
+
+    #[test]
+    fn http_is_followed() {
+        let mut script = Script::default();
+        script.http_file("/debian/linux");
+        script.tcp(HTTP_CLIENT, HTTP, "GET /none HTTP/1.1\r\n\r\n");
+        script.tcp(HTTP, "10.77.0.31:49152", "HTTP/1.1 200 OK\r\n\r\n");
+        script.tcp(HTTP, HTTP_CLIENT, "HTTP/1.1 404 Not Found\r\n\r\n");
+        let [linux, none] = &script.conversations.requests[..] else {
+            panic!("two requests")
+        };
+        assert!(linux.is(&Step {
+            protocol: Protocol::Http,
+            path: "debian/linux".into()
+        }));
+        assert!(linux.is_served());
+        assert_eq!(none.to_string(), "http /none: status 404");
+    }
+}
