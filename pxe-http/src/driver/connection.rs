@@ -1,0 +1,174 @@
+//! A connection's socket as hyper wants it, with the times that a peer is given.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper::rt::ReadBufCursor;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+use super::observer::{Flow, Phase};
+use crate::Limits;
+use crate::event::Limit;
+
+/// How long a peer may take for what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timeouts {
+    head: Duration,
+    idle: Duration,
+    stall: Duration,
+}
+
+impl From<&Limits> for Timeouts {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            head: limits.head_timeout,
+            idle: limits.idle_timeout,
+            stall: limits.stall_timeout,
+        }
+    }
+}
+
+/// A byte stream between hyper and a client.
+///
+/// The times are kept here and not by hyper's own timer, since it has one for heads and for idle
+/// connections together, and none for clients that read nothing.
+#[derive(Debug)]
+pub(super) struct Connection<S> {
+    stream: S,
+    flow: Arc<Flow>,
+    timeouts: Timeouts,
+    sleep: Pin<Box<Sleep>>,
+    /// What `sleep` runs for.
+    armed: Option<Limit>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    pub(super) fn new(stream: S, flow: Arc<Flow>, timeouts: Timeouts) -> Self {
+        Self {
+            stream,
+            flow,
+            timeouts,
+            sleep: Box::pin(tokio::time::sleep(timeouts.idle)),
+            armed: None,
+        }
+    }
+
+    /// Ready once the time for this is over; the time begins at the first call after a disarming,
+    /// or after calls for something else.
+    fn poll_expired(&mut self, cx: &mut Context<'_>, limit: Limit) -> Poll<()> {
+        if self.armed != Some(limit) {
+            let duration = match limit {
+                Limit::HeadTime => self.timeouts.head,
+                Limit::StallTime => self.timeouts.stall,
+                _ => self.timeouts.idle,
+            };
+            // A duration beyond what the clock can say means never; the stream's own waker is
+            // registered by whoever calls.
+            let Some(deadline) = Instant::now().checked_add(duration) else {
+                return Poll::Pending;
+            };
+            self.sleep.as_mut().reset(deadline);
+            self.armed = Some(limit);
+        }
+        ready!(self.sleep.as_mut().poll(cx));
+        self.armed = None;
+        self.flow.break_limit(limit);
+        Poll::Ready(())
+    }
+
+    fn disarm(&mut self, limit: Limit) {
+        if self.armed == Some(limit) {
+            self.armed = None;
+        }
+    }
+
+    /// The outcome of a write, or the end of patience.
+    fn stalls(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.disarm(Limit::StallTime);
+            return written;
+        }
+        ready!(self.poll_expired(cx, Limit::StallTime));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Read for Connection<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        // Requests are short, so a copy costs less than it takes to write unsafe code well.
+        let mut bytes = [0; 4096];
+        let len = bytes.len().min(buf.remaining());
+        let mut read = ReadBuf::new(&mut bytes[..len]);
+        if let Poll::Ready(result) = Pin::new(&mut self.stream).poll_read(cx, &mut read) {
+            if result.is_ok() && !read.filled().is_empty() {
+                buf.put_slice(read.filled());
+                if self.flow.received() {
+                    self.disarm(Limit::IdleTime);
+                }
+            }
+            return Poll::Ready(result);
+        }
+        match self.flow.phase() {
+            Phase::Idle => {
+                ready!(self.poll_expired(cx, Limit::IdleTime));
+                // As if the client had closed: hyper then closes without a word.
+                Poll::Ready(Ok(()))
+            }
+            Phase::Head => {
+                ready!(self.poll_expired(cx, Limit::HeadTime));
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+            Phase::Responding => Poll::Pending,
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Write for Connection<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.stalls(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.stalls(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// hyper calls this when its own buffer is empty, so everything so far is out then.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        if self.flow.flushed() {
+            self.armed = None;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

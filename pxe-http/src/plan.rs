@@ -1,0 +1,359 @@
+//! From a request's head and what was found to the whole response, as a pure function.
+
+use std::fmt::Write;
+use std::ops::Range;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_RANGES, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
+    HeaderName, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER,
+};
+use http::{HeaderValue, Method, StatusCode};
+use pxe_tree::{Attributes, ErrorKind, Timestamp, TreePath};
+
+use crate::condition::{Validators, Verdict, evaluate, heeds_range, http_date};
+use crate::range::{RangeAnswer, read_range};
+use crate::{Rejection, RequestHead};
+
+/// What was found at the path of a request.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Outcome<'a> {
+    /// A file of these attributes; only its length, change stamp and times are read.
+    File {
+        /// What its blob says of it.
+        attributes: &'a Attributes,
+        /// Its type, from [`MediaTypes`](crate::MediaTypes) or elsewhere.
+        media_type: &'a HeaderValue,
+    },
+    /// A directory. There are no listings yet: it is answered with 403.
+    Directory,
+    /// It lies elsewhere: a URI, or an absolute path on this server.
+    Moved(&'a str),
+    /// It could not be opened.
+    Failed(ErrorKind),
+    /// It was not looked for, see [`RequestHead::route`].
+    Rejected(Rejection),
+}
+
+/// A response: everything that goes over the wire, except the bytes of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Plan {
+    /// The status code.
+    pub status: StatusCode,
+    /// The header fields, in the order in which they have to be sent; no name twice.
+    ///
+    /// `Content-Length` and `Location` are never the last: lpxelinux handles a field only when
+    /// the next one begins (syslinux, core/fs/pxe/http.c).
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body, piece after piece; empty for HEAD and 304. Their lengths add up to
+    /// `Content-Length`, so it is never sent in chunks.
+    pub body: Vec<Piece>,
+    /// Whether the connection stays open; [`headers`](Self::headers) says so too where it must.
+    pub keep_alive: bool,
+}
+
+/// A part of a response's body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Piece {
+    /// These bytes of the file; never empty, and within its length.
+    File(Range<u64>),
+    /// Text of the server's own.
+    Text(Bytes),
+}
+
+impl Piece {
+    /// How many bytes it has.
+    #[allow(clippy::len_without_is_empty)] // no piece is empty
+    pub const fn len(&self) -> u64 {
+        match self {
+            Self::File(range) => range.end.saturating_sub(range.start),
+            Self::Text(text) => text.len() as u64,
+        }
+    }
+}
+
+impl Plan {
+    /// The value of a field.
+    pub fn header(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        self.headers
+            .iter()
+            .find_map(|(field, value)| (field == name).then_some(value))
+    }
+
+    /// How many bytes the body has.
+    pub fn body_len(&self) -> u64 {
+        self.body.iter().map(Piece::len).sum()
+    }
+}
+
+/// Plans the response to a request.
+///
+/// Reads no clock: `now` is the civil time, for `Date` and for judging dates. Never panics,
+/// whatever the peer sent. In particular:
+///
+/// - HEAD gets exactly the fields of GET (EDK2 asks HEAD first and allocates by its
+///   `Content-Length`), so it knows no ranges (RFC 9110 section 14.2).
+/// - `Range` is heeded in HTTP/1.0 as well: a client that sends it knows what it means, and one
+///   that does not (lpxelinux, which takes no status but 200) never gets a 206.
+/// - Several ranges, and anything malformed in `Range`, are ignored: 200 with the whole file.
+/// - Conditions have the precedence of RFC 9110 section 13.2.2.
+/// - Error pages are short plain text that names the path and the cause.
+pub fn plan(head: &RequestHead<'_>, outcome: Outcome<'_>, now: Timestamp) -> Plan {
+    // The method decides first, so that no caller can answer a POST with a file by mistake.
+    let outcome = match *head.method {
+        Method::GET | Method::HEAD => outcome,
+        _ => Outcome::Rejected(Rejection::MethodNotAllowed),
+    };
+    match outcome {
+        Outcome::File {
+            attributes,
+            media_type,
+        } => plan_file(head, attributes, media_type, now),
+        Outcome::Directory => plan_error(head, ErrorKind::IsADirectory, now),
+        Outcome::Failed(kind) | Outcome::Rejected(Rejection::BadPath(kind)) => {
+            plan_error(head, kind, now)
+        }
+        Outcome::Moved(to) => plan_moved(head, to, now),
+        Outcome::Rejected(Rejection::MethodNotAllowed) => {
+            let cause = format!("{}: only GET and HEAD are served", head.method);
+            let page = Page::new(StatusCode::METHOD_NOT_ALLOWED, &cause);
+            page.after(ALLOW, HeaderValue::from_static("GET, HEAD"))
+                .finish(head, now)
+        }
+        Outcome::Rejected(Rejection::BadTarget) => {
+            let cause = format!("{}: not a path to a file", Shown(head.target));
+            Page::new(StatusCode::BAD_REQUEST, &cause).finish(head, now)
+        }
+        Outcome::Rejected(Rejection::BadHost) => {
+            let cause = "HTTP/1.1 needs exactly one Host field (RFC 9112 section 3.2)";
+            Page::new(StatusCode::BAD_REQUEST, cause).finish(head, now)
+        }
+    }
+}
+
+fn plan_file(
+    head: &RequestHead<'_>,
+    attributes: &Attributes,
+    media_type: &HeaderValue,
+    now: Timestamp,
+) -> Plan {
+    let len = attributes.len;
+    let validators = Validators::of(attributes, now);
+    let mut fields = Fields::new(now);
+    match evaluate(head.headers, &validators) {
+        Verdict::Perform => {}
+        Verdict::NotModified => {
+            fields.push_validators(&validators);
+            return fields.finish(head, StatusCode::NOT_MODIFIED, Vec::new());
+        }
+        Verdict::PreconditionFailed => {
+            let cause = format!("{}: precondition failed", shown_path(head));
+            return Page::new(StatusCode::PRECONDITION_FAILED, &cause).finish(head, now);
+        }
+    }
+    let mut ranges = head.headers.get_all(RANGE).iter();
+    let answer = match (ranges.next(), ranges.next()) {
+        (Some(range), None) if heeds_range(head, &validators, now) => {
+            read_range(range.as_bytes(), len)
+        }
+        _ => RangeAnswer::Whole,
+    };
+    let (status, range) = match answer {
+        RangeAnswer::Whole => (StatusCode::OK, 0..len),
+        RangeAnswer::Part(range) => {
+            let value = format!("bytes {}-{}/{len}", range.start, range.end - 1);
+            fields.push_text(CONTENT_RANGE, &value);
+            (StatusCode::PARTIAL_CONTENT, range)
+        }
+        RangeAnswer::Unsatisfiable => {
+            let cause = format!("{}: has only {len} bytes", shown_path(head));
+            return Page::new(StatusCode::RANGE_NOT_SATISFIABLE, &cause)
+                .before(CONTENT_RANGE, &format!("bytes */{len}"))
+                .finish(head, now);
+        }
+    };
+    fields.push(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
+    fields.push(CONTENT_TYPE, media_type.clone());
+    fields.push_validators(&validators);
+    // Always there, and always after Content-Length.
+    fields.push(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    let body = if range.is_empty() {
+        Vec::new()
+    } else {
+        vec![Piece::File(range)]
+    };
+    fields.finish(head, status, body)
+}
+
+fn plan_error(head: &RequestHead<'_>, kind: ErrorKind, now: Timestamp) -> Plan {
+    let status =
+        StatusCode::from_u16(kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let page = Page::new(status, &format!("{}: {kind}", shown_path(head)));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        // iPXE tries again after that time (src/net/tcp/httpcore.c).
+        return page.before(RETRY_AFTER, "1").finish(head, now);
+    }
+    page.finish(head, now)
+}
+
+/// 302: lpxelinux follows 301, 302, 303 and 307, but not 308 (syslinux, core/fs/pxe/http.c), and
+/// what a source says now need not hold the next time.
+fn plan_moved(head: &RequestHead<'_>, to: &str, now: Timestamp) -> Plan {
+    let to = escape_uri(to);
+    let cause = format!("{}: lies at {}", shown_path(head), Shown(&to));
+    Page::new(StatusCode::FOUND, &cause)
+        .before(LOCATION, &to)
+        .finish(head, now)
+}
+
+/// Whatever no URI may contain, percent-encoded; so a source's text can add no header field.
+fn escape_uri(uri: &str) -> String {
+    let mut escaped = String::with_capacity(uri.len());
+    for byte in uri.bytes() {
+        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>') {
+            escaped.push(char::from(byte));
+        } else {
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}
+
+/// The path that was asked for, as an error page shows it.
+fn shown_path(head: &RequestHead<'_>) -> String {
+    match head.route() {
+        Ok(route) => Shown(&TreePath::to_string(&route.path)).to_string(),
+        Err(_) => Shown(head.target).to_string(),
+    }
+}
+
+/// A peer's text on a page: harmless and not long.
+struct Shown<'a>(&'a str);
+
+impl std::fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const CHARS_MAX: usize = 300;
+        for character in self.0.chars().take(CHARS_MAX) {
+            if character.is_control() {
+                f.write_char(char::REPLACEMENT_CHARACTER)?;
+            } else {
+                f.write_char(character)?;
+            }
+        }
+        if self.0.chars().nth(CHARS_MAX).is_some() {
+            f.write_str("...")?;
+        }
+        Ok(())
+    }
+}
+
+/// Header fields in the making.
+struct Fields(Vec<(HeaderName, HeaderValue)>);
+
+impl Fields {
+    fn new(now: Timestamp) -> Self {
+        let mut fields = Self(Vec::with_capacity(8));
+        if let Some(date) = http_date(now.seconds) {
+            fields.push(DATE, date);
+        }
+        fields
+    }
+
+    fn push(&mut self, name: HeaderName, value: HeaderValue) {
+        self.0.push((name, value));
+    }
+
+    /// For text made here, which is always visible ASCII.
+    fn push_text(&mut self, name: HeaderName, value: &str) {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.push(name, value);
+        }
+    }
+
+    fn push_validators(&mut self, validators: &Validators) {
+        if let Some(date) = validators.last_modified.and_then(http_date) {
+            self.push(LAST_MODIFIED, date);
+        }
+        if let Some(etag) = &validators.etag {
+            self.push_text(ETAG, etag);
+        }
+    }
+
+    fn finish(mut self, head: &RequestHead<'_>, status: StatusCode, body: Vec<Piece>) -> Plan {
+        let keep_alive = head.keep_alive();
+        // HTTP/1.1 stays open unless told otherwise, earlier versions close (RFC 9112 section
+        // 9.3); what differs from that has to be said. `close` is always said, since some
+        // firmware's clients wait for it.
+        if !keep_alive {
+            self.push(CONNECTION, HeaderValue::from_static("close"));
+        } else if head.version < http::Version::HTTP_11 {
+            self.push(CONNECTION, HeaderValue::from_static("keep-alive"));
+        }
+        let body = match *head.method {
+            Method::HEAD => Vec::new(),
+            _ => body,
+        };
+        Plan {
+            status,
+            headers: self.0,
+            body,
+            keep_alive,
+        }
+    }
+}
+
+/// A short text that says why there is no file.
+struct Page {
+    status: StatusCode,
+    text: String,
+    before: Option<(HeaderName, String)>,
+    after: Option<(HeaderName, HeaderValue)>,
+}
+
+impl Page {
+    fn new(status: StatusCode, cause: &str) -> Self {
+        let reason = status.canonical_reason().unwrap_or("Error");
+        Self {
+            status,
+            text: format!("{} {reason}\n{cause}\n", status.as_str()),
+            before: None,
+            after: None,
+        }
+    }
+
+    /// With a field ahead of `Content-Length`.
+    fn before(self, name: HeaderName, value: &str) -> Self {
+        Self {
+            before: Some((name, value.to_owned())),
+            ..self
+        }
+    }
+
+    /// With a field behind `Content-Type`.
+    fn after(self, name: HeaderName, value: HeaderValue) -> Self {
+        Self {
+            after: Some((name, value)),
+            ..self
+        }
+    }
+
+    fn finish(self, head: &RequestHead<'_>, now: Timestamp) -> Plan {
+        let mut fields = Fields::new(now);
+        if let Some((name, value)) = self.before {
+            fields.push_text(name, &value);
+        }
+        fields.push(CONTENT_LENGTH, HeaderValue::from(self.text.len()));
+        fields.push(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+        if let Some((name, value)) = self.after {
+            fields.push(name, value);
+        }
+        let body = vec![Piece::Text(Bytes::from(self.text))];
+        fields.finish(head, self.status, body)
+    }
+}
