@@ -1,0 +1,211 @@
+//! A small site: a server, a client on its link, and a client behind a router whose far link has an MTU of 1400.
+//!
+//! ```text
+//! client eth0 10.78.0.100 ── br0 10.78.0.1 server far0 10.79.0.1 ── 10.79.0.2 router 10.80.0.1 ══ eth0 10.80.0.2 far client
+//!                                                                                MTU 1400 ══
+//! ```
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use pxe_test_lab::{Namespace, Output, POLL_INTERVAL, Process, run, unique_name};
+use tempfile::TempDir;
+
+/// The server's address on the link of the boot clients.
+pub(crate) const SERVER: &str = "10.78.0.1";
+/// The server's address towards the router.
+pub(crate) const SERVER_FAR: &str = "10.79.0.1";
+/// How long the server may take until its ports are open.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The length of `big.bin`: no multiple of any block size used here, and more than 65,536 blocks of 512 bytes.
+const BIG_LEN: usize = 36 * 1024 * 1024 + 123;
+/// The length of `small.bin`.
+const SMALL_LEN: usize = 100_001;
+
+/// See the module's documentation. Dropped, everything is gone.
+#[derive(Debug)]
+pub(crate) struct Site {
+    // Dropped in this order: processes, then namespaces, then files.
+    server: Process,
+    pub(crate) client: Namespace,
+    pub(crate) far_client: Namespace,
+    _router: Namespace,
+    _server_namespace: Namespace,
+    directory: TempDir,
+    server_log: PathBuf,
+}
+
+impl Site {
+    /// Makes the networks and starts the server on them.
+    pub(crate) fn new(server: &Path) -> Result<Self, String> {
+        let directory = TempDir::with_prefix("pxe-interop-").map_err(|error| error.to_string())?;
+        // The server runs as nobody.
+        run(Command::new("chmod").arg("0755").arg(directory.path()))?;
+        lay_out(directory.path()).map_err(|error| format!("cannot lay out the tree: {error}"))?;
+
+        let [at_server, client, router, far_client] =
+            [(); 4].map(|()| Namespace::new(&unique_name()));
+        let (at_server, client, router, far_client) = (at_server?, client?, router?, far_client?);
+        at_server.connect("br0", &client, "eth0")?;
+        at_server.connect("far0", &router, "near0")?;
+        router.connect("far0", &far_client, "eth0")?;
+        address(&at_server, "10.78.0.1/24", "br0")?;
+        address(&at_server, "10.79.0.1/24", "far0")?;
+        address(&router, "10.79.0.2/24", "near0")?;
+        address(&router, "10.80.0.1/24", "far0")?;
+        address(&far_client, "10.80.0.2/24", "eth0")?;
+        router.ip(&["link", "set", "far0", "mtu", "1400"])?;
+        far_client.ip(&["link", "set", "eth0", "mtu", "1400"])?;
+        at_server.ip(&["route", "add", "10.80.0.0/24", "via", "10.79.0.2"])?;
+        far_client.ip(&["route", "add", "default", "via", "10.80.0.1"])?;
+        run(router
+            .command("sysctl")
+            .args(["-qw", "net.ipv4.ip_forward=1"]))?;
+
+        let work = directory.path().display();
+        let config = directory.path().join("server.toml");
+        fs::write(
+            &config,
+            include_str!("../server.toml").replace("@work@", &work.to_string()),
+        )
+        .map_err(|error| error.to_string())?;
+        let server_log = directory.path().join("server.log");
+        let mut command = at_server.command(&server.display().to_string());
+        command.arg("serve").arg(&config);
+        let mut server = Process::spawn(command, "pxe-server", &server_log, Output::Log)?;
+        await_ports(&at_server, &mut server, &server_log)?;
+        Ok(Self {
+            server,
+            client,
+            far_client,
+            _router: router,
+            _server_namespace: at_server,
+            directory,
+            server_log,
+        })
+    }
+
+    /// A file of the served tree, as it lies on disk.
+    pub(crate) fn served(&self, path: &str) -> PathBuf {
+        self.directory.path().join("tree").join(path)
+    }
+
+    /// A place for what a client writes.
+    pub(crate) fn scratch(&self, name: &str) -> PathBuf {
+        self.directory.path().join("scratch").join(name)
+    }
+
+    /// What the server has logged until now.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.server_log).unwrap_or_default()
+    }
+
+    /// Waits until the server has logged a line that holds all of these.
+    pub(crate) fn await_log(&self, parts: &[&str]) -> Result<(), String> {
+        let deadline = Instant::now() + START_PATIENCE;
+        while Instant::now() < deadline {
+            if self
+                .log()
+                .lines()
+                .any(|line| parts.iter().all(|part| line.contains(part)))
+            {
+                return Ok(());
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+        Err(format!("the server logged no line with {parts:?}"))
+    }
+
+    /// The server's process, once it has dropped its privileges.
+    pub(crate) fn server_pid(&self) -> u32 {
+        self.server.id()
+    }
+
+    /// Ends the server, and fails if the test did, or if the server did not end well.
+    pub(crate) fn judge(mut self, result: Result<(), String>) -> Result<(), String> {
+        let end = self.server.terminate();
+        result.map_err(|error| format!("{error}\nserver's log:\n{}", self.log()))?;
+        match end? {
+            status if status.success() => Ok(()),
+            status => Err(format!("the server ended with {status}\n{}", self.log())),
+        }
+    }
+}
+
+/// Builds the server as `cargo run` would, and returns its path.
+pub(crate) fn build_server() -> Result<PathBuf, String> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    run(Command::new(cargo).args(["build", "--quiet", "-p", "pxe-server"]))?;
+    // This binary lies in the same folder.
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    Ok(own.with_file_name("pxe-server"))
+}
+
+fn address(namespace: &Namespace, address: &str, interface: &str) -> Result<(), String> {
+    namespace.ip(&["address", "add", address, "dev", interface])
+}
+
+fn lay_out(directory: &Path) -> std::io::Result<()> {
+    let tree = directory.join("tree");
+    for folder in ["tree/bios", "tree/pxelinux.cfg", "tree/os", "scratch"] {
+        fs::create_dir_all(directory.join(folder))?;
+    }
+    symlink("../pxelinux.cfg", tree.join("bios/pxelinux.cfg"))?;
+    symlink("../os", tree.join("bios/os"))?;
+    fs::write(
+        tree.join("pxelinux.cfg/default"),
+        "DEFAULT menu.c32\nLABEL one\n  KERNEL x\n",
+    )?;
+    fs::write(tree.join("bios/lpxelinux.0"), noise(SMALL_LEN, 1))?;
+    fs::write(tree.join("os/small.bin"), noise(SMALL_LEN, 2))?;
+    fs::write(tree.join("os/big.bin"), noise(BIG_LEN, 3))?;
+    fs::write(tree.join("os/empty.bin"), "")?;
+    fs::write(tree.join("os/block.bin"), noise(512 * 8, 4))?;
+    Ok(())
+}
+
+/// Bytes without a pattern, the same for the same seed (splitmix64).
+fn noise(len: usize, mut state: u64) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = state;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bytes.extend((word ^ (word >> 31)).to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+/// Waits until the server holds its ports.
+fn await_ports(at: &Namespace, server: &mut Process, log: &Path) -> Result<(), String> {
+    let deadline = Instant::now() + START_PATIENCE;
+    loop {
+        if let Some(status) = server.ended() {
+            let mut text = String::new();
+            let _ = fs::File::open(log).and_then(|mut log| log.read_to_string(&mut text));
+            return Err(format!("the server ended with {status}:\n{text}"));
+        }
+        let sockets = at.command("ss").args(["-lnutH"]).output();
+        let sockets = sockets
+            .map_err(|error| format!("cannot run ss: {error}"))?
+            .stdout;
+        let sockets = String::from_utf8_lossy(&sockets);
+        if [":67 ", ":69 ", ":80 ", ":8080 "]
+            .iter()
+            .all(|port| sockets.contains(port))
+        {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(format!("ports are not open; there are:\n{sockets}"));
+        }
+        std::thread::sleep(POLL_INTERVAL);
+    }
+}

@@ -1,0 +1,11 @@
+//! What tests on real networks share: namespaces that vanish with their test, child processes that
+//! never outlive it, and packages that are installed where they are missing.
+#![forbid(unsafe_code)]
+
+mod namespace;
+mod packages;
+mod process;
+
+pub use crate::namespace::{Namespace, remove_stale, unique_name};
+pub use crate::packages::ensure;
+pub use crate::process::{Output, POLL_INTERVAL, Process, run, tied_command};
