@@ -451,12 +451,14 @@ impl Engine {
     ///
     /// If the client has given up or begun anew meanwhile, nothing happens. The token must be one
     /// of this engine.
+    ///
+    /// Whether the transfer goes on: if so, [`Output::Release`] says when it is over.
     #[allow(clippy::needless_pass_by_value)] // a token is answered once
-    pub fn accept(&mut self, now: Now, incoming: Incoming, file: FileInfo) {
+    pub fn accept(&mut self, now: Now, incoming: Incoming, file: FileInfo) -> bool {
         let now = now.mono;
         let id = incoming.transfer;
         let Some(transfer) = self.table.get_mut(id) else {
-            return;
+            return false;
         };
         let options = match Packet::decode(&transfer.request) {
             Ok(Packet::ReadRequest(request)) => request.options,
@@ -480,7 +482,7 @@ impl Engine {
         let (local_ip, remote) = (transfer.peer.local_ip, transfer.peer.remote);
         let interface = transfer.peer.interface;
         if !self.table.accept(id, flow, single_port) {
-            return;
+            return false;
         }
         if single_port {
             self.started(id, file.len);
@@ -493,6 +495,7 @@ impl Engine {
             });
         }
         self.settle(now, id);
+        true
     }
 
     /// Answers a request with an ERROR.

@@ -9,6 +9,8 @@ mod event;
 mod flow;
 mod negotiate;
 mod reply;
+#[cfg(feature = "tokio")]
+mod tokio;
 mod transfer;
 pub mod wire;
 
@@ -17,4 +19,6 @@ pub use crate::engine::{Engine, FileInfo, Incoming, Output};
 pub use crate::error::Refusal;
 pub use crate::event::{Event, Filename, Limit, Outcome, Peer, PeerMessage, Report, TransferId};
 pub use crate::negotiate::{Mode, Negotiated, Requested};
+#[cfg(feature = "tokio")]
+pub use crate::tokio::{Handle, Server};
 pub use crate::wire::ErrorCode;
