@@ -36,6 +36,8 @@ pub(super) struct Family {
     /// The folder that gets links to `pxelinux.cfg` and `os`: these loaders take every name as
     /// relative to the folder of their boot file.
     pub(super) links: Option<String>,
+    /// The architecture whose boot file the first of `needs` is, as `[boot.files]` names it.
+    pub(super) boots: Option<String>,
 }
 
 /// A distribution.

@@ -18,7 +18,7 @@ use self::loaders::{Catalogue, Family, System, targets};
 const MENU: &str = include_str!("default.menu");
 /// The first menu of GRUB.
 const GRUB_MENU: &str = include_str!("grub.cfg");
-/// A configuration for `serve`; `@DIR@` stands for the tree.
+/// A configuration for `serve`; `@DIR@` stands for the tree, `@FILES@` for its boot files.
 const CONFIG: &str = include_str!("server.toml");
 
 /// The largest loader known, GRUB's, has 4 MiB; a larger file is not one.
@@ -121,7 +121,10 @@ fn lay_out(args: &Args, out: &mut dyn Write) -> Result<Outcome, Error> {
         writeln!(tree.out, "{state}: {} ({})", family.name, family.what)?;
     }
     let shown = std::path::absolute(&args.dir).unwrap_or_else(|_| args.dir.clone());
-    let config = CONFIG.replace("@DIR@", &toml_string(&shown));
+    let files = boot_files(&catalogue, &outcome.complete);
+    let config = CONFIG
+        .replace("@DIR@", &toml_string(&shown))
+        .replace("@FILES@", &files);
     if let Some(file) = &args.config {
         tree.config(file, &config)?;
     }
@@ -132,6 +135,26 @@ fn lay_out(args: &Args, out: &mut dyn Write) -> Result<Outcome, Error> {
         )?;
     }
     Ok(outcome)
+}
+
+/// The boot file of each architecture, as the inside of a TOML table. Of two families for one
+/// architecture the first is taken.
+fn boot_files(catalogue: &Catalogue, complete: &[String]) -> String {
+    let mut files: BTreeMap<&str, &str> = BTreeMap::new();
+    for family in catalogue
+        .families
+        .iter()
+        .filter(|family| complete.contains(&family.name))
+    {
+        if let (Some(arch), Some(file)) = (&family.boots, family.needs.first()) {
+            files.entry(arch).or_insert(file);
+        }
+    }
+    let pairs: Vec<String> = files
+        .iter()
+        .map(|(arch, file)| format!("{arch} = {}", toml_string(Path::new(file))))
+        .collect();
+    pairs.join(", ")
 }
 
 /// The system that a family is taken from: the first that has all the family needs, else the one

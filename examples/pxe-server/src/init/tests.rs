@@ -342,7 +342,12 @@ fn configuration_is_written_where_asked_and_never_over() {
         "{} lines",
         written.lines().count()
     );
-    written.parse::<toml::Table>().expect("TOML");
+    let table: toml::Table = written.parse().expect("TOML");
+    assert_eq!(table["boot"]["files"].as_table().expect("a table").len(), 1);
+    assert_eq!(
+        table["boot"]["files"]["default"].as_str(),
+        Some("bios/lpxelinux.0")
+    );
     fs::write(&file, "mine").expect("written");
     assert!(
         report(&args)
@@ -351,6 +356,25 @@ fn configuration_is_written_where_asked_and_never_over() {
             .contains("pxe.toml: was changed\n")
     );
     assert_eq!(fs::read_to_string(&file).expect("there"), "mine");
+}
+
+/// syslinux.efi comes first; where it is not, shim and GRUB are the boot file.
+#[test]
+fn configuration_names_the_loaders_there_are() {
+    let catalogue = Catalogue::built_in();
+    let files = |families: &[&str]| {
+        let complete: Vec<String> = families.iter().map(|name| (*name).to_owned()).collect();
+        boot_files(&catalogue, &complete)
+    };
+    assert_eq!(
+        files(&["bios", "grub"]),
+        r#"default = "bios/lpxelinux.0", uefi-x64 = "grub/shimx64.efi""#
+    );
+    assert_eq!(
+        files(&["efi64", "grub"]),
+        r#"uefi-x64 = "efi64/syslinux.efi""#
+    );
+    assert_eq!(files(&["ipxe-bios"]), "");
 }
 
 #[test]
