@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::namespace::{BRIDGE, Namespace};
-use crate::process::{Output, POLL_INTERVAL, Process};
+use pxe_test_lab::{Namespace, Output, POLL_INTERVAL, Process};
+
+use crate::network::BRIDGE;
 use crate::wire::Conversations;
 
 /// Enough for every DHCP message and request line; of file contents only the beginning of each packet.

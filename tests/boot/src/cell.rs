@@ -5,20 +5,25 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
+use pxe_test_lab::unique_name;
+
 use crate::capture::Capture;
 use crate::matrix::{Cell, Firmware, Loader, Matrix, ServerDefinition, System, Variables};
-use crate::namespace::{ADDRESS, BRIDGE, Namespace, unique_name};
+use crate::network::{self, ADDRESS, BRIDGE};
 use crate::phases::{self, Phases, Spoken};
 use crate::qemu::Machine;
 use crate::report;
 use crate::serial::Screen;
-use crate::server::Server;
+use crate::server::{self, Server};
 use crate::signals;
 use crate::tree;
 use crate::wire::Conversations;
 
 /// How often a running boot is looked after while its console is silent.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// How long the console may go on to say why it failed.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What a run of cells has in common.
 #[derive(Debug)]
@@ -45,7 +50,24 @@ pub(crate) struct Outcome {
     pub(crate) last_requests: Vec<String>,
     /// The end of the console's text, for a report of a failure.
     pub(crate) last_lines: Vec<String>,
+    /// The ends of the server's logs, for a report of a failure.
+    pub(crate) last_logs: Vec<String>,
     pub(crate) artifacts: Option<PathBuf>,
+}
+
+impl Outcome {
+    /// A boot of which nothing is known yet.
+    pub(crate) fn of(cell: &Cell) -> Outcome {
+        Outcome {
+            cell: cell.name.clone(),
+            failure: None,
+            phases: Phases::default(),
+            last_requests: Vec::new(),
+            last_lines: Vec::new(),
+            last_logs: Vec::new(),
+            artifacts: None,
+        }
+    }
 }
 
 /// The parts of a cell, looked up.
@@ -69,18 +91,12 @@ impl Drop for WorkDirectory {
 
 /// Boots the cell once.
 pub(crate) fn run(setting: &Setting<'_>, cell: &Cell) -> Outcome {
-    let mut outcome = Outcome {
-        cell: cell.name.clone(),
-        failure: None,
-        phases: Phases::default(),
-        last_requests: Vec::new(),
-        last_lines: Vec::new(),
-        artifacts: None,
-    };
+    let mut outcome = Outcome::of(cell);
     let name = unique_name();
     let work = WorkDirectory(setting.work_parent.join(&name));
     if let Err(error) = boot(setting, cell, &name, &work.0, &mut outcome) {
         outcome.failure = Some(error);
+        outcome.last_logs = server::log_ends(setting.definition, &work.0);
     }
     if outcome.failure.is_some() || setting.keep {
         match report::save(setting.artifacts, &work.0, &outcome) {
@@ -114,7 +130,7 @@ fn boot(
         &variables,
     )?;
     // Dropped in reverse order: machine, server, capture, then the network below them.
-    let namespace = Namespace::new(name)?;
+    let namespace = network::make(name)?;
     let capture = Capture::start(&namespace, work)?;
     let mut server = Server::start(&namespace, setting.definition, &variables, work)?;
     let mut machine = Machine::start(&namespace, parts.firmware, parts.system, work)?;
@@ -140,6 +156,14 @@ fn boot(
     stopped?;
     if let Some(reason) = phases::impostor(parts.firmware, &conversations) {
         return Err(reason);
+    }
+    // A client that waits for an answer in vain waits for minutes: it may boot all the same, but not from a good server.
+    if let Some(request) = conversations
+        .requests
+        .iter()
+        .find(|request| request.answer.is_none())
+    {
+        return Err(request.to_string());
     }
     match outcome.phases.missing() {
         Some(_) => Err(explain("the marker came by another way", &outcome.phases)),
@@ -178,7 +202,9 @@ fn watch(
     spoken: &mut Spoken,
 ) -> Result<(), String> {
     let limit = parts.cell.time_limit();
-    let deadline = Instant::now() + limit;
+    let mut deadline = Instant::now() + limit;
+    let mut at_deadline = format!("the marker was not there after {} s", limit.as_secs());
+    let mut doomed = false;
     let failures = [
         &parts.firmware.failures,
         &parts.loader.failures,
@@ -191,7 +217,7 @@ fn watch(
                 if spoken.kernel.is_none() && screen.shows(&parts.system.kernel_banner) {
                     spoken.kernel = Some(chunk.at);
                 }
-                if screen.shows(&parts.system.marker) {
+                if !doomed && screen.shows(&parts.system.marker) {
                     spoken.marker = Some(chunk.at);
                     return Ok(());
                 }
@@ -199,8 +225,10 @@ fn watch(
                     .into_iter()
                     .flatten()
                     .find(|text| screen.shows(text));
-                if let Some(text) = failure {
-                    return Err(format!("the console shows {text:?}"));
+                if let (false, Some(text)) = (doomed, failure) {
+                    doomed = true;
+                    at_deadline = format!("the console shows {text:?}");
+                    deadline = deadline.min(Instant::now() + LAST_WORDS);
                 }
             }
             Err(RecvTimeoutError::Timeout) => {}
@@ -215,10 +243,7 @@ fn watch(
             return Err("interrupted".to_owned());
         }
         if Instant::now() > deadline {
-            return Err(format!(
-                "the marker was not there after {} s",
-                limit.as_secs()
-            ));
+            return Err(at_deadline);
         }
     }
 }

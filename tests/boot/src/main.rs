@@ -5,11 +5,9 @@
 mod capture;
 mod cell;
 mod matrix;
-mod namespace;
-mod packages;
+mod network;
 mod pcap;
 mod phases;
-mod process;
 mod qemu;
 mod report;
 mod serial;
@@ -29,7 +27,6 @@ use clap::Parser;
 
 use crate::cell::{Outcome, Setting};
 use crate::matrix::{Cell, Matrix};
-use crate::phases::Phases;
 
 /// Boots real firmware in QEMU, in network namespaces, from the server under test.
 #[derive(Debug, Parser)]
@@ -93,9 +90,11 @@ fn run(options: &Options) -> Result<ExitCode, String> {
     }
     let definition = matrix.server.as_ref().ok_or("the matrix has no server")?;
     signals::listen()?;
-    packages::ensure(cells.iter().flat_map(|cell| packages_of(&matrix, cell)))?;
+    let tcpdump = "tcpdump".to_owned();
+    let parts = cells.iter().flat_map(|cell| packages_of(&matrix, cell));
+    pxe_test_lab::ensure(parts.chain([&tcpdump]))?;
     let work_parent = std::env::temp_dir();
-    namespace::remove_stale(&work_parent);
+    pxe_test_lab::remove_stale(&work_parent);
     let server = match &options.server {
         Some(path) => path
             .canonicalize()
@@ -150,12 +149,8 @@ fn boot_all(setting: &Setting<'_>, queue: &[&Cell], jobs: usize) -> Vec<Outcome>
                     println!("-- {} begins", cell.name);
                     let booted = std::panic::catch_unwind(|| cell::run(setting, cell))
                         .unwrap_or_else(|_| Outcome {
-                            cell: cell.name.clone(),
                             failure: Some("the harness panicked".to_owned()),
-                            phases: Phases::default(),
-                            last_requests: Vec::new(),
-                            last_lines: Vec::new(),
-                            artifacts: None,
+                            ..Outcome::of(cell)
                         });
                     println!("{}", report::block(&booted));
                     if let Ok(mut outcomes) = outcomes.lock() {

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
+use pxe_test_lab::{Namespace, Output, Process};
 use serde_json::{Value, json};
 
 use crate::matrix::{Firmware, System};
-use crate::namespace::{Namespace, TAP};
-use crate::process::{Output, Process};
+use crate::network::TAP;
 use crate::serial::{self, Chunk};
 
 /// How long QEMU may take to answer on its control socket.

@@ -20,13 +20,15 @@ pub(crate) fn block(outcome: &Outcome) -> String {
     let mut text = format!("== {}: {verdict}\n{}", outcome.cell, outcome.phases);
     if let Some(failure) = &outcome.failure {
         let _ = write!(text, "\n  cause: {failure}");
-        let _ = write!(text, "\n  last requests on the wire:");
-        for request in &outcome.last_requests {
-            let _ = write!(text, "\n    {request}");
-        }
-        let _ = write!(text, "\n  last lines on the console:");
-        for line in &outcome.last_lines {
-            let _ = write!(text, "\n    {line}");
+        for (title, lines) in [
+            ("requests on the wire", &outcome.last_requests),
+            ("lines on the console", &outcome.last_lines),
+            ("lines of the server", &outcome.last_logs),
+        ] {
+            let _ = write!(text, "\n  last {title}:");
+            for line in lines {
+                let _ = write!(text, "\n    {line}");
+            }
         }
     }
     if let Some(artifacts) = &outcome.artifacts {
@@ -142,6 +144,7 @@ mod tests {
             phases: Phases::default(),
             last_requests: vec!["tftp x.efi: no answer".to_owned()],
             last_lines: vec![">>Start PXE over IPv4.".to_owned()],
+            last_logs: vec!["pxe-server: started".to_owned()],
             artifacts: None,
         }
     }

@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use pxe_test_lab::{Namespace, Output, POLL_INTERVAL, Process};
 use serde_json::Value;
 
 use crate::matrix::{Port, ServerDefinition, ServerProcess, Variables, fill};
-use crate::namespace::Namespace;
-use crate::process::{Output, POLL_INTERVAL, Process};
 use crate::tree;
 
 const READY_PATIENCE: Duration = Duration::from_secs(15);
@@ -109,6 +108,25 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// The last lines of each process's log.
+pub(crate) fn log_ends(definition: &ServerDefinition, work: &Path) -> Vec<String> {
+    const SHOWN: usize = 8;
+    let mut ends = Vec::new();
+    for process in &definition.process {
+        let log = fs::read(work.join(format!("{}.log", process.name))).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        let skipped = lines.len().saturating_sub(SHOWN);
+        ends.extend(
+            lines
+                .iter()
+                .skip(skipped)
+                .map(|line| format!("{}: {line}", process.name)),
+        );
+    }
+    ends
 }
 
 /// Whether a table of proc(5), /proc/PID/net/udp or tcp, has the local port, in the state if one is asked for.
