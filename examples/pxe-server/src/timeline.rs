@@ -283,7 +283,9 @@ fn is_trouble(what: &What) -> bool {
 /// Whether a fact is the end of the transfer of `file`.
 fn ends(fact: &Fact, file: &str) -> bool {
     match &fact.what {
-        What::Sent { file: sent, .. } => sent == file,
+        What::Sent { file: sent, .. }
+        | What::Missing { file: sent }
+        | What::Probed { file: sent, .. } => sent == file,
         What::Failed { file: failed, .. } => failed.as_deref() == Some(file),
         _ => false,
     }

@@ -24,6 +24,7 @@ use super::files::Files;
 pub(super) struct Failure {
     step: String,
     problem: String,
+    not_found: bool,
 }
 
 impl Failure {
@@ -31,7 +32,21 @@ impl Failure {
         Self {
             step: step.into(),
             problem: problem.to_string(),
+            not_found: false,
         }
+    }
+
+    /// A file that the server says it does not have.
+    fn not_found(protocol: &str, name: &str) -> Self {
+        Self {
+            not_found: true,
+            ..Self::new(format!("{protocol} {name}"), "is not on the server")
+        }
+    }
+
+    /// Whether it failed because the server does not have a file.
+    pub(super) fn is_not_found(&self) -> bool {
+        self.not_found
     }
 }
 
@@ -238,14 +253,14 @@ impl Boot<'_> {
                 let path = http::parse_url(name).map_or("", |(_, path)| path);
                 self.verify("http", path, content).map(drop)
             }
-            http::Got::NotFound => Err(not_found("http", name)),
+            http::Got::NotFound => Err(Failure::not_found("http", name)),
         }
     }
 
     fn tftp(&mut self, path: &str, options: tftp::Options) -> Result<Bytes, Failure> {
         match tftp::get(self.local, self.tftp, path, options)? {
             tftp::Got::File(content) => self.verify("tftp", path, content),
-            tftp::Got::NotFound => Err(not_found("tftp", path)),
+            tftp::Got::NotFound => Err(Failure::not_found("tftp", path)),
         }
     }
 
@@ -279,10 +294,6 @@ impl Boot<'_> {
         self.booted.bytes += content.len() as u64;
         Ok(Bytes::from(content))
     }
-}
-
-fn not_found(protocol: &str, name: &str) -> Failure {
-    Failure::new(format!("{protocol} {name}"), "is not on the server")
 }
 
 /// The folder of a path, with its slash; PXELINUX takes all names as relative to it.
