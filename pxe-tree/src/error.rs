@@ -29,6 +29,18 @@ impl Error {
         Self { kind, detail: None }
     }
 
+    /// An error of this kind that an operating system's error explains.
+    pub fn with_source(kind: ErrorKind, source: io::Error) -> Self {
+        let detail = Detail {
+            path: None,
+            source: Some(source),
+        };
+        Self {
+            kind,
+            detail: Some(Box::new(detail)),
+        }
+    }
+
     /// What went wrong.
     pub const fn kind(&self) -> ErrorKind {
         self.kind
@@ -57,14 +69,7 @@ impl From<ErrorKind> for Error {
 impl From<io::Error> for Error {
     /// Keeps the operating system's error as the source, and sorts it by its kind.
     fn from(source: io::Error) -> Self {
-        let kind = ErrorKind::from(source.kind());
-        Self {
-            kind,
-            detail: Some(Box::new(Detail {
-                path: None,
-                source: Some(source),
-            })),
-        }
+        Self::with_source(ErrorKind::from(source.kind()), source)
     }
 }
 

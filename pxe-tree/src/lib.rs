@@ -2,6 +2,8 @@
 #![deny(unsafe_code)]
 
 mod blob;
+#[cfg(feature = "dir")]
+mod dir_tree;
 mod error;
 mod mem_blob;
 mod mem_tree;
@@ -15,6 +17,8 @@ mod tree;
 mod tree_source;
 
 pub use crate::blob::{Blob, Direct};
+#[cfg(feature = "dir")]
+pub use crate::dir_tree::{DirKeys, DirOptions, DirTree};
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::mem_blob::MemBlob;
 pub use crate::mem_tree::{MemEntry, MemLimits, MemTree};

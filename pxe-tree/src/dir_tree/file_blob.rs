@@ -1,0 +1,291 @@
+//! An open file as a blob, and the table by which all readers of a file share one.
+
+use std::collections::HashMap;
+use std::io::IoSliceMut;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rustix::fs::OFlags;
+use rustix::io::{Errno, ReadWriteFlags};
+
+use super::blocking;
+use super::stat::{Halt, Identity, Stat, Wait, os_error};
+use super::wall::{Closed, Wall};
+use crate::{Attributes, Blob, Direct, ErrorKind, Result, Timestamp};
+
+/// A regular file below the root, open for reading.
+#[derive(Debug)]
+pub(super) struct FileBlob {
+    file: Arc<OpenFile>,
+}
+
+#[derive(Debug)]
+struct OpenFile {
+    fd: OwnedFd,
+    attributes: Attributes,
+    identity: Identity,
+    /// Where it was opened, to tell a rename from an edit.
+    path: Vec<u8>,
+    wall: Arc<Wall>,
+    explained: Mutex<Explained>,
+    stale: AtomicBool,
+    /// Whether the file system answers from its cache when asked to (`RWF_NOWAIT`).
+    reads_now: AtomicBool,
+}
+
+/// What may change without the content: a `ctime` that one of these explains is no edit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Explained {
+    changed: Timestamp,
+    nlink: u32,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+}
+
+impl Explained {
+    const fn of(stat: &Stat) -> Self {
+        Self {
+            changed: stat.changed,
+            nlink: stat.nlink,
+            mode: stat.mode,
+            uid: stat.uid,
+            gid: stat.gid,
+        }
+    }
+}
+
+impl FileBlob {
+    pub(super) fn new(
+        fd: OwnedFd,
+        stat: &Stat,
+        attributes: Attributes,
+        path: Vec<u8>,
+        wall: Arc<Wall>,
+    ) -> Self {
+        Self {
+            file: Arc::new(OpenFile {
+                fd,
+                attributes,
+                identity: stat.identity,
+                path,
+                wall,
+                explained: Mutex::new(Explained::of(stat)),
+                stale: AtomicBool::new(false),
+                reads_now: AtomicBool::new(true),
+            }),
+        }
+    }
+
+    /// Whether this blob is what opening the file now would give.
+    fn is_fresh(&self, stat: &Stat) -> bool {
+        let attributes = &self.file.attributes;
+        !self.file.stale.load(Ordering::Relaxed)
+            && (attributes.len, attributes.modified) == (stat.len, stat.modified)
+            && attributes.changed == stat.changed
+    }
+}
+
+impl OpenFile {
+    /// How much of a range lies within the content.
+    fn within(&self, offset: u64, len: usize) -> usize {
+        let left = self.attributes.len.saturating_sub(offset);
+        usize::try_from(left).map_or(len, |left| left.min(len))
+    }
+
+    fn spoil(&self) -> Halt {
+        self.stale.store(true, Ordering::Relaxed);
+        ErrorKind::Stale.into()
+    }
+
+    /// Whether the content is still the one that was opened.
+    ///
+    /// Renaming, linking, unlinking, replacing by rename, and changes of mode or owner move the
+    /// `ctime` of a file as an edit does, and leave size and `mtime` alone, as an edit whose
+    /// `mtime` is put back does. The first ones show in what else changed; a plain rename shows
+    /// in the path, which leads elsewhere now.
+    fn check(&self, wait: Wait) -> Result<(), Halt> {
+        if self.stale.load(Ordering::Relaxed) {
+            return Err(ErrorKind::Stale.into());
+        }
+        let stat = Stat::of(&self.fd)?;
+        let content = (self.attributes.len, self.attributes.modified);
+        if (stat.len, stat.modified) != content {
+            return Err(self.spoil());
+        }
+        let (before, now) = (*self.explained(), Explained::of(&stat));
+        if before.changed == now.changed {
+            return Ok(());
+        }
+        let same_but_time = before
+            == Explained {
+                changed: before.changed,
+                ..now
+            };
+        if same_but_time && self.leads_here(wait)? {
+            // Another reader may have explained it meanwhile.
+            if self.explained().changed == now.changed {
+                return Ok(());
+            }
+            return Err(self.spoil());
+        }
+        *self.explained() = now;
+        Ok(())
+    }
+
+    fn explained(&self) -> std::sync::MutexGuard<'_, Explained> {
+        self.explained
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn leads_here(&self, wait: Wait) -> Result<bool, Halt> {
+        match self.wall.open(&self.path, OFlags::PATH, wait) {
+            Ok(fd) => Ok(Stat::of(fd)?.identity == self.identity),
+            Err(Closed::Wait) => Err(Halt::Wait),
+            Err(Closed::Errno(Errno::NOENT | Errno::NOTDIR | Errno::LOOP)) => Ok(false),
+            // It cannot be told: safety first.
+            Err(Closed::Errno(_)) => Ok(true),
+        }
+    }
+
+    /// Fills the buffer, which lies within the content, then checks.
+    fn fill(&self, mut offset: u64, buf: &mut [u8], wait: Wait) -> Result<(), Halt> {
+        if self.stale.load(Ordering::Relaxed) {
+            return Err(ErrorKind::Stale.into());
+        }
+        let mut rest = buf;
+        while !rest.is_empty() {
+            let read = match wait {
+                Wait::Allowed => rustix::io::pread(&self.fd, &mut *rest, offset),
+                Wait::Never => {
+                    if !self.reads_now.load(Ordering::Relaxed) {
+                        return Err(Halt::Wait);
+                    }
+                    let mut slices = [IoSliceMut::new(rest)];
+                    let flags = ReadWriteFlags::NOWAIT;
+                    rustix::io::preadv2(&self.fd, &mut slices, offset, flags)
+                }
+            };
+            let read = match read {
+                Ok(0) => {
+                    // Cut off below what was promised; even if it has grown again since, the
+                    // bytes are gone.
+                    return Err(self.spoil());
+                }
+                Ok(read) => read,
+                Err(Errno::INTR) => continue,
+                Err(Errno::AGAIN) if wait == Wait::Never => return Err(Halt::Wait),
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) if wait == Wait::Never => {
+                    self.reads_now.store(false, Ordering::Relaxed);
+                    return Err(Halt::Wait);
+                }
+                Err(errno) => return Err(errno.into()),
+            };
+            offset += read as u64;
+            rest = rest.split_at_mut(read).1;
+        }
+        self.check(wait)
+    }
+
+    fn read(&self, offset: u64, len: usize, wait: Wait) -> Result<Bytes, Halt> {
+        let mut buf = vec![0; self.within(offset, len)];
+        self.fill(offset, &mut buf, wait)?;
+        Ok(buf.into())
+    }
+}
+
+#[async_trait]
+impl Blob for FileBlob {
+    fn attributes(&self) -> &Attributes {
+        &self.file.attributes
+    }
+
+    async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes> {
+        match self.file.read(offset, len, Wait::Never) {
+            Ok(bytes) => return Ok(bytes),
+            Err(Halt::Error(error)) => return Err(error),
+            Err(Halt::Wait) => {}
+        }
+        let file = Arc::clone(&self.file);
+        blocking(move || file.read(offset, len, Wait::Allowed)).await
+    }
+
+    fn read_now(&self, offset: u64, buf: &mut [u8]) -> Result<Option<usize>> {
+        let len = self.file.within(offset, buf.len());
+        let (buf, _) = buf.split_at_mut(len);
+        match self.file.fill(offset, buf, Wait::Never) {
+            Ok(()) => Ok(Some(len)),
+            Err(Halt::Wait) => Ok(None),
+            Err(Halt::Error(error)) => Err(error),
+        }
+    }
+
+    fn direct(&self, offset: u64, len: u64) -> Direct<'_> {
+        match self.file.attributes.len.saturating_sub(offset).min(len) {
+            0 => Direct::None,
+            len => Direct::File {
+                fd: self.file.fd.as_fd(),
+                offset,
+                len,
+            },
+        }
+    }
+
+    fn validate(&self) -> Result<()> {
+        match self.file.check(Wait::Allowed) {
+            Ok(()) => Ok(()),
+            Err(Halt::Error(error)) => Err(error),
+            Err(Halt::Wait) => Err(os_error(Errno::AGAIN)),
+        }
+    }
+}
+
+/// The files that are open now, so that a thousand readers of one share its descriptor.
+///
+/// It keeps nothing open by itself. When it is full, files are still opened, each for itself.
+#[derive(Debug)]
+pub(super) struct OpenFiles {
+    files: Mutex<HashMap<Identity, Weak<FileBlob>>>,
+    files_max: usize,
+}
+
+impl OpenFiles {
+    pub(super) fn new(files_max: usize) -> Self {
+        Self {
+            files: Mutex::default(),
+            files_max,
+        }
+    }
+
+    /// The blob of this file, if it is open and unchanged since.
+    pub(super) fn shared(&self, stat: &Stat) -> Option<Arc<FileBlob>> {
+        let blob = self.lock().get(&stat.identity)?.upgrade()?;
+        blob.is_fresh(stat).then_some(blob)
+    }
+
+    /// Shares a blob from now on. If another one came first, that is the one to use.
+    pub(super) fn share(&self, blob: FileBlob, stat: &Stat) -> Arc<FileBlob> {
+        let mut files = self.lock();
+        if let Some(first) = files.get(&stat.identity).and_then(Weak::upgrade)
+            && first.is_fresh(stat)
+        {
+            return first;
+        }
+        if files.len() >= self.files_max {
+            files.retain(|_, blob| blob.strong_count() > 0);
+        }
+        let blob = Arc::new(blob);
+        if files.len() < self.files_max || files.contains_key(&stat.identity) {
+            files.insert(stat.identity, Arc::downgrade(&blob));
+        }
+        blob
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Identity, Weak<FileBlob>>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

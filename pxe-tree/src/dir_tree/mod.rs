@@ -1,0 +1,569 @@
+//! A directory of this machine as a tree.
+
+mod file_blob;
+mod keys;
+mod listing;
+mod stat;
+mod table;
+mod wall;
+mod young;
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use self::file_blob::{FileBlob, OpenFiles};
+use self::keys::Search;
+use self::stat::{Halt, Identity, Stat, Wait, os_error};
+use self::table::{Place, ROOT, Table};
+use self::wall::{Closed, Wall};
+use crate::stable_hash::{StableHasher, domain};
+use crate::{
+    Attributes, Blob, Cookie, DirPage, Error, ErrorKind, Name, NodeId, NodeKey, NodeKind, Result,
+    Tree, TreePath,
+};
+
+/// A directory of this machine, read-only, with everything below it.
+///
+/// # What keeps it inside
+///
+/// Nothing outside the directory is ever opened, whatever links it holds and whoever renames
+/// what in it meanwhile. Names can hold no slash, and every path is opened by `openat2` with
+/// `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`, or name by name with `O_NOFOLLOW` where the
+/// kernel (before 5.6) or a container refuses `openat2`. Links are followed by the one
+/// [resolver](crate::resolve()) alone. File systems mounted below the root are part of the tree,
+/// each with its own [`Attributes::fsid`]. Only regular files are opened, with `O_NONBLOCK`, so
+/// that neither a pipe nor a device can hold the server up.
+///
+/// # What waits
+///
+/// What the kernel has in its caches is answered at once (`RESOLVE_CACHED`, Linux 5.12;
+/// `RWF_NOWAIT`); everything else goes to tokio's blocking pool. On file systems that may ask
+/// another machine or process for what they have cached (NFS, FUSE and all that are not known to
+/// be local) names always go to the pool. Listings do too. Without a tokio runtime the calling
+/// thread waits.
+///
+/// # Files that change
+///
+/// As [`Blob`] says. A node whose path does not lead to the same inode any more is `Stale`, and
+/// its key finds it again; after more than [`DirOptions::nodes_max`] others a node may be forgotten
+/// and is `Stale` too. All readers of an unchanged file share one descriptor; the blob's
+/// [`Attributes::node`] is the node by which it was opened first.
+///
+/// # Keys
+///
+/// See [`DirKeys`]. A key is found again by listing the directories above the node (not by the
+/// server's own path), so a directory that may be searched but not listed hides what is below it
+/// from keys after a restart. Nodes more than 24 names deep have no key (`Unsupported`).
+///
+/// # Example
+///
+/// ```
+/// use pxe_tree::{DirTree, TreePath, resolve};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # std::fs::write(dir.path().join("lpxelinux.0"), "...")?;
+/// let tree = DirTree::new(dir.path())?;
+/// let found = resolve(&tree, &TreePath::parse("lpxelinux.0")?).await?;
+/// assert_eq!(found.attributes.len, 3);
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct DirTree {
+    shared: Arc<Shared>,
+}
+
+/// By what the keys of a [`DirTree`] know a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum DirKeys {
+    /// By inode and birth: a renamed file keeps its key, also under another directory if the
+    /// search for it stays within [`DirOptions::search_entries_max`]; a deleted file's key leads
+    /// to nothing, even if another file was given its inode. On a file system that keeps no
+    /// birth times, the path is part of the key, so a renamed file loses it, and a file deleted
+    /// and made again under the same name with the same inode cannot be told from the first.
+    #[default]
+    Inode,
+    /// By path: equal on another server with a copy of the directory, for directories that
+    /// nobody changes. What lies at a path is what its key leads to.
+    Name,
+}
+
+/// How a [`DirTree`] works: bounds, keys.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct DirOptions {
+    /// Nodes that are known at once; 131,072 by default, at some 250 bytes each. Those not used
+    /// for long are forgotten and become `Stale`. At least 16.
+    pub nodes_max: usize,
+    /// Open files that are shared; 4,096 by default. Beyond, each reader opens for itself.
+    pub shared_files_max: usize,
+    /// Directory entries that are looked at to find a key that is not where it was; 16,384 by
+    /// default.
+    pub search_entries_max: usize,
+    /// What keys are made of.
+    pub keys: DirKeys,
+    /// Whether `openat2` is used where the kernel has it: for tests of the way without it.
+    pub openat2: bool,
+}
+
+impl Default for DirOptions {
+    fn default() -> Self {
+        Self {
+            nodes_max: 1 << 17,
+            shared_files_max: 4096,
+            search_entries_max: 1 << 14,
+            keys: DirKeys::Inode,
+            openat2: true,
+        }
+    }
+}
+
+impl DirOptions {
+    /// The same, with that many nodes known at once.
+    #[must_use]
+    pub const fn with_nodes_max(mut self, nodes_max: usize) -> Self {
+        self.nodes_max = nodes_max;
+        self
+    }
+
+    /// The same, with that many shared open files.
+    #[must_use]
+    pub const fn with_shared_files_max(mut self, shared_files_max: usize) -> Self {
+        self.shared_files_max = shared_files_max;
+        self
+    }
+
+    /// The same, with that many entries looked at for a key that is not where it was.
+    #[must_use]
+    pub const fn with_search_entries_max(mut self, search_entries_max: usize) -> Self {
+        self.search_entries_max = search_entries_max;
+        self
+    }
+
+    /// The same, with keys of that sort.
+    #[must_use]
+    pub const fn with_keys(mut self, keys: DirKeys) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    /// The same, opening name by name as where `openat2` is refused.
+    #[must_use]
+    pub const fn without_openat2(mut self) -> Self {
+        self.openat2 = false;
+        self
+    }
+}
+
+/// Directory entries that are looked at where a key's hints lead.
+const HINTED_ENTRIES_MAX: usize = 4 << 20;
+/// Directories that are looked at where a key's hints lead, in case something is mounted there.
+const HINTED_MOUNTS_MAX: usize = 4096;
+/// Searches for keys that run at once; more of them are `Busy`.
+const SEARCHES_MAX: usize = 4;
+/// File systems below the root whose numbers are remembered.
+const FILE_SYSTEMS_MAX: usize = 256;
+/// Nodes that are known at least, whatever the options say.
+const NODES_MIN: usize = 16;
+
+#[derive(Debug)]
+struct Shared {
+    wall: Arc<Wall>,
+    root_identity: Identity,
+    options: DirOptions,
+    table: Mutex<Table>,
+    files: OpenFiles,
+    file_systems: Mutex<HashMap<(u32, u32), FileSystem>>,
+    searches: AtomicUsize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct FileSystem {
+    fsid: u64,
+    /// Part of keys: 0 for the root's own file system, so that it may be copied to another disk.
+    tag: u64,
+}
+
+impl DirTree {
+    /// The tree of this directory; a link to one will do.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotADirectory`, `PermissionDenied`; the error names the path.
+    pub fn new(path: impl AsRef<Path>) -> Result<Self> {
+        Self::with_options(path, DirOptions::default())
+    }
+
+    /// The same with other options.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_options(path: impl AsRef<Path>, options: DirOptions) -> Result<Self> {
+        let path = path.as_ref();
+        Self::open_root(path, options).map_err(|error| {
+            match TreePath::parse(path.as_os_str().as_bytes()) {
+                Ok(path) => error.at(&path),
+                Err(_) => error,
+            }
+        })
+    }
+
+    fn open_root(path: &Path, mut options: DirOptions) -> Result<Self> {
+        options.nodes_max = options.nodes_max.max(NODES_MIN);
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(path, flags, Mode::empty()).map_err(os_error)?;
+        let stat = Stat::of(&root).map_err(os_error)?;
+        // Whether names in it may be looked up shows now, not at the first request.
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        drop(rustix::fs::openat(&root, c".", flags, Mode::empty()).map_err(os_error)?);
+        let local = is_local(root.as_fd());
+        let identity = stat.identity;
+        let stamp = keys::stamp(options.keys, &identity, 0, b"");
+        let wall = Wall::new(root, options.openat2, local);
+        Ok(Self {
+            shared: Arc::new(Shared {
+                wall: Arc::new(wall),
+                root_identity: identity,
+                options,
+                table: Mutex::new(Table::new(identity, stamp, options.nodes_max)),
+                files: OpenFiles::new(options.shared_files_max),
+                file_systems: Mutex::default(),
+                searches: AtomicUsize::new(0),
+            }),
+        })
+    }
+
+    /// Answers from caches if that can be done, else on a thread that may wait.
+    async fn answer<T, F>(&self, answer: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Fn(&Shared, Wait) -> Result<T, Halt> + Send + 'static,
+    {
+        match answer(&self.shared, Wait::Never) {
+            Ok(done) => return Ok(done),
+            Err(Halt::Error(error)) => return Err(error),
+            Err(Halt::Wait) => {}
+        }
+        let shared = Arc::clone(&self.shared);
+        blocking(move || answer(&shared, Wait::Allowed)).await
+    }
+}
+
+/// Runs what may wait on tokio's blocking pool, or here if there is none.
+async fn blocking<T, F>(work: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T, Halt> + Send + 'static,
+{
+    let done = match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => runtime
+            .spawn_blocking(work)
+            .await
+            // The runtime is shutting down, or the work panicked.
+            .map_err(|error| Error::with_source(ErrorKind::Io, io::Error::other(error)))?,
+        Err(_) => work(),
+    };
+    match done {
+        Ok(done) => Ok(done),
+        Err(Halt::Error(error)) => Err(error),
+        Err(Halt::Wait) => Err(ErrorKind::Busy.into()),
+    }
+}
+
+/// Whether a file system answers for what it has cached without asking anybody.
+#[allow(clippy::unnecessary_cast)] // the field's type differs from machine to machine
+fn is_local(root: BorrowedFd<'_>) -> bool {
+    // `f_type` of statfs(2): ext2 to 4, XFS, btrfs, tmpfs, overlayfs, F2FS, ZFS, squashfs, EROFS,
+    // ISO 9660, UDF, ramfs, bcachefs, FAT.
+    const LOCAL: [u32; 14] = [
+        0xef53,
+        0x5846_5342,
+        0x9123_683e,
+        0x0102_1994,
+        0x794c_7630,
+        0xf2f5_2010,
+        0x2fc1_2fc1,
+        0x7371_7368,
+        0xe0f5_e1e2,
+        0x9660,
+        0x1501_3346,
+        0x8584_58f6,
+        0xca45_1a4e,
+        0x4d44,
+    ];
+    rustix::fs::fstatfs(root).is_ok_and(|statfs| LOCAL.contains(&(statfs.f_type as u32)))
+}
+
+impl Shared {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn place(&self, node: NodeId) -> Result<Place, ErrorKind> {
+        self.table().place(node)
+    }
+
+    /// The file system of a device number, of which this is a file.
+    fn file_system(&self, dev: (u32, u32), fd: BorrowedFd<'_>) -> Result<FileSystem, Errno> {
+        let lock = || {
+            self.file_systems
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        };
+        if let Some(known) = lock().get(&dev) {
+            return Ok(*known);
+        }
+        let number = match rustix::fs::fstatvfs(fd)?.f_fsid {
+            // A file system without a number of its own: that of its device has to do.
+            0 => u64::from(dev.0) << 32 | u64::from(dev.1),
+            number => number,
+        };
+        let file_system = FileSystem {
+            fsid: StableHasher::new(domain::FSID).number(number).finish64(),
+            tag: if dev == self.root_identity.dev {
+                0
+            } else {
+                number
+            },
+        };
+        let mut known = lock();
+        if known.len() >= FILE_SYSTEMS_MAX {
+            known.clear();
+        }
+        known.insert(dev, file_system);
+        Ok(file_system)
+    }
+
+    /// Opens the node for looking at it, and makes sure that it is the one.
+    fn reach(&self, place: &Place, wait: Wait) -> Result<(Reached<'_>, Stat), Halt> {
+        if place.path.is_empty() {
+            let root = self.wall.root();
+            return Ok((Reached::Root(root), Stat::of(root)?));
+        }
+        let fd = self.open_place(place, OFlags::PATH, wait)?;
+        let stat = Stat::of(&fd)?;
+        if stat.identity != place.identity {
+            return Err(ErrorKind::Stale.into());
+        }
+        Ok((Reached::Opened(fd), stat))
+    }
+
+    fn open_place(&self, place: &Place, flags: OFlags, wait: Wait) -> Result<OwnedFd, Halt> {
+        self.wall
+            .open(&place.path, flags, wait)
+            .map_err(|closed| match closed {
+                Closed::Wait => Halt::Wait,
+                // The path led to a node once; now it leads nowhere, or through a file or link.
+                Closed::Errno(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => {
+                    ErrorKind::Stale.into()
+                }
+                Closed::Errno(errno) => errno.into(),
+            })
+    }
+
+    fn attributes(&self, node: NodeId, wait: Wait) -> Result<Attributes, Halt> {
+        let place = self.place(node)?;
+        let (reached, stat) = self.reach(&place, wait)?;
+        let fs = self.file_system(stat.identity.dev, reached.as_fd())?;
+        Ok(stat.attributes(node, fs.fsid))
+    }
+
+    fn lookup(&self, dir: NodeId, name: &Name, wait: Wait) -> Result<Attributes, Halt> {
+        let place = self.place(dir)?;
+        let (reached, dir_stat) = self.reach(&place, wait)?;
+        if dir_stat.kind != NodeKind::Directory {
+            return Err(ErrorKind::NotADirectory.into());
+        }
+        let fd = match self
+            .wall
+            .open_piece(reached.as_fd(), name.as_bytes(), OFlags::PATH, wait)
+        {
+            Ok(fd) => fd,
+            Err(Closed::Wait) => return Err(Halt::Wait),
+            Err(Closed::Errno(errno)) => return Err(errno.into()),
+        };
+        let stat = Stat::of(&fd)?;
+        let fs = self.file_system(stat.identity.dev, fd.as_fd())?;
+        let path = keys::join(&place.path, name);
+        let stamp = keys::stamp(self.options.keys, &stat.identity, fs.tag, &path);
+        let node = self.table().intern(dir, name, stat.identity, stamp)?;
+        young::hold(fd, &stat);
+        Ok(stat.attributes(node, fs.fsid))
+    }
+
+    fn read_dir(&self, dir: NodeId, after: Cookie, entries_max: usize) -> Result<DirPage, Halt> {
+        let place = self.place(dir)?;
+        let (reached, stat) = self.reach(&place, Wait::Allowed)?;
+        if stat.kind != NodeKind::Directory {
+            return Err(ErrorKind::NotADirectory.into());
+        }
+        let listed = keys::open_dir(reached.as_fd(), b".")?;
+        listing::page(&self.wall, listed, after, entries_max)
+    }
+
+    fn read_link(&self, node: NodeId, wait: Wait) -> Result<Bytes, Halt> {
+        let place = self.place(node)?;
+        let (reached, stat) = self.reach(&place, wait)?;
+        if stat.kind != NodeKind::Link {
+            return Err(ErrorKind::NotALink.into());
+        }
+        // Longer targets do not lie in the inode, at least on ext4: the disk may be asked.
+        if wait == Wait::Never && stat.len > 59 {
+            return Err(Halt::Wait);
+        }
+        let target = rustix::fs::readlinkat(reached.as_fd(), c"", Vec::new())?;
+        Ok(target.into_bytes().into())
+    }
+
+    fn open(&self, node: NodeId, wait: Wait) -> Result<Arc<FileBlob>, Halt> {
+        let place = self.place(node)?;
+        // Looked at before it is opened: opening a device can already do something.
+        let (_, stat) = self.reach(&place, wait)?;
+        match stat.kind {
+            NodeKind::File => {}
+            NodeKind::Directory => return Err(ErrorKind::IsADirectory.into()),
+            _ => return Err(ErrorKind::NotAFile.into()),
+        }
+        if let Some(blob) = self.files.shared(&stat) {
+            return Ok(blob);
+        }
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let fd = self.open_place(&place, flags, wait)?;
+        let stat = Stat::of(&fd)?;
+        if stat.identity != place.identity || stat.kind != NodeKind::File {
+            return Err(ErrorKind::Stale.into());
+        }
+        let fs = self.file_system(stat.identity.dev, fd.as_fd())?;
+        let attributes = stat.attributes(node, fs.fsid);
+        let blob = FileBlob::new(fd, &stat, attributes, place.path, Arc::clone(&self.wall));
+        Ok(self.files.share(blob, &stat))
+    }
+
+    fn resolve_key(&self, key: &NodeKey, wait: Wait) -> Result<NodeId, Halt> {
+        let (stamp, hints) = keys::decode(self.options.keys, key)?;
+        // First where it was seen last.
+        let known = self.table().stamped(stamp);
+        if let Some(node) = known {
+            let place = self.place(node);
+            match place
+                .map_err(Halt::from)
+                .and_then(|place| self.reach(&place, wait))
+            {
+                Ok(_) => return Ok(node),
+                Err(Halt::Error(error)) if error.kind() == ErrorKind::Stale => {}
+                Err(halt) => return Err(halt),
+            }
+        }
+        if wait == Wait::Never {
+            return Err(Halt::Wait);
+        }
+        let _permit = SearchPermit::take(&self.searches)?;
+        let mut search = Search::new(self, stamp, HINTED_ENTRIES_MAX);
+        let mut way = search.by_hints(hints)?;
+        if way.is_none() && self.options.keys == DirKeys::Inode {
+            way = Search::new(self, stamp, self.options.search_entries_max).everywhere()?;
+        }
+        let way = way.ok_or(ErrorKind::Stale)?;
+        let mut table = self.table();
+        let mut here = ROOT;
+        for step in way {
+            here = table.intern(here, &step.name, step.stat.identity, step.stamp)?;
+        }
+        Ok(here)
+    }
+}
+
+/// One of the searches that may run at once.
+struct SearchPermit<'a>(&'a AtomicUsize);
+
+impl<'a> SearchPermit<'a> {
+    fn take(searches: &'a AtomicUsize) -> Result<Self, ErrorKind> {
+        if searches.fetch_add(1, Ordering::Relaxed) < SEARCHES_MAX {
+            return Ok(Self(searches));
+        }
+        searches.fetch_sub(1, Ordering::Relaxed);
+        Err(ErrorKind::Busy)
+    }
+}
+
+impl Drop for SearchPermit<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A node that is open for looking at it.
+enum Reached<'a> {
+    Root(BorrowedFd<'a>),
+    Opened(OwnedFd),
+}
+
+impl AsFd for Reached<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Root(fd) => *fd,
+            Self::Opened(fd) => fd.as_fd(),
+        }
+    }
+}
+
+#[async_trait]
+impl Tree for DirTree {
+    fn root(&self) -> NodeId {
+        ROOT
+    }
+
+    async fn lookup(&self, dir: NodeId, name: &Name) -> Result<Attributes> {
+        let name = name.to_buf();
+        self.answer(move |shared, wait| shared.lookup(dir, &name, wait))
+            .await
+    }
+
+    async fn attributes(&self, node: NodeId) -> Result<Attributes> {
+        self.answer(move |shared, wait| shared.attributes(node, wait))
+            .await
+    }
+
+    async fn read_dir(&self, dir: NodeId, after: Cookie, entries_max: usize) -> Result<DirPage> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || shared.read_dir(dir, after, entries_max)).await
+    }
+
+    async fn read_link(&self, node: NodeId) -> Result<Bytes> {
+        self.answer(move |shared, wait| shared.read_link(node, wait))
+            .await
+    }
+
+    async fn open(&self, node: NodeId) -> Result<Arc<dyn Blob>> {
+        let blob = self
+            .answer(move |shared, wait| shared.open(node, wait))
+            .await?;
+        Ok(blob)
+    }
+
+    fn key(&self, node: NodeId) -> Result<NodeKey> {
+        let table = self.shared.table();
+        let stamp = table.stamp(node)?;
+        Ok(keys::encode(
+            self.shared.options.keys,
+            stamp,
+            &table.ancestors(node),
+        )?)
+    }
+
+    async fn resolve_key(&self, key: &NodeKey) -> Result<NodeId> {
+        let key = *key;
+        self.answer(move |shared, wait| shared.resolve_key(&key, wait))
+            .await
+    }
+}
