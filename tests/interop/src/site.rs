@@ -56,6 +56,7 @@ impl Site {
         router.connect("far0", &far_client, "eth0")?;
         address(&at_server, "10.78.0.1/24", "br0")?;
         address(&at_server, "10.79.0.1/24", "far0")?;
+        address(&client, "10.78.0.100/24", "eth0")?;
         address(&router, "10.79.0.2/24", "near0")?;
         address(&router, "10.80.0.1/24", "far0")?;
         address(&far_client, "10.80.0.2/24", "eth0")?;
