@@ -1,0 +1,219 @@
+//! What a reply says.
+
+use core::net::Ipv4Addr;
+
+use crate::wire::{
+    BROADCAST_FLAG, Header, Message, MessageType, OptionCode, Priority, Reply, UDP_IP_HEADER_BYTES,
+};
+use crate::{Boot, BootDecision, DhcpOption, Reservation, Stage, Subnet};
+
+/// The length that every client takes: 576, an IP datagram's (RFC 2131 section 2).
+const CLIENT_BYTES_MIN: u16 = 576;
+
+/// An OFFER or an ACK, in parts.
+#[derive(Debug)]
+pub(super) struct Answer<'a> {
+    pub(super) message_type: MessageType,
+    pub(super) request: &'a Message<'a>,
+    pub(super) stage: Stage,
+    pub(super) server_ip: Ipv4Addr,
+    /// The address and its lease time in seconds; `None` in the answer to INFORM.
+    pub(super) lease: Option<(Ipv4Addr, u32)>,
+    pub(super) subnet: &'a Subnet,
+    pub(super) reservation: Option<&'a Reservation>,
+    pub(super) decision: &'a BootDecision,
+}
+
+impl Answer<'_> {
+    /// The reply.
+    pub(super) fn reply(&self) -> Reply {
+        let mut header = header_of(self.request);
+        header.siaddr = self.next_server();
+        if let Some((address, _)) = self.lease {
+            header.yiaddr = address;
+        }
+        if self.message_type == MessageType::ACK {
+            header.ciaddr = self.request.ciaddr().unwrap_or(Ipv4Addr::UNSPECIFIED);
+        }
+        let mut reply = Reply::new(header);
+        push_type(&mut reply, self.message_type, self.server_ip);
+        if let Some((_, seconds)) = self.lease {
+            let mut push = |code, seconds: u32, priority| {
+                reply.push(code, seconds.to_be_bytes(), priority);
+            };
+            push(OptionCode::LEASE_TIME, seconds, Priority::Required);
+            push(OptionCode::RENEWAL_TIME, seconds / 2, Priority::Requested);
+            // T2 is 7/8 of the lease (RFC 2131 section 4.4.5); in 64 bits, as 7 times overflows.
+            let rebinding = (u64::from(seconds) * 7 / 8) as u32;
+            push(OptionCode::REBINDING_TIME, rebinding, Priority::Requested);
+        }
+        let mask = self.subnet.network.mask().octets();
+        reply.push(OptionCode::SUBNET_MASK, mask, Priority::Required);
+        self.push_boot(&mut reply);
+        for code in [OptionCode::CLIENT_MACHINE_ID, OptionCode::CLIENT_ID] {
+            push_echo(&mut reply, self.request, code);
+        }
+        self.push_subnet_options(&mut reply);
+        push_echo(&mut reply, self.request, OptionCode::RELAY_AGENT_INFO);
+        reply
+    }
+
+    /// The boot server: an operating system is told too, as its initramfs may take it for the
+    /// server of its root file system, and the router for it if nothing is said
+    /// (netbootxyz/netboot.xyz issue 1474).
+    pub(super) fn next_server(&self) -> Ipv4Addr {
+        self.decision.next_server.unwrap_or(self.server_ip)
+    }
+
+    fn push_boot(&self, reply: &mut Reply) {
+        if let Some(file) = boot_file(self.stage, &self.decision.boot) {
+            if self.stage == Stage::Http {
+                // EDK2 takes only offers whose vendor class begins so (HttpBootParseDhcp4Packet).
+                reply.push(OptionCode::VENDOR_CLASS, b"HTTPClient", Priority::Required);
+            }
+            let server_name = match &self.decision.server_name {
+                Some(name) => name.clone(),
+                None => self.next_server().to_string(),
+            };
+            // The fields too, and never overloaded: some firmware reads only one of the two.
+            reply.set_sname(server_name.as_bytes());
+            reply.set_file(file.as_bytes());
+            let (name, required) = (server_name.as_bytes(), Priority::Required);
+            reply.push_text(OptionCode::TFTP_SERVER_NAME, name, required);
+            reply.push_text(OptionCode::BOOT_FILE_NAME, file.as_bytes(), required);
+            if self.stage == Stage::Ipxe {
+                // no-pxedhcp: iPXE need not wait for a proxyDHCP server (its net/udp/dhcp.c).
+                reply.push(OptionCode::IPXE, [0xb0, 1, 1], Priority::Required);
+            }
+        }
+        for option in &self.decision.options {
+            if !is_engines(option.code) {
+                reply.push(option.code, &option.data, Priority::Required);
+            }
+        }
+    }
+
+    /// Options of the subnet: those that the client asks for, in its order (RFC 2132 section
+    /// 9.8), then those that are sent anyway.
+    fn push_subnet_options(&self, reply: &mut Reply) {
+        let network = self.subnet.network;
+        let broadcast = (network.prefix() < 31)
+            .then(|| DhcpOption::addresses(OptionCode::BROADCAST_ADDRESS, &[network.broadcast()]));
+        let host_name = self
+            .reservation
+            .and_then(|reservation| reservation.host_name.as_ref());
+        let host_name = host_name.map(|name| DhcpOption::new(OptionCode::HOST_NAME, name));
+        let known = host_name
+            .iter()
+            .chain(&self.subnet.options)
+            .chain(&broadcast);
+        let asked = self.request.parameter_request_list();
+        let mut chosen: Vec<(usize, &DhcpOption)> = Vec::new();
+        for option in known {
+            let is_there = chosen.iter().any(|(_, other)| other.code == option.code);
+            if is_there || is_engines(option.code) || reply.has(option.code) {
+                continue;
+            }
+            let asked_at = match &asked {
+                Some(codes) => codes.iter().position(|code| *code == option.code.0),
+                // A client without a list is told all there is.
+                None => Some(0),
+            };
+            match (asked_at, option.is_forced) {
+                (Some(position), _) => chosen.push((position, option)),
+                (None, true) => chosen.push((usize::MAX, option)),
+                (None, false) => {}
+            }
+        }
+        chosen.sort_by_key(|(position, _)| *position);
+        for (_, option) in chosen {
+            reply.push(option.code, &option.data, Priority::Requested);
+        }
+    }
+}
+
+/// A NAK with its reason in words (RFC 2131 table 3).
+pub(super) fn nak(request: &Message<'_>, server_ip: Ipv4Addr, reason: &str) -> Reply {
+    let mut header = header_of(request);
+    if request.giaddr().is_some() {
+        // So that the relay broadcasts it (RFC 2131 section 4.3.2).
+        header.flags |= BROADCAST_FLAG;
+    }
+    let mut reply = Reply::new(header);
+    push_type(&mut reply, MessageType::NAK, server_ip);
+    reply.push(OptionCode::MESSAGE, reason, Priority::Extra);
+    push_echo(&mut reply, request, OptionCode::CLIENT_ID);
+    push_echo(&mut reply, request, OptionCode::RELAY_AGENT_INFO);
+    reply
+}
+
+/// The longest reply that a client takes, in bytes.
+///
+/// Option 57 counts the IP and UDP headers, and is never believed below 576; a client without it
+/// takes 576.
+pub(super) fn limit(request: &Message<'_>, message_bytes_max: usize) -> usize {
+    let client = request
+        .max_message_size()
+        .unwrap_or(CLIENT_BYTES_MIN)
+        .max(CLIENT_BYTES_MIN);
+    (usize::from(client) - UDP_IP_HEADER_BYTES).min(message_bytes_max)
+}
+
+/// What goes into option 67; firmware that boots by HTTP can use nothing but a URL.
+pub(super) fn boot_file(stage: Stage, boot: &Boot) -> Option<&str> {
+    match (boot, stage) {
+        (Boot::Nothing, _) | (Boot::File(_), Stage::Http) => None,
+        (Boot::File(file) | Boot::Url(file), _) => Some(file),
+    }
+}
+
+fn header_of(request: &Message<'_>) -> Header {
+    let mut header = Header::reply();
+    header.htype = request.htype();
+    header.hlen = request.hlen();
+    header.xid = request.xid();
+    // The flags are mirrored, through relays too (pyke369/pdhcp issue 3).
+    header.flags = request.flags();
+    header.giaddr = request.giaddr().unwrap_or(Ipv4Addr::UNSPECIFIED);
+    header.chaddr = request.chaddr_field();
+    header
+}
+
+fn push_type(reply: &mut Reply, message_type: MessageType, server_ip: Ipv4Addr) {
+    reply.push(
+        OptionCode::MESSAGE_TYPE,
+        [message_type.0],
+        Priority::Required,
+    );
+    reply.push(
+        OptionCode::SERVER_ID,
+        server_ip.octets(),
+        Priority::Required,
+    );
+}
+
+/// Repeats an option of the request: 61 (RFC 6842), 82 (RFC 3046 section 2.2), 97 (RFC 4578
+/// section 2.3), whatever its value.
+fn push_echo(reply: &mut Reply, request: &Message<'_>, code: OptionCode) {
+    if let Some(data) = request.option(code) {
+        reply.push(code, data, Priority::Required);
+    }
+}
+
+/// Options that a configuration or policy cannot set.
+fn is_engines(code: OptionCode) -> bool {
+    matches!(
+        code,
+        OptionCode::PAD
+            | OptionCode::SUBNET_MASK
+            | OptionCode::LEASE_TIME
+            | OptionCode::OVERLOAD
+            | OptionCode::MESSAGE_TYPE
+            | OptionCode::SERVER_ID
+            | OptionCode::RENEWAL_TIME
+            | OptionCode::REBINDING_TIME
+            | OptionCode::CLIENT_ID
+            | OptionCode::RELAY_AGENT_INFO
+            | OptionCode::END
+    )
+}

@@ -1,0 +1,290 @@
+//! Changes on their way to the store.
+
+use core::net::Ipv4Addr;
+use core::time::Duration;
+
+use pxe_core::Now;
+
+use super::lease_table::{Hold, Lease};
+use super::offer_table::OfferState;
+use super::request::{Asking, Origin};
+use super::{Engine, Outgoing, Output, ProbeResult, Ticket};
+use crate::wire::{Message, RelayAgentInfo};
+use crate::{ClientInfo, CommitError, Event, IgnoreReason, LeaseRecord, LeaseState, Limit};
+
+/// What follows when a change is in the store.
+#[derive(Debug)]
+pub(super) enum Purpose {
+    /// The client gets its ACK, and the address for this time.
+    Acknowledge {
+        reply: Outgoing,
+        event: Event,
+        lease_time: Duration,
+    },
+    /// The client gave its address back.
+    Release { client: ClientInfo },
+    /// The address is in use by somebody else.
+    Quarantine { event: Event },
+}
+
+/// A change on its way to the store.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub(super) record: LeaseRecord,
+    pub(super) purpose: Purpose,
+}
+
+impl Engine {
+    /// Asks the driver to store the record of a change, unless one of the same address is on its
+    /// way; then a newer ACK for the same client takes the place of the older one.
+    pub(super) fn start_change(&mut self, client: &ClientInfo, change: Change) {
+        let address = change.record.address;
+        if let Some(ticket) = self.changing.get(&address) {
+            let before = self.changes.get_mut(ticket);
+            if let Some(before) = before
+                && before.record.client == change.record.client
+                && matches!(before.purpose, Purpose::Acknowledge { .. })
+                && matches!(change.purpose, Purpose::Acknowledge { .. })
+            {
+                // The client repeated itself, maybe with a new xid: it wants that one answered.
+                before.purpose = change.purpose;
+            }
+            self.ignore(Some(client.clone()), IgnoreReason::InProgress);
+            return;
+        }
+        if self.changes.len() >= self.limits().commits_max {
+            self.limit_reached(Limit::Commits);
+            return;
+        }
+        let known = self.leases.get(address).map(|lease| lease.record.version);
+        if known.is_none() && !self.make_room() {
+            self.limit_reached(Limit::Leases);
+            return;
+        }
+        let ticket = self.ticket();
+        let lease = Box::new(change.record.clone());
+        self.outputs.push_back(Output::Commit {
+            ticket,
+            lease,
+            expected_version: known,
+        });
+        self.changing.insert(address, ticket);
+        self.changes.insert(ticket, change);
+        self.mark(address);
+    }
+
+    pub(super) fn finish_change(
+        &mut self,
+        now: Now,
+        ticket: Ticket,
+        result: Result<(), CommitError>,
+    ) {
+        let Some(Change { record, purpose }) = self.changes.remove(&ticket) else {
+            return;
+        };
+        let address = record.address;
+        self.changing.remove(&address);
+        match (result, purpose) {
+            (
+                Ok(()),
+                Purpose::Acknowledge {
+                    reply,
+                    event,
+                    lease_time,
+                },
+            ) => {
+                let offered = self.offers.get(&record.client).map(|offer| offer.address);
+                if offered == Some(address) {
+                    self.offers.remove(&record.client);
+                }
+                // From now, which is later than the client counts from.
+                let hold = Hold::Active {
+                    expires: now.mono + lease_time,
+                };
+                self.put(Lease { record, hold });
+                self.counters.acks += 1;
+                self.send(reply);
+                self.event(event);
+            }
+            (Ok(()), Purpose::Release { client }) => {
+                self.put(Lease {
+                    record,
+                    hold: Hold::Idle,
+                });
+                self.event(Event::Released { client, address });
+            }
+            (Ok(()), Purpose::Quarantine { event }) => self.quarantine(now, record, event),
+            (Err(CommitError::Conflict { current }), _) => {
+                let reason = match &current {
+                    Some(current) => format!("the store has version {}", current.version),
+                    None => "the store has no such record".to_owned(),
+                };
+                match current {
+                    Some(current) => self.adopt(now, *current),
+                    None => self.forget(address),
+                }
+                self.event(Event::CommitRefused {
+                    address,
+                    reason,
+                    is_conflict: true,
+                });
+                self.mark(address);
+            }
+            (Err(error), purpose) => {
+                // Nothing is known of the store's state now; the next change will tell.
+                let reason = error.to_string();
+                self.event(Event::CommitRefused {
+                    address,
+                    reason,
+                    is_conflict: false,
+                });
+                if let Purpose::Quarantine { event } = purpose {
+                    // Whatever the store says, the address is in use.
+                    self.quarantine(now, record, event);
+                }
+                self.mark(address);
+            }
+        }
+    }
+
+    fn quarantine(&mut self, now: Now, record: LeaseRecord, event: Event) {
+        if self.leases.quarantined_len() >= self.limits().quarantined_max
+            && let Some(oldest) = self.leases.oldest_quarantined()
+            && let Some(lease) = self.leases.remove(oldest)
+        {
+            self.put(Lease {
+                record: lease.record,
+                hold: Hold::Idle,
+            });
+            self.limit_reached(Limit::Quarantined);
+        }
+        let hold = Hold::Quarantined {
+            until: now.mono + self.plan.config.quarantine_time,
+        };
+        let offered = self.offers.client_at(record.address).cloned();
+        if let Some(client) = offered {
+            self.offers.remove(&client);
+        }
+        self.put(Lease { record, hold });
+        self.event(event);
+    }
+
+    /// Whether one more lease can be kept; forgets the one that ended first if need be.
+    fn make_room(&mut self) -> bool {
+        if self.leases.len() + self.changes.len() < self.limits().leases_max {
+            return true;
+        }
+        let oldest = self
+            .plan
+            .subnets
+            .iter()
+            .filter_map(|subnet| subnet.idle.first())
+            .min();
+        let Some((_, address)) = oldest.copied() else {
+            return false;
+        };
+        self.forget(address);
+        true
+    }
+
+    /// The record of an address after this message, with what was known before where the message
+    /// is silent: an operating system says neither architecture nor UUID.
+    pub(super) fn record(
+        &self,
+        now: Now,
+        asking: &Asking<'_>,
+        address: Ipv4Addr,
+        state: LeaseState,
+    ) -> LeaseRecord {
+        let (message, client) = (asking.message, &asking.client.key);
+        let known = self.leases.get(address).map(|lease| &lease.record);
+        let mut record = match known {
+            Some(known) if known.client == *client => known.clone(),
+            _ => LeaseRecord::new(address, client.clone(), state, now.wall),
+        };
+        record.version = known.map_or(0, |known| known.version).saturating_add(1);
+        record.state = state;
+        record.last_seen = now.wall;
+        record.htype = message.htype();
+        record.chaddr = message.chaddr().to_vec();
+        fill(&mut record, message);
+        if let Some(arch) = asking.architectures.first() {
+            record.arch = Some(*arch);
+        }
+        record
+    }
+
+    /// The record of an address that somebody else uses.
+    pub(super) fn declined(&self, now: Now, client: &ClientInfo, address: Ipv4Addr) -> LeaseRecord {
+        let seconds = self.plan.config.quarantine_time.as_secs();
+        let state = LeaseState::Declined {
+            until: now.wall.saturating_add_seconds(seconds),
+        };
+        let known = self.leases.get(address).map(|lease| &lease.record);
+        let mut record = match known {
+            Some(known) => known.clone(),
+            None => LeaseRecord::new(address, client.key.clone(), state, now.wall),
+        };
+        record.version = known.map_or(0, |known| known.version).saturating_add(1);
+        (record.state, record.last_seen) = (state, now.wall);
+        record
+    }
+
+    pub(super) fn finish_probe(&mut self, now: Now, ticket: Ticket, result: ProbeResult) {
+        let Some(client) = self.offers.probing(ticket) else {
+            return;
+        };
+        let Some(state) = self.offers.get_mut(&client) else {
+            return;
+        };
+        let OfferState::Probing { meta, discover, .. } =
+            core::mem::replace(state, OfferState::Sent)
+        else {
+            return;
+        };
+        let mut failed = self
+            .offers
+            .get(&client)
+            .map_or(0, |offer| offer.probes_failed);
+        if result == ProbeResult::InUse
+            && let Some(offer) = self.offers.remove(&client)
+        {
+            let address = offer.address;
+            let info = ClientInfo {
+                key: client,
+                xid: 0,
+                giaddr: None,
+            };
+            let record = self.declined(now, &info, address);
+            let event = Event::AddressInUse { address };
+            self.mark(address);
+            self.start_change(
+                &info,
+                Change {
+                    record,
+                    purpose: Purpose::Quarantine { event },
+                },
+            );
+            failed = failed.saturating_add(1);
+            if failed >= self.limits().probes_per_client_max {
+                return;
+            }
+        }
+        // The DISCOVER again: now it finds the offer as sent, or chooses another address.
+        self.receive(now, &meta, &discover, Origin::Probed { failed });
+    }
+}
+
+fn fill(record: &mut LeaseRecord, message: &Message<'_>) {
+    let owned = |data: Option<std::borrow::Cow<'_, [u8]>>| data.map(std::borrow::Cow::into_owned);
+    record.client_id = owned(message.client_id());
+    record.vendor_class = owned(message.vendor_class());
+    record.host_name = owned(message.host_name()).or(record.host_name.take());
+    record.fqdn = message.client_fqdn().or(record.fqdn.take());
+    record.uuid = message.machine_uuid().or(record.uuid);
+    if let Some(data) = message.relay_agent_info() {
+        let relay = RelayAgentInfo::new(&data);
+        record.circuit_id = relay.circuit_id().map(<[u8]>::to_vec);
+        record.remote_id = relay.remote_id().map(<[u8]>::to_vec);
+    }
+}

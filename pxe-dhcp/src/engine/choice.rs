@@ -1,0 +1,175 @@
+//! Which address a client can have, and which one it gets.
+
+use core::net::Ipv4Addr;
+
+use super::change::Purpose;
+use super::lease_table::{Hold, Lease};
+use super::request::Asking;
+use super::{Engine, rate};
+use crate::{ClientKey, Event, NakReason, Probing};
+
+/// An address for a client.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Choice {
+    pub(super) address: Ipv4Addr,
+    /// Whether it has to be probed before it is offered.
+    pub(super) needs_probe: bool,
+}
+
+impl Engine {
+    /// The address to offer, in this order: the reserved one, the one that the client has or had,
+    /// the one that it asks for, one that nobody had, the one that was given back first.
+    pub(super) fn choose(&mut self, asking: &Asking<'_>) -> Option<Choice> {
+        let client = &asking.client.key;
+        let link = self.plan.subnets[asking.subnet].link.clone();
+        for index in &link {
+            let reserved = self.plan.subnets[*index].reservation_of(client);
+            let Some(address) = reserved.map(|reservation| reservation.address) else {
+                continue;
+            };
+            match self.check(asking, address) {
+                Ok(()) => {
+                    return Some(Choice {
+                        address,
+                        needs_probe: false,
+                    });
+                }
+                Err(NakReason::HeldByOther) => self.report_holder(asking, address),
+                Err(_) => {}
+            }
+        }
+        let known = self.leases.of_client(client).iter().copied();
+        let offered = self.offers.get(client).map(|offer| offer.address);
+        let mut before: Vec<Ipv4Addr> = known.chain(offered).collect();
+        // The lease that is still held comes before one that is over.
+        before.sort_by_key(|address| !self.holds(client, *address));
+        if let Some(address) = before
+            .into_iter()
+            .find(|one| self.check(asking, *one).is_ok())
+        {
+            return Some(Choice {
+                address,
+                needs_probe: false,
+            });
+        }
+        // Not one that another client had: that client may come back for it.
+        let asked = asking.message.requested_address();
+        let asked = asked.filter(|address| self.leases.get(*address).is_none());
+        if let Some(address) = asked.filter(|address| self.check(asking, *address).is_ok()) {
+            return Some(Choice {
+                address,
+                needs_probe: false,
+            });
+        }
+        let hash = rate::hash(self.seed, client);
+        for index in &link {
+            let pool = &self.plan.subnets[*index].pool;
+            let start = (hash % pool.len().max(1) as u64) as usize;
+            // Free ones are passed over only if they are this server's or the relay's own.
+            let found = pool
+                .free_from(start)
+                .take(3)
+                .find(|one| self.check(asking, *one).is_ok());
+            if let Some(address) = found {
+                return Some(Choice {
+                    address,
+                    needs_probe: false,
+                });
+            }
+        }
+        for index in &link {
+            let idle = self.plan.subnets[*index]
+                .idle
+                .iter()
+                .map(|(_, address)| *address);
+            let found = idle.take(3).find(|one| self.check(asking, *one).is_ok());
+            if let Some(address) = found {
+                return Some(Choice {
+                    address,
+                    needs_probe: self.needs_probe(address),
+                });
+            }
+        }
+        None
+    }
+
+    /// Whether the client can have this address; if not, why.
+    pub(super) fn check(&self, asking: &Asking<'_>, address: Ipv4Addr) -> Result<(), NakReason> {
+        let client = &asking.client.key;
+        let link = &self.plan.subnets[asking.subnet].link;
+        let Some(index) = self
+            .plan
+            .subnet_of(address)
+            .filter(|index| link.contains(index))
+        else {
+            return Err(NakReason::WrongNetwork);
+        };
+        let subnet = &self.plan.subnets[index];
+        let is_ours = self.plan.is_own(address)
+            || address == asking.server_ip
+            || Some(address) == asking.client.giaddr;
+        if is_ours || !subnet.config.network.is_host(address) {
+            return Err(NakReason::NotAvailable);
+        }
+        let held_by_other = |other: &ClientKey| other != client;
+        match self.leases.get(address) {
+            Some(Lease {
+                hold: Hold::Quarantined { .. },
+                ..
+            }) => {
+                return Err(NakReason::NotAvailable);
+            }
+            Some(Lease {
+                hold: Hold::Active { .. },
+                record,
+            }) if held_by_other(&record.client) => {
+                return Err(NakReason::HeldByOther);
+            }
+            _ => {}
+        }
+        let changing = self
+            .changing
+            .get(&address)
+            .and_then(|ticket| self.changes.get(ticket));
+        if changing.is_some_and(|change| matches!(change.purpose, Purpose::Quarantine { .. })) {
+            return Err(NakReason::NotAvailable);
+        }
+        if self.offers.client_at(address).is_some_and(held_by_other)
+            || changing.is_some_and(|change| held_by_other(&change.record.client))
+        {
+            return Err(NakReason::HeldByOther);
+        }
+        match subnet.reservation_at(address) {
+            Some(reservation) if reservation.client == *client => Ok(()),
+            Some(_) => Err(NakReason::HeldByOther),
+            // A lease outlives a change of the pools: a running system would lose its root file
+            // system with its address.
+            None if subnet.pool.contains(address) || self.holds(client, address) => Ok(()),
+            None => Err(NakReason::NotAvailable),
+        }
+    }
+
+    /// Whether the client holds this address now.
+    pub(super) fn holds(&self, client: &ClientKey, address: Ipv4Addr) -> bool {
+        self.leases.get(address).is_some_and(|lease| {
+            lease.record.client == *client && matches!(lease.hold, Hold::Active { .. })
+        })
+    }
+
+    /// Another client had it, so it may have kept it.
+    fn needs_probe(&self, address: Ipv4Addr) -> bool {
+        self.plan.config.probing == Probing::Reused && self.leases.get(address).is_some()
+    }
+
+    fn report_holder(&mut self, asking: &Asking<'_>, address: Ipv4Addr) {
+        let Some(lease) = self.leases.get(address) else {
+            return;
+        };
+        let holder = lease.record.client.clone();
+        self.event(Event::ReservationHeld {
+            client: asking.client.clone(),
+            address,
+            holder,
+        });
+    }
+}

@@ -1,0 +1,100 @@
+//! Offers that wait for their REQUEST.
+
+use core::net::Ipv4Addr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use pxe_core::{Instant, RecvMeta};
+
+use super::Ticket;
+use crate::ClientKey;
+
+#[derive(Debug)]
+pub(super) enum OfferState {
+    /// The OFFER was sent.
+    Sent,
+    /// The OFFER waits for a probe. Its DISCOVER is kept, to be handled again.
+    Probing {
+        ticket: Ticket,
+        meta: RecvMeta,
+        discover: Vec<u8>,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Offer {
+    pub(super) address: Ipv4Addr,
+    pub(super) state: OfferState,
+    /// How many probes found their address in use before this one.
+    pub(super) probes_failed: u32,
+    pub(super) expires: Instant,
+}
+
+/// At most one offer per client, and one per address.
+#[derive(Debug, Default)]
+pub(super) struct OfferTable {
+    by_client: BTreeMap<ClientKey, Offer>,
+    by_address: BTreeMap<Ipv4Addr, ClientKey>,
+    expiries: BTreeSet<(Instant, Ipv4Addr)>,
+}
+
+impl OfferTable {
+    pub(super) fn len(&self) -> usize {
+        self.by_client.len()
+    }
+
+    pub(super) fn get(&self, client: &ClientKey) -> Option<&Offer> {
+        self.by_client.get(client)
+    }
+
+    pub(super) fn get_mut(&mut self, client: &ClientKey) -> Option<&mut OfferState> {
+        self.by_client.get_mut(client).map(|offer| &mut offer.state)
+    }
+
+    pub(super) fn client_at(&self, address: Ipv4Addr) -> Option<&ClientKey> {
+        self.by_address.get(&address)
+    }
+
+    pub(super) fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
+        self.by_address.keys().copied()
+    }
+
+    /// The client whose probe has this ticket.
+    pub(super) fn probing(&self, ticket: Ticket) -> Option<ClientKey> {
+        // Few offers wait for a probe, but all would have to be kept in a second table.
+        let is_it = |offer: &Offer| matches!(&offer.state, OfferState::Probing { ticket: other, .. } if *other == ticket);
+        let found = self.by_client.iter().find(|(_, offer)| is_it(offer));
+        found.map(|(client, _)| client.clone())
+    }
+
+    /// Puts an offer in; gives back the address of the client's former one.
+    pub(super) fn insert(&mut self, client: ClientKey, offer: Offer) -> Option<Ipv4Addr> {
+        let before = self.remove(&client);
+        self.by_address.insert(offer.address, client.clone());
+        self.expiries.insert((offer.expires, offer.address));
+        self.by_client.insert(client, offer);
+        before.map(|offer| offer.address)
+    }
+
+    pub(super) fn remove(&mut self, client: &ClientKey) -> Option<Offer> {
+        let offer = self.by_client.remove(client)?;
+        self.by_address.remove(&offer.address);
+        self.expiries.remove(&(offer.expires, offer.address));
+        Some(offer)
+    }
+
+    /// Takes out the offer that ends first; gives its address.
+    pub(super) fn pop_first(&mut self) -> Option<Ipv4Addr> {
+        let (_, address) = *self.expiries.first()?;
+        let client = self.by_address.get(&address)?.clone();
+        self.remove(&client).map(|offer| offer.address)
+    }
+
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<Ipv4Addr> {
+        self.next_due().filter(|at| *at <= now)?;
+        self.pop_first()
+    }
+
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.expiries.first().map(|(at, _)| *at)
+    }
+}

@@ -1,0 +1,563 @@
+//! What a client's message leads to.
+
+use core::net::{IpAddr, Ipv4Addr};
+use core::time::Duration;
+
+use pxe_core::{Now, RecvMeta};
+
+use super::answer::{self, Answer};
+use super::change::{Change, Purpose};
+use super::offer_table::{Offer, OfferState};
+use super::plan::SubnetIndex;
+use super::{Engine, Outgoing, Output, rate};
+use crate::wire::{Message, MessageType, Op, RelayAgentInfo, Reply};
+use crate::{
+    BootDecision, BootRequest, ClientArch, ClientInfo, ClientKey, Event, IgnoreReason, LeaseState,
+    Limit, NakReason, ReplyRoute, Stage,
+};
+
+/// How many malformed options of one message are worth an event.
+const MALFORMED_EVENTS_MAX: usize = 8;
+
+/// Where a message comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A datagram.
+    Wire,
+    /// The DISCOVER of an offer that was probed: so many addresses were in use before.
+    Probed { failed: u32 },
+}
+
+/// A client's message, and what follows from it alone.
+#[derive(Debug)]
+pub(super) struct Asking<'a> {
+    pub(super) message: &'a Message<'a>,
+    pub(super) meta: &'a RecvMeta,
+    pub(super) client: ClientInfo,
+    pub(super) architectures: Vec<ClientArch>,
+    pub(super) stage: Stage,
+    /// Where the client is.
+    pub(super) subnet: SubnetIndex,
+    /// Our address towards it.
+    pub(super) server_ip: Ipv4Addr,
+}
+
+impl Engine {
+    pub(super) fn receive(&mut self, now: Now, meta: &RecvMeta, payload: &[u8], origin: Origin) {
+        if payload.len() > self.limits().datagram_bytes_max {
+            return self.ignore(None, IgnoreReason::TooLong);
+        }
+        let Ok(message) = Message::parse(payload) else {
+            return self.ignore(None, IgnoreReason::NotDhcp);
+        };
+        let message = &message;
+        let key = ClientKey::of(message);
+        let xid = message.xid();
+        let client = key.map(|key| ClientInfo {
+            key,
+            xid,
+            giaddr: message.giaddr(),
+        });
+        if message.op() != Op::Request {
+            return self.ignore(client, IgnoreReason::FromServer);
+        }
+        if origin == Origin::Wire {
+            for code in message.malformed().take(MALFORMED_EVENTS_MAX) {
+                self.event(Event::MalformedOption {
+                    client: client.clone(),
+                    code,
+                });
+            }
+        }
+        let Some(client) = client else {
+            return self.ignore(None, IgnoreReason::NoClient);
+        };
+        if origin == Origin::Wire {
+            let hash = rate::hash(self.seed, &client.key);
+            if !self.rate.allows(now.mono, hash) {
+                return self.ignore(Some(client), IgnoreReason::RateLimit);
+            }
+        }
+        let Some(message_type) = message.message_type() else {
+            return self.ignore(Some(client), IgnoreReason::Bootp);
+        };
+        let architectures = architectures_of(message);
+        let stage = stage_of(message, &architectures);
+        if origin == Origin::Wire {
+            self.report(message, message_type, &client, stage, &architectures);
+        }
+        let Some((subnet, server_ip)) = self.locate(message, meta) else {
+            return self.ignore(Some(client), IgnoreReason::NoSubnet);
+        };
+        let asking = Asking {
+            message,
+            meta,
+            client,
+            architectures,
+            stage,
+            subnet,
+            server_ip,
+        };
+        match message_type {
+            MessageType::DISCOVER => self.on_discover(now, &asking, payload, origin),
+            MessageType::REQUEST => self.on_request(now, asking),
+            MessageType::RELEASE => self.on_release(now, &asking),
+            MessageType::DECLINE => self.on_decline(now, &asking),
+            MessageType::INFORM => self.on_inform(&asking),
+            other => self.ignore(Some(asking.client), IgnoreReason::MessageType(other)),
+        }
+    }
+
+    /// The client's subnet and our address towards it.
+    ///
+    /// The link that a relay or the client names comes first (RFC 3527, RFC 3011), then the
+    /// relay's own address, then that of the interface. A client with an address may write from
+    /// a network behind a router: then its own address tells.
+    fn locate(&self, message: &Message<'_>, meta: &RecvMeta) -> Option<(SubnetIndex, Ipv4Addr)> {
+        let local = match meta.local_ip {
+            Some(IpAddr::V4(ip)) if !ip.is_unspecified() && !ip.is_broadcast() => Some(ip),
+            _ => None,
+        };
+        let by = |address: Option<Ipv4Addr>| address.and_then(|one| self.plan.subnet_of(one));
+        let index = match message.link_selection().or(message.giaddr()) {
+            Some(link) => by(Some(link)),
+            None => by(message.ciaddr()).or_else(|| by(local)),
+        }?;
+        let server_ip = self.plan.subnets.get(index)?.config.server_ip.or(local)?;
+        Some((index, server_ip))
+    }
+
+    fn on_discover(&mut self, now: Now, asking: &Asking<'_>, payload: &[u8], origin: Origin) {
+        let client = &asking.client;
+        let Some(choice) = self.choose(asking) else {
+            let subnet = self.plan.subnets[asking.subnet].config.network;
+            return self.event(Event::PoolExhausted {
+                client: client.clone(),
+                subnet,
+            });
+        };
+        let address = choice.address;
+        let before = self
+            .offers
+            .get(&client.key)
+            .filter(|offer| offer.address == address);
+        let is_sent = before.is_some_and(|offer| matches!(offer.state, OfferState::Sent));
+        let probing = match before.map(|offer| &offer.state) {
+            Some(OfferState::Probing { ticket, .. }) => Some(*ticket),
+            _ => None,
+        };
+        let needs_probe = probing.is_some() || (choice.needs_probe && !is_sent);
+        let state = if needs_probe {
+            let ticket = probing.unwrap_or_else(|| self.ticket());
+            if probing.is_none() {
+                let interface = asking.meta.interface.filter(|_| client.giaddr.is_none());
+                self.outputs.push_back(Output::Probe {
+                    ticket,
+                    address,
+                    interface,
+                });
+            }
+            let (meta, discover) = (*asking.meta, payload.to_vec());
+            OfferState::Probing {
+                ticket,
+                meta,
+                discover,
+            }
+        } else {
+            OfferState::Sent
+        };
+        let probes_failed = match origin {
+            Origin::Wire => 0,
+            Origin::Probed { failed } => failed,
+        };
+        let expires = now.mono + self.plan.config.offer_time;
+        let offer = Offer {
+            address,
+            state,
+            probes_failed,
+            expires,
+        };
+        if let Some(former) = self.offers.insert(client.key.clone(), offer) {
+            self.mark(former);
+        }
+        self.mark(address);
+        if self.offers.len() > self.limits().offers_max {
+            if let Some(oldest) = self.offers.pop_first() {
+                self.mark(oldest);
+            }
+            self.limit_reached(Limit::Offers);
+        }
+        if needs_probe {
+            return;
+        }
+        let lease_seconds = self.lease_seconds(asking, address);
+        let lease = Some((address, lease_seconds));
+        let decision = self.decide(asking, Some(address));
+        let (reply, next_server) = self.reply(asking, MessageType::OFFER, lease, &decision);
+        let Some(outgoing) = self.write(asking, &reply, Some(address), false) else {
+            return;
+        };
+        self.counters.offers += 1;
+        self.send(outgoing);
+        self.event(Event::Offered {
+            client: client.clone(),
+            address,
+            boot: decision.boot,
+            next_server,
+            explanation: decision.explanation,
+        });
+    }
+
+    /// RFC 2131 section 4.3.2: the client's state shows in which fields are filled.
+    fn on_request(&mut self, now: Now, asking: Asking<'_>) {
+        let message = asking.message;
+        if let Some(server) = message.server_id() {
+            // SELECTING. Some clients name the server when they renew, too.
+            if server != asking.server_ip && !self.plan.is_own(server) {
+                self.withdraw_offer(&asking.client.key);
+                return self.ignore(Some(asking.client), IgnoreReason::OtherServer(server));
+            }
+            let Some(address) = message.requested_address().or(message.ciaddr()) else {
+                return self.ignore(Some(asking.client), IgnoreReason::NoAddress);
+            };
+            return match self.check(&asking, address) {
+                Ok(()) => self.grant(now, &asking, address),
+                Err(reason) => self.refuse(&asking, address, reason),
+            };
+        }
+        // INIT-REBOOT asks with option 50; RENEWING and REBINDING with `ciaddr`.
+        let Some(address) = message.ciaddr().or(message.requested_address()) else {
+            return self.ignore(Some(asking.client), IgnoreReason::NoAddress);
+        };
+        let link = &self.plan.subnets[asking.subnet].link;
+        let on_link = |one: Ipv4Addr| {
+            self.plan
+                .subnet_of(one)
+                .is_some_and(|index| link.contains(&index))
+        };
+        if !on_link(address) {
+            return self.refuse(&asking, address, NakReason::WrongNetwork);
+        }
+        let known = self.leases.of_client(&asking.client.key);
+        if known.contains(&address) {
+            return match self.check(&asking, address) {
+                Ok(()) => self.grant(now, &asking, address),
+                Err(reason) => self.refuse(&asking, address, reason),
+            };
+        }
+        if known.iter().any(|other| on_link(*other)) {
+            return self.refuse(&asking, address, NakReason::OtherAddress);
+        }
+        // "If the DHCP server has no record of this client, then it MUST remain silent."
+        self.ignore(Some(asking.client), IgnoreReason::UnknownClient);
+    }
+
+    fn grant(&mut self, now: Now, asking: &Asking<'_>, address: Ipv4Addr) {
+        let lease_seconds = self.lease_seconds(asking, address);
+        let decision = self.decide(asking, Some(address));
+        let lease = Some((address, lease_seconds));
+        let (reply, next_server) = self.reply(asking, MessageType::ACK, lease, &decision);
+        let Some(reply) = self.write(asking, &reply, Some(address), false) else {
+            return;
+        };
+        let expires = now.wall.saturating_add_seconds(lease_seconds.into());
+        let record = self.record(now, asking, address, LeaseState::Bound { expires });
+        let event = Event::Acknowledged {
+            client: asking.client.clone(),
+            address,
+            lease_seconds,
+            boot: decision.boot,
+            next_server,
+            explanation: decision.explanation,
+        };
+        let lease_time = Duration::from_secs(lease_seconds.into());
+        let purpose = Purpose::Acknowledge {
+            reply,
+            event,
+            lease_time,
+        };
+        self.start_change(&asking.client, Change { record, purpose });
+    }
+
+    fn refuse(&mut self, asking: &Asking<'_>, address: Ipv4Addr, reason: NakReason) {
+        let reply = answer::nak(asking.message, asking.server_ip, &reason.to_string());
+        let Some(outgoing) = self.write(asking, &reply, None, true) else {
+            return;
+        };
+        self.withdraw_offer(&asking.client.key);
+        self.counters.naks += 1;
+        self.send(outgoing);
+        self.event(Event::Nak {
+            client: asking.client.clone(),
+            address,
+            reason,
+        });
+    }
+
+    fn on_release(&mut self, now: Now, asking: &Asking<'_>) {
+        let client = asking.client.clone();
+        if let Some(server) = asking.message.server_id()
+            && server != asking.server_ip
+            && !self.plan.is_own(server)
+        {
+            return self.ignore(Some(client), IgnoreReason::OtherServer(server));
+        }
+        let Some(address) = asking.message.ciaddr() else {
+            return self.ignore(Some(client), IgnoreReason::NoAddress);
+        };
+        if !self.holds(&client.key, address) {
+            return self.ignore(Some(client), IgnoreReason::NotHolder);
+        }
+        let record = self.record(now, asking, address, LeaseState::Released { at: now.wall });
+        let purpose = Purpose::Release {
+            client: client.clone(),
+        };
+        self.start_change(&client, Change { record, purpose });
+    }
+
+    fn on_decline(&mut self, now: Now, asking: &Asking<'_>) {
+        let client = asking.client.clone();
+        if let Some(server) = asking.message.server_id()
+            && server != asking.server_ip
+            && !self.plan.is_own(server)
+        {
+            return self.ignore(Some(client), IgnoreReason::OtherServer(server));
+        }
+        let Some(address) = asking.message.requested_address() else {
+            return self.ignore(Some(client), IgnoreReason::NoAddress);
+        };
+        // Only who was given an address can know that it is in use.
+        if !self.holds(&client.key, address) {
+            return self.ignore(Some(client), IgnoreReason::NotHolder);
+        }
+        let record = self.declined(now, &client, address);
+        let event = Event::Declined {
+            client: client.clone(),
+            address,
+        };
+        self.start_change(
+            &client,
+            Change {
+                record,
+                purpose: Purpose::Quarantine { event },
+            },
+        );
+    }
+
+    /// RFC 2131 section 4.3.5: options, but no address and no lease time.
+    fn on_inform(&mut self, asking: &Asking<'_>) {
+        let client = asking.client.clone();
+        let sender = match asking.meta.remote.ip() {
+            IpAddr::V4(ip) if client.giaddr.is_none() && !ip.is_unspecified() => Some(ip),
+            _ => None,
+        };
+        let Some(address) = asking.message.ciaddr().or(sender) else {
+            return self.ignore(Some(client), IgnoreReason::NoAddress);
+        };
+        let decision = self.decide(asking, Some(address));
+        let (reply, _) = self.reply(asking, MessageType::ACK, None, &decision);
+        let Some(outgoing) = self.write(asking, &reply, None, false) else {
+            return;
+        };
+        self.counters.acks += 1;
+        self.send(outgoing);
+        self.event(Event::Informed {
+            client,
+            address,
+            boot: decision.boot,
+        });
+    }
+
+    fn withdraw_offer(&mut self, client: &ClientKey) {
+        if let Some(offer) = self.offers.remove(client) {
+            self.mark(offer.address);
+        }
+    }
+
+    /// What the client asks for, within the subnet's bounds.
+    fn lease_seconds(&self, asking: &Asking<'_>, address: Ipv4Addr) -> u32 {
+        let index = self.plan.subnet_of(address).unwrap_or(asking.subnet);
+        let subnet = &self.plan.subnets[index].config;
+        match asking.message.lease_seconds() {
+            Some(seconds) => seconds.clamp(subnet.lease_seconds_min, subnet.lease_seconds_max),
+            None => subnet.lease_seconds_default,
+        }
+    }
+
+    fn decide(&self, asking: &Asking<'_>, client_ip: Option<Ipv4Addr>) -> BootDecision {
+        let message = asking.message;
+        let (vendor_class, host_name) = (message.vendor_class(), message.host_name());
+        let (client_id, requested) = (message.client_id(), message.parameter_request_list());
+        let relay = message.relay_agent_info();
+        let relay = relay.as_deref().map(RelayAgentInfo::new);
+        let user_classes = message.user_classes();
+        let user_classes: Vec<&[u8]> = user_classes.iter().collect();
+        let subnet = client_ip
+            .and_then(|ip| self.plan.subnet_of(ip))
+            .unwrap_or(asking.subnet);
+        let request = BootRequest {
+            stage: asking.stage,
+            mac: asking.client.mac(),
+            client_id: client_id.as_deref(),
+            architectures: &asking.architectures,
+            vendor_class: vendor_class.as_deref(),
+            user_classes: &user_classes,
+            ipxe_features: message.ipxe_features(),
+            uuid: message.machine_uuid(),
+            host_name: host_name.as_deref(),
+            giaddr: message.giaddr(),
+            circuit_id: relay.and_then(|relay| relay.circuit_id()),
+            remote_id: relay.and_then(|relay| relay.remote_id()),
+            requested_options: requested.as_deref().unwrap_or_default(),
+            subnet: Some(self.plan.subnets[subnet].config.network),
+            client_ip,
+            server_ip: asking.server_ip,
+        };
+        let mut decision = self.policy.decide(&request);
+        let is_told = answer::boot_file(asking.stage, &decision.boot).is_some();
+        if !is_told && decision.boot != crate::Boot::Nothing {
+            decision
+                .explanation
+                .failed("http", "firmware that boots by HTTP needs a URL");
+            decision.boot = crate::Boot::Nothing;
+        }
+        decision
+    }
+
+    fn reply(
+        &self,
+        asking: &Asking<'_>,
+        message_type: MessageType,
+        lease: Option<(Ipv4Addr, u32)>,
+        decision: &BootDecision,
+    ) -> (Reply, Ipv4Addr) {
+        let index = lease.and_then(|(address, _)| self.plan.subnet_of(address));
+        let subnet = &self.plan.subnets[index.unwrap_or(asking.subnet)];
+        let answer = Answer {
+            message_type,
+            request: asking.message,
+            stage: asking.stage,
+            server_ip: asking.server_ip,
+            lease,
+            subnet: &subnet.config,
+            reservation: subnet.reservation_of(&asking.client.key),
+            decision,
+        };
+        (answer.reply(), answer.next_server())
+    }
+
+    /// The reply's bytes and where they go.
+    fn write(
+        &mut self,
+        asking: &Asking<'_>,
+        reply: &Reply,
+        yiaddr: Option<Ipv4Addr>,
+        is_nak: bool,
+    ) -> Option<Outgoing> {
+        let (message, meta) = (asking.message, asking.meta);
+        let sender = match meta.remote.ip() {
+            IpAddr::V4(ip) if !ip.is_unspecified() => Some(ip),
+            _ => None,
+        };
+        let is_inform = message.message_type() == Some(MessageType::INFORM);
+        let route = ReplyRoute {
+            giaddr: message.giaddr(),
+            ciaddr: message.ciaddr().or(sender.filter(|_| is_inform)),
+            yiaddr,
+            mac: message.mac(),
+            is_broadcast: message.is_broadcast(),
+            is_nak,
+            interface: meta.interface,
+            client_port: self.plan.config.client_port,
+            server_port: self.plan.config.server_port,
+        };
+        let client = &asking.client;
+        let Some(to) = route.destination() else {
+            self.ignore(Some(client.clone()), IgnoreReason::NoRoute);
+            return None;
+        };
+        let limit = answer::limit(message, self.plan.config.message_bytes_max);
+        let mut payload = Vec::new();
+        match reply.write(limit, &mut payload) {
+            Ok(written) if written.dropped.is_empty() => {}
+            Ok(written) => {
+                let (client, codes) = (client.clone(), written.dropped);
+                self.event(Event::OptionsDropped {
+                    client,
+                    codes,
+                    limit,
+                });
+            }
+            Err(_) => {
+                self.event(Event::ReplyTooLong {
+                    client: client.clone(),
+                    limit,
+                });
+                return None;
+            }
+        }
+        let source = meta.local_ip.filter(|ip| match ip {
+            IpAddr::V4(ip) => !ip.is_broadcast() && !ip.is_unspecified(),
+            IpAddr::V6(_) => false,
+        });
+        Some(Outgoing {
+            socket: meta.socket,
+            to,
+            source,
+            payload,
+        })
+    }
+
+    pub(super) fn ignore(&mut self, client: Option<ClientInfo>, reason: IgnoreReason) {
+        self.counters.ignored += 1;
+        self.event(Event::Ignored { client, reason });
+    }
+
+    fn report(
+        &mut self,
+        message: &Message<'_>,
+        message_type: MessageType,
+        client: &ClientInfo,
+        stage: Stage,
+        architectures: &[ClientArch],
+    ) {
+        let owned = |data: Option<std::borrow::Cow<'_, [u8]>>| data.map(|data| data.into_owned());
+        self.event(Event::Received {
+            client: client.clone(),
+            message_type,
+            stage,
+            arch: architectures.first().copied(),
+            vendor_class: owned(message.vendor_class()),
+            user_class: message.user_classes().iter().next().map(<[u8]>::to_vec),
+            uuid: message.machine_uuid(),
+            host_name: owned(message.host_name()),
+            address: message.ciaddr().or(message.requested_address()),
+        });
+    }
+}
+
+/// Option 93, or what option 60 says where 93 is missing or malformed (bootimus issue 118).
+fn architectures_of(message: &Message<'_>) -> Vec<ClientArch> {
+    let architectures = message.architectures();
+    if !architectures.is_empty() {
+        return architectures;
+    }
+    let vendor_class = message.vendor_class();
+    vendor_class
+        .and_then(|class| ClientArch::from_vendor_class(&class))
+        .into_iter()
+        .collect()
+}
+
+fn stage_of(message: &Message<'_>, architectures: &[ClientArch]) -> Stage {
+    let vendor_class = message.vendor_class();
+    let user_classes = message.user_classes();
+    let user_classes: Vec<&[u8]> = user_classes.iter().collect();
+    let has_ipxe_features = message.ipxe_features().is_some();
+    Stage::of(
+        architectures,
+        vendor_class.as_deref(),
+        &user_classes,
+        has_ipxe_features,
+    )
+}

@@ -1,0 +1,303 @@
+//! What an engine tells about itself and its clients.
+
+use core::fmt;
+use core::net::Ipv4Addr;
+
+use pxe_core::{Destination, MacAddr, SendFailure};
+
+use crate::wire::{MachineUuid, MessageType, OptionCode};
+use crate::{Boot, ClientArch, ClientKey, Explanation, Ipv4Net, Stage};
+
+/// Who a message came from, as far as it says; part of most events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientInfo {
+    /// By what the client is known.
+    pub key: ClientKey,
+    /// Its transaction's number.
+    pub xid: u32,
+    /// The relay that the message came through.
+    pub giaddr: Option<Ipv4Addr>,
+}
+
+impl ClientInfo {
+    /// Its MAC, if it is known by that.
+    pub const fn mac(&self) -> Option<MacAddr> {
+        self.key.mac()
+    }
+}
+
+impl fmt::Display for ClientInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.key.fmt(f)?;
+        match self.giaddr {
+            Some(giaddr) => write!(f, " via {giaddr}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Something that happened. A peer's faults are events, never errors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A client's message was understood; what it leads to follows as further events.
+    Received {
+        /// Who sent it.
+        client: ClientInfo,
+        /// DISCOVER, REQUEST, RELEASE, DECLINE or INFORM.
+        message_type: MessageType,
+        /// At which step of its boot the client is.
+        stage: Stage,
+        /// Its first architecture.
+        arch: Option<ClientArch>,
+        /// Its vendor class.
+        vendor_class: Option<Vec<u8>>,
+        /// Its first user class.
+        user_class: Option<Vec<u8>>,
+        /// Its UUID.
+        uuid: Option<MachineUuid>,
+        /// Its host name.
+        host_name: Option<Vec<u8>>,
+        /// The address it asks for, or has.
+        address: Option<Ipv4Addr>,
+    },
+    /// An address was offered.
+    Offered {
+        /// To whom.
+        client: ClientInfo,
+        /// The address.
+        address: Ipv4Addr,
+        /// What it was told to boot.
+        boot: Boot,
+        /// The boot server that it was told.
+        next_server: Ipv4Addr,
+        /// Why.
+        explanation: Explanation,
+    },
+    /// A lease was given or extended: it is in the store, and the ACK is on its way.
+    Acknowledged {
+        /// To whom.
+        client: ClientInfo,
+        /// The address.
+        address: Ipv4Addr,
+        /// For how long, in seconds.
+        lease_seconds: u32,
+        /// What it was told to boot.
+        boot: Boot,
+        /// The boot server that it was told.
+        next_server: Ipv4Addr,
+        /// Why.
+        explanation: Explanation,
+    },
+    /// A client that has an address was told options (answer to INFORM).
+    Informed {
+        /// Who.
+        client: ClientInfo,
+        /// Its address.
+        address: Ipv4Addr,
+        /// What it was told to boot.
+        boot: Boot,
+    },
+    /// A REQUEST was refused: the client has to start over.
+    Nak {
+        /// Who.
+        client: ClientInfo,
+        /// What it asked for.
+        address: Ipv4Addr,
+        /// Why it cannot have it.
+        reason: NakReason,
+    },
+    /// A message was left without an answer.
+    Ignored {
+        /// Who sent it, if it says.
+        client: Option<ClientInfo>,
+        /// Why.
+        reason: IgnoreReason,
+    },
+    /// A client gave its address back.
+    Released {
+        /// Who.
+        client: ClientInfo,
+        /// The address.
+        address: Ipv4Addr,
+    },
+    /// A client found its address in use: the address is in quarantine.
+    Declined {
+        /// Who.
+        client: ClientInfo,
+        /// The address.
+        address: Ipv4Addr,
+    },
+    /// A probe found an address in use: it is in quarantine.
+    AddressInUse {
+        /// The address.
+        address: Ipv4Addr,
+    },
+    /// A lease ran out.
+    Expired {
+        /// Whose it was.
+        client: ClientKey,
+        /// The address.
+        address: Ipv4Addr,
+    },
+    /// No address of the subnet is left for a client.
+    PoolExhausted {
+        /// Who asked.
+        client: ClientInfo,
+        /// Where.
+        subnet: Ipv4Net,
+    },
+    /// A reserved address is held by another client, which keeps it until its lease ends.
+    ReservationHeld {
+        /// For whom it is reserved.
+        client: ClientInfo,
+        /// The address.
+        address: Ipv4Addr,
+        /// Who holds it.
+        holder: ClientKey,
+    },
+    /// An option made no sense and was passed over; the rest of the message was used.
+    MalformedOption {
+        /// Who sent it, if it says.
+        client: Option<ClientInfo>,
+        /// The option.
+        code: OptionCode,
+    },
+    /// Options were left out of a reply that would have exceeded the client's limit.
+    OptionsDropped {
+        /// To whom the reply goes.
+        client: ClientInfo,
+        /// The options, in the order in which they were left out.
+        codes: Vec<OptionCode>,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// A reply did not fit into the client's limit even without all that can be left out.
+    ReplyTooLong {
+        /// Who gets no reply.
+        client: ClientInfo,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The store refused a lease; the client got no ACK and will ask again.
+    CommitRefused {
+        /// The address.
+        address: Ipv4Addr,
+        /// Why.
+        reason: String,
+        /// Whether another server had changed the record.
+        is_conflict: bool,
+    },
+    /// A reply could not be sent.
+    SendFailed {
+        /// Where to.
+        to: Destination,
+        /// Why.
+        failure: SendFailure,
+    },
+    /// A bound of [`Limits`](crate::Limits) was reached.
+    LimitReached {
+        /// Which.
+        limit: Limit,
+    },
+}
+
+/// Why a REQUEST was refused (RFC 2131 section 4.3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NakReason {
+    /// The address belongs to another network than the one that the client is on.
+    WrongNetwork,
+    /// The address is another client's.
+    HeldByOther,
+    /// The client has another address here.
+    OtherAddress,
+    /// No pool or reservation gives this address to this client.
+    NotAvailable,
+}
+
+impl fmt::Display for NakReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WrongNetwork => "address is of another network",
+            Self::HeldByOther => "address is another client's",
+            Self::OtherAddress => "client has another address here",
+            Self::NotAvailable => "address is in no pool and not reserved for this client",
+        })
+    }
+}
+
+/// Why a message was left without an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum IgnoreReason {
+    /// It is no DHCP message.
+    NotDhcp,
+    /// It is longer than [`Limits::datagram_bytes_max`](crate::Limits::datagram_bytes_max).
+    TooLong,
+    /// It is a server's.
+    FromServer,
+    /// It is plain BOOTP, without a message type.
+    Bootp,
+    /// Its type is one that this server does not answer.
+    MessageType(MessageType),
+    /// It names no client: neither a hardware address nor an identifier.
+    NoClient,
+    /// It came from a link that no subnet of the configuration is on.
+    NoSubnet,
+    /// It names another server; what we offered is free again.
+    OtherServer(Ipv4Addr),
+    /// It lacks the address that it is about.
+    NoAddress,
+    /// We know nothing of this client, and must stay silent (RFC 2131 section 4.3.2).
+    UnknownClient,
+    /// It is about an address that this client does not have.
+    NotHolder,
+    /// The same change is on its way to the store; its answer is this message's too.
+    InProgress,
+    /// The client sends more than [`Limits::client_burst`](crate::Limits::client_burst) allows.
+    RateLimit,
+    /// There is nowhere to send an answer to: no relay, no address, and no known interface.
+    NoRoute,
+}
+
+impl fmt::Display for IgnoreReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotDhcp => f.write_str("no DHCP message"),
+            Self::TooLong => f.write_str("message is too long"),
+            Self::FromServer => f.write_str("message is a server's"),
+            Self::Bootp => f.write_str("plain BOOTP is not answered"),
+            Self::MessageType(message_type) => write!(f, "{message_type} is not answered"),
+            Self::NoClient => f.write_str("message names no client"),
+            Self::NoSubnet => f.write_str("no subnet is configured for its link"),
+            Self::OtherServer(server) => write!(f, "client speaks to the server {server}"),
+            Self::NoAddress => f.write_str("message lacks its address"),
+            Self::UnknownClient => f.write_str("client is not known here"),
+            Self::NotHolder => f.write_str("client does not have this address"),
+            Self::InProgress => f.write_str("the answer is on its way"),
+            Self::RateLimit => f.write_str("client sends too much"),
+            Self::NoRoute => f.write_str("there is no way to answer"),
+        }
+    }
+}
+
+/// A bound of [`Limits`](crate::Limits).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Limit {
+    /// [`Limits::offers_max`](crate::Limits::offers_max): the oldest offer was given up.
+    Offers,
+    /// [`Limits::leases_max`](crate::Limits::leases_max): no new client gets a lease.
+    Leases,
+    /// [`Limits::commits_max`](crate::Limits::commits_max): a message was left without an answer.
+    Commits,
+    /// [`Limits::transmits_max`](crate::Limits::transmits_max): a reply was not sent.
+    Transmits,
+    /// [`Limits::events_max`](crate::Limits::events_max): events were lost.
+    Events,
+    /// [`Limits::quarantined_max`](crate::Limits::quarantined_max): the oldest address in
+    /// quarantine came free early.
+    Quarantined,
+}
