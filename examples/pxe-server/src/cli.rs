@@ -1,9 +1,12 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::config::CONTROL_DEFAULT;
+use crate::{client_commands, serve};
 
 /// A network-boot server: DHCP, TFTP and HTTP from one tree of files and one short configuration.
 #[derive(Debug, Parser)]
@@ -25,17 +28,61 @@ enum Command {
         /// The configuration file
         config: PathBuf,
     },
+    /// Show how the running server is
+    Status {
+        #[command(flatten)]
+        control: Control,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make the running server read its configuration file again
+    Reload {
+        #[command(flatten)]
+        control: Control,
+    },
+    /// List the leases of the running server
+    Leases {
+        #[command(flatten)]
+        control: Control,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Stop the running server gracefully
+    Stop {
+        #[command(flatten)]
+        control: Control,
+    },
     /// Lay out a boot tree from the loaders installed on this machine
     Init(crate::init::Args),
     /// Boot a virtual client from a server on loopback ports, and show its timeline
     Demo(crate::demo::Args),
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Control {
+    /// The control socket of the running server, as its configuration names it
+    #[arg(long = "control", value_name = "PATH", default_value = CONTROL_DEFAULT)]
+    path: PathBuf,
+}
+
+impl Control {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// Runs the program: reads the command line, does what it says.
 #[must_use]
 pub fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Serve { .. } | Command::Check { .. } => ExitCode::FAILURE,
+        Command::Serve { config } => serve::serve(&config),
+        Command::Check { config } => serve::check(&config),
+        Command::Status { control, json } => client_commands::status(&control, json),
+        Command::Reload { control } => client_commands::reload(&control),
+        Command::Leases { control, json } => client_commands::leases(&control, json),
+        Command::Stop { control } => client_commands::stop(&control),
         Command::Init(args) => crate::init::run(&args),
         Command::Demo(args) => crate::demo::run(&args),
     }

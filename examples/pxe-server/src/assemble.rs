@@ -1,0 +1,91 @@
+//! From our configuration to those of the protocol crates.
+
+use std::sync::Arc;
+
+use pxe_dhcp::{ArchPolicy, BindSpec, BootPolicy, NoBoot};
+use pxe_tftp::PortMode;
+
+use crate::config::{Boot, Config, Dhcp, Subnet, Tftp};
+
+/// What the TFTP server is told.
+pub(crate) fn tftp(tftp: &Tftp) -> pxe_tftp::Config {
+    let limits = pxe_tftp::Limits::new().with_transfers_max(tftp.transfers_max);
+    pxe_tftp::Config::new()
+        .with_ports(match tftp.single_port {
+            true => PortMode::Single,
+            false => PortMode::PerTransfer,
+        })
+        .with_port_range(tftp.port_range.clone())
+        .with_clamp_blksize_to_mtu(tftp.clamp_blksize_to_mtu)
+        .with_blksize_max(tftp.blksize_max)
+        .with_windowsize_max(tftp.windowsize_max)
+        .with_limits(limits)
+}
+
+/// What the DHCP server is told.
+pub(crate) fn dhcp(dhcp: &Dhcp) -> pxe_dhcp::Config {
+    let config = pxe_dhcp::Config::new().with_ports(dhcp.port, dhcp.port.saturating_add(1));
+    dhcp.subnets
+        .iter()
+        .map(subnet)
+        .fold(config, pxe_dhcp::Config::with_subnet)
+}
+
+fn subnet(from: &Subnet) -> pxe_dhcp::Subnet {
+    let mut subnet = pxe_dhcp::Subnet::new(from.network);
+    subnet.pools.clone_from(&from.pools);
+    subnet.lease_seconds_default = from.lease_seconds;
+    subnet.lease_seconds_max = from.lease_seconds_max;
+    subnet.lease_seconds_min = subnet.lease_seconds_min.min(from.lease_seconds);
+    if !from.routers.is_empty() {
+        subnet = subnet.with_routers(&from.routers);
+    }
+    if !from.dns_servers.is_empty() {
+        subnet = subnet.with_name_servers(&from.dns_servers);
+    }
+    match &from.domain_name {
+        Some(name) => subnet.with_domain_name(name),
+        None => subnet,
+    }
+}
+
+/// Where the DHCP server listens.
+pub(crate) fn dhcp_sockets(dhcp: &Dhcp) -> Vec<BindSpec> {
+    let interfaces = dhcp.interfaces.iter().map(BindSpec::interface);
+    let addresses = dhcp.listen.iter().copied().map(BindSpec::address);
+    interfaces.chain(addresses).collect()
+}
+
+/// What machines are told to boot.
+pub(crate) fn policy(config: &Config) -> Arc<dyn BootPolicy> {
+    match &config.boot {
+        Some(boot) => Arc::new(arch_policy(boot)),
+        None => Arc::new(NoBoot::new()),
+    }
+}
+
+fn arch_policy(boot: &Boot) -> ArchPolicy {
+    let mut policy = ArchPolicy::new();
+    for (arch, file) in &boot.files {
+        policy = policy.with_arch(*arch, file);
+    }
+    if let Some(file) = &boot.default_file {
+        policy = policy.with_default(file);
+    }
+    if let Some(file) = &boot.ipxe {
+        policy = policy.with_ipxe(file);
+    }
+    if let Some(next_server) = boot.next_server {
+        policy = policy.with_next_server(next_server);
+    }
+    if let Some(configfile) = &boot.configfile {
+        policy = policy.with_config_file(configfile);
+    }
+    if let Some(prefix) = &boot.path_prefix {
+        policy = policy.with_path_prefix(prefix);
+    }
+    match boot.reboot_seconds {
+        Some(seconds) => policy.with_reboot_seconds(seconds),
+        None => policy,
+    }
+}

@@ -1,0 +1,263 @@
+//! Before anything is served: every port is bound, then root is given up.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use pxe_dhcp::BindError;
+use thiserror::Error;
+
+use crate::assemble;
+use crate::config::{Config, ConfigError, Problem};
+use crate::control::ControlSocket;
+use crate::hub::Hub;
+use crate::machines::Machines;
+use crate::observe;
+use crate::port_holder::{Transport, holder};
+use crate::privileges::{self, Identity};
+
+/// Why a server does not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration does not suit this machine.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A thread, a timer or a socket could not be had from the operating system.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A server whose ports are bound, and which serves nobody yet.
+#[derive(Debug)]
+pub struct Bound {
+    pub(crate) config: Config,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) dhcp: Option<pxe_dhcp::Server>,
+    pub(crate) tftp: Option<pxe_tftp::Server>,
+    /// Each listener with the index of its `[http]`.
+    pub(crate) http: Vec<(usize, pxe_http::Bound)>,
+    pub(crate) control: Option<ControlSocket>,
+    identity: Option<Identity>,
+}
+
+impl Bound {
+    /// Checks what the configuration asks of this machine, and binds all its ports and the control
+    /// socket.
+    ///
+    /// # Errors
+    /// The first port that cannot be bound: where, why, who holds it and what to do.
+    pub fn bind(config: Config) -> Result<Self, StartError> {
+        let identity = identity(&config)?;
+        let hub = Arc::new(Hub::new(Arc::new(Machines::default())));
+        let dhcp = bind_dhcp(&config, &hub)?;
+        let tftp = bind_tftp(&config, &hub)?;
+        let http = bind_http(&config)?;
+        let control = match &config.server.control {
+            None => None,
+            Some(path) => {
+                let bound = ControlSocket::bind(path, identity.as_ref());
+                Some(bound.map_err(|error| {
+                    let message = format!("cannot bind {}: {error}", path.display());
+                    let remedy = "name another path, or \"\" for no control socket";
+                    config.error(config.problem("server.control", message, remedy))
+                })?)
+            }
+        };
+        Ok(Self {
+            config,
+            hub,
+            dhcp,
+            tftp,
+            http,
+            control,
+            identity,
+        })
+    }
+
+    /// Becomes the configured user, if this process is root. It is to be done before the process
+    /// has other threads that matter, and before anything is served.
+    ///
+    /// # Errors
+    /// Root could not be given up for good: the process must not go on.
+    pub fn drop_privileges(&self) -> Result<(), StartError> {
+        let Some(identity) = &self.identity else {
+            if privileges::is_root() {
+                tracing::warn!(
+                    event = "still_root",
+                    "server.user is empty: the server stays root"
+                );
+            }
+            return Ok(());
+        };
+        identity.assume().map_err(|error| {
+            let message = format!("cannot become {}: {error}", identity.name);
+            self.config.error(
+                self.config
+                    .problem("server.user", message, "start it as that user"),
+            )
+        })?;
+        tracing::info!(
+            event = "privileges_dropped",
+            user = identity.name.as_str(),
+            uid = identity.uid.as_raw(),
+            gid = identity.gid.as_raw(),
+            "root is given up"
+        );
+        Ok(())
+    }
+}
+
+/// Whom to become, if anybody.
+fn identity(config: &Config) -> Result<Option<Identity>, StartError> {
+    let Some(user) = config
+        .server
+        .user
+        .as_deref()
+        .filter(|_| privileges::is_root())
+    else {
+        return Ok(None);
+    };
+    match Identity::of(user) {
+        Ok(Some(identity)) if identity.uid.is_root() => Ok(None),
+        Ok(Some(identity)) => Ok(Some(identity)),
+        Ok(None) | Err(_) => {
+            let message = format!("this machine has no user {user}");
+            let remedy = "name an existing one, or make it with `useradd --system`";
+            Err(config.error(config.problem("server.user", message, remedy)))
+        }
+    }
+}
+
+fn bind_dhcp(config: &Config, hub: &Arc<Hub>) -> Result<Option<pxe_dhcp::Server>, StartError> {
+    let Some(dhcp) = &config.dhcp else {
+        return Ok(None);
+    };
+    let mut server: Option<pxe_dhcp::Server> = None;
+    for socket in assemble::dhcp_sockets(dhcp) {
+        let key = match &socket {
+            pxe_dhcp::BindSpec::Address(_) => "dhcp.listen",
+            _ => "dhcp.interface",
+        };
+        let bound = match server {
+            None => pxe_dhcp::Server::bind(socket, assemble::dhcp(dhcp)),
+            Some(server) => server.and_bind(socket),
+        };
+        server = Some(bound.map_err(|error| match error {
+            BindError::Socket {
+                spec, port, source, ..
+            } => {
+                let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+                let what = format!("UDP port {port} on {spec}");
+                config.bind_error(key, &what, &source, Transport::Udp, address)
+            }
+            error => config.error(config.problem(key, chain(&error), "")),
+        })?);
+    }
+    let hub = Arc::clone(hub);
+    Ok(server.map(|server| {
+        server
+            .with_seed(seed())
+            .on_event(move |event| observe::dhcp(&hub, event))
+    }))
+}
+
+fn bind_tftp(config: &Config, hub: &Arc<Hub>) -> Result<Option<pxe_tftp::Server>, StartError> {
+    let Some(tftp) = &config.tftp else {
+        return Ok(None);
+    };
+    let mut server: Option<pxe_tftp::Server> = None;
+    for (index, address) in tftp.listen.iter().enumerate() {
+        let bound = match server {
+            None => pxe_tftp::Server::bind(*address, assemble::tftp(tftp)),
+            Some(server) => server.and_bind(*address),
+        };
+        server = Some(bound.map_err(|error| {
+            let key = format!("tftp.listen[{index}]");
+            config.bind_error(&key, &address.to_string(), &error, Transport::Udp, *address)
+        })?);
+    }
+    let hub = Arc::clone(hub);
+    Ok(server.map(|server| {
+        server
+            .with_grace(config.server.grace)
+            .on_event(move |event| observe::tftp(&hub, event))
+    }))
+}
+
+fn bind_http(config: &Config) -> Result<Vec<(usize, pxe_http::Bound)>, StartError> {
+    let mut bound = Vec::new();
+    for (number, http) in config.http.iter().enumerate() {
+        for (index, address) in http.listen.iter().enumerate() {
+            let listener = pxe_http::Server::bind(address).map_err(|error| {
+                let key = format!("{}.listen[{index}]", http.key);
+                config.bind_error(&key, &address.to_string(), &error, Transport::Tcp, *address)
+            })?;
+            bound.push((number, listener));
+        }
+    }
+    Ok(bound)
+}
+
+impl Config {
+    /// A single problem as an error.
+    pub(crate) fn error(&self, problem: Problem) -> StartError {
+        StartError::Config(ConfigError {
+            file: self.file.clone(),
+            problems: vec![problem],
+        })
+    }
+
+    /// What keeps a port from being bound, and what to do about it.
+    fn bind_error(
+        &self,
+        key: &str,
+        what: &str,
+        error: &io::Error,
+        transport: Transport,
+        address: SocketAddr,
+    ) -> StartError {
+        let (reason, remedy) = match error.kind() {
+            io::ErrorKind::AddrInUse => match holder(transport, address) {
+                Some(holder) => (
+                    format!("address in use ({holder})"),
+                    "stop it, or choose another address".to_owned(),
+                ),
+                None => (
+                    "address in use".to_owned(),
+                    "stop the program that holds it, or choose another address".to_owned(),
+                ),
+            },
+            io::ErrorKind::AddrNotAvailable => (
+                format!("this machine does not have the address {}", address.ip()),
+                "choose one that `ip address` shows".to_owned(),
+            ),
+            io::ErrorKind::PermissionDenied => (
+                "permission denied".to_owned(),
+                "start as root (it is given up once the ports are bound), or choose ports above \
+                 1023"
+                    .to_owned(),
+            ),
+            _ => (error.to_string(), String::new()),
+        };
+        self.error(self.problem(key, format!("cannot bind {what}: {reason}"), remedy))
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Which of the free addresses a new client gets should differ from run to run.
+fn seed() -> u64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(std::process::id())
+}

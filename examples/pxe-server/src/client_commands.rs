@@ -1,0 +1,252 @@
+//! The commands that ask a running server: `status`, `reload`, `leases`, `stop`.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use crate::cli::Control;
+use crate::control::{Answer, Client, ClientError, Command};
+
+pub(crate) fn status(control: &Control, json: bool) -> ExitCode {
+    report(ask(control, Command::Status), |answer| match json {
+        true => pretty(answer),
+        false => status_text(answer),
+    })
+}
+
+pub(crate) fn reload(control: &Control) -> ExitCode {
+    report(ask(control, Command::Reload), |answer| {
+        let mut text = String::new();
+        for warning in list(answer, "warnings") {
+            let _ = writeln!(text, "warning: {}", text_of(warning));
+        }
+        text + "the new configuration is in force\n"
+    })
+}
+
+pub(crate) fn leases(control: &Control, json: bool) -> ExitCode {
+    report(ask(control, Command::Leases), |answer| match json {
+        true => pretty(answer),
+        false => leases_text(answer, now()),
+    })
+}
+
+pub(crate) fn stop(control: &Control) -> ExitCode {
+    report(ask(control, Command::Stop), |_| {
+        "stopping; running transfers may end first\n".to_owned()
+    })
+}
+
+fn ask(control: &Control, command: Command) -> Result<Answer, ClientError> {
+    Client::connect(control.path())?.ask(command)
+}
+
+fn report(answer: Result<Answer, ClientError>, show: impl FnOnce(&Answer) -> String) -> ExitCode {
+    match answer {
+        Ok(answer) => {
+            print!("{}", show(&answer));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("pxe-server: {error}");
+            if let Some(cause) = std::error::Error::source(&error) {
+                eprintln!("  {cause}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn pretty(answer: &Answer) -> String {
+    format!("{:#}\n", Value::Object(answer.clone()))
+}
+
+fn status_text(answer: &Answer) -> String {
+    let mut text = String::new();
+    let get = |key: &str| answer.get(key).map(text_of).unwrap_or_default();
+    let _ = writeln!(
+        text,
+        "pxe-server {}, pid {}, up {}",
+        get("server_version"),
+        get("pid"),
+        duration(number(answer, "uptime_seconds")),
+    );
+    let _ = writeln!(
+        text,
+        "configuration  {} (reloaded {} times)",
+        get("config"),
+        get("reloads")
+    );
+    let _ = writeln!(text, "tree           {}", get("tree"));
+    for listener in list(answer, "listeners") {
+        let protocol = text_of(&listener["protocol"]);
+        let name = text_of(&listener["name"]);
+        let address = text_of(&listener["address"]);
+        let _ = match name == address {
+            true => writeln!(text, "{protocol:<14} {address}"),
+            false => writeln!(text, "{protocol:<14} {name} ({address})"),
+        };
+    }
+    let _ = writeln!(text, "leases         {} active", get("leases_active"));
+    let _ = writeln!(text, "machines       {} seen", get("machines"));
+    if let Some(Value::Object(counters)) = answer.get("counters") {
+        for (protocol, counts) in counters {
+            let counts: Vec<String> = (counts.as_object().into_iter().flatten())
+                .map(|(name, count)| format!("{name} {count}"))
+                .collect();
+            let counts = match counts.is_empty() {
+                true => "nothing yet".to_owned(),
+                false => counts.join(", "),
+            };
+            let _ = writeln!(text, "{:<14} {counts}", format!("{protocol} so far"));
+        }
+    }
+    let _ = writeln!(text, "transfers      {} running", get("transfers_running"));
+    for transfer in list(answer, "transfers") {
+        let _ = writeln!(
+            text,
+            "  {} {} {} {}, {} bytes, since {}",
+            text_of(&transfer["protocol"]),
+            text_of(&transfer["ip"]),
+            text_of(&transfer["mac"]),
+            text_of(&transfer["file"]),
+            text_of(&transfer["bytes"]),
+            duration(transfer["seconds"].as_u64().unwrap_or_default()),
+        );
+    }
+    text
+}
+
+fn leases_text(answer: &Answer, now: u64) -> String {
+    let mut text = format!(
+        "{:<15} {:<17} {:<8} {:<10} {:<12} NAME\n",
+        "ADDRESS", "MAC", "STATE", "FOR", "ARCH"
+    );
+    for lease in list(answer, "leases") {
+        let mac = match &lease["mac"] {
+            Value::Null => text_of(&lease["client"]),
+            mac => text_of(mac),
+        };
+        let left = match lease["state"].as_str() {
+            Some("active" | "declined") => duration(
+                lease["until"]
+                    .as_u64()
+                    .unwrap_or_default()
+                    .saturating_sub(now),
+            ),
+            _ => "-".to_owned(),
+        };
+        let _ = writeln!(
+            text,
+            "{:<15} {mac:<17} {:<8} {left:<10} {:<12} {}",
+            text_of(&lease["address"]),
+            text_of(&lease["state"]),
+            text_of(&lease["arch"]),
+            text_of(&lease["host_name"]),
+        );
+    }
+    text
+}
+
+fn list<'a>(answer: &'a Answer, key: &str) -> impl Iterator<Item = &'a Value> {
+    answer
+        .get(key)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+fn number(answer: &Answer, key: &str) -> u64 {
+    answer.get(key).and_then(Value::as_u64).unwrap_or_default()
+}
+
+/// A value as a word: a text without quotes, and `-` for none.
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        value => value.to_string(),
+    }
+}
+
+fn duration(seconds: u64) -> String {
+    let (days, hours) = (seconds / 86_400, seconds / 3600 % 24);
+    let (minutes, seconds) = (seconds / 60 % 60, seconds % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {seconds} s"),
+        (0, _, _) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn answer(value: Value) -> Answer {
+        match value {
+            Value::Object(answer) => answer,
+            _ => panic!("an object"),
+        }
+    }
+
+    #[test]
+    fn durations_are_short() {
+        assert_eq!(duration(59), "59 s");
+        assert_eq!(duration(600), "10 min 0 s");
+        assert_eq!(duration(7200 + 60), "2 h 1 min");
+        assert_eq!(duration(86_400 * 3), "3 d 0 h");
+    }
+
+    #[test]
+    fn leases_are_a_table() {
+        let answer = answer(json!({ "leases": [
+            { "address": "10.0.0.9", "mac": "52:54:00:00:00:01", "state": "active", "until": 700,
+              "arch": "uefi-x64", "host_name": "pc1" },
+            { "address": "10.0.0.10", "mac": null, "client": "id ff:00", "state": "expired",
+              "until": 5, "arch": null, "host_name": null },
+        ] }));
+        assert_eq!(
+            leases_text(&answer, 100),
+            "ADDRESS         MAC               STATE    FOR        ARCH         NAME\n\
+             10.0.0.9        52:54:00:00:00:01 active   10 min 0 s uefi-x64     pc1\n\
+             10.0.0.10       id ff:00          expired  -          -            -\n"
+        );
+    }
+
+    #[test]
+    fn a_status_names_listeners_and_counters() {
+        let text = status_text(&answer(json!({
+            "server_version": "0.1.0", "pid": 7, "uptime_seconds": 61,
+            "listeners": [
+                { "protocol": "dhcp", "name": "br1", "address": "0.0.0.0:67" },
+                { "protocol": "tftp", "name": "10.0.0.1:69", "address": "10.0.0.1:69" },
+            ],
+            "counters": { "dhcp": {}, "tftp": { "bytes": 5, "sent": 1 } },
+        })));
+        assert!(
+            text.starts_with("pxe-server 0.1.0, pid 7, up 1 min 1 s\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\ndhcp           br1 (0.0.0.0:67)\n"),
+            "{text}"
+        );
+        assert!(text.contains("\ntftp           10.0.0.1:69\n"), "{text}");
+        assert!(
+            text.contains("\ntftp so far    bytes 5, sent 1\n"),
+            "{text}"
+        );
+    }
+}

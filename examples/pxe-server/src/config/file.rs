@@ -1,0 +1,196 @@
+//! The configuration file as it is written: names and shapes, no meaning yet.
+//!
+//! Values whose text must make sense (addresses, paths) stay texts here; `validate` reads them, so
+//! that it can report all that is wrong at once, each with its line.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(default)]
+    pub(super) server: Server,
+    #[serde(default)]
+    pub(super) tree: Tree,
+    pub(super) dhcp: Option<Dhcp>,
+    pub(super) boot: Option<Boot>,
+    pub(super) tftp: Option<Tftp>,
+    #[serde(default)]
+    pub(super) http: OneOrMany<Http>,
+    #[serde(default)]
+    pub(super) log: Log,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Server {
+    pub(super) user: Option<String>,
+    pub(super) control: Option<String>,
+    pub(super) grace_seconds: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tree {
+    pub(super) root: Option<String>,
+    pub(super) ignore_case: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Dhcp {
+    #[serde(default, alias = "interfaces")]
+    pub(super) interface: OneOrMany<String>,
+    #[serde(default)]
+    pub(super) listen: OneOrMany<String>,
+    pub(super) port: Option<i64>,
+    #[serde(default)]
+    pub(super) subnet: OneOrMany<Subnet>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Subnet {
+    pub(super) network: Option<String>,
+    #[serde(default)]
+    pub(super) pools: OneOrMany<String>,
+    #[serde(default)]
+    pub(super) routers: OneOrMany<String>,
+    #[serde(default)]
+    pub(super) dns_servers: OneOrMany<String>,
+    pub(super) domain_name: Option<String>,
+    pub(super) lease_seconds: Option<i64>,
+    pub(super) lease_seconds_max: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Boot {
+    pub(super) next_server: Option<String>,
+    #[serde(default)]
+    pub(super) files: BTreeMap<String, String>,
+    pub(super) ipxe: Option<String>,
+    pub(super) configfile: Option<String>,
+    pub(super) path_prefix: Option<String>,
+    pub(super) reboot_seconds: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tftp {
+    pub(super) listen: Option<OneOrMany<String>>,
+    pub(super) single_port: Option<bool>,
+    pub(super) port_range: Option<String>,
+    pub(super) clamp_blksize_to_mtu: Option<bool>,
+    pub(super) blksize_max: Option<i64>,
+    pub(super) windowsize_max: Option<i64>,
+    pub(super) transfers_max: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Http {
+    pub(super) listen: Option<OneOrMany<String>>,
+    pub(super) root: Option<String>,
+    pub(super) listings: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Log {
+    pub(super) format: Option<String>,
+    pub(super) level: Option<String>,
+}
+
+/// A value, or a list of such values: `"br1"` or `["br1", "br2"]`, `[http]` or `[[http]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OneOrMany<T> {
+    pub(super) values: Vec<T>,
+    /// Whether it is written as a list, so that its elements have paths with an index.
+    pub(super) list: bool,
+}
+
+impl<T> Default for OneOrMany<T> {
+    fn default() -> Self {
+        Self {
+            values: Vec::new(),
+            list: true,
+        }
+    }
+}
+
+impl<T> OneOrMany<T> {
+    /// Each value with its path, where `path` is that of the whole.
+    pub(super) fn with_paths(&self, path: &str) -> impl Iterator<Item = (String, &T)> {
+        self.values.iter().enumerate().map(move |(index, value)| {
+            let path = match self.list {
+                true => format!("{path}[{index}]"),
+                false => path.to_owned(),
+            };
+            (path, value)
+        })
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OneOrManyVisitor(PhantomData))
+    }
+}
+
+struct OneOrManyVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> OneOrManyVisitor<T> {
+    fn one<E: serde::de::Error>(
+        value: impl serde::de::IntoDeserializer<'de, E>,
+    ) -> Result<OneOrMany<T>, E> {
+        Ok(OneOrMany {
+            values: vec![T::deserialize(value.into_deserializer())?],
+            list: false,
+        })
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrManyVisitor<T> {
+    type Value = OneOrMany<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value or a list of values")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Self::one(text)
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<Self::Value, E> {
+        Self::one(value)
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<Self::Value, E> {
+        Self::one(number)
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<Self::Value, E> {
+        Self::one(number)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        Ok(OneOrMany {
+            values: vec![T::deserialize(MapAccessDeserializer::new(map))?],
+            list: false,
+        })
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        Ok(OneOrMany {
+            values: Vec::deserialize(SeqAccessDeserializer::new(seq))?,
+            list: true,
+        })
+    }
+}

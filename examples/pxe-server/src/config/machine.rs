@@ -1,0 +1,244 @@
+//! What a configuration asks of the machine: directories, the user, interfaces.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::net::Ipv4Addr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use pxe_tree::TreePath;
+
+use super::place::Problems;
+use super::suggest::nearest;
+use super::{Config, ConfigError, Problem};
+
+impl Config {
+    /// Checks what depends on this machine. It tells nothing of ports: they are tried by binding.
+    ///
+    /// # Errors
+    /// All that is missing here. What is only doubtful is returned.
+    pub fn check_machine(&self) -> Result<Vec<Problem>, ConfigError> {
+        self.checked(|problems| {
+            self.check_user(problems);
+            self.check_files(problems);
+        })
+    }
+
+    /// The same without the user, for a server that has become it already.
+    pub(crate) fn check_files_and_interfaces(&self) -> Result<Vec<Problem>, ConfigError> {
+        self.checked(|problems| self.check_files(problems))
+    }
+
+    fn checked(&self, check: impl FnOnce(&mut Problems<'_>)) -> Result<Vec<Problem>, ConfigError> {
+        let mut problems = Problems::new(&self.places);
+        check(&mut problems);
+        let Problems {
+            mut errors,
+            warnings,
+            ..
+        } = problems;
+        if errors.is_empty() {
+            return Ok(warnings);
+        }
+        errors.sort_by_key(|problem| problem.place);
+        Err(ConfigError {
+            file: self.file.clone(),
+            problems: errors,
+        })
+    }
+
+    fn check_files(&self, problems: &mut Problems<'_>) {
+        self.check_directories(problems);
+        self.check_boot_files(problems);
+        self.check_interfaces(problems, &InterfaceAddresses::read());
+    }
+
+    fn check_directories(&self, problems: &mut Problems<'_>) {
+        let root = &self.tree.root;
+        match std::fs::metadata(root) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Ok(_) => {
+                let message = format!("{} is no directory", root.display());
+                problems.error("tree.root", message, "name the directory to serve");
+                return;
+            }
+            Err(error) => {
+                problems.error(
+                    "tree.root",
+                    format!("{}: {}", root.display(), reason(&error)),
+                    "name an existing directory, or make one with `pxe-server init`",
+                );
+                return;
+            }
+        }
+        for http in &self.http {
+            let directory = self.path_in_tree(&http.root);
+            if !directory.is_dir() {
+                problems.error(
+                    &format!("{}.root", http.key),
+                    format!("{} is no directory of the tree", http.root),
+                    format!("make {}, or name another one", directory.display()),
+                );
+            }
+        }
+    }
+
+    /// A boot file may be added later, so its absence is only doubtful.
+    fn check_boot_files(&self, problems: &mut Problems<'_>) {
+        let Some(boot) = &self.boot else { return };
+        // Another server has the files, if it is not us.
+        if self.tftp.is_none() || !self.tree.root.is_dir() {
+            return;
+        }
+        let named = boot
+            .files
+            .iter()
+            .map(|(arch, file)| (format!("boot.files.{arch}"), file))
+            .chain(
+                boot.default_file
+                    .iter()
+                    .map(|file| ("boot.files.default".into(), file)),
+            )
+            .chain(boot.ipxe.iter().map(|file| ("boot.ipxe".into(), file)));
+        for (key, file) in named {
+            if file.contains("://") || file.contains("{server}") {
+                continue;
+            }
+            let Ok(path) = TreePath::from_tftp(file.as_bytes()) else {
+                problems.warning(&key, format!("{file} cannot be a file's name"), "");
+                continue;
+            };
+            let root = TreePath::parse(self.tree.root.as_os_str().as_bytes()).unwrap_or_default();
+            let path = path.strip_prefix(&root).unwrap_or(path);
+            if !self.tree.ignore_case && !self.path_in_tree(&path).is_file() {
+                problems.warning(
+                    &key,
+                    format!("{} has no file {file}", self.tree.root.display()),
+                    "put it there; `pxe-server init` collects installed loaders",
+                );
+            }
+        }
+    }
+
+    fn check_user(&self, problems: &mut Problems<'_>) {
+        let Some(user) = &self.server.user else {
+            return;
+        };
+        if !nix::unistd::geteuid().is_root() {
+            if self.places.contains("server.user") {
+                problems.warning(
+                    "server.user",
+                    format!("only root can become {user}, so this has no effect"),
+                    "",
+                );
+            }
+            return;
+        }
+        match nix::unistd::User::from_name(user) {
+            Ok(Some(_)) => {}
+            Ok(None) => problems.error(
+                "server.user",
+                format!("this machine has no user {user}"),
+                "name an existing one, or make it with `useradd --system`",
+            ),
+            Err(error) => problems.error(
+                "server.user",
+                format!("cannot look up {user}: {}", error.desc()),
+                "name a local user",
+            ),
+        }
+    }
+
+    fn check_interfaces(&self, problems: &mut Problems<'_>, found: &InterfaceAddresses) {
+        let Some(dhcp) = &self.dhcp else { return };
+        let key = match self.places.contains("dhcp.interfaces") {
+            true => "dhcp.interfaces",
+            false => "dhcp.interface",
+        };
+        let mut served = false;
+        for name in &dhcp.interfaces {
+            let Some(addresses) = found.0.get(name) else {
+                let remedy = match nearest(name, found.0.keys().map(String::as_str)) {
+                    Some(near) => format!("did you mean {near}?"),
+                    None => format!("there are: {}", found.names()),
+                };
+                problems.error(key, format!("this machine has no interface {name}"), remedy);
+                continue;
+            };
+            served |= addresses.iter().any(|own| {
+                dhcp.subnets
+                    .iter()
+                    .any(|subnet| subnet.network.contains(*own))
+            });
+        }
+        for (index, subnet) in dhcp.subnets.iter().enumerate() {
+            for own in dhcp
+                .interfaces
+                .iter()
+                .filter_map(|name| found.0.get(name))
+                .flatten()
+            {
+                if let Some(pool) = subnet.pools.iter().find(|pool| pool.contains(own)) {
+                    problems.error(
+                        &format!("dhcp.subnet[{index}].pools"),
+                        format!(
+                            "{}-{} contains {own}, our own address",
+                            pool.start(),
+                            pool.end()
+                        ),
+                        "leave it out, or a machine may get it",
+                    );
+                }
+            }
+        }
+        if !served && !dhcp.interfaces.is_empty() && problems.errors.is_empty() {
+            problems.warning(
+                key,
+                format!(
+                    "{} has no address in any network of dhcp.subnet, so that only relayed \
+                     requests can be answered",
+                    dhcp.interfaces.join(", "),
+                ),
+                "give it one with `ip address add`",
+            );
+        }
+    }
+
+    fn path_in_tree(&self, path: &TreePath) -> PathBuf {
+        self.tree
+            .root
+            .join(Path::new(OsStr::from_bytes(path.as_bytes())))
+    }
+}
+
+/// The IPv4 addresses of each interface; those without any are in it, too.
+struct InterfaceAddresses(BTreeMap<String, Vec<Ipv4Addr>>);
+
+impl InterfaceAddresses {
+    fn read() -> Self {
+        let mut found: BTreeMap<String, Vec<Ipv4Addr>> = BTreeMap::new();
+        for interface in nix::ifaddrs::getifaddrs().into_iter().flatten() {
+            let addresses = found.entry(interface.interface_name).or_default();
+            let address = interface
+                .address
+                .and_then(|address| Some(address.as_sockaddr_in()?.ip()));
+            addresses.extend(address);
+        }
+        Self(found)
+    }
+
+    fn names(&self) -> String {
+        self.0
+            .keys()
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+}
+
+fn reason(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "no such directory".to_owned(),
+        _ => error.to_string(),
+    }
+}

@@ -1,0 +1,283 @@
+//! The configuration: read from a file, checked as a whole, and only then a value.
+//!
+//! [`Config::parse`] knows nothing but the text; what depends on this machine (directories, the
+//! user, interfaces) is checked by [`Config::check_machine`] before anything starts.
+
+mod file;
+mod machine;
+mod parse;
+mod place;
+mod suggest;
+mod validate;
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pxe_dhcp::{ClientArch, Ipv4Net};
+use pxe_tree::TreePath;
+
+pub use self::place::{ConfigError, Place, Problem};
+pub(crate) use self::place::{Places, located};
+
+/// Where the control socket is, if nothing else is said.
+pub const CONTROL_DEFAULT: &str = "/run/pxe-server/control.sock";
+
+/// A valid configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The file it was read from; it names the places of later errors.
+    pub file: PathBuf,
+    /// `[server]`: the process.
+    pub server: Server,
+    /// `[tree]`: the files.
+    pub tree: Tree,
+    /// `[dhcp]`, if addresses are to be given.
+    pub dhcp: Option<Dhcp>,
+    /// `[boot]`, if machines are told what to boot.
+    pub boot: Option<Boot>,
+    /// `[tftp]`, if files are to be sent by TFTP.
+    pub tftp: Option<Tftp>,
+    /// Each `[http]`.
+    pub http: Vec<Http>,
+    /// `[log]`.
+    pub log: Log,
+    /// What is allowed, but probably not meant.
+    pub warnings: Vec<Problem>,
+    /// Where each key stands.
+    pub(crate) places: Places,
+}
+
+/// `[server]`: the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Server {
+    /// The user to become when started as root; `None` to stay root.
+    pub user: Option<String>,
+    /// The control socket's path; `None` for no control socket.
+    pub control: Option<PathBuf>,
+    /// How long running transfers may go on after SIGTERM.
+    pub grace: Duration,
+}
+
+/// `[tree]`: the files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tree {
+    /// The directory.
+    pub root: PathBuf,
+    /// Whether `\Boot\BCD` finds `boot/bcd`.
+    pub ignore_case: bool,
+}
+
+/// `[dhcp]`: addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Dhcp {
+    /// The interfaces to answer all clients on.
+    pub interfaces: Vec<String>,
+    /// The addresses to answer relays at, and clients that have an address. There is at least one
+    /// interface or one such address.
+    pub listen: Vec<Ipv4Addr>,
+    /// The server's UDP port; clients listen on the next one. 67 but in tests.
+    pub port: u16,
+    /// The networks; at least one.
+    pub subnets: Vec<Subnet>,
+}
+
+/// `[[dhcp.subnet]]`: a network and what its machines are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Subnet {
+    /// The network.
+    pub network: Ipv4Net,
+    /// The addresses to give; at least one.
+    pub pools: Vec<RangeInclusive<Ipv4Addr>>,
+    /// Option 3.
+    pub routers: Vec<Ipv4Addr>,
+    /// Option 6.
+    pub dns_servers: Vec<Ipv4Addr>,
+    /// Option 15.
+    pub domain_name: Option<String>,
+    /// The lease time of a client that asks for none.
+    pub lease_seconds: u32,
+    /// The longest lease time that a client can ask for.
+    pub lease_seconds_max: u32,
+}
+
+/// `[boot]`: what machines are told to boot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Boot {
+    /// The TFTP server's address; `None` for the address of the interface that was asked.
+    pub next_server: Option<Ipv4Addr>,
+    /// The boot file or URL of each architecture.
+    pub files: BTreeMap<ClientArch, String>,
+    /// The boot file or URL of every other architecture.
+    pub default_file: Option<String>,
+    /// The boot file or URL of iPXE, whatever its architecture. In this one and those above,
+    /// `{server}` stands for our address.
+    pub ipxe: Option<String>,
+    /// Option 209: pxelinux's configuration file.
+    pub configfile: Option<String>,
+    /// Option 210: what pxelinux puts before each name.
+    pub path_prefix: Option<String>,
+    /// Option 211: after how many seconds pxelinux reboots if all fails.
+    pub reboot_seconds: Option<u32>,
+}
+
+/// `[tftp]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tftp {
+    /// The addresses to listen at; at least one.
+    pub listen: Vec<SocketAddr>,
+    /// Send from the port that was asked, for NAT and containers.
+    pub single_port: bool,
+    /// The ports that transfers use; `None` for any.
+    pub port_range: Option<RangeInclusive<u16>>,
+    /// Whether blocks are kept to what the interface's MTU takes unfragmented.
+    pub clamp_blksize_to_mtu: bool,
+    /// The greatest block size to grant, in bytes.
+    pub blksize_max: u16,
+    /// The greatest window to grant, in blocks.
+    pub windowsize_max: u16,
+    /// The greatest number of transfers at once.
+    pub transfers_max: usize,
+}
+
+/// `[http]`: one directory of the tree, at one or several addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Http {
+    /// The addresses to listen at; at least one.
+    pub listen: Vec<SocketAddr>,
+    /// The directory of the tree that `/` shows.
+    pub root: TreePath,
+    /// Whether directories are listed.
+    pub listings: bool,
+    /// Its path in the file: `http`, or `http[1]`.
+    pub(crate) key: String,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Log {
+    /// How lines look.
+    pub format: LogFormat,
+    /// Which lines there are.
+    pub level: LogLevel,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl LogFormat {
+    const NAMES: [(&str, Self); 2] = [("text", Self::Text), ("json", Self::Json)];
+}
+
+/// How much is logged. Each level includes those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum LogLevel {
+    /// What keeps the server from working.
+    Error,
+    /// What somebody should look at.
+    Warn,
+    /// What machines do.
+    Info,
+    /// What is normal but noisy: size probes, names that loaders try, repeated packets.
+    Debug,
+    /// Everything, that of the libraries too.
+    Trace,
+}
+
+impl LogLevel {
+    const NAMES: [(&str, Self); 5] = [
+        ("error", Self::Error),
+        ("warn", Self::Warn),
+        ("info", Self::Info),
+        ("debug", Self::Debug),
+        ("trace", Self::Trace),
+    ];
+
+    /// The name in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        Self::NAMES[self as usize].0
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// All that is wrong with it; or that it cannot be read.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|error| {
+            let message = format!("cannot read the configuration: {error}");
+            let remedy = match error.kind() {
+                std::io::ErrorKind::NotFound => "give the path of an existing file",
+                std::io::ErrorKind::PermissionDenied => "make it readable for this user",
+                std::io::ErrorKind::InvalidData => "write it in UTF-8",
+                _ => "",
+            };
+            ConfigError {
+                file: file.to_owned(),
+                problems: vec![Problem {
+                    place: None,
+                    key: String::new(),
+                    message,
+                    remedy: remedy.to_owned(),
+                }],
+            }
+        })?;
+        Self::parse(&text, file)
+    }
+
+    /// Checks the text of a configuration; `file` names it in errors, and relative paths in it
+    /// are relative to that file's directory.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse(text: &str, file: &Path) -> Result<Self, ConfigError> {
+        let raw = parse::parse(text).map_err(|problem| ConfigError {
+            file: file.to_owned(),
+            problems: vec![problem],
+        })?;
+        validate::validate(&raw, Places::of(text), file)
+    }
+
+    /// A problem at a key of this configuration.
+    pub(crate) fn problem(
+        &self,
+        path: &str,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Problem {
+        Problem {
+            place: self.places.find(path),
+            key: place::without_indices(path),
+            message: message.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    /// A problem as a line of text, with the file and the place.
+    pub(crate) fn locate(&self, problem: &Problem) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = located(&mut text, &self.file, problem);
+        text
+    }
+}

@@ -1,0 +1,161 @@
+//! `[tftp]` and `[http]`: who listens where.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+
+use pxe_tree::TreePath;
+
+use super::super::file::{self, OneOrMany};
+use super::super::place::Problems;
+use super::super::{Http, Tftp};
+use super::value::number;
+
+pub(super) fn tftp(problems: &mut Problems<'_>, raw: &file::Tftp) -> Tftp {
+    let single_port = raw.single_port.unwrap_or(false);
+    let port_range = raw.port_range.as_deref().and_then(|text| {
+        if single_port {
+            problems.error(
+                "tftp.port_range",
+                format!("{text} has no meaning with single_port = true"),
+                "remove one of the two",
+            );
+        }
+        port_range(problems, "tftp.port_range", text)
+    });
+    let blksize = number(problems, "tftp.blksize_max", raw.blksize_max, 8..=65_464);
+    let windowsize = number(
+        problems,
+        "tftp.windowsize_max",
+        raw.windowsize_max,
+        1..=65_535,
+    );
+    let transfers = number(
+        problems,
+        "tftp.transfers_max",
+        raw.transfers_max,
+        1..=65_536,
+    );
+    Tftp {
+        listen: listeners(problems, "tftp.listen", raw.listen.as_ref(), 69),
+        single_port,
+        port_range,
+        clamp_blksize_to_mtu: raw.clamp_blksize_to_mtu.unwrap_or(true),
+        blksize_max: blksize.unwrap_or(65_464),
+        windowsize_max: windowsize.unwrap_or(64),
+        transfers_max: transfers.unwrap_or(4096),
+    }
+}
+
+fn port_range(problems: &mut Problems<'_>, path: &str, text: &str) -> Option<RangeInclusive<u16>> {
+    let ports = text
+        .split_once('-')
+        .and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+    match ports {
+        Some((first, last)) if 0 < first && first <= last => Some(first..=last),
+        _ => {
+            problems.error(
+                path,
+                format!("{text:?} is no range of ports"),
+                "write it as 40000-40999",
+            );
+            None
+        }
+    }
+}
+
+pub(super) fn http(problems: &mut Problems<'_>, raw: &OneOrMany<file::Http>) -> Vec<Http> {
+    let mut all = Vec::new();
+    for (key, raw) in raw.with_paths("http") {
+        let root = raw.root.as_deref().unwrap_or("/");
+        let path = format!("{key}.root");
+        if root.split('/').any(|name| name == "..") {
+            problems.error(
+                &path,
+                format!("{root} leads out of the tree"),
+                "name a directory below tree.root, such as /os",
+            );
+        }
+        let root = TreePath::parse(root).unwrap_or_else(|error| {
+            problems.error(
+                &path,
+                format!("{root:?}: {error}"),
+                "name a directory of the tree, such as /os",
+            );
+            TreePath::default()
+        });
+        all.push(Http {
+            listen: listeners(problems, &format!("{key}.listen"), raw.listen.as_ref(), 80),
+            root,
+            listings: raw.listings.unwrap_or(true),
+            key,
+        });
+    }
+    all
+}
+
+fn listeners(
+    problems: &mut Problems<'_>,
+    path: &str,
+    raw: Option<&OneOrMany<String>>,
+    port: u16,
+) -> Vec<SocketAddr> {
+    let Some(raw) = raw else {
+        return vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))];
+    };
+    if raw.values.is_empty() {
+        problems.error(
+            path,
+            "is empty",
+            format!("name an address, such as 0.0.0.0:{port}, or remove the table"),
+        );
+    }
+    let mut listeners = Vec::new();
+    for (path, text) in raw.with_paths(path) {
+        match (text.parse::<SocketAddr>(), text.parse::<IpAddr>()) {
+            (Ok(address), _) => listeners.push(address),
+            (_, Ok(ip)) => problems.error(
+                &path,
+                format!("{text} has no port"),
+                format!("write {}", SocketAddr::new(ip, port)),
+            ),
+            _ => problems.error(
+                &path,
+                format!("{text:?} is no address and port"),
+                format!("write it as 192.168.150.1:{port}"),
+            ),
+        }
+    }
+    listeners
+}
+
+/// Two listeners of one transport cannot have one address, nor one and the wildcard over it.
+pub(super) fn distinct_listeners(problems: &mut Problems<'_>, tftp: Option<&Tftp>, http: &[Http]) {
+    let tftp = tftp.map(|tftp| ("tftp", tftp.listen.as_slice()));
+    let http = http
+        .iter()
+        .map(|http| (http.key.as_str(), http.listen.as_slice()));
+    for transport in [tftp.into_iter().collect(), http.collect::<Vec<_>>()] {
+        let mut seen: Vec<SocketAddr> = Vec::new();
+        for (key, listeners) in transport {
+            for (index, listener) in listeners.iter().enumerate() {
+                if let Some(twin) = seen.iter().find(|twin| clash(**twin, *listener)) {
+                    let message = match twin == listener {
+                        true => format!("two listeners have {listener}"),
+                        false => format!("{listener} and {twin} cannot both be listened at"),
+                    };
+                    let path = format!("{key}.listen[{index}]");
+                    problems.error(&path, message, "remove one of them");
+                }
+                seen.push(*listener);
+            }
+        }
+    }
+}
+
+fn clash(a: SocketAddr, b: SocketAddr) -> bool {
+    // Port 0 is a new port each time.
+    a.port() == b.port()
+        && a.port() != 0
+        && a.is_ipv4() == b.is_ipv4()
+        && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+}

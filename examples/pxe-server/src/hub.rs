@@ -1,0 +1,198 @@
+//! Where all facts go: to the log, the counters, the machines, the list of transfers.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant as StdInstant, SystemTime, UNIX_EPOCH};
+
+use pxe_core::{Instant, MacAddr, Now, UnixTime};
+
+use crate::config::LogLevel;
+use crate::fact::{Fact, Protocol, What};
+use crate::log;
+use crate::machines::Machines;
+
+/// At most this many transfers are listed as running; more are served, and counted.
+const TRANSFERS_MAX: usize = 16_384;
+
+/// The one place that all protocols report to.
+#[derive(Debug)]
+pub(crate) struct Hub {
+    started: StdInstant,
+    machines: Arc<Machines>,
+    counters: Mutex<BTreeMap<(Protocol, &'static str), u64>>,
+    transfers: Mutex<HashMap<TransferKey, Transfer>>,
+}
+
+/// A running transfer, by its protocol's own number for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum TransferKey {
+    Tftp(pxe_tftp::TransferId),
+    Http(usize),
+}
+
+impl TransferKey {
+    const fn protocol(self) -> Protocol {
+        match self {
+            Self::Tftp(_) => Protocol::Tftp,
+            Self::Http(_) => Protocol::Http,
+        }
+    }
+}
+
+/// What is known of a running transfer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Transfer {
+    pub(crate) ip: IpAddr,
+    pub(crate) mac: Option<MacAddr>,
+    pub(crate) file: String,
+    /// The length of what is to be sent, if known.
+    pub(crate) bytes: Option<u64>,
+    pub(crate) since: StdInstant,
+}
+
+impl Hub {
+    pub(crate) fn new(machines: Arc<Machines>) -> Self {
+        Self {
+            started: StdInstant::now(),
+            machines,
+            counters: Mutex::default(),
+            transfers: Mutex::default(),
+        }
+    }
+
+    pub(crate) const fn machines(&self) -> &Arc<Machines> {
+        &self.machines
+    }
+
+    pub(crate) const fn started(&self) -> StdInstant {
+        self.started
+    }
+
+    /// Both clocks; the monotonic one counts from the start of this server.
+    pub(crate) fn now(&self) -> Now {
+        let mono = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Now::new(
+            Instant::from_nanos(mono),
+            UnixTime::from_seconds(wall.as_secs()),
+        )
+    }
+
+    /// Takes a fact in: counts it, remembers it with its machine, and logs it.
+    pub(crate) fn tell(&self, fact: Fact, level: LogLevel) {
+        self.count(fact.protocol, fact.what.name(), 1);
+        if let What::Sent { bytes, .. } | What::Failed { bytes, .. } = &fact.what {
+            self.count(fact.protocol, "bytes", *bytes);
+        }
+        log::write(&self.machines.record(fact), level);
+    }
+
+    /// Counts and logs what is no step of any machine's boot: it is not remembered with one, so
+    /// that noise cannot push a boot's facts out of the table.
+    pub(crate) fn note(&self, mut fact: Fact, level: LogLevel) {
+        self.count(fact.protocol, fact.what.name(), 1);
+        fact.mac = fact.mac.or_else(|| self.machines.mac_of(fact.ip?));
+        log::write(&fact, level);
+    }
+
+    fn count(&self, protocol: Protocol, name: &'static str, more: u64) {
+        let mut counters = lock(&self.counters);
+        let counter = counters.entry((protocol, name)).or_default();
+        *counter = counter.saturating_add(more);
+    }
+
+    /// A transfer begins.
+    pub(crate) fn begin(&self, key: TransferKey, ip: IpAddr, file: String, bytes: Option<u64>) {
+        let mac = self.machines.mac_of(ip);
+        let transfer = Transfer {
+            ip,
+            mac,
+            file,
+            bytes,
+            since: StdInstant::now(),
+        };
+        let mut transfers = lock(&self.transfers);
+        if transfers.len() < TRANSFERS_MAX || transfers.contains_key(&key) {
+            transfers.insert(key, transfer);
+        }
+    }
+
+    /// A transfer ended, or was none.
+    pub(crate) fn end(&self, key: TransferKey) {
+        lock(&self.transfers).remove(&key);
+    }
+
+    /// How often each thing happened; `bytes` counts bytes of content.
+    pub(crate) fn counters(&self) -> BTreeMap<(Protocol, &'static str), u64> {
+        lock(&self.counters).clone()
+    }
+
+    /// The running transfers, the oldest first.
+    pub(crate) fn transfers(&self) -> Vec<(Protocol, Transfer)> {
+        let transfers = lock(&self.transfers);
+        let mut all: Vec<_> = transfers
+            .iter()
+            .map(|(key, transfer)| (key.protocol(), transfer.clone()))
+            .collect();
+        all.sort_by_key(|(_, transfer)| transfer.since);
+        all
+    }
+}
+
+/// Each holder of these locks leaves its value whole, so a panic elsewhere spoils nothing.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn facts_are_counted_and_remembered_and_notes_are_only_counted() {
+        let hub = Hub::new(Arc::default());
+        let ip = IpAddr::from([10, 0, 0, 1]);
+        let what = What::Sent {
+            file: "x".into(),
+            bytes: 100,
+            took: Duration::ZERO,
+        };
+        for _ in 0..2 {
+            let fact = Fact::new(hub.now(), Protocol::Tftp, what.clone()).with_ip(ip);
+            hub.tell(fact, LogLevel::Info);
+        }
+        let what = What::Note {
+            name: "malformed",
+            text: "x".into(),
+        };
+        hub.note(
+            Fact::new(hub.now(), Protocol::Http, what).with_ip(ip),
+            LogLevel::Debug,
+        );
+        let counters = hub.counters();
+        assert_eq!(counters[&(Protocol::Tftp, "sent")], 2);
+        assert_eq!(counters[&(Protocol::Tftp, "bytes")], 200);
+        assert_eq!(counters[&(Protocol::Http, "malformed")], 1);
+        let machine = hub
+            .machines()
+            .get(crate::MachineId::Ip(ip))
+            .expect("remembered");
+        assert_eq!(machine.facts.len(), 2);
+    }
+
+    #[test]
+    fn the_list_of_transfers_is_bounded() {
+        let hub = Hub::new(Arc::default());
+        let ip = IpAddr::from([10, 0, 0, 1]);
+        for number in 0..TRANSFERS_MAX + 10 {
+            hub.begin(TransferKey::Http(number), ip, "x".into(), None);
+        }
+        assert_eq!(hub.transfers().len(), TRANSFERS_MAX);
+        hub.end(TransferKey::Http(0));
+        assert_eq!(hub.transfers().len(), TRANSFERS_MAX - 1);
+    }
+}

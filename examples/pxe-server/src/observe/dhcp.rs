@@ -1,0 +1,224 @@
+//! What DHCP's events mean.
+
+use std::net::IpAddr;
+
+use pxe_dhcp::wire::MessageType;
+use pxe_dhcp::{Boot, ClientInfo, Event, IgnoreReason, Stage};
+
+use crate::config::LogLevel;
+use crate::fact::{Fact, Protocol, What, printable};
+use crate::hub::Hub;
+
+/// Reports an event to the hub.
+pub(crate) fn observe(hub: &Hub, event: &Event) {
+    let tell = |client: &ClientInfo, level, what| hub.tell(fact(hub, Some(client), what), level);
+    let note = |client: Option<&ClientInfo>, level, name, text| {
+        hub.note(fact(hub, client, What::Note { name, text }), level);
+    };
+    match event {
+        Event::Received {
+            client,
+            message_type,
+            stage,
+            arch,
+            vendor_class,
+            user_class,
+            ..
+        } => {
+            let message = match *message_type {
+                MessageType::DISCOVER => "discover",
+                MessageType::REQUEST => "request",
+                MessageType::INFORM => "inform",
+                // Told by events of their own.
+                _ => return,
+            };
+            let what = What::Asked {
+                message,
+                arch: arch.map(|arch| arch.to_string()),
+                client: program(*stage, vendor_class.as_deref(), user_class.as_deref()),
+            };
+            tell(client, LogLevel::Info, what);
+        }
+        Event::Offered {
+            client,
+            address,
+            boot,
+            explanation,
+            ..
+        } => {
+            let what = What::Offered {
+                address: *address,
+                file: file(boot),
+            };
+            tell(client, LogLevel::Info, what);
+            tracing::debug!(
+                event = "decided",
+                "boot decision for {client}:\n{explanation}"
+            );
+        }
+        Event::Acknowledged {
+            client,
+            address,
+            lease_seconds,
+            boot,
+            ..
+        } => {
+            let what = What::Leased {
+                address: *address,
+                seconds: *lease_seconds,
+                file: file(boot),
+            };
+            hub.tell(
+                fact(hub, Some(client), what).with_ip(IpAddr::V4(*address)),
+                LogLevel::Info,
+            );
+        }
+        Event::Informed {
+            client, address, ..
+        } => {
+            let text = format!("told {address} its options");
+            note(Some(client), LogLevel::Info, "informed", text);
+        }
+        Event::Nak {
+            client,
+            address,
+            reason,
+        } => {
+            let reason = format!("{address}: {reason}");
+            tell(client, LogLevel::Info, What::Refused { reason });
+        }
+        Event::Ignored { client, reason } => {
+            let level = match reason {
+                // The administrator can do something about these.
+                IgnoreReason::NoSubnet | IgnoreReason::RateLimit => LogLevel::Warn,
+                _ => LogLevel::Debug,
+            };
+            note(
+                client.as_ref(),
+                level,
+                "ignored",
+                format!("not answered: {reason}"),
+            );
+        }
+        Event::Released { client, address } => {
+            tell(client, LogLevel::Info, What::Released { address: *address });
+        }
+        Event::Declined { client, address } => {
+            tell(client, LogLevel::Warn, What::Declined { address: *address });
+        }
+        Event::AddressInUse { address } => {
+            let text = format!("{address} is in use by a machine that has no lease");
+            note(None, LogLevel::Warn, "address_in_use", text);
+        }
+        Event::Expired { client, address } => {
+            let text = format!("the lease of {address} ran out");
+            let what = What::Note {
+                name: "expired",
+                text,
+            };
+            let mut fact = fact(hub, None, what);
+            fact.mac = client.mac();
+            hub.note(fact, LogLevel::Info);
+        }
+        Event::PoolExhausted { client, subnet } => {
+            let reason = format!("no address is left in {subnet}");
+            tell(client, LogLevel::Error, What::Refused { reason });
+        }
+        Event::ReservationHeld {
+            client,
+            address,
+            holder,
+        } => {
+            let text = format!("{address} is reserved for it, and {holder} holds it still");
+            note(Some(client), LogLevel::Warn, "reservation_held", text);
+        }
+        Event::MalformedOption { client, code } => {
+            let text = format!("option {code} makes no sense");
+            note(client.as_ref(), LogLevel::Debug, "malformed", text);
+        }
+        Event::OptionsDropped {
+            client,
+            codes,
+            limit,
+        } => {
+            let codes: Vec<String> = codes.iter().map(ToString::to_string).collect();
+            let text = format!("options {} do not fit {limit} bytes", codes.join(", "));
+            note(Some(client), LogLevel::Warn, "options_dropped", text);
+        }
+        Event::ReplyTooLong { client, limit } => {
+            let reason = format!("a reply does not fit {limit} bytes");
+            tell(client, LogLevel::Warn, What::Refused { reason });
+        }
+        Event::CommitRefused {
+            address, reason, ..
+        } => {
+            let text = format!(
+                "the lease of {address} could not be stored: {}",
+                printable(reason)
+            );
+            note(None, LogLevel::Error, "commit_refused", text);
+        }
+        Event::SendFailed { to, failure } => {
+            note(
+                None,
+                LogLevel::Warn,
+                "send_failed",
+                format!("cannot answer {to:?}: {failure}"),
+            );
+        }
+        Event::LimitReached { limit } => {
+            note(
+                None,
+                LogLevel::Warn,
+                "limit",
+                format!("limit reached: {limit:?}"),
+            );
+        }
+        other => {
+            tracing::debug!(event = "other", "dhcp: {other:?}");
+        }
+    }
+}
+
+fn fact(hub: &Hub, client: Option<&ClientInfo>, what: What) -> Fact {
+    let mut fact = Fact::new(hub.now(), Protocol::Dhcp, what);
+    fact.mac = client.and_then(ClientInfo::mac);
+    fact
+}
+
+fn file(boot: &Boot) -> Option<String> {
+    match boot {
+        Boot::File(file) | Boot::Url(file) => Some(printable(file)),
+        _ => None,
+    }
+}
+
+/// The program that asks, in a word or two.
+fn program(stage: Stage, vendor_class: Option<&[u8]>, user_class: Option<&[u8]>) -> Option<String> {
+    if stage == Stage::Ipxe {
+        let class = user_class.unwrap_or(b"iPXE");
+        return Some(printable(&String::from_utf8_lossy(class)));
+    }
+    let vendor_class = String::from_utf8_lossy(vendor_class?);
+    // `PXEClient:Arch:00007:UNDI:003000`: the architecture is told by itself.
+    let name = vendor_class.split(":Arch:").next().unwrap_or_default();
+    (!name.is_empty()).then(|| printable(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_named_by_their_classes() {
+        let name = |class: &str| program(Stage::Pxe, Some(class.as_bytes()), None);
+        assert_eq!(
+            name("PXEClient:Arch:00007:UNDI:003000").as_deref(),
+            Some("PXEClient")
+        );
+        assert_eq!(name("udhcp 1.37.0").as_deref(), Some("udhcp 1.37.0"));
+        assert_eq!(name(""), None);
+        let ipxe = program(Stage::Ipxe, Some(b"PXEClient:Arch:00000"), Some(b"iPXE"));
+        assert_eq!(ipxe.as_deref(), Some("iPXE"));
+    }
+}

@@ -1,0 +1,167 @@
+//! What HTTP's events mean.
+
+use std::sync::Arc;
+
+use pxe_core::MacAddr;
+use pxe_http::{Event, Limit, Requested, Responded, ResponseEnd};
+
+use crate::config::LogLevel;
+use crate::fact::{Fact, Protocol, What, printable};
+use crate::hub::{Hub, TransferKey};
+
+/// Reports an event to the hub.
+pub(crate) fn observe(hub: &Hub, event: &Event) {
+    match event {
+        Event::Request(request) => {
+            hub.begin(key(request), request.remote.ip(), file(request), None);
+            hub.tell(
+                fact(
+                    hub,
+                    request,
+                    What::Started {
+                        file: file(request),
+                        bytes: None,
+                    },
+                ),
+                LogLevel::Debug,
+            );
+        }
+        Event::Response(response) => {
+            hub.end(key(&response.request));
+            let (level, what) = responded(response);
+            hub.tell(fact(hub, &response.request, what), level);
+        }
+        Event::Limited(limited) => {
+            let (level, text) = match limited.limit {
+                Limit::Connections => (LogLevel::Warn, "too many connections"),
+                Limit::ConnectionsPerClient => (LogLevel::Warn, "too many of its connections"),
+                Limit::HeadBytes => (LogLevel::Warn, "the request's head is too long"),
+                Limit::HeadTime => (LogLevel::Debug, "the request's head takes too long"),
+                Limit::IdleTime => (LogLevel::Debug, "idle for too long"),
+                Limit::StallTime => (LogLevel::Warn, "took nothing for too long"),
+                _ => (LogLevel::Warn, "another limit"),
+            };
+            let what = What::Note {
+                name: "limit",
+                text: format!("limit reached: {text}"),
+            };
+            let mut fact = Fact::new(hub.now(), Protocol::Http, what);
+            fact.ip = limited.remote.map(|remote| remote.ip());
+            hub.note(fact, level);
+        }
+        Event::Malformed(malformed) => {
+            let text = format!("malformed request: {}", printable(&malformed.cause));
+            let what = What::Note {
+                name: "malformed",
+                text,
+            };
+            let fact = Fact::new(hub.now(), Protocol::Http, what);
+            hub.note(fact.with_ip(malformed.remote.ip()), LogLevel::Debug);
+        }
+        Event::AcceptFailed(failed) => {
+            let text = format!(
+                "cannot accept a connection at {}: {}",
+                failed.local, failed.error
+            );
+            let what = What::Note {
+                name: "accept_failed",
+                text,
+            };
+            hub.note(Fact::new(hub.now(), Protocol::Http, what), LogLevel::Error);
+        }
+        other => {
+            tracing::debug!(event = "other", "http: {other:?}");
+        }
+    }
+}
+
+fn fact(hub: &Hub, request: &Requested, what: What) -> Fact {
+    let fact = Fact::new(hub.now(), Protocol::Http, what).with_ip(request.remote.ip());
+    // A lease says better than the client whose address it is; what lpxelinux tells of itself is
+    // for networks where another server gives the addresses.
+    match request.bootif {
+        Some(mac) if hub.machines().mac_of(request.remote.ip()).is_none() => {
+            fact.with_mac(MacAddr::new(mac))
+        }
+        _ => fact,
+    }
+}
+
+/// A request's address in memory is its own as long as it is answered.
+fn key(request: &Arc<Requested>) -> TransferKey {
+    TransferKey::Http(Arc::as_ptr(request).addr())
+}
+
+/// The path as it was asked for, decoded where it could be.
+fn file(request: &Requested) -> String {
+    match &request.path {
+        Some(path) => path.to_string(),
+        None => printable(&request.target),
+    }
+}
+
+fn responded(response: &Responded) -> (LogLevel, What) {
+    let file = file(&response.request);
+    let status = response.status.as_u16();
+    let bytes = response.bytes_sent;
+    let failed = |reason: String| {
+        (
+            LogLevel::Warn,
+            What::Failed {
+                file: Some(file.clone()),
+                bytes,
+                reason,
+            },
+        )
+    };
+    match (status, response.end) {
+        (_, ResponseEnd::Disconnected) => {
+            let expected = response.bytes_expected;
+            failed(format!(
+                "the connection ended before all of {expected} bytes were sent"
+            ))
+        }
+        (_, ResponseEnd::FileFailed(error)) => failed(format!("the file failed: {error}")),
+        (404, _) => (LogLevel::Info, What::Missing { file }),
+        (200 | 206, _) if response.request.method.as_str() == "HEAD" => {
+            (LogLevel::Debug, What::Probed { file, bytes: None })
+        }
+        (200 | 206, _) => (
+            LogLevel::Info,
+            What::Sent {
+                file,
+                bytes,
+                took: response.duration,
+            },
+        ),
+        (304, _) => {
+            let text = format!("{file}: the client has it already");
+            (
+                LogLevel::Debug,
+                What::Note {
+                    name: "not_modified",
+                    text,
+                },
+            )
+        }
+        (300..400, _) => {
+            let text = format!("{file}: status {status}");
+            (
+                LogLevel::Debug,
+                What::Note {
+                    name: "redirected",
+                    text,
+                },
+            )
+        }
+        _ => {
+            let reason = format!("{} {file}: status {status}", response.request.method);
+            (
+                LogLevel::Warn,
+                What::Refused {
+                    reason: printable(&reason),
+                },
+            )
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! From the protocols' events to facts: one small translation per crate.
+
+mod dhcp;
+mod http;
+mod tftp;
+
+pub(crate) use self::dhcp::observe as dhcp;
+pub(crate) use self::http::observe as http;
+pub(crate) use self::tftp::observe as tftp;

@@ -1,0 +1,152 @@
+//! What TFTP's events mean.
+
+use pxe_tftp::{ErrorCode, Event, Limit, Outcome, Peer, Report};
+
+use crate::config::LogLevel;
+use crate::fact::{Fact, Protocol, What, printable};
+use crate::hub::{Hub, TransferKey};
+
+/// Reports an event to the hub.
+pub(crate) fn observe(hub: &Hub, event: &Event) {
+    let tell = |peer: &Peer, level, what| hub.tell(fact(hub, peer, what), level);
+    let note = |peer: &Peer, level, name, text| {
+        hub.note(fact(hub, peer, What::Note { name, text }), level);
+    };
+    match event {
+        // The start, the end or the refusal says all of it.
+        Event::RequestReceived { .. } | Event::RequestDropped { .. } => {}
+        Event::RequestRepeated { peer, .. } => {
+            note(
+                peer,
+                LogLevel::Debug,
+                "repeated",
+                "asked again for a running transfer".into(),
+            );
+        }
+        Event::TransferStarted {
+            transfer,
+            peer,
+            filename,
+            len,
+            ..
+        } => {
+            let file = filename.to_string();
+            hub.begin(
+                TransferKey::Tftp(*transfer),
+                peer.remote.ip(),
+                file.clone(),
+                Some(*len),
+            );
+            tell(
+                peer,
+                LogLevel::Debug,
+                What::Started {
+                    file,
+                    bytes: Some(*len),
+                },
+            );
+        }
+        Event::TransferFinished {
+            transfer,
+            peer,
+            filename,
+            report,
+            ..
+        } => {
+            hub.end(TransferKey::Tftp(*transfer));
+            let (level, what) = finished(filename.to_string(), report);
+            tell(peer, level, what);
+        }
+        Event::Refused {
+            peer,
+            filename,
+            refusal,
+            ..
+        } => {
+            let file = filename.to_string();
+            let (level, what) = match refusal.code {
+                ErrorCode::FILE_NOT_FOUND => (LogLevel::Info, What::Missing { file }),
+                _ => {
+                    let reason = refusal.message.to_string();
+                    (
+                        LogLevel::Warn,
+                        What::Failed {
+                            file: Some(file),
+                            bytes: 0,
+                            reason,
+                        },
+                    )
+                }
+            };
+            tell(peer, level, what);
+        }
+        Event::BroadcastIgnored { peer, .. } => {
+            note(
+                peer,
+                LogLevel::Debug,
+                "ignored",
+                "request to a broadcast address".into(),
+            );
+        }
+        Event::Malformed { peer, error, .. } => {
+            note(
+                peer,
+                LogLevel::Debug,
+                "malformed",
+                format!("malformed packet: {error}"),
+            );
+        }
+        Event::UnknownTransfer { peer, opcode, .. } => {
+            let text = format!("{opcode} that belongs to no transfer");
+            note(peer, LogLevel::Debug, "unknown_transfer", text);
+        }
+        Event::LimitReached { limit, peer, .. } => {
+            let level = match limit {
+                // Anybody can send stray packets, and each is worth no more than the packet.
+                Limit::StrayReplies => LogLevel::Debug,
+                _ => LogLevel::Warn,
+            };
+            note(peer, level, "limit", format!("limit reached: {limit}"));
+        }
+        Event::EventsLost { count, .. } => {
+            let what = What::Note {
+                name: "events_lost",
+                text: format!("{count} events lost"),
+            };
+            hub.note(Fact::new(hub.now(), Protocol::Tftp, what), LogLevel::Warn);
+        }
+        other => {
+            tracing::debug!(event = "other", "tftp: {other:?}");
+        }
+    }
+}
+
+fn fact(hub: &Hub, peer: &Peer, what: What) -> Fact {
+    Fact::new(hub.now(), Protocol::Tftp, what).with_ip(peer.remote.ip())
+}
+
+fn finished(file: String, report: &Report) -> (LogLevel, What) {
+    let bytes = report.bytes;
+    match &report.outcome {
+        Outcome::Complete => (
+            LogLevel::Info,
+            What::Sent {
+                file,
+                bytes,
+                took: report.duration,
+            },
+        ),
+        Outcome::Probe => (LogLevel::Debug, What::Probed { file, bytes: None }),
+        outcome => {
+            let reason = printable(&outcome.to_string());
+            (
+                LogLevel::Warn,
+                What::Failed {
+                    file: Some(file),
+                    bytes,
+                    reason,
+                },
+            )
+        }
+    }
+}

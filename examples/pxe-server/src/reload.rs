@@ -1,0 +1,215 @@
+//! Another configuration for a running server: all of it at once, or nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use pxe_tree::{DirTree, Tree};
+
+use crate::assemble;
+use crate::config::{Config, Problem};
+use crate::control::{Answer, Failure};
+use crate::running::Handle;
+use crate::source::{http_source, tftp_source};
+
+impl Handle {
+    /// Reads the configuration file again and puts it in force, or keeps the old one and says why.
+    ///
+    /// # Errors
+    /// The file is not valid, or changes what only a restart can change.
+    pub async fn reload(&self) -> Result<Answer, Failure> {
+        let file = self.config().file.clone();
+        let result = match Config::load(&file) {
+            Ok(config) => self.reload_with(config).await,
+            Err(error) => Err(Failure::new("invalid_config", error.to_string())),
+        };
+        if let Err(failure) = &result {
+            tracing::error!(
+                event = "reload_refused",
+                reason = failure.code.as_str(),
+                "the old configuration stays in force: {failure}"
+            );
+        }
+        result
+    }
+
+    /// Puts this configuration in force, or keeps the old one and says why. Running transfers
+    /// keep the files that they have open.
+    ///
+    /// # Errors
+    /// It does not suit this machine, or changes what only a restart can change.
+    pub async fn reload_with(&self, config: Config) -> Result<Answer, Failure> {
+        let _one_at_a_time = self.shared.reloading.lock().await;
+        let invalid = |text: String| Failure::new("invalid_config", text);
+        let mut warnings = config.warnings.clone();
+        if self.shared.given_tree.is_none() {
+            let found = config.check_files_and_interfaces();
+            warnings.extend(found.map_err(|error| invalid(error.to_string()))?);
+        }
+        let fixed = needs_restart(&self.config(), &config);
+        if !fixed.is_empty() {
+            let lines: Vec<String> = fixed.iter().map(|problem| config.locate(problem)).collect();
+            return Err(Failure::new("restart_needed", lines.join("\n")));
+        }
+        let tree = match &self.shared.given_tree {
+            Some(tree) => Arc::clone(tree),
+            None => open_tree(&config).map_err(|problem| invalid(config.locate(&problem)))?,
+        };
+        if let Some(dhcp) = &config.dhcp {
+            let checked = assemble::dhcp(dhcp).check();
+            checked.map_err(|error| invalid(format!("{}: {error}", config.file.display())))?;
+        }
+        for warning in &warnings {
+            tracing::warn!(event = "config", "{}", config.locate(warning));
+        }
+        self.swap(config, &tree);
+        let reloads = self.shared.reloads.fetch_add(1, Ordering::Relaxed) + 1;
+        tracing::info!(
+            event = "reloaded",
+            reloads,
+            "the new configuration is in force"
+        );
+        let config = self.config();
+        let warnings: Vec<String> = warnings
+            .iter()
+            .map(|problem| config.locate(problem))
+            .collect();
+        Ok(Answer::from_iter([
+            ("reloads".to_owned(), reloads.into()),
+            ("warnings".to_owned(), warnings.into()),
+        ]))
+    }
+
+    /// Nothing in here can fail: all was checked before.
+    fn swap(&self, config: Config, tree: &Arc<dyn Tree>) {
+        let shared = &self.shared;
+        if let Some(source) = &shared.tftp_source {
+            source.swap(tftp_source(&config, Arc::clone(tree)));
+        }
+        for (source, http) in shared.http_sources.iter().zip(&config.http) {
+            source.swap(http_source(&config, http, Arc::clone(tree)));
+        }
+        if let (Some(handle), Some(tftp)) = (&shared.tftp, &config.tftp) {
+            handle.reconfigure(assemble::tftp(tftp));
+        }
+        if let (Some(handle), Some(dhcp)) = (&shared.dhcp, &config.dhcp) {
+            let result = handle.reconfigure(assemble::dhcp(dhcp), assemble::policy(&config));
+            if let Err(error) = result {
+                tracing::error!(event = "reload_failed", "dhcp: {error}");
+            }
+        }
+        if let Some(log) = &shared.log {
+            log.set_level(config.log.level);
+        }
+        self.set_config(config);
+    }
+}
+
+/// The configured directory as a tree.
+pub(crate) fn open_tree(config: &Config) -> Result<Arc<dyn Tree>, Problem> {
+    match DirTree::new(&config.tree.root) {
+        Ok(tree) => Ok(Arc::new(tree)),
+        Err(error) => Err(config.problem(
+            "tree.root",
+            format!(
+                "cannot open {}: {}",
+                config.tree.root.display(),
+                error.kind()
+            ),
+            "make it readable for the server's user",
+        )),
+    }
+}
+
+/// Every key that differs and cannot change while the server runs.
+fn needs_restart(old: &Config, new: &Config) -> Vec<Problem> {
+    let mut changed: Vec<String> = Vec::new();
+    let mut compare = |key: &str, is_same: bool| {
+        if !is_same {
+            changed.push(key.to_owned());
+        }
+    };
+    compare("server.user", old.server.user == new.server.user);
+    compare("server.control", old.server.control == new.server.control);
+    compare("server.grace_seconds", old.server.grace == new.server.grace);
+    compare("log.format", old.log.format == new.log.format);
+    match (&old.dhcp, &new.dhcp) {
+        (Some(old), Some(new)) => {
+            compare("dhcp.interface", old.interfaces == new.interfaces);
+            compare("dhcp.listen", old.listen == new.listen);
+            compare("dhcp.port", old.port == new.port);
+        }
+        (old, new) => compare("dhcp", old.is_none() && new.is_none()),
+    }
+    match (&old.tftp, &new.tftp) {
+        (Some(old), Some(new)) => compare("tftp.listen", old.listen == new.listen),
+        (old, new) => compare("tftp", old.is_none() && new.is_none()),
+    }
+    compare("http", old.http.len() == new.http.len());
+    for (old, new) in old.http.iter().zip(&new.http) {
+        compare(&format!("{}.listen", new.key), old.listen == new.listen);
+    }
+    changed
+        .into_iter()
+        .map(|key| {
+            let message = "it cannot change while the server runs";
+            new.problem(&key, message, "restart the server, or change it back")
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    const OLD: &str = "[tree]\nroot = \"/srv/tftp\"\n[tftp]\nlisten = \"127.0.0.1:69\"\n\
+        [[http]]\nlisten = \"127.0.0.1:80\"\n[dhcp]\ninterface = \"br1\"\n\
+        [dhcp.subnet]\nnetwork = \"10.0.0.0/24\"\npools = \"10.0.0.9\"\n";
+
+    fn keys(new: &str) -> Vec<String> {
+        let parse = |text: &str| Config::parse(text, Path::new("x.toml")).expect("valid");
+        let problems = needs_restart(&parse(OLD), &parse(new));
+        problems.into_iter().map(|problem| problem.key).collect()
+    }
+
+    #[test]
+    fn what_only_a_restart_changes_is_named() {
+        assert!(keys(OLD).is_empty());
+        for (from, to, key) in [
+            ("127.0.0.1:69", "127.0.0.1:70", "tftp.listen"),
+            ("127.0.0.1:80", "127.0.0.1:81", "http.listen"),
+            ("br1", "br2", "dhcp.interface"),
+            ("[dhcp]", "[server]\nuser = \"tftp\"\n[dhcp]", "server.user"),
+            (
+                "[dhcp]",
+                "[server]\ngrace_seconds = 1\n[dhcp]",
+                "server.grace_seconds",
+            ),
+            ("[dhcp]", "[log]\nformat = \"json\"\n[dhcp]", "log.format"),
+            (
+                "[dhcp]",
+                "[[http]]\nlisten = \"127.0.0.1:81\"\n[dhcp]",
+                "http",
+            ),
+            ("[dhcp]", "[dhcp]\nport = 1067", "dhcp.port"),
+        ] {
+            assert_eq!(keys(&OLD.replace(from, to)), [key]);
+        }
+    }
+
+    #[test]
+    fn all_else_can_change() {
+        for (from, to) in [
+            ("/srv/tftp", "/srv/other"),
+            ("10.0.0.9", "10.0.0.10"),
+            (
+                "[tftp]",
+                "[log]\nlevel = \"debug\"\n[tftp]\nwindowsize_max = 4",
+            ),
+            ("[[http]]", "[[http]]\nroot = \"/os\""),
+            ("[dhcp]", "[boot]\nfiles = { default = \"x\" }\n[dhcp]"),
+        ] {
+            assert!(keys(&OLD.replace(from, to)).is_empty(), "{to}");
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! A running server: its tasks, and the remote control that everything else uses.
+
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use pxe_dhcp::{LeaseRecord, MemoryStore};
+use pxe_tree::Tree;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::assemble;
+use crate::bind::{Bound, StartError};
+use crate::config::Config;
+use crate::control::{Answer, Command, Failure, Handler};
+use crate::fact::Protocol;
+use crate::hub::Hub;
+use crate::log::LogControl;
+use crate::machines::Machines;
+use crate::observe;
+use crate::reload::open_tree;
+use crate::source::{SwapSource, http_source, tftp_source};
+use crate::status;
+
+/// A server that serves. Dropping it ends all its tasks at once.
+#[derive(Debug)]
+#[must_use = "dropping it stops the server"]
+pub struct Running {
+    handle: Handle,
+    tasks: JoinSet<Result<(), String>>,
+    control: Option<AbortHandle>,
+}
+
+/// The remote control of a running server; clones control the same one.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    pub(crate) shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) hub: Arc<Hub>,
+    config: Mutex<Arc<Config>>,
+    /// A tree that was given at the start, which no reload replaces.
+    pub(crate) given_tree: Option<Arc<dyn Tree>>,
+    pub(crate) tftp_source: Option<Arc<SwapSource>>,
+    /// One per `[http]`.
+    pub(crate) http_sources: Vec<Arc<SwapSource>>,
+    pub(crate) tftp: Option<pxe_tftp::Handle>,
+    pub(crate) dhcp: Option<pxe_dhcp::Handle>,
+    pub(crate) log: Option<LogControl>,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) reloads: AtomicU64,
+    /// One reload at a time.
+    pub(crate) reloading: tokio::sync::Mutex<()>,
+    stop: watch::Sender<bool>,
+}
+
+/// An address that is listened at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listener {
+    pub(crate) protocol: Protocol,
+    /// What the configuration says: an interface or an address.
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+}
+
+impl Running {
+    /// Binds and serves, without giving up root: for tests, and for programs that embed a server.
+    ///
+    /// # Errors
+    /// What the configuration asks of this machine is not there, or a port cannot be bound.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O and time enabled.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        for warning in config.check_machine()? {
+            tracing::warn!(event = "config", "{}", config.locate(&warning));
+        }
+        Bound::bind(config)?.start().await
+    }
+
+    /// The remote control.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Where this protocol is served, in the order of the configuration; ports are the real ones.
+    pub fn addresses(&self, protocol: Protocol) -> Vec<SocketAddr> {
+        let listeners = self.handle.shared.listeners.iter();
+        listeners
+            .filter(|listener| listener.protocol == protocol)
+            .map(|listener| listener.address)
+            .collect()
+    }
+
+    /// The machines that were seen, and what they did.
+    pub fn machines(&self) -> &Arc<Machines> {
+        self.handle.shared.hub.machines()
+    }
+
+    /// Serves until [`Handle::stop`] is called and the running transfers are over, or the grace
+    /// period is.
+    ///
+    /// # Errors
+    /// A protocol could not go on; the others were stopped, too.
+    pub async fn wait(mut self) -> Result<(), String> {
+        let mut result = Ok(());
+        while let Some(joined) = self.tasks.join_next().await {
+            let ended = match joined {
+                Ok(ended) => ended,
+                Err(error) => Err(format!("a task failed: {error}")),
+            };
+            if let Err(error) = ended {
+                tracing::error!(event = "failed", "{error}");
+                result = result.and(Err(error));
+            }
+            // One protocol alone makes no boot: what ends, ends all.
+            self.handle.stop();
+        }
+        Ok(result?)
+    }
+
+    /// Stops gracefully: [`Handle::stop`], then [`wait`](Self::wait).
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait).
+    pub async fn stop(self) -> Result<(), String> {
+        self.handle.stop();
+        self.wait().await
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some(control) = &self.control {
+            control.abort();
+        }
+    }
+}
+
+impl Bound {
+    /// Opens the tree and serves it.
+    ///
+    /// # Errors
+    /// The tree cannot be opened.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O and time enabled.
+    pub async fn start(self) -> Result<Running, StartError> {
+        let tree = open_tree(&self.config).map_err(|problem| self.config.error(problem))?;
+        self.spawn(tree, None, None)
+    }
+
+    /// Serves this tree, and not the directory of the configuration.
+    ///
+    /// # Errors
+    /// The operating system's, about sockets.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with I/O and time enabled.
+    pub async fn start_with_tree(self, tree: Arc<dyn Tree>) -> Result<Running, StartError> {
+        self.spawn(Arc::clone(&tree), Some(tree), None)
+    }
+
+    /// As [`start`](Self::start); the log's level then follows the configuration.
+    pub(crate) async fn start_with_log(self, log: LogControl) -> Result<Running, StartError> {
+        let tree = open_tree(&self.config).map_err(|problem| self.config.error(problem))?;
+        self.spawn(tree, None, Some(log))
+    }
+
+    fn spawn(
+        self,
+        tree: Arc<dyn Tree>,
+        given_tree: Option<Arc<dyn Tree>>,
+        log: Option<LogControl>,
+    ) -> Result<Running, StartError> {
+        let Self {
+            config,
+            hub,
+            dhcp,
+            tftp,
+            http,
+            control,
+            ..
+        } = self;
+        let listeners = listeners(&config, dhcp.as_ref(), tftp.as_ref(), &http)?;
+        let tftp_source = (config.tftp.as_ref())
+            .map(|_| SwapSource::new(tftp_source(&config, Arc::clone(&tree))));
+        let http_sources: Vec<_> = (config.http.iter())
+            .map(|http| SwapSource::new(http_source(&config, http, Arc::clone(&tree))))
+            .collect();
+        let (stop, stopped) = watch::channel(false);
+        let policy = assemble::policy(&config);
+        let grace = config.server.grace;
+        let shared = Arc::new(Shared {
+            hub: Arc::clone(&hub),
+            config: Mutex::new(Arc::new(config)),
+            given_tree,
+            tftp_source: tftp_source.clone(),
+            http_sources: http_sources.clone(),
+            tftp: tftp.as_ref().map(pxe_tftp::Server::handle),
+            dhcp: dhcp.as_ref().map(pxe_dhcp::Server::handle),
+            log,
+            listeners,
+            reloads: AtomicU64::new(0),
+            reloading: tokio::sync::Mutex::default(),
+            stop,
+        });
+        let mut tasks = JoinSet::new();
+        if let Some(dhcp) = dhcp {
+            let stopped = wait_for_stop(stopped.clone());
+            tasks.spawn(async move {
+                let result = dhcp
+                    .run(Arc::new(MemoryStore::new()), policy, stopped)
+                    .await;
+                result.map_err(|error| format!("dhcp: {error}"))
+            });
+        }
+        if let (Some(tftp), Some(source)) = (tftp, tftp_source) {
+            let stopped = wait_for_stop(stopped.clone());
+            tasks.spawn(async move {
+                tftp.run(source, stopped)
+                    .await
+                    .map_err(|error| format!("tftp: {error}"))
+            });
+        }
+        if !http.is_empty() {
+            let mut server =
+                pxe_http::Server::new().on_event(move |event| observe::http(&hub, event));
+            for (number, bound) in http {
+                if let Some(source) = http_sources.get(number) {
+                    server = server.listen(bound, Arc::clone(source) as _);
+                }
+            }
+            let server = server.start()?;
+            tasks.spawn(async move {
+                wait_for_stop(stopped).await;
+                let ended = server.shutdown(grace).await;
+                if ended > 0 {
+                    tracing::warn!(event = "broken_off", "http: {ended} connections broken off");
+                }
+                Ok(())
+            });
+        }
+        let handle = Handle { shared };
+        let control = control.map(|control| {
+            let path = control.path().display().to_string();
+            let served = control.serve(Arc::new(handle.clone()));
+            let task = tokio::spawn(async move {
+                if let Err(error) = served.await {
+                    tracing::error!(event = "control_failed", "control socket {path}: {error}");
+                }
+            });
+            task.abort_handle()
+        });
+        handle.announce();
+        Ok(Running {
+            handle,
+            tasks,
+            control,
+        })
+    }
+}
+
+async fn wait_for_stop(mut stopped: watch::Receiver<bool>) {
+    // An error is a server that is gone, which is a stop, too.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+fn listeners(
+    config: &Config,
+    dhcp: Option<&pxe_dhcp::Server>,
+    tftp: Option<&pxe_tftp::Server>,
+    http: &[(usize, pxe_http::Bound)],
+) -> Result<Vec<Listener>, StartError> {
+    let mut listeners = Vec::new();
+    if let (Some(server), Some(config)) = (dhcp, &config.dhcp) {
+        let names = config.interfaces.iter().cloned();
+        let names = names.chain(config.listen.iter().map(ToString::to_string));
+        for (name, address) in names.zip(server.local_addrs()?) {
+            listeners.push(Listener {
+                protocol: Protocol::Dhcp,
+                name,
+                address,
+            });
+        }
+    }
+    let tftp = tftp
+        .map(pxe_tftp::Server::local_addrs)
+        .transpose()?
+        .unwrap_or_default();
+    let http = http.iter().map(|(_, bound)| bound.local_addr());
+    let tftp = tftp.into_iter().map(|address| (Protocol::Tftp, address));
+    for (protocol, address) in tftp.chain(http.map(|address| (Protocol::Http, address))) {
+        listeners.push(Listener {
+            protocol,
+            name: address.to_string(),
+            address,
+        });
+    }
+    Ok(listeners)
+}
+
+impl Handle {
+    /// Begins a graceful stop: no new transfers, and the running ones may end within the grace
+    /// period.
+    pub fn stop(&self) {
+        let is_new = self
+            .shared
+            .stop
+            .send_if_modified(|stop| !std::mem::replace(stop, true));
+        if is_new {
+            tracing::info!(
+                event = "stopping",
+                transfers = self.shared.hub.transfers().len(),
+                grace_seconds = self.config().server.grace.as_secs(),
+                "stopping"
+            );
+        }
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> Arc<Config> {
+        let config = self
+            .shared
+            .config
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&config)
+    }
+
+    pub(crate) fn set_config(&self, config: Config) {
+        let mut current = self
+            .shared
+            .config
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(config);
+    }
+
+    /// Every lease record, by address; none if no addresses are given.
+    pub async fn leases(&self) -> Vec<LeaseRecord> {
+        match &self.shared.dhcp {
+            Some(dhcp) => dhcp.leases().await.unwrap_or_default(),
+            None => Vec::new(),
+        }
+    }
+
+    fn announce(&self) {
+        for listener in &self.shared.listeners {
+            tracing::info!(
+                event = "listening",
+                protocol = listener.protocol.as_str(),
+                address = %listener.address,
+                "listening at {}{}",
+                listener.name,
+                match listener.name.parse::<SocketAddr>() {
+                    Ok(_) => String::new(),
+                    Err(_) => format!(", UDP port {}", listener.address.port()),
+                }
+            );
+        }
+        let config = self.config();
+        tracing::info!(
+            event = "ready",
+            version = env!("CARGO_PKG_VERSION"),
+            config = %config.file.display(),
+            tree = %config.tree.root.display(),
+            "ready"
+        );
+    }
+}
+
+#[async_trait]
+impl Handler for Handle {
+    async fn handle(&self, command: Command) -> Result<Answer, Failure> {
+        match command {
+            Command::Status => Ok(status::status(self).await),
+            Command::Reload => self.reload().await,
+            Command::Leases => Ok(status::leases(&self.leases().await)),
+            Command::Machines { machine } => status::machines(self, machine.as_deref()),
+            Command::Stop => {
+                self.stop();
+                Ok(Answer::new())
+            }
+        }
+    }
+}

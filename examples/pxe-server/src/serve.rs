@@ -1,0 +1,123 @@
+//! `pxe-server serve` and `pxe-server check`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::bind::{Bound, StartError};
+use crate::config::{Config, located};
+use crate::log::LogControl;
+use crate::running::Running;
+
+/// Says whether a configuration is valid here.
+pub(crate) fn check(file: &Path) -> ExitCode {
+    let checked = Config::load(file).and_then(|config| {
+        let mut warnings = config.warnings.clone();
+        warnings.extend(config.check_machine()?);
+        Ok((config, warnings))
+    });
+    match checked {
+        Ok((config, warnings)) => {
+            for warning in &warnings {
+                eprintln!("warning: {}", config.locate(warning));
+            }
+            println!("{}: valid", file.display());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            for problem in &error.problems {
+                let mut line = String::new();
+                // Writing to a String cannot fail.
+                let _ = located(&mut line, &error.file, problem);
+                eprintln!("error: {line}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves until a signal says to stop.
+pub(crate) fn serve(file: &Path) -> ExitCode {
+    let config = match Config::load(file) {
+        Ok(config) => config,
+        // The log is not there yet: how it is to look was to be read from this file.
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let log = LogControl::install(config.log);
+    match run(config, log) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(event = "start_failed", "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(config: Config, log: LogControl) -> Result<(), StartError> {
+    let mut warnings = config.warnings.clone();
+    warnings.extend(config.check_machine()?);
+    for warning in &warnings {
+        tracing::warn!(event = "config", "{}", config.locate(warning));
+    }
+    let bound = Bound::bind(config)?;
+    // While there is one thread, and before anything is read or served.
+    bound.drop_privileges()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(async {
+        let signals = Signals::new()?;
+        let running = bound.start_with_log(log).await?;
+        until_stopped(running, signals).await
+    });
+    // A read from a dead disk may hang on a blocking thread; it must not keep us.
+    runtime.shutdown_background();
+    result
+}
+
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
+async fn until_stopped(running: Running, mut signals: Signals) -> Result<(), StartError> {
+    let handle = running.handle();
+    let mut is_stopping = false;
+    let mut ended = std::pin::pin!(running.wait());
+    loop {
+        let name = tokio::select! {
+            ended = &mut ended => {
+                tracing::info!(event = "stopped", "stopped");
+                return ended.map_err(|error| std::io::Error::other(error).into());
+            }
+            Some(()) = signals.hangup.recv() => {
+                // What comes of it is in the log.
+                let _ = handle.reload().await;
+                continue;
+            }
+            Some(()) = signals.terminate.recv() => "SIGTERM",
+            Some(()) = signals.interrupt.recv() => "SIGINT",
+        };
+        if is_stopping {
+            tracing::warn!(event = "stopped", signal = name, "stopped at once");
+            return Ok(());
+        }
+        is_stopping = true;
+        handle.stop();
+    }
+}

@@ -1,0 +1,152 @@
+//! What is served: a source that can be replaced while it is asked.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use pxe_tree::{ErrorKind, FileRequest, Opened, Result, Source, Tree, TreePath, TreeSource};
+
+use crate::config::{Config, Http};
+
+/// Asks another source, which can be replaced at any time. Who has a file open already keeps it,
+/// and the tree that it came from, until done.
+#[derive(Debug)]
+pub(crate) struct SwapSource {
+    current: ArcSwap<Box<dyn Source>>,
+}
+
+impl SwapSource {
+    pub(crate) fn new(source: Box<dyn Source>) -> Arc<Self> {
+        Arc::new(Self {
+            current: ArcSwap::from_pointee(source),
+        })
+    }
+
+    /// From now on, this source is asked.
+    pub(crate) fn swap(&self, source: Box<dyn Source>) {
+        self.current.store(Arc::new(source));
+    }
+}
+
+#[async_trait]
+impl Source for SwapSource {
+    async fn open(&self, request: &FileRequest<'_>) -> Result<Opened> {
+        self.current.load_full().open(request).await
+    }
+}
+
+/// Refuses directories: for sites that do not want them listed.
+#[derive(Debug)]
+struct WithoutListings<S>(S);
+
+#[async_trait]
+impl<S: Source> Source for WithoutListings<S> {
+    async fn open(&self, request: &FileRequest<'_>) -> Result<Opened> {
+        match self.0.open(request).await? {
+            Opened::Directory(..) => Err(ErrorKind::PermissionDenied.into()),
+            opened => Ok(opened),
+        }
+    }
+}
+
+/// The tree's files, as a TFTP client names them.
+pub(crate) fn tftp_source(config: &Config, tree: Arc<dyn Tree>) -> Box<dyn Source> {
+    Box::new(tree_source(config, tree))
+}
+
+/// The files of one directory of the tree, as an HTTP client names them.
+pub(crate) fn http_source(config: &Config, http: &Http, tree: Arc<dyn Tree>) -> Box<dyn Source> {
+    let source = tree_source(config, tree).with_base(http.root.clone());
+    match http.listings {
+        true => Box::new(source),
+        false => Box::new(WithoutListings(source)),
+    }
+}
+
+fn tree_source(config: &Config, tree: Arc<dyn Tree>) -> TreeSource {
+    let source = TreeSource::new(tree);
+    match root_path(&config.tree.root) {
+        Some(root) => source.with_root_path(root),
+        None => source,
+    }
+}
+
+/// The root's own path, which loaders may put before names (`/srv/tftp/bios/os`). A relative root
+/// has none that anybody could name.
+fn root_path(root: &Path) -> Option<TreePath> {
+    let path = root
+        .is_absolute()
+        .then(|| TreePath::parse(root.as_os_str().as_bytes()));
+    path?.ok().filter(|path| !path.is_root())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pxe_tree::{MemTree, Protocol};
+
+    fn tree(content: &'static str) -> Arc<dyn Tree> {
+        let tree = MemTree::new();
+        tree.insert_file("os/linux", content).expect("free");
+        Arc::new(tree)
+    }
+
+    async fn read(source: &dyn Source, path: &str) -> Result<String> {
+        let path = TreePath::parse(path)?;
+        let remote = ([127, 0, 0, 1], 2070).into();
+        match source
+            .open(&FileRequest::new(Protocol::Tftp, remote, &path))
+            .await?
+        {
+            Opened::File(blob) => {
+                let bytes = blob.read_at(0, 100).await?;
+                Ok(String::from_utf8(bytes.to_vec()).expect("UTF-8"))
+            }
+            _ => Ok("directory".into()),
+        }
+    }
+
+    fn config(http: &str) -> Config {
+        let text = format!("[tree]\nroot = \"/srv/tftp\"\n[http]\nroot = \"/os\"\n{http}");
+        Config::parse(&text, Path::new("test.toml")).expect("valid")
+    }
+
+    #[tokio::test]
+    async fn a_swapped_source_answers_at_once_and_open_files_stay() {
+        let config = config("");
+        let source = SwapSource::new(tftp_source(&config, tree("old")));
+        let path = TreePath::parse("os/linux").expect("valid");
+        let remote = ([127, 0, 0, 1], 2070).into();
+        let request = FileRequest::new(Protocol::Tftp, remote, &path);
+        let Ok(Opened::File(open)) = source.open(&request).await else {
+            panic!("a file");
+        };
+        source.swap(tftp_source(&config, tree("new")));
+        assert_eq!(read(&*source, "os/linux").await.expect("found"), "new");
+        assert_eq!(open.read_at(0, 100).await.expect("in memory"), "old");
+    }
+
+    #[tokio::test]
+    async fn the_roots_own_path_is_dropped_and_http_begins_below() {
+        let config = config("");
+        let tftp = tftp_source(&config, tree("x"));
+        assert_eq!(
+            read(&*tftp, "/srv/tftp/os/linux").await.expect("found"),
+            "x"
+        );
+        let http = http_source(&config, &config.http[0], tree("x"));
+        assert_eq!(read(&*http, "/linux").await.expect("found"), "x");
+        assert_eq!(read(&*http, "/").await.expect("found"), "directory");
+    }
+
+    #[tokio::test]
+    async fn listings_can_be_refused() {
+        let config = config("listings = false\n");
+        let http = http_source(&config, &config.http[0], tree("x"));
+        let error = read(&*http, "/").await.expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+        assert_eq!(read(&*http, "/linux").await.expect("found"), "x");
+    }
+}

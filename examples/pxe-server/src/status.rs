@@ -1,0 +1,190 @@
+//! What the control socket tells of a running server.
+
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pxe_core::{MacAddr, UnixTime};
+use pxe_dhcp::{LeaseRecord, LeaseState};
+use serde_json::{Map, Value, json};
+
+use crate::control::{Answer, Failure};
+use crate::fact::{Fact, Protocol, printable};
+use crate::machines::{Machine, MachineId};
+use crate::running::Handle;
+
+/// At most this many transfers are listed; `transfers_running` counts all.
+const TRANSFERS_LISTED_MAX: usize = 1000;
+
+pub(crate) async fn status(handle: &Handle) -> Answer {
+    let shared = &handle.shared;
+    let config = handle.config();
+    let now = wall_time();
+    let uptime = shared.hub.started().elapsed().as_secs();
+    let listeners: Vec<Value> = shared
+        .listeners
+        .iter()
+        .map(|listener| {
+            json!({
+                "protocol": listener.protocol.as_str(),
+                "name": listener.name,
+                "address": listener.address.to_string(),
+            })
+        })
+        .collect();
+    let transfers = shared.hub.transfers();
+    let listed: Vec<Value> = transfers
+        .iter()
+        .take(TRANSFERS_LISTED_MAX)
+        .map(|(protocol, transfer)| {
+            json!({
+                "protocol": protocol.as_str(),
+                "ip": transfer.ip.to_string(),
+                "mac": transfer.mac.map(|mac| mac.to_string()),
+                "file": transfer.file,
+                "bytes": transfer.bytes,
+                "seconds": transfer.since.elapsed().as_secs(),
+            })
+        })
+        .collect();
+    let leases = handle.leases().await;
+    let active = leases.iter().filter(|lease| lease.is_active(now)).count();
+    object(json!({
+        "server_version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "uid": nix::unistd::geteuid().as_raw(),
+        "config": config.file,
+        "tree": config.tree.root,
+        "started": now.as_seconds().saturating_sub(uptime),
+        "uptime_seconds": uptime,
+        "reloads": shared.reloads.load(Ordering::Relaxed),
+        "listeners": listeners,
+        "counters": counters(handle),
+        "transfers_running": transfers.len(),
+        "transfers": listed,
+        "leases_active": active,
+        "machines": shared.hub.machines().len(),
+    }))
+}
+
+fn counters(handle: &Handle) -> Value {
+    let mut all: Map<String, Value> = Protocol::ALL
+        .into_iter()
+        .filter(|protocol| {
+            handle
+                .shared
+                .listeners
+                .iter()
+                .any(|listener| listener.protocol == *protocol)
+        })
+        .map(|protocol| (protocol.as_str().to_owned(), json!({})))
+        .collect();
+    for ((protocol, name), count) in handle.shared.hub.counters() {
+        all.entry(protocol.as_str()).or_insert_with(|| json!({}))[name] = count.into();
+    }
+    Value::Object(all)
+}
+
+pub(crate) fn leases(records: &[LeaseRecord]) -> Answer {
+    let now = wall_time();
+    let leases: Vec<Value> = records.iter().map(|record| lease(record, now)).collect();
+    object(json!({ "leases": leases }))
+}
+
+fn lease(record: &LeaseRecord, now: UnixTime) -> Value {
+    let text = |bytes: &Option<Vec<u8>>| {
+        bytes
+            .as_ref()
+            .map(|bytes| printable(&String::from_utf8_lossy(bytes)))
+    };
+    let (state, until) = match record.state {
+        LeaseState::Bound { expires } if expires > now => ("active", Some(expires)),
+        LeaseState::Bound { expires } => ("expired", Some(expires)),
+        LeaseState::Released { at } => ("released", Some(at)),
+        LeaseState::Declined { until } => ("declined", Some(until)),
+        _ => ("other", None),
+    };
+    json!({
+        "address": record.address.to_string(),
+        "state": state,
+        "until": until.map(UnixTime::as_seconds),
+        "mac": record.mac().map(|mac| mac.to_string()),
+        "client": record.client.to_string(),
+        "host_name": text(&record.host_name),
+        "vendor_class": text(&record.vendor_class),
+        "arch": record.arch.map(|arch| arch.to_string()),
+        "first_seen": record.first_seen.as_seconds(),
+        "last_seen": record.last_seen.as_seconds(),
+    })
+}
+
+pub(crate) fn machines(handle: &Handle, which: Option<&str>) -> Result<Answer, Failure> {
+    let table = handle.shared.hub.machines();
+    let Some(which) = which else {
+        let all: Vec<Value> = (table.ids().into_iter())
+            .filter_map(|id| table.get(id))
+            .map(|machine| machine_object(&machine, false))
+            .collect();
+        return Ok(object(json!({ "machines": all })));
+    };
+    let id = match (which.parse::<MacAddr>(), which.parse()) {
+        (Ok(mac), _) => MachineId::Mac(mac),
+        (_, Ok(ip)) => table.mac_of(ip).map_or(MachineId::Ip(ip), MachineId::Mac),
+        _ => {
+            let message = format!("{which:?} is neither a hardware nor an IP address");
+            return Err(Failure::new("bad_request", message));
+        }
+    };
+    match table.get(id) {
+        Some(machine) => Ok(object(
+            json!({ "machines": [machine_object(&machine, true)] }),
+        )),
+        None => Err(Failure::new(
+            "not_found",
+            format!("{which} was not seen yet"),
+        )),
+    }
+}
+
+fn machine_object(machine: &Machine, with_facts: bool) -> Value {
+    let mut value = json!({
+        "mac": match machine.id {
+            MachineId::Mac(mac) => Some(mac.to_string()),
+            _ => None,
+        },
+        "ip": machine.ip.map(|ip| ip.to_string()),
+        "last_seen": machine.facts.back().map(|fact| fact.at.wall.as_seconds()),
+        "last": machine.facts.back().map(|fact| fact.what.to_string()),
+    });
+    if with_facts {
+        let facts: Vec<Value> = machine.facts.iter().map(fact_object).collect();
+        value["facts"] = facts.into();
+        value["facts_forgotten"] = machine.facts_forgotten.into();
+    }
+    value
+}
+
+fn fact_object(fact: &Fact) -> Value {
+    json!({
+        "time": fact.at.wall.as_seconds(),
+        "uptime_ms": fact.at.mono.as_nanos() / 1_000_000,
+        "protocol": fact.protocol.as_str(),
+        "event": fact.what.name(),
+        "file": fact.what.file(),
+        "text": fact.what.to_string(),
+    })
+}
+
+/// The members of an object that was written as such.
+fn object(value: Value) -> Answer {
+    match value {
+        Value::Object(object) => object,
+        _ => Answer::new(),
+    }
+}
+
+fn wall_time() -> UnixTime {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    UnixTime::from_seconds(since.as_secs())
+}
