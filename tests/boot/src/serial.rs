@@ -71,6 +71,11 @@ impl Screen {
                 (Escape::None, _) => {
                     match byte {
                         b'\r' | 0 => {}
+                        // iPXE rubs out its prompt.
+                        0x08 if !self.text.ends_with('\n') => {
+                            self.text.pop();
+                        }
+                        0x08 => {}
                         b'\n' | b' '..=b'~' => self.text.push(byte.into()),
                         _ => self.text.push('?'),
                     }
@@ -123,6 +128,13 @@ mod tests {
         assert!(screen.shows("Debian installer main menu"));
         assert_eq!(screen.last_lines(3), ["Debian installer main menu"]);
         assert!(!screen.shows("Debian 13"));
+    }
+
+    #[test]
+    fn ipxe_rubs_out_its_prompt() {
+        let mut screen = Screen::default();
+        screen.add(b"one\nabc\x08 \x08\x08 \x08\x08 \x08\x08net0: open");
+        assert_eq!(screen.last_lines(2), ["one", "net0: open"]);
     }
 
     #[test]
