@@ -122,7 +122,7 @@ pub struct Malformed {
     /// Who.
     pub remote: SocketAddr,
     /// At which of our addresses.
-    pub local: Option<SocketAddr>,
+    pub local: SocketAddr,
     /// What was wrong with it.
     pub cause: String,
 }

@@ -6,6 +6,8 @@ mod cookie;
 #[cfg(feature = "hyper")]
 mod driver;
 mod event;
+#[doc(hidden)]
+pub mod fuzzing;
 mod limits;
 mod media_type;
 mod plan;

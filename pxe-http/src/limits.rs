@@ -14,7 +14,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections at once, over all listeners; at least 1.
+    /// Connections served at once, over all listeners; at least 1. One more per listener may be
+    /// open and wait.
     ///
     /// Beyond it the listeners stop accepting: a booting machine then waits in the operating
     /// system's queue and tries again by TCP's own means, while a refusal would end its boot.

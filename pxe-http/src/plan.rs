@@ -150,7 +150,10 @@ fn plan_file(
             return fields.finish(head, StatusCode::NOT_MODIFIED, Vec::new());
         }
         Verdict::PreconditionFailed => {
-            let cause = format!("{}: precondition failed", shown_path(head));
+            let cause = format!(
+                "{}: not the version that the request is about",
+                shown_path(head)
+            );
             return Page::new(StatusCode::PRECONDITION_FAILED, &cause).finish(head, now);
         }
     }

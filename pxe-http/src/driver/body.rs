@@ -28,6 +28,8 @@ pub struct FileBody {
     pieces: VecDeque<Piece>,
     blob: Option<Arc<dyn Blob>>,
     reading: Option<Reading>,
+    /// Bytes in all, and those that are still to come.
+    len: u64,
     remaining: u64,
     /// Taken when the end is told.
     report: Option<Report>,
@@ -69,8 +71,10 @@ impl FileBody {
         report: Report,
         flow: Option<Arc<Flow>>,
     ) -> Self {
+        let len = pieces.iter().map(Piece::len).sum();
         Self {
-            remaining: pieces.iter().map(Piece::len).sum(),
+            len,
+            remaining: len,
             pieces: pieces.into(),
             blob,
             reading: None,
@@ -192,8 +196,10 @@ impl Body for FileBody {
         }
     }
 
+    /// Never true of an empty body: hyper would drop our Content-Length and append its own, as
+    /// the last field, where lpxelinux does not see it.
     fn is_end_stream(&self) -> bool {
-        self.remaining == 0
+        self.remaining == 0 && self.len > 0
     }
 
     fn size_hint(&self) -> SizeHint {

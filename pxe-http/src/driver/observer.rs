@@ -135,6 +135,13 @@ impl Flow {
         any
     }
 
+    /// The connection is gone: what was not flushed did not arrive.
+    pub(super) fn disconnected(&self) {
+        for report in self.with(|state| std::mem::take(&mut state.ended)) {
+            report.tell(ResponseEnd::Disconnected);
+        }
+    }
+
     pub(super) fn break_limit(&self, limit: Limit) {
         self.with(|state| state.broken = Some(limit));
     }
@@ -145,10 +152,8 @@ impl Flow {
 }
 
 impl Drop for Flow {
-    /// The connection is gone: what was not flushed did not arrive.
+    /// For connections whose task was ended from outside.
     fn drop(&mut self) {
-        for report in self.with(|state| std::mem::take(&mut state.ended)) {
-            report.tell(ResponseEnd::Disconnected);
-        }
+        self.disconnected();
     }
 }

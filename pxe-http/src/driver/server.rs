@@ -5,11 +5,12 @@ use std::collections::hash_map::Entry;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use pxe_tree::Source;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -124,11 +125,9 @@ impl Server {
     /// # Errors
     /// There is no current tokio runtime, or it takes no more sockets.
     pub fn start(self) -> io::Result<Handle> {
+        let connections_max = self.limits.connections_max.clamp(1, Semaphore::MAX_PERMITS);
         let shared = Shared {
-            permits: Arc::new(Semaphore::new(
-                self.limits.connections_max.clamp(1, Semaphore::MAX_PERMITS),
-            )),
-            connections_max: self.limits.connections_max.clamp(1, Semaphore::MAX_PERMITS),
+            permits: Arc::new(Semaphore::new(connections_max)),
             limits: self.limits,
             media_types: Arc::new(self.media_types),
             observer: self.observer,
@@ -179,9 +178,7 @@ impl Handle {
 
     /// How many connections are open now.
     pub fn connections(&self) -> usize {
-        self.shared
-            .connections_max
-            .saturating_sub(self.shared.permits.available_permits())
+        self.shared.clients().values().sum()
     }
 
     /// Stops: accepts nothing more, closes idle connections, lets running responses finish for
@@ -203,7 +200,6 @@ impl Handle {
 #[derive(Debug)]
 struct Shared {
     limits: Limits,
-    connections_max: usize,
     permits: Arc<Semaphore>,
     media_types: Arc<MediaTypes>,
     observer: Observer,
@@ -211,48 +207,38 @@ struct Shared {
     clients: Mutex<HashMap<IpAddr, usize>>,
 }
 
-/// A connection's place in the tables; dropping it gives the place back.
+impl Shared {
+    fn clients(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place in the table of clients; dropping it gives the place back.
 #[derive(Debug)]
 struct Place {
     shared: Arc<Shared>,
     client: IpAddr,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl Place {
     /// `None` if the client has too many already.
-    fn take(shared: &Arc<Shared>, client: IpAddr, permit: OwnedSemaphorePermit) -> Option<Self> {
-        let mut clients = shared
-            .clients
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        match clients.entry(client) {
-            Entry::Vacant(entry) => {
-                entry.insert(1);
-            }
-            Entry::Occupied(entry)
-                if *entry.get() >= shared.limits.connections_per_client_max.max(1) =>
-            {
-                return None;
-            }
-            Entry::Occupied(mut entry) => *entry.get_mut() += 1,
+    fn take(shared: &Arc<Shared>, client: IpAddr) -> Option<Self> {
+        let mut clients = shared.clients();
+        let count = clients.entry(client).or_default();
+        if *count >= shared.limits.connections_per_client_max.max(1) {
+            return None;
         }
+        *count += 1;
         Some(Self {
             shared: Arc::clone(shared),
             client,
-            _permit: permit,
         })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut clients = self
-            .shared
-            .clients
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut entry) = clients.entry(self.client) {
+        if let Entry::Occupied(mut entry) = self.shared.clients().entry(self.client) {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
                 entry.remove();
@@ -274,15 +260,21 @@ impl Listener {
         let mut connections = JoinSet::new();
         loop {
             while connections.try_join_next().is_some() {}
-            let Some(permit) = self.permit().await else {
-                break;
-            };
             let accepted = tokio::select! {
                 accepted = self.socket.accept() => accepted,
                 () = stopped(&mut self.stop) => break,
             };
             match accepted {
-                Ok((stream, remote)) => self.accept(&mut connections, stream, remote, permit),
+                Ok((stream, remote)) => {
+                    let Some(accepted) = self.admit(stream, unmapped(remote)) else {
+                        continue;
+                    };
+                    // One connection a listener waits here, the others in the operating system.
+                    let Some(permit) = self.permit().await else {
+                        break;
+                    };
+                    connections.spawn(accepted.serve(permit));
+                }
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
                     let error = Arc::new(error);
@@ -305,7 +297,7 @@ impl Listener {
         while connections.join_next().await.is_some() {}
     }
 
-    /// Waits for a free place; `None` if the server stops.
+    /// Waits until fewer than `connections_max` are served; `None` if the server stops.
     async fn permit(&mut self) -> Option<OwnedSemaphorePermit> {
         if let Ok(permit) = Arc::clone(&self.shared.permits).try_acquire_owned() {
             return Some(permit);
@@ -323,16 +315,10 @@ impl Listener {
         }
     }
 
-    fn accept(
-        &self,
-        connections: &mut JoinSet<()>,
-        stream: TcpStream,
-        remote: SocketAddr,
-        permit: OwnedSemaphorePermit,
-    ) {
-        let remote = unmapped(remote);
+    /// Gives a connection its place, or refuses it.
+    fn admit(&self, stream: TcpStream, remote: SocketAddr) -> Option<Accepted<TcpStream>> {
         let local = stream.local_addr().map_or(self.local, unmapped);
-        let Some(place) = Place::take(&self.shared, remote.ip(), permit) else {
+        let Some(place) = Place::take(&self.shared, remote.ip()) else {
             // One try: a fresh connection's send buffer takes it, or the client gets nothing.
             let _ = stream.try_write(
                 b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\
@@ -345,39 +331,86 @@ impl Listener {
                     local,
                 })
             });
-            return;
+            return None;
         };
         // Without it, the last piece of a response may wait for the client's delayed ACK.
         let _ = stream.set_nodelay(true);
-        let peer = Peer::new(remote).with_local(local);
-        connections.spawn(serve(
+        Some(Accepted {
             stream,
-            peer,
+            remote,
             local,
-            self.files.clone(),
+            files: self.files.clone(),
             place,
-            self.stop.clone(),
-        ));
+            stop: self.stop.clone(),
+        })
     }
 }
 
-/// Serves one connection to its end.
-async fn serve(
-    stream: TcpStream,
-    peer: Peer,
+/// A connection that was let in.
+struct Accepted<S> {
+    stream: S,
+    remote: SocketAddr,
     local: SocketAddr,
     files: FileService,
     place: Place,
-    mut stop: watch::Receiver<bool>,
-) {
-    let limits = &place.shared.limits;
-    let observer = &place.shared.observer;
-    let flow = Arc::new(Flow::default());
-    let service = files.for_peer(peer).with_flow(Arc::clone(&flow));
-    let socket = Connection::new(stream, Arc::clone(&flow), Timeouts::from(limits));
-    let head_bytes_max = limits.head_bytes_max.max(Limits::HEAD_BYTES_LEAST);
-    let connection = http1::Builder::new()
-        // GRUB before 2.06 compares field names with regard to case.
+    stop: watch::Receiver<bool>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Accepted<S> {
+    /// Serves it to its end.
+    async fn serve(mut self, _permit: OwnedSemaphorePermit) {
+        let shared = &self.place.shared;
+        let flow = Arc::new(Flow::default());
+        let peer = Peer::new(self.remote).with_local(self.local);
+        let service = self.files.for_peer(peer).with_flow(Arc::clone(&flow));
+        let timeouts = Timeouts::from(&shared.limits);
+        let socket = Connection::new(self.stream, Arc::clone(&flow), timeouts);
+        let result = {
+            let connection = http1_builder(&shared.limits).serve_connection(socket, service);
+            let mut connection = pin!(connection);
+            tokio::select! {
+                result = connection.as_mut() => result,
+                () = stopped(&mut self.stop) => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+        };
+        // Everything of the connection is gone now, so its responses are told of before its end.
+        flow.disconnected();
+        // What is left is a client that went away or a file that failed: its response said so.
+        let limit = match (flow.broken_limit(), &result) {
+            (Some(limit), _) => Some(limit),
+            (None, Err(error)) if error.is_parse_too_large() => Some(Limit::HeadBytes),
+            (None, Err(error)) if error.is_parse() => {
+                shared.observer.tell(|| {
+                    Event::Malformed(Malformed {
+                        remote: self.remote,
+                        local: self.local,
+                        cause: error.to_string(),
+                    })
+                });
+                None
+            }
+            _ => None,
+        };
+        if let Some(limit) = limit {
+            shared.observer.tell(|| {
+                Event::Limited(Limited {
+                    limit,
+                    remote: Some(self.remote),
+                    local: self.local,
+                })
+            });
+        }
+    }
+}
+
+fn http1_builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        // GRUB finds `Content-Length` with regard to case (grub-core/net/http.c, parse_line);
+        // without it, it reads until the connection closes, which a kept one never does.
         .title_case_headers(true)
         // A client that ends its sending side after its request still gets the response.
         .half_close(true)
@@ -385,44 +418,8 @@ async fn serve(
         .header_read_timeout(None)
         // Bounds the request's head, and makes hyper ask for the next chunk of a body only when
         // less than this waits to be sent.
-        .max_buf_size(head_bytes_max)
-        .serve_connection(socket, service);
-    let mut connection = pin!(connection);
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Some(limit) = flow.broken_limit() {
-        observer.tell(|| {
-            Event::Limited(Limited {
-                limit,
-                remote: Some(peer.remote),
-                local,
-            })
-        });
-    } else if let Err(error) = result {
-        if error.is_parse_too_large() {
-            observer.tell(|| {
-                Event::Limited(Limited {
-                    limit: Limit::HeadBytes,
-                    remote: Some(peer.remote),
-                    local,
-                })
-            });
-        } else if error.is_parse() {
-            observer.tell(|| {
-                Event::Malformed(Malformed {
-                    remote: peer.remote,
-                    local: peer.local,
-                    cause: error.to_string(),
-                })
-            });
-        }
-        // All else is a client that went away or a file that failed: its response said so.
-    }
+        .max_buf_size(limits.head_bytes_max.max(Limits::HEAD_BYTES_LEAST));
+    builder
 }
 
 /// Resolves once the server stops, or has gone.

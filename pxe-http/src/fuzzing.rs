@@ -1,0 +1,162 @@
+//! Fuzz bodies, shared by the fuzz targets and the property tests.
+
+use std::collections::HashSet;
+use std::num::NonZeroU64;
+
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use pxe_tree::{Attributes, ErrorKind, NodeId, NodeKind, Timestamp};
+
+use crate::{Outcome, Piece, Plan, Rejection, RequestHead, bootif, plan};
+
+/// Plans a response to arbitrary bytes and checks what every response has to obey.
+///
+/// The first eight bytes choose method, version, outcome, length, stamp and times; then comes the
+/// target up to a newline, then a header field a line.
+///
+/// # Panics
+/// If [`plan`](crate::plan()) breaks a promise.
+pub fn fuzz_plan(data: &[u8]) {
+    let Some((choice, text)) = data.split_first_chunk::<8>() else {
+        return;
+    };
+    let [
+        method,
+        version,
+        outcome,
+        len,
+        len_shift,
+        change,
+        modified,
+        now,
+    ] = *choice;
+    let method = match method % 6 {
+        0..=2 => Method::GET,
+        3 | 4 => Method::HEAD,
+        _ => Method::POST,
+    };
+    let version = match version % 3 {
+        0 => Version::HTTP_10,
+        _ => Version::HTTP_11,
+    };
+    let text = String::from_utf8_lossy(text);
+    let mut lines = text.split('\n');
+    let target = lines.next().unwrap_or_default();
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        if let (Ok(name), Ok(value)) = (
+            HeaderName::from_bytes(name.as_bytes()),
+            HeaderValue::from_bytes(value.trim_ascii().as_bytes()),
+        ) {
+            headers.append(name, value);
+        }
+        let _ = bootif(value);
+    }
+    let head = RequestHead::new(&method, target, version, &headers);
+
+    let node = NodeId::new(NonZeroU64::MIN);
+    let len = u64::from(len) << (len_shift % 57);
+    let mut attributes = Attributes::new(node, NodeKind::File, len);
+    attributes.change = u64::from(change);
+    attributes.modified = seconds(modified);
+    let media_type = HeaderValue::from_static("application/octet-stream");
+    let outcome = match (head.route(), outcome % 8) {
+        (Err(rejection), _) => Outcome::Rejected(rejection),
+        (Ok(_), 0) => Outcome::Directory,
+        (Ok(_), 1) => Outcome::Moved(target),
+        (Ok(_), 2) => {
+            let index = usize::from(change) % ErrorKind::ALL.len();
+            Outcome::Failed(ErrorKind::ALL[index])
+        }
+        (Ok(_), _) => Outcome::File {
+            attributes: &attributes,
+            media_type: &media_type,
+        },
+    };
+    let planned = plan(&head, outcome, seconds(now));
+    check(&head, &outcome, &planned);
+    // The same again: nothing but the arguments decides.
+    assert_eq!(planned, plan(&head, outcome, seconds(now)));
+
+    // HEAD tells exactly what GET would, were it not for ranges.
+    let mut whole = headers.clone();
+    whole.remove(http::header::RANGE);
+    let get = RequestHead::new(&Method::GET, target, version, &whole);
+    let probe = RequestHead::new(&Method::HEAD, target, version, &whole);
+    if !matches!(outcome, Outcome::Rejected(_)) {
+        let get = plan(&get, outcome, seconds(now));
+        let probe = plan(&probe, outcome, seconds(now));
+        assert_eq!(
+            (get.status, get.headers),
+            (probe.status, probe.headers),
+            "HEAD differs from GET"
+        );
+    }
+}
+
+/// A time from a byte: some before 1970, some beyond what HTTP can say.
+fn seconds(byte: u8) -> Timestamp {
+    Timestamp::from_seconds(match byte {
+        0 => 0,
+        1 => -1,
+        2 => i64::MAX,
+        3 => i64::MIN,
+        _ => 784_111_700 + i64::from(byte),
+    })
+}
+
+/// What every response has to obey.
+fn check(head: &RequestHead<'_>, outcome: &Outcome<'_>, plan: &Plan) {
+    let names: Vec<_> = plan.headers.iter().map(|(name, _)| name).collect();
+    let distinct: HashSet<_> = names.iter().collect();
+    assert_eq!(distinct.len(), names.len(), "a field twice: {names:?}");
+    for late in [CONTENT_LENGTH, LOCATION] {
+        assert_ne!(
+            names.last(),
+            Some(&&late),
+            "lpxelinux would not read {late}"
+        );
+    }
+    let content_length = plan.header(&CONTENT_LENGTH).map(|value| {
+        let text = value.to_str().expect("text");
+        text.parse::<u64>().expect("a number")
+    });
+    match (content_length, plan.status) {
+        (None, status) => assert_eq!(status, StatusCode::NOT_MODIFIED),
+        (Some(_), _) if *head.method == Method::HEAD => assert!(plan.body.is_empty()),
+        (Some(length), _) => assert_eq!(length, plan.body_len()),
+    }
+    let asked_for_part = head.headers.contains_key(http::header::RANGE);
+    match plan.status {
+        StatusCode::PARTIAL_CONTENT => {
+            assert!(asked_for_part && *head.method == Method::GET);
+            assert!(plan.header(&CONTENT_RANGE).is_some());
+        }
+        StatusCode::RANGE_NOT_SATISFIABLE => assert!(asked_for_part),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            assert!(matches!(
+                outcome,
+                Outcome::Rejected(Rejection::MethodNotAllowed)
+            ));
+        }
+        _ => assert!(plan.header(&CONTENT_RANGE).is_none()),
+    }
+    for piece in &plan.body {
+        assert_ne!(piece.len(), 0, "an empty piece");
+        if let Piece::File(range) = piece {
+            let Outcome::File { attributes, .. } = outcome else {
+                panic!("bytes of a file where there is none");
+            };
+            assert!(range.start < range.end && range.end <= attributes.len);
+        }
+    }
+    // A page repeats what the peer sent: it stays short, and breaks no terminal.
+    for piece in &plan.body {
+        if let Piece::Text(text) = piece {
+            assert!(text.len() < 4096, "a long page");
+            let text = std::str::from_utf8(text).expect("UTF-8");
+            assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
+        }
+    }
+}
