@@ -228,6 +228,8 @@ impl fmt::Display for ErrorKind {
     }
 }
 
+impl std::error::Error for ErrorKind {}
+
 #[cfg(test)]
 mod tests {
     use super::*;
