@@ -5,9 +5,13 @@ mod arch;
 mod arch_policy;
 mod commit_error;
 mod config;
+#[cfg(feature = "tokio")]
+pub mod conformance;
 mod destination;
 mod engine;
 mod event;
+#[doc(hidden)]
+pub mod fuzzing;
 mod lease;
 mod policy;
 #[cfg(feature = "tokio")]

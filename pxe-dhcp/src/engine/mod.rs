@@ -448,7 +448,21 @@ impl Engine {
     }
 
     /// Puts a record from the store into the table.
+    ///
+    /// Its times are civil, so they are only believed as far as nothing better is known: a lease
+    /// that this engine gave lasts at least as long as it said, whatever the wall clock did.
     fn adopt(&mut self, now: Now, record: LeaseRecord) {
+        let known = self.leases.get(record.address);
+        let given_until = match (known, record.state) {
+            (
+                Some(Lease {
+                    record: known,
+                    hold: Hold::Active { expires },
+                }),
+                LeaseState::Bound { .. },
+            ) if known.client == record.client => Some(*expires),
+            _ => None,
+        };
         let mono_at = |wall: UnixTime| {
             let seconds = wall.saturating_seconds_since(now.wall);
             now.mono + core::time::Duration::from_secs(seconds)
@@ -461,6 +475,13 @@ impl Engine {
                 until: mono_at(until),
             },
             _ => Hold::Idle,
+        };
+        let hold = match (hold, given_until) {
+            (Hold::Active { expires }, Some(given)) => Hold::Active {
+                expires: expires.max(given),
+            },
+            (_, Some(expires)) => Hold::Active { expires },
+            (hold, None) => hold,
         };
         self.put(Lease { record, hold });
     }
