@@ -44,6 +44,8 @@ pub(crate) struct Flow {
     base_sent: Instant,
     /// When a window was last sent again before its time.
     rewound: Option<Instant>,
+    /// A window to be sent again soon, unless the client acknowledges more until then.
+    repair: Option<Repair>,
     /// When the client last acknowledged something new, or was accepted.
     last_progress: Instant,
     /// Since when nothing is in flight, where that is so.
@@ -79,6 +81,16 @@ struct Oack {
 struct Want {
     offset: u64,
     since: Instant,
+}
+
+/// The client says that a block is missing, but so soon after it was sent that the two may have
+/// crossed. Sending it at once could double every packet; not sending it at all would leave the
+/// client waiting for a whole timeout. So it is sent one round trip after the last time.
+#[derive(Debug)]
+struct Repair {
+    at: Instant,
+    /// The block that was missing.
+    base: u64,
 }
 
 /// What an ACK led to.
@@ -143,6 +155,7 @@ impl Flow {
             last_sent: now,
             base_sent: now,
             rewound: None,
+            repair: None,
             last_progress: now,
             idle_since: now,
             want: None,
@@ -232,7 +245,9 @@ impl Flow {
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub(crate) fn deadline(&self) -> Instant {
         if self.in_flight() {
-            return self.last_sent + self.retransmit_after();
+            let retransmit = self.last_sent + self.retransmit_after();
+            let repair = self.repair.as_ref().map(|repair| repair.at);
+            return repair.map_or(retransmit, |repair| repair.min(retransmit));
         }
         let since = self
             .want
@@ -244,6 +259,14 @@ impl Flow {
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Expired {
         if now < self.deadline() {
             return Expired::Early;
+        }
+        if self.in_flight()
+            && let Some(repair) = self.repair.take_if(|repair| repair.at <= now)
+        {
+            if repair.base == self.base {
+                self.rewind(now);
+            }
+            return Expired::Retransmit;
         }
         let data_late = |want: &Want| now >= want.since + self.config.limits.data_timeout;
         if self.want.as_ref().is_some_and(data_late) || !self.in_flight() {
@@ -274,6 +297,7 @@ impl Flow {
     fn rewind(&mut self, now: Instant) {
         self.next = self.base;
         self.rewound = Some(now);
+        self.repair = None;
         self.idle_since = now;
         self.rtt.forget_sample();
     }
@@ -319,18 +343,27 @@ impl Flow {
         }
         let acknowledged_bytes = block * u64::from(self.negotiated.blksize);
         self.content.release(acknowledged_bytes);
+        self.repair = None;
         if self.next <= self.base {
             self.next = self.base;
-        } else if self
-            .rewound
-            .is_none_or(|rewound| !self.too_early(now, rewound))
-        {
+        } else {
             // An ACK inside the window: what follows it got lost, so the window begins there
-            // (RFC 7440 section 4). Unless it was sent anew just now: then this ACK may be an
-            // answer to what was sent before.
-            self.rewind(now);
+            // (RFC 7440 section 4). If it was sent anew just now, this ACK may be an answer to
+            // what was sent before.
+            match self.rewound {
+                Some(rewound) if self.too_early(now, rewound) => self.repair_after(rewound),
+                _ => self.rewind(now),
+            }
         }
         Acked::Advanced
+    }
+
+    /// Has the window sent again one round trip after `sent`.
+    fn repair_after(&mut self, sent: Instant) {
+        self.repair = Some(Repair {
+            at: sent + self.rtt.mean().unwrap_or(self.config.retransmit_min),
+            base: self.base,
+        });
     }
 
     /// An ACK for the block before the window.
@@ -340,12 +373,19 @@ impl Flow {
     /// (RFC 1123 section 4.2.3.1). In a window it says that the window's first block is missing.
     fn handle_repeated_ack(&mut self, now: Instant) -> Acked {
         let windowed = self.negotiated.windowsize > 1;
-        if windowed && self.next > self.base && !self.too_early(now, self.base_sent) {
-            self.rewind(now);
-            return Acked::Advanced;
+        if !windowed || self.next <= self.base {
+            self.stray_acks += 1;
+            return Acked::Ignored;
         }
-        self.stray_acks += 1;
-        Acked::Ignored
+        if self.too_early(now, self.base_sent) {
+            self.stray_acks += 1;
+            if self.repair.is_none() {
+                self.repair_after(self.base_sent);
+            }
+        } else {
+            self.rewind(now);
+        }
+        Acked::Advanced
     }
 
     fn verified(&mut self, now: Instant) {
@@ -521,6 +561,10 @@ impl RoundTrip {
                 ((mean * 7 + measured) / 8, (deviation * 3 + error) / 4)
             }
         });
+    }
+
+    fn mean(&self) -> Option<Duration> {
+        self.smoothed.map(|(mean, _)| mean)
     }
 
     fn timeout(&self, config: &Config) -> Duration {

@@ -22,3 +22,4 @@ pub use crate::negotiate::{Mode, Negotiated, Requested};
 #[cfg(feature = "tokio")]
 pub use crate::tokio::{Handle, Server};
 pub use crate::wire::ErrorCode;
+pub use pxe_core::SendFailure;

@@ -21,7 +21,7 @@ use super::Observer;
 use super::files::{Files, Read};
 use super::mtu::Mtus;
 use super::readiness::Shared;
-use super::socket::{DriverSocket, RecvBuffers, bind_transfer, failure_of};
+use super::socket::{DriverSocket, RecvBuffers, bind_transfer};
 use crate::config::Config;
 use crate::engine::{Engine, FileInfo, Incoming, Output};
 use crate::error::Refusal;
@@ -34,8 +34,6 @@ const RECEIVES_PER_TURN: usize = 8;
 const ROUNDS_PER_POLL: usize = 32;
 /// The greatest payload of one UDP send: 65535 octets less the headers of IPv6 and UDP.
 const SEND_BYTES_MAX: usize = 65_535 - 48;
-/// ICMP errors read at a time.
-const UNREACHABLE_PER_TURN: usize = 16;
 /// Errors in a row, of a listening socket, after which it is taken to be broken.
 const LISTENER_ERRORS_MAX: u32 = 1000;
 
@@ -233,8 +231,8 @@ impl Driver {
         };
         socket.unlist();
         let engine = &mut self.engine;
-        socket.flush(|to, error| {
-            engine.handle_send_failure(now, Destination::Unicast(to), failure_of(error));
+        socket.flush(&mut |to, failure| {
+            engine.handle_send_failure(now, Destination::Unicast(to), failure);
         });
         for _ in 0..RECEIVES_PER_TURN {
             let received = socket.poll_recv(&mut self.buffers, |meta, payload| {
@@ -249,12 +247,9 @@ impl Driver {
                 }
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => {
-                    for _ in 0..UNREACHABLE_PER_TURN {
-                        let Some((to, failure)) = socket.poll_unreachable() else {
-                            break;
-                        };
+                    socket.take_unreachable(&mut |to, failure| {
                         engine.handle_send_failure(now, Destination::Unicast(to), failure);
-                    }
+                    });
                     if id.0 < self.listeners {
                         self.listener_errors += 1;
                         if self.listener_errors > LISTENER_ERRORS_MAX {
@@ -337,10 +332,14 @@ impl Driver {
             return;
         };
         let segment_size = transmit.segment_size.map(NonZeroUsize::get);
-        if let Err(error) = socket.send(to, transmit.source, &self.send_buffer, segment_size) {
-            self.engine
-                .handle_send_failure(now, transmit.to, failure_of(&error));
-        }
+        let engine = &mut self.engine;
+        socket.send(
+            to,
+            transmit.source,
+            &self.send_buffer,
+            segment_size,
+            &mut |to, failure| engine.handle_send_failure(now, Destination::Unicast(to), failure),
+        );
     }
 
     fn handle_output(&mut self, cx: &mut Context<'_>, output: Output) {

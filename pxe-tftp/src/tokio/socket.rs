@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -22,6 +22,8 @@ const RECV_BATCH: usize = 16;
 const RECV_BYTES: usize = 2048;
 /// Sends kept while a socket's buffer is full; what is beyond is lost, as on any full queue.
 const BACKLOG_MAX: usize = 16;
+/// ICMP errors read at a time.
+const UNREACHABLE_PER_TURN: usize = 16;
 /// What the kernel may queue of requests, in bytes: a class of machines that is switched on at
 /// once. The system's bound (`net.core.rmem_max`) holds all the same.
 const LISTENER_RECV_BUFFER_BYTES: usize = 1 << 20;
@@ -47,6 +49,15 @@ struct Waiting {
     source: Option<IpAddr>,
     contents: Vec<u8>,
     segment_size: Option<usize>,
+}
+
+/// What became of a datagram.
+#[derive(Debug, PartialEq, Eq)]
+enum Sent {
+    /// It left, or never will.
+    Done,
+    /// It has to wait.
+    NoRoom,
 }
 
 /// One socket of the driver.
@@ -319,19 +330,19 @@ impl DriverSocket {
         Ok(1)
     }
 
-    /// Sends now, or keeps it until there is room. An error is for the peer at `to`.
+    /// Sends now, or keeps it until there is room. Failures are told with their peer.
     pub(super) fn send(
         &mut self,
         to: SocketAddr,
         source: Option<IpAddr>,
         contents: &[u8],
         segment_size: Option<usize>,
-    ) -> io::Result<()> {
-        if self.backlog.is_empty() {
-            match self.send_now(to, source, contents, segment_size) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return result,
-            }
+        failed: &mut impl FnMut(SocketAddr, SendFailure),
+    ) {
+        if self.backlog.is_empty()
+            && self.try_send(to, source, contents, segment_size, failed) == Sent::Done
+        {
+            return;
         }
         if self.backlog.len() < BACKLOG_MAX {
             self.backlog.push_back(Waiting {
@@ -342,29 +353,58 @@ impl DriverSocket {
             });
             self.relist();
         }
-        Ok(())
     }
 
     /// Sends what waited for room, as far as there is some. Failures are told with their peer.
-    pub(super) fn flush(&mut self, mut failed: impl FnMut(SocketAddr, &io::Error)) {
+    pub(super) fn flush(&mut self, failed: &mut impl FnMut(SocketAddr, SendFailure)) {
         while let Some(waiting) = self.backlog.pop_front() {
             let (to, source) = (waiting.to, waiting.source);
-            match self.send_now(to, source, &waiting.contents, waiting.segment_size) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.backlog.push_front(waiting);
-                    let mut cx = Context::from_waker(&self.waker);
-                    if self.io.poll_send_ready(&mut cx).is_ready() {
-                        // tokio believes that there is room: tell it better, and ask again.
-                        let full = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-                        let _ = self.io.try_io(Interest::WRITABLE, full);
-                        if self.io.poll_send_ready(&mut cx).is_ready() {
-                            self.relist();
-                        }
-                    }
-                    return;
+            let sent = self.try_send(to, source, &waiting.contents, waiting.segment_size, failed);
+            if sent == Sent::Done {
+                continue;
+            }
+            self.backlog.push_front(waiting);
+            let mut cx = Context::from_waker(&self.waker);
+            if self.io.poll_send_ready(&mut cx).is_ready() {
+                // tokio believes that there is room: tell it better, and ask again.
+                let full = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+                let _ = self.io.try_io(Interest::WRITABLE, full);
+                if self.io.poll_send_ready(&mut cx).is_ready() {
+                    self.relist();
                 }
-                Err(error) => failed(to, &error),
+            }
+            return;
+        }
+    }
+
+    fn try_send(
+        &self,
+        to: SocketAddr,
+        source: Option<IpAddr>,
+        contents: &[u8],
+        segment_size: Option<usize>,
+        failed: &mut impl FnMut(SocketAddr, SendFailure),
+    ) -> Sent {
+        let mut result = self.send_now(to, source, contents, segment_size);
+        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused) {
+            // ICMP answered an earlier packet, maybe another peer's, and whichever call comes next
+            // is told: this packet has not been sent.
+            let mut unreachable = false;
+            self.take_unreachable(&mut |peer, failure| {
+                unreachable |= peer == to;
+                failed(peer, failure);
+            });
+            if unreachable {
+                return Sent::Done;
+            }
+            result = self.send_now(to, source, contents, segment_size);
+        }
+        match result {
+            Ok(()) => Sent::Done,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Sent::NoRoom,
+            Err(error) => {
+                failed(to, failure_of(&error));
+                Sent::Done
             }
         }
     }
@@ -413,24 +453,17 @@ impl DriverSocket {
             src_ip: source.map(|ip| self.ip_of_family(ip)),
         };
         // Not by way of tokio's readiness, which a new socket does not have yet.
-        let send = || self.offload.try_send(UdpSockRef::from(&self.io), &transmit);
-        match send() {
-            // An ICMP error of an earlier packet is reported once, by whichever call comes next:
-            // this packet has not been sent. What became of the earlier one is read separately.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                self.relist();
-                send()
-            }
-            result => result,
-        }
+        self.offload.try_send(UdpSockRef::from(&self.io), &transmit)
     }
 
-    /// The peers that cannot be reached, as ICMP said.
-    pub(super) fn poll_unreachable(&self) -> Option<(SocketAddr, SendFailure)> {
-        let socket = UdpSockRef::from(&self.io);
-        let error = self.offload.recv_transport_error(socket).ok().flatten()?;
-        let failure = failure_of(&io::Error::from_raw_os_error(error.raw_errno));
-        Some((canonical(error.addr?), failure))
+    /// Tells of the peers that cannot be reached, as ICMP said.
+    pub(super) fn take_unreachable(&self, failed: &mut impl FnMut(SocketAddr, SendFailure)) {
+        for _ in 0..UNREACHABLE_PER_TURN {
+            let Some((peer, error)) = take_icmp_error(&self.io) else {
+                return;
+            };
+            failed(canonical(peer), failure_of(&error));
+        }
     }
 
     /// The address as this socket's family has it.
@@ -451,6 +484,42 @@ impl DriverSocket {
     }
 }
 
+/// To whom the packet was that ICMP answered, and how. quinn-udp reads this queue too, but leaves
+/// out the port, by which the clients behind one address differ.
+#[cfg(target_os = "linux")]
+fn take_icmp_error(socket: &::tokio::net::UdpSocket) -> Option<(SocketAddr, io::Error)> {
+    use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
+    use std::os::fd::AsRawFd;
+
+    let mut packet = [0; 4];
+    let mut packet = [IoSliceMut::new(&mut packet)];
+    // Each of the two messages has an error (16 bytes) and an address (16 or 28) in it.
+    let mut control = nix::cmsg_space!([u8; 64], [u8; 64]);
+    let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+    let fd = socket.as_raw_fd();
+    let message = recvmsg::<SockaddrStorage>(fd, &mut packet, Some(&mut control), flags).ok()?;
+    let errno = message.cmsgs().ok()?.find_map(|control| match control {
+        ControlMessageOwned::Ipv4RecvErr(error, _) => Some(error.ee_errno),
+        ControlMessageOwned::Ipv6RecvErr(error, _) => Some(error.ee_errno),
+        _ => None,
+    })?;
+    let peer = message.address?;
+    let peer = match (peer.as_sockaddr_in(), peer.as_sockaddr_in6()) {
+        (Some(v4), _) => SocketAddr::new(v4.ip().into(), v4.port()),
+        (None, Some(v6)) => SocketAddrV6::new(v6.ip(), v6.port(), 0, v6.scope_id()).into(),
+        (None, None) => return None,
+    };
+    Some((
+        peer,
+        io::Error::from_raw_os_error(i32::try_from(errno).ok()?),
+    ))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn take_icmp_error(_socket: &::tokio::net::UdpSocket) -> Option<(SocketAddr, io::Error)> {
+    None
+}
+
 /// IPv4 clients of a dual-stack socket under their own address.
 fn canonical(addr: SocketAddr) -> SocketAddr {
     match addr {
@@ -463,7 +532,7 @@ fn canonical(addr: SocketAddr) -> SocketAddr {
 }
 
 /// What an engine is told of a system's error.
-pub(super) fn failure_of(error: &io::Error) -> SendFailure {
+fn failure_of(error: &io::Error) -> SendFailure {
     if quinn_udp::is_msg_size_err(error) {
         return SendFailure::TooLarge;
     }
@@ -473,5 +542,57 @@ pub(super) fn failure_of(error: &io::Error) -> SendFailure {
         io::ErrorKind::ConnectionRefused => SendFailure::Unreachable,
         io::ErrorKind::PermissionDenied | io::ErrorKind::AddrNotAvailable => SendFailure::Refused,
         _ => SendFailure::Other,
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
+
+    #[test]
+    fn never_sets_df() {
+        let runtime = ::tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let _guard = runtime.enter();
+        for ip in ["127.0.0.1", "::1", "::"] {
+            let addr = SocketAddr::new(ip.parse().expect("an address"), 0);
+            let Ok(listener) = bind_listener(addr) else {
+                assert!(
+                    addr.is_ipv6(),
+                    "a kernel without IPv6, but not without IPv4"
+                );
+                continue;
+            };
+            let shared = Arc::new(Shared::default());
+            let listener = DriverSocket::listener(SocketId(0), listener, Arc::clone(&shared))
+                .expect("a listening socket");
+            let remote = listener.local_addr().expect("an address");
+            let local_ip = Some(addr.ip()).filter(|ip| !ip.is_unspecified());
+            let (socket, wildcard) =
+                bind_transfer(local_ip, remote, None, None, &mut 0).expect("a port");
+            let offload = Arc::clone(listener.offload());
+            let transfer = DriverSocket::transfer(SocketId(1), socket, wildcard, offload, shared)
+                .expect("a transfer's socket");
+            for socket in [&listener, &transfer] {
+                assert_eq!(
+                    sockopt::ip_mtu_discover(&socket.io),
+                    Ok(Ipv4PathMtuDiscovery::DONT)
+                );
+                if addr.is_ipv6() {
+                    assert_eq!(
+                        sockopt::ipv6_mtu_discover(&socket.io),
+                        Ok(Ipv6PathMtuDiscovery::DONT)
+                    );
+                    let dont_fragment = nix::sys::socket::getsockopt(
+                        &socket.io,
+                        nix::sys::socket::sockopt::Ipv6DontFrag,
+                    );
+                    assert_eq!(dont_fragment, Ok(false));
+                }
+            }
+        }
     }
 }
