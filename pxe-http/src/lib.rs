@@ -1,4 +1,81 @@
-//! HTTP/1.x file serving for network boot.
+//! HTTP/1.x file serving for network boot: right for the clients that firmware and boot loaders
+//! have, which read HTTP less well than browsers do.
+//!
+//! - [`plan()`] is a pure function from a request's head and what was found to the whole response:
+//!   status, header fields in the order in which they must be sent, and the pieces of the body.
+//!   GET, HEAD, single ranges, conditional requests (RFC 9110). It needs no runtime.
+//! - `FileService` answers requests from any [`pxe_tree::Source`] over hyper, and `Server` runs it
+//!   on any number of listeners with bounds on everything that a peer can make it hold (both with
+//!   the feature `hyper`, which is on by default).
+//!
+//! # Serve a tree
+//!
+//! ```
+//! # #[cfg(feature = "hyper")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::{sync::Arc, time::Duration};
+//! use pxe_http::Server;
+//! use pxe_tree::{MemTree, TreeSource};
+//!
+//! let tree = MemTree::new();
+//! tree.insert_file("boot.ipxe", "#!ipxe\nshell\n")?;
+//! let source = Arc::new(TreeSource::new(Arc::new(tree)));
+//!
+//! let bound = Server::bind("127.0.0.1:0")?; // "0.0.0.0:80", then drop privileges
+//! println!("http://{}/boot.ipxe", bound.local_addr());
+//! tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//!     let handle = Server::new()
+//!         .on_event(|event| println!("{event:?}"))
+//!         .listen(bound, source)
+//!         .start()?;
+//!     // ... until it is time to stop:
+//!     handle.shutdown(Duration::from_secs(10)).await;
+//!     Ok(())
+//! })
+//! # }
+//! # #[cfg(not(feature = "hyper"))]
+//! # fn main() {}
+//! ```
+//!
+//! # Plan a response without a server
+//!
+//! ```
+//! use http::{HeaderMap, Method, StatusCode, Version};
+//! use pxe_http::{MediaTypes, Outcome, RequestHead, plan};
+//! use pxe_tree::{Blob, MemBlob, Timestamp};
+//!
+//! let headers = HeaderMap::new();
+//! let head = RequestHead::new(&Method::GET, "/efi64//bootx64.efi", Version::HTTP_10, &headers);
+//! let now = Timestamp::from_seconds(1_780_000_000);
+//! let plan = match head.route() {
+//!     Err(rejection) => plan(&head, Outcome::Rejected(rejection), now),
+//!     Ok(route) => {
+//!         assert_eq!(route.path.to_string(), "/efi64/bootx64.efi");
+//!         let found = MemBlob::new("MZ"); // open the file at route.path here
+//!         let types = MediaTypes::new();
+//!         let outcome = Outcome::File {
+//!             attributes: found.attributes(),
+//!             media_type: types.of(&route.path),
+//!         };
+//!         plan(&head, outcome, now)
+//!     }
+//! };
+//! assert_eq!(plan.status, StatusCode::OK);
+//! assert_eq!(plan.header(&http::header::CONTENT_TYPE).unwrap(), "application/efi");
+//! assert_eq!(plan.body_len(), 2);
+//! ```
+//!
+//! # What it promises
+//!
+//! - `Content-Length` is always there, exact, and never the last field; nothing is sent in chunks.
+//! - A file that changes or fails while it is sent ends with a closed connection, never with a
+//!   body of the right length and the wrong content.
+//! - A peer's fault is an [`Event`], never an error of yours.
+//!
+//! # What it does not do
+//!
+//! Multiple ranges (they get the whole file, as RFC 9110 section 14.2 allows), directory listings
+//! (403), TLS, HTTP/2, uploads, compression.
 #![forbid(unsafe_code)]
 
 mod condition;
@@ -26,3 +103,7 @@ pub use crate::limits::Limits;
 pub use crate::media_type::MediaTypes;
 pub use crate::plan::{Outcome, Piece, Plan, plan};
 pub use crate::request::{Rejection, RequestHead, Route};
+
+#[cfg(all(doctest, feature = "hyper"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Bounds on what peers can make a [`Server`](crate::Server) hold and wait for. What happens at
+/// Bounds on what peers can make a `Server` hold and wait for. What happens at
 /// each is said by [`Limit`](crate::Limit), and told as an event.
 ///
 /// # Example

@@ -271,7 +271,7 @@ fn a_client_that_has_the_file_gets_304_without_body_or_length() {
         Some("Sun, 06 Nov 1994 08:49:37 GMT")
     );
     let mut client = Client::http_1_1(&[]);
-    client.headers.insert(IF_NONE_MATCH, etag.clone());
+    client.headers.insert(IF_NONE_MATCH, etag);
     let second = client.get("/a");
     assert_eq!(second.status, StatusCode::NOT_MODIFIED);
     assert_eq!(second.body, []);

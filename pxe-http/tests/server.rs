@@ -513,10 +513,18 @@ async fn a_slow_file_is_waited_for() {
     let mut blob = PatternBlob::new(10);
     blob.gate = Some((0, Semaphore::new(0)));
     let blob = Arc::new(blob);
-    let server = Running::start(limits, only(blob.clone()));
+    let mut server = Running::start(limits, only(blob.clone()));
     let mut client = server.connect().await;
     client.send("GET / HTTP/1.0\r\n\r\n").await;
-    tokio::time::sleep(20 * MOMENT).await;
+    server
+        .event(|event| matches!(event, Event::Request(_)).then_some(()))
+        .await;
+    // Meanwhile the time is over for others, one after the other.
+    for _ in 0..5 {
+        let mut other = server.connect().await;
+        other.send("GET").await;
+        assert_eq!(other.rest().await, b"");
+    }
     blob.gate.as_ref().expect("a gate").1.add_permits(1);
     assert_eq!(Response::parse(&client.rest().await).body.len(), 10);
 }

@@ -8,9 +8,11 @@ use http::StatusCode;
 
 use crate::event::{Event, Limit, Requested, Responded, ResponseEnd};
 
+type OnEvent = dyn Fn(&Event) + Send + Sync;
+
 /// The operator's function, if there is one.
 #[derive(Clone, Default)]
-pub(super) struct Observer(Option<Arc<dyn Fn(&Event) + Send + Sync>>);
+pub(super) struct Observer(Option<Arc<OnEvent>>);
 
 impl Observer {
     pub(super) fn new(on_event: impl Fn(&Event) + Send + Sync + 'static) -> Self {

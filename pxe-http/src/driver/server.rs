@@ -442,3 +442,79 @@ fn concerns_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::Interrupted
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use pxe_tree::{Attributes, Blob, FileRequest, NodeId, NodeKind, Opened, source_fn};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    #[test]
+    fn ipv4_clients_of_an_ipv6_socket_are_ipv4_clients() {
+        let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        assert_eq!(
+            unmapped(address("[::ffff:10.0.0.7]:49153")),
+            address("10.0.0.7:49153")
+        );
+        assert_eq!(unmapped(address("[fe80::1]:80")), address("[fe80::1]:80"));
+    }
+
+    /// A gibibyte of zeros that counts how many of them were read.
+    #[derive(Debug)]
+    struct Counted {
+        attributes: Attributes,
+        read: AtomicU64,
+    }
+
+    #[async_trait::async_trait]
+    impl Blob for Counted {
+        fn attributes(&self) -> &Attributes {
+            &self.attributes
+        }
+
+        async fn read_at(&self, _offset: u64, _len: usize) -> pxe_tree::Result<bytes::Bytes> {
+            unreachable!("read_now always answers")
+        }
+
+        fn read_now(&self, _offset: u64, buf: &mut [u8]) -> pxe_tree::Result<Option<usize>> {
+            self.read.fetch_add(buf.len() as u64, Ordering::Relaxed);
+            Ok(Some(buf.len()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_nothing_makes_two_chunks_be_held_at_most() {
+        let node = NodeId::new(NonZeroU64::MIN);
+        let blob = Arc::new(Counted {
+            attributes: Attributes::new(node, NodeKind::File, 1 << 30),
+            read: AtomicU64::new(0),
+        });
+        let opened = Opened::File(blob.clone());
+        let source = source_fn(move |_: &FileRequest<'_>| Ok(opened.clone()));
+        let remote = "10.0.0.7:49153".parse().expect("an address");
+        let service = FileService::new(Arc::new(source)).for_peer(Peer::new(remote));
+
+        let limits = Limits::default();
+        let (mut client, stream) = tokio::io::duplex(1024);
+        let socket = Connection::new(stream, Arc::default(), Timeouts::from(&limits));
+        let connection = http1_builder(&limits).serve_connection(socket, service);
+        let connection = tokio::spawn(connection);
+        client
+            .write_all(b"GET / HTTP/1.0\r\n\r\n")
+            .await
+            .expect("to be taken");
+        // The head and the beginning of the body; then the pipe is full.
+        let mut begin = [0; 4096];
+        client.read_exact(&mut begin).await.expect("a beginning");
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        let read = blob.read.load(Ordering::Relaxed);
+        assert!((1..=128 * 1024).contains(&read), "{read} bytes were read");
+        connection.abort();
+    }
+}
