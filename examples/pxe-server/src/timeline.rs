@@ -131,7 +131,9 @@ impl<'a> Timeline<'a> {
 
     /// Where the boot stands.
     pub(crate) fn standing(&self) -> Standing {
-        let Some(last) = self.facts.last() else {
+        // A transfer's end is told when the last ACK was read, by when the machine may have asked
+        // for more: what it did last is what it began last.
+        let Some(last) = self.facts.iter().max_by_key(|fact| begun(fact)) else {
             return Standing::Silent;
         };
         let mut step = Step::Address;
@@ -177,19 +179,24 @@ impl<'a> Timeline<'a> {
         }
     }
 
-    /// The lines, without where it stands.
+    /// The lines, without where it stands, in the order in which things began.
     fn lines(&self) -> Vec<Line> {
         let power_on = self
             .facts
             .first()
             .map_or(Instant::EPOCH, |fact| fact.at.mono);
+        let mut facts: Vec<&Fact> = self.facts.iter().collect();
+        facts.sort_by_key(|fact| begun(fact));
         let mut lines: Vec<Line> = Vec::new();
         let mut misses = 0_usize;
-        for (index, fact) in self.facts.iter().enumerate() {
-            let after = &self.facts[index + 1..];
+        for fact in facts {
             match &fact.what {
                 // Its end says all that its beginning does.
-                What::Started { file, .. } if after.iter().any(|end| ends(end, file)) => continue,
+                What::Started { file, .. }
+                    if self.facts.iter().any(|end| ends(end, fact, file)) =>
+                {
+                    continue;
+                }
                 What::Missing { .. } => misses += 1,
                 _ => misses = 0,
             }
@@ -197,11 +204,9 @@ impl<'a> Timeline<'a> {
             match lines.last_mut() {
                 // PXELINUX tries up to ten names before its default: the first and the last tell.
                 Some(last) if misses > 2 => {
-                    last.what = format!(
-                        "no such file: … {} (and {} names before)",
-                        line.file,
-                        misses - 2
-                    );
+                    let before = misses - 2;
+                    last.what =
+                        format!("no such file: … {} (and {before} names before)", line.file);
                     last.after = line.after;
                 }
                 _ => lines.push(line),
@@ -264,7 +269,7 @@ impl Line {
             what => (what.to_string(), None),
         };
         Self {
-            after: fact.at.mono.saturating_duration_since(power_on),
+            after: begun(fact).saturating_duration_since(power_on),
             protocol: fact.protocol.as_str(),
             what,
             file: fact.what.file().unwrap_or_default().to_owned(),
@@ -280,15 +285,26 @@ fn is_trouble(what: &What) -> bool {
     )
 }
 
-/// Whether a fact is the end of the transfer of `file`.
-fn ends(fact: &Fact, file: &str) -> bool {
-    match &fact.what {
-        What::Sent { file: sent, .. }
-        | What::Missing { file: sent }
-        | What::Probed { file: sent, .. } => sent == file,
-        What::Failed { file: failed, .. } => failed.as_deref() == Some(file),
-        _ => false,
-    }
+/// When what a fact tells of began. `took` counts from the request.
+fn begun(fact: &Fact) -> Instant {
+    let took = match &fact.what {
+        What::Sent { took, .. } => *took,
+        _ => Duration::ZERO,
+    };
+    let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+    Instant::from_nanos(fact.at.mono.as_nanos().saturating_sub(nanos))
+}
+
+/// Whether `end` tells how the transfer of `file` ended that `start` tells the beginning of.
+fn ends(end: &Fact, start: &Fact, file: &str) -> bool {
+    let ended = match &end.what {
+        What::Sent { file, .. } | What::Missing { file } | What::Probed { file, .. } => file,
+        What::Failed {
+            file: Some(file), ..
+        } => file,
+        _ => return false,
+    };
+    ended == file && end.protocol == start.protocol && end.at.mono >= start.at.mono
 }
 
 /// Where the last boot begins: at the last DHCPDISCOVER of a firmware after some other activity.
@@ -402,27 +418,27 @@ mod tests {
         let mut facts = vec![discover(5, "PXEClient", Some("bios"))];
         let steps = [
             (
-                leased(10),
+                leased(1000),
                 "at step 2 of 5 (loader), after: leased 192.168.150.30 for 600 s, to boot bios/lpxelinux.0",
             ),
             (
-                sent(20, "bios/lpxelinux.0"),
+                sent(2000, "bios/lpxelinux.0"),
                 "at step 2 of 5 (loader), after: sent bios/lpxelinux.0, 2097152 bytes in 500 ms",
             ),
             (
-                missing(30, "bios/pxelinux.cfg/C0A8961E"),
+                missing(3000, "bios/pxelinux.cfg/C0A8961E"),
                 "stopped at step 3 of 5 (menu): bios/pxelinux.cfg/C0A8961E is not in the tree",
             ),
             (
-                sent(40, "bios/pxelinux.cfg/default"),
+                sent(4000, "bios/pxelinux.cfg/default"),
                 "at step 4 of 5 (kernel), after: sent bios/pxelinux.cfg/default, 2097152 bytes in 500 ms",
             ),
             (
-                sent(50, "/os/debian/linux"),
+                sent(5000, "/os/debian/linux"),
                 "at step 5 of 5 (initrd), after: sent /os/debian/linux, 2097152 bytes in 500 ms",
             ),
             (
-                sent(60, "/os/debian/initrd.gz"),
+                sent(6000, "/os/debian/initrd.gz"),
                 "kernel and initrd are loaded, the system starts",
             ),
         ];
@@ -435,7 +451,7 @@ mod tests {
             assert_eq!(standing(&facts), expected);
         }
         // The system's own DHCP is no new boot.
-        facts.push(discover(900, "udhcp", None));
+        facts.push(discover(9000, "udhcp", None));
         assert_eq!(
             standing(&facts),
             "kernel and initrd are loaded, the system starts"
@@ -460,6 +476,23 @@ mod tests {
             standing(&[refused]),
             "stopped at step 1 of 5 (address): no free address in 192.168.150.30-50"
         );
+    }
+
+    /// The end of a transfer is told when its last ACK was read: by then the machine may have asked
+    /// for the next file, and been told that there is none.
+    #[test]
+    fn a_late_end_of_a_transfer_does_not_hide_why_it_stopped() {
+        let facts = [
+            leased(1),
+            missing(900, "/os/old/vmlinuz"),
+            sent(1000, "bios/menu.c32"),
+        ];
+        let timeline = Timeline::of(&facts, 0);
+        let stopped = "stopped at step 4 of 5 (kernel): /os/old/vmlinuz is not in the tree";
+        assert_eq!(timeline.standing().to_string(), stopped);
+        let lines = timeline.lines();
+        let begins: Vec<_> = lines.iter().map(|line| line.after.as_millis()).collect();
+        assert_eq!(begins, [0, 499, 899]);
     }
 
     #[test]
@@ -498,8 +531,8 @@ mod tests {
         let expected = [
             "  (7 older facts are forgotten)",
             "    0.000 s  dhcp  leased 192.168.150.30 for 600 s, to boot bios/lpxelinux.0",
-            "    0.500 s  tftp  sent a                                                       2.0 MiB    4.0 MiB/s",
-            "    1.000 s  tftp  sent bb                                                      2.0 MiB    4.0 MiB/s",
+            "    0.000 s  tftp  sent a                                                       2.0 MiB    4.0 MiB/s",
+            "    0.500 s  tftp  sent bb                                                      2.0 MiB    4.0 MiB/s",
         ];
         assert_eq!(lines[..4], expected);
         assert_eq!(lines.len(), 5);
