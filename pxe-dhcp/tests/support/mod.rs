@@ -1,0 +1,349 @@
+//! An engine with its store, in virtual time, and the requests of clients.
+#![allow(dead_code)] // each test program uses a part of it
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pxe_core::{
+    BatchLimit, Destination, IfIndex, Instant, MacAddr, Now, RecvMeta, SocketId, UnixTime,
+};
+use pxe_dhcp::wire::{Header, Message, MessageType, OptionCode, Priority, Reply};
+use pxe_dhcp::{
+    ArchPolicy, BootPolicy, CommitError, Config, Engine, Event, LeaseRecord, Output, ProbeResult,
+    Subnet, Ticket,
+};
+
+pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(192, 168, 150, 1);
+pub(crate) const MAC: MacAddr = MacAddr::new([0x52, 0x54, 0, 0x15, 0, 1]);
+
+pub(crate) fn ip(last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(192, 168, 150, last)
+}
+
+pub(crate) fn mac(last: u8) -> MacAddr {
+    MacAddr::new([0x52, 0x54, 0, 0x15, 0, last])
+}
+
+/// The tutorial's subnet.
+pub(crate) fn lan() -> Subnet {
+    Subnet::new("192.168.150.0/24".parse().expect("a network"))
+        .with_pool(ip(100), ip(200))
+        .with_routers(&[SERVER])
+        .with_name_servers(&[SERVER])
+        .with_domain_name("matrix.lan")
+        .with_lease_seconds(3600)
+}
+
+/// The tutorial's boot files.
+pub(crate) fn policy() -> ArchPolicy {
+    ArchPolicy::syslinux().with_config_file("pxelinux.cfg/default")
+}
+
+/// An engine, its store, and what came out of it.
+pub(crate) struct Bench {
+    pub(crate) engine: Engine,
+    pub(crate) now: Now,
+    pub(crate) store: BTreeMap<Ipv4Addr, LeaseRecord>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) probes: Vec<(Ticket, Ipv4Addr)>,
+    /// Commits that are not answered, while `holds_commits`.
+    pub(crate) commits: Vec<(Ticket, LeaseRecord, Option<u64>)>,
+    pub(crate) holds_commits: bool,
+    sent: Vec<(Destination, Vec<u8>)>,
+    xid: u32,
+}
+
+impl Bench {
+    pub(crate) fn new(config: Config, policy: impl BootPolicy) -> Self {
+        let engine = Engine::new(config, Arc::new(policy), 0).expect("a good configuration");
+        Self {
+            engine,
+            now: Now::new(Instant::EPOCH, UnixTime::from_seconds(1_795_000_000)),
+            store: BTreeMap::new(),
+            events: Vec::new(),
+            probes: Vec::new(),
+            commits: Vec::new(),
+            holds_commits: false,
+            sent: Vec::new(),
+            xid: 0,
+        }
+    }
+
+    pub(crate) fn lan() -> Self {
+        Self::new(Config::new().with_subnet(lan()), policy())
+    }
+
+    pub(crate) fn advance(&mut self, duration: Duration) {
+        self.now = self.now + duration;
+        self.engine.handle_timeout(self.now);
+        self.drain();
+    }
+
+    /// Sends a request and gives the replies to it, and where they went.
+    pub(crate) fn send(&mut self, request: &Request) -> Vec<(Destination, Vec<u8>)> {
+        self.xid += 1;
+        let mut request = request.clone();
+        request.header.xid = self.xid;
+        self.send_bytes(&request.bytes(), request.local_ip)
+    }
+
+    pub(crate) fn send_bytes(
+        &mut self,
+        payload: &[u8],
+        local: Ipv4Addr,
+    ) -> Vec<(Destination, Vec<u8>)> {
+        let meta = RecvMeta::new(SocketId(0), SocketAddr::from(([0, 0, 0, 0], 68)))
+            .with_local_ip(IpAddr::V4(local))
+            .with_interface(IfIndex::new(2).expect("not zero"));
+        self.engine.handle_datagram(self.now, &meta, payload);
+        self.drain();
+        std::mem::take(&mut self.sent)
+    }
+
+    /// The one reply to a request.
+    pub(crate) fn ask(&mut self, request: &Request) -> Vec<u8> {
+        let mut replies = self.send(request);
+        assert_eq!(replies.len(), 1, "{:?}", self.events);
+        replies.remove(0).1
+    }
+
+    /// A lease from DISCOVER to ACK; gives the address.
+    pub(crate) fn lease(&mut self, client: &Request) -> Ipv4Addr {
+        let offer = self.ask(&client.discover());
+        let address = Message::parse(&offer)
+            .expect("an offer")
+            .yiaddr()
+            .expect("an address");
+        let ack = self.ask(&client.select(address));
+        let ack = Message::parse(&ack).expect("an ACK");
+        assert_eq!(
+            ack.message_type(),
+            Some(MessageType::ACK),
+            "{:?}",
+            self.events
+        );
+        assert_eq!(ack.yiaddr(), Some(address));
+        address
+    }
+
+    pub(crate) fn drain(&mut self) {
+        while let Some(output) = self.engine.poll_output() {
+            match output {
+                Output::Commit {
+                    ticket,
+                    lease,
+                    expected_version,
+                } => {
+                    self.commits.push((ticket, *lease, expected_version));
+                    if !self.holds_commits {
+                        self.commit_all();
+                    }
+                }
+                Output::Probe {
+                    ticket, address, ..
+                } => self.probes.push((ticket, address)),
+                Output::Event(event) => self.events.push(event),
+                other => panic!("{other:?}"),
+            }
+        }
+        let mut buffer = Vec::new();
+        while let Some(transmit) = self
+            .engine
+            .poll_transmit(self.now, BatchLimit::ONE, &mut buffer)
+        {
+            assert_eq!(transmit.source, Some(IpAddr::V4(SERVER)));
+            self.sent.push((transmit.to, std::mem::take(&mut buffer)));
+        }
+    }
+
+    pub(crate) fn commit_all(&mut self) {
+        for (ticket, lease, expected) in std::mem::take(&mut self.commits) {
+            let current = self.store.get(&lease.address);
+            let result = if current.map(|record| record.version) == expected {
+                self.store.insert(lease.address, lease);
+                Ok(())
+            } else {
+                Err(CommitError::Conflict {
+                    current: current.cloned().map(Box::new),
+                })
+            };
+            self.engine.handle_committed(self.now, ticket, result);
+        }
+    }
+
+    pub(crate) fn probed(&mut self, result: ProbeResult) -> Vec<(Destination, Vec<u8>)> {
+        let (ticket, _) = self.probes.remove(0);
+        self.engine.handle_probed(self.now, ticket, result);
+        self.drain();
+        std::mem::take(&mut self.sent)
+    }
+
+    pub(crate) fn sent(&mut self) -> Vec<(Destination, Vec<u8>)> {
+        self.drain();
+        std::mem::take(&mut self.sent)
+    }
+
+    pub(crate) fn last_event(&self) -> &Event {
+        self.events.last().expect("an event")
+    }
+
+    pub(crate) fn type_of(replies: &[(Destination, Vec<u8>)]) -> Vec<MessageType> {
+        let parse = |bytes: &[u8]| Message::parse(bytes).expect("a reply").message_type();
+        replies
+            .iter()
+            .filter_map(|(_, bytes)| parse(bytes))
+            .collect()
+    }
+}
+
+/// A client's request: fixed fields, and options in the order in which they are sent.
+#[derive(Clone)]
+pub(crate) struct Request {
+    pub(crate) header: Header,
+    pub(crate) options: Vec<(u8, Vec<u8>)>,
+    pub(crate) local_ip: Ipv4Addr,
+    /// The length up to which the client pads with zeros.
+    pub(crate) padded: usize,
+}
+
+impl Request {
+    /// A request of a client that says nothing about itself but its MAC.
+    pub(crate) fn new(mac: MacAddr) -> Self {
+        let mut header = Header::request();
+        header.chaddr[..6].copy_from_slice(&mac.octets());
+        Self {
+            header,
+            options: Vec::new(),
+            local_ip: SERVER,
+            padded: 0,
+        }
+    }
+
+    pub(crate) fn option(mut self, code: u8, data: impl AsRef<[u8]>) -> Self {
+        self.options.push((code, data.as_ref().to_vec()));
+        self
+    }
+
+    pub(crate) fn broadcast(mut self) -> Self {
+        self.header.flags = 0x8000;
+        self
+    }
+
+    pub(crate) fn giaddr(mut self, giaddr: Ipv4Addr) -> Self {
+        self.header.giaddr = giaddr;
+        self
+    }
+
+    pub(crate) fn ciaddr(mut self, ciaddr: Ipv4Addr) -> Self {
+        self.header.ciaddr = ciaddr;
+        self
+    }
+
+    /// The same, its message type this one; a 53 that is there keeps its place.
+    pub(crate) fn typed(mut self, message_type: MessageType) -> Self {
+        match self.options.iter_mut().find(|(code, _)| *code == 53) {
+            Some((_, data)) => *data = vec![message_type.0],
+            None => self.options.insert(0, (53, vec![message_type.0])),
+        }
+        self
+    }
+
+    pub(crate) fn discover(&self) -> Self {
+        self.clone().typed(MessageType::DISCOVER)
+    }
+
+    /// SELECTING: 54 and 50 right after 53, as EDK2 has it.
+    pub(crate) fn select(&self, address: Ipv4Addr) -> Self {
+        self.select_of(address, SERVER)
+    }
+
+    pub(crate) fn select_of(&self, address: Ipv4Addr, server: Ipv4Addr) -> Self {
+        let mut request = self.clone().typed(MessageType::REQUEST);
+        request.options.insert(1, (54, server.octets().to_vec()));
+        request.options.insert(2, (50, address.octets().to_vec()));
+        request
+    }
+
+    /// INIT-REBOOT.
+    pub(crate) fn reboot(&self, address: Ipv4Addr) -> Self {
+        self.clone()
+            .typed(MessageType::REQUEST)
+            .option(50, address.octets())
+    }
+
+    /// RENEWING and REBINDING.
+    pub(crate) fn renew(&self, address: Ipv4Addr) -> Self {
+        self.clone().typed(MessageType::REQUEST).ciaddr(address)
+    }
+
+    pub(crate) fn release(&self, address: Ipv4Addr) -> Self {
+        let release = self.clone().typed(MessageType::RELEASE).ciaddr(address);
+        release.option(54, SERVER.octets())
+    }
+
+    pub(crate) fn decline(&self, address: Ipv4Addr) -> Self {
+        let decline = self.clone().typed(MessageType::DECLINE);
+        decline
+            .option(50, address.octets())
+            .option(54, SERVER.octets())
+    }
+
+    pub(crate) fn inform(&self, address: Ipv4Addr) -> Self {
+        self.clone().typed(MessageType::INFORM).ciaddr(address)
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        // `Reply` would put 54 in front; a client's order is its own, so it is written here.
+        let mut bytes = Vec::new();
+        Reply::new(self.header.clone())
+            .write(1472, &mut bytes)
+            .expect("it fits");
+        bytes.truncate(240);
+        for (code, data) in &self.options {
+            bytes.push(*code);
+            bytes.push(u8::try_from(data.len()).expect("short"));
+            bytes.extend_from_slice(data);
+        }
+        bytes.push(255);
+        if bytes.len() < self.padded {
+            bytes.resize(self.padded, 0);
+        }
+        bytes
+    }
+}
+
+/// A reply in words: the fixed fields that are set, then an option a line, in their order.
+pub(crate) fn describe(reply: &[u8]) -> String {
+    let message = Message::parse(reply).expect("a reply");
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| writeln!(text, "{name} {value}").expect("a string");
+    let zero = |address: Option<Ipv4Addr>| address.map_or("-".to_owned(), |one| one.to_string());
+    line("flags", format!("{:04x}", message.flags()));
+    line("yiaddr", zero(message.yiaddr()));
+    line("siaddr", zero(message.siaddr()));
+    let name = |name: Option<&[u8]>| String::from_utf8_lossy(name.unwrap_or(b"-")).into_owned();
+    line("sname", name(message.sname()));
+    line("file", name(message.file()));
+    for option in message.options() {
+        line(&option.code.to_string(), value(option.code, option.data));
+    }
+    text
+}
+
+fn value(code: OptionCode, data: &[u8]) -> String {
+    match (code.0, data) {
+        (1 | 3 | 6 | 28 | 42 | 54, [a, b, c, d]) => Ipv4Addr::new(*a, *b, *c, *d).to_string(),
+        (51 | 58 | 59, [a, b, c, d]) => u32::from_be_bytes([*a, *b, *c, *d]).to_string(),
+        (53, [number]) => MessageType(*number).to_string(),
+        (15 | 60 | 66 | 67 | 209, _) => String::from_utf8_lossy(data).replace('\0', "<NUL>"),
+        _ => data.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}
+
+/// Options for a reply that a test writes itself.
+pub(crate) fn required(reply: &mut Reply, code: u8, data: impl AsRef<[u8]>) {
+    reply.push(OptionCode(code), data, Priority::Required);
+}
