@@ -20,11 +20,12 @@ pub(crate) const TESTS: &[Test] = &[
 ];
 
 /// Writes down what udhcpc and dhclient tell their scripts. udhcpc gives an address back from that
-/// very address, so it has to be there.
+/// very address, so it has to be there; and it does so (-R) when it is told to end.
 const SCRIPT: &str = r#"#!/bin/sh
 [ "$1" = bound ] && ip address add "$ip/24" dev "$interface"
 echo "event=$1$reason"
 set | grep -E '^(ip|subnet|router|dns|domain|lease|siaddr|boot_file|bootfile|pxeconffile)='
+[ "$1" = bound ] && kill -TERM "$PPID"
 exit 0
 "#;
 
@@ -36,11 +37,11 @@ fn script(site: &Site) -> Result<String, String> {
     Ok(path.display().to_string())
 }
 
-/// Runs udhcpc until it has a lease; -R gives it back at the end.
+/// Runs udhcpc until it has a lease.
 fn udhcpc(site: &Site, more: &[&str]) -> Result<String, String> {
     let script = script(site)?;
     let arguments = [
-        "udhcpc", "-i", "eth0", "-f", "-q", "-n", "-t", "3", "-T", "2", "-s", &script,
+        "udhcpc", "-i", "eth0", "-f", "-n", "-t", "3", "-T", "2", "-s", &script,
     ];
     Ok(
         client(&site.client, "busybox", &[&arguments[..], more].concat())?

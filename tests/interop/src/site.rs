@@ -64,6 +64,7 @@ impl Site {
         far_client.ip(&["link", "set", "eth0", "mtu", "1400"])?;
         at_server.ip(&["route", "add", "10.80.0.0/24", "via", "10.79.0.2"])?;
         far_client.ip(&["route", "add", "default", "via", "10.80.0.1"])?;
+        router.ip(&["route", "add", "10.78.0.0/24", "via", "10.79.0.1"])?;
         run(router
             .command("sysctl")
             .args(["-qw", "net.ipv4.ip_forward=1"]))?;
