@@ -15,10 +15,20 @@ use crate::{Attributes, Result};
 /// A blob pins its file. If the name is given to another file (`rename`, as rsync does it), or
 /// removed, readers finish with the content that they began with. If the content is **changed in
 /// place** (size, `mtime` or `ctime` differ from what they were at opening), reads give
-/// [`ErrorKind::Stale`](crate::ErrorKind::Stale), so that no peer gets a file made of two
-/// versions; a protocol then ends the transfer with an error. The check is made after each chunk
-/// was read, the last one too. A write that comes after the last check, or two writes within the
-/// tick of the file system's clock that leave the size alone, cannot be seen.
+/// [`ErrorKind::Stale`](crate::ErrorKind::Stale), from then on, so that no peer gets a file made of
+/// two versions; a protocol then ends the transfer with an error. The check is made after each
+/// chunk was read, the last one too.
+///
+/// A `ctime` alone does not tell an edit whose `mtime` was put back from a change that leaves the
+/// content alone. It is no edit if the number of names, the mode or the owner changed with it
+/// (link, unlink, replacement, chmod, chown), or if the path leads elsewhere now (rename). So two
+/// harmless changes end a transfer nevertheless: setting an extended attribute or the `mtime` (to
+/// what it was), and renaming another name of the same file (a hard link).
+///
+/// What cannot be seen: a write that comes after the last check; writes within the tick of the
+/// file system's clock that leave the size alone; and a write that leaves the size alone, whose
+/// `mtime` is put back, and behind which mode, owner, name or number of names change, all between
+/// two checks.
 #[async_trait]
 pub trait Blob: Debug + Send + Sync + 'static {
     /// What was known of the file when it was opened; `len` is the length of the content.

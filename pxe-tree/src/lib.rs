@@ -3,6 +3,7 @@
 
 mod blob;
 mod case_fold;
+pub mod conformance;
 #[cfg(feature = "dir")]
 mod dir_tree;
 mod error;

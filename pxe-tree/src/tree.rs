@@ -35,7 +35,8 @@ pub trait Tree: Debug + Send + Sync + 'static {
     /// At most `entries_max` entries of a directory, after the position `after`.
     ///
     /// A page may be shorter than `entries_max` without being the last: only
-    /// [`DirPage::end`] says so. A page that is not the last holds at least one entry.
+    /// [`DirPage::end`] says so. A page that is not the last holds at least one entry; an
+    /// `entries_max` of 0 counts as 1.
     ///
     /// # Errors
     /// `NotADirectory`, `BadCookie`, `PermissionDenied`, `Stale`, `Io`.

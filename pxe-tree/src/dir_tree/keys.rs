@@ -83,7 +83,10 @@ pub(super) fn stamp(keys: DirKeys, identity: &Identity, fs_tag: u64, path: &[u8]
     if keys == DirKeys::Name {
         return StableHasher::new(domain::NAME_KEY).part(path).finish128();
     }
-    let hash = StableHasher::new(domain::GENERATION).number(fs_tag);
+    // The inode is hashed too: files born together would differ in it alone.
+    let hash = StableHasher::new(domain::GENERATION)
+        .number(fs_tag)
+        .number(identity.ino);
     let generation = match identity.birth {
         Some(birth) => hash
             .number(birth.seconds.cast_unsigned())

@@ -1,0 +1,83 @@
+//! Reading directories page by page.
+
+use std::collections::{BTreeMap, HashSet};
+
+use super::{Fixture, reach};
+use crate::{Cookie, DirEntry, NameBuf, NodeId, NodeKind, Tree, TreePath};
+
+/// Pages of every size list everything once, and any cookie is a place to go on from.
+///
+/// # Panics
+/// If not so.
+pub async fn check_listings(fixture: &Fixture, tree: &dyn Tree) {
+    for dir in fixture.directories() {
+        let node = reach(tree, &dir).await.node;
+        let expected: BTreeMap<NameBuf, NodeKind> = fixture
+            .children(&dir)
+            .filter_map(|(path, expected)| Some((path.file_name()?.to_buf(), expected.kind())))
+            .collect();
+        let whole = list(tree, node, &dir, usize::MAX).await;
+        let cookies: HashSet<Cookie> = whole.iter().map(|entry| entry.cookie).collect();
+        assert_eq!(cookies.len(), whole.len(), "{dir}: cookies are unique");
+        assert!(
+            !cookies.contains(&Cookie::START),
+            "{dir}: a cookie is that of the start"
+        );
+        let listed: BTreeMap<NameBuf, NodeKind> = whole
+            .iter()
+            .map(|entry| (entry.name.clone(), entry.kind))
+            .collect();
+        assert_eq!(listed.len(), whole.len(), "{dir}: a name is listed twice");
+        assert_eq!(listed, expected, "{dir}: what is listed");
+        for entry in &whole {
+            let found = tree.lookup(node, &entry.name).await;
+            let found = found.unwrap_or_else(|error| panic!("{dir}: {}: {error}", entry.name));
+            assert_eq!(found.fileid, entry.fileid, "{dir}: {}: fileid", entry.name);
+        }
+        // 0 counts as 1.
+        for page_entries in [0, 1, 2, 3, 7, 64, 1000] {
+            let again = list(tree, node, &dir, page_entries).await;
+            assert_eq!(again, whole, "{dir}: listed by pages of {page_entries}");
+        }
+        for (place, entry) in whole.iter().enumerate().step_by(1 + whole.len() / 20) {
+            let rest = list_after(tree, node, &dir, entry.cookie, 50).await;
+            assert_eq!(
+                rest,
+                whole[place + 1..],
+                "{dir}: listed after {}",
+                entry.name
+            );
+        }
+    }
+}
+
+async fn list(tree: &dyn Tree, node: NodeId, dir: &TreePath, page_entries: usize) -> Vec<DirEntry> {
+    list_after(tree, node, dir, Cookie::START, page_entries).await
+}
+
+async fn list_after(
+    tree: &dyn Tree,
+    node: NodeId,
+    dir: &TreePath,
+    mut after: Cookie,
+    page_entries: usize,
+) -> Vec<DirEntry> {
+    let mut all = Vec::new();
+    loop {
+        let page = tree.read_dir(node, after, page_entries).await;
+        let page = page.unwrap_or_else(|error| panic!("{dir}: read_dir after {after:?}: {error}"));
+        assert!(
+            page.entries.len() <= page_entries.max(1),
+            "{dir}: {} entries in a page of {page_entries}",
+            page.entries.len()
+        );
+        let last = page.entries.last().map(|entry| entry.cookie);
+        all.extend(page.entries);
+        match last {
+            _ if page.end => return all,
+            Some(last) => after = last,
+            None => panic!("{dir}: an empty page after {after:?} that is not the last"),
+        }
+        assert!(all.len() < 10_000_000, "{dir}: the listing does not end");
+    }
+}
