@@ -215,29 +215,26 @@ impl Layout<'_> {
             }
             let put = folders[folder].put(name, &content, self.force)?;
             let shown = found.shown.display();
-            match put {
-                Put::Created => writeln!(self.out, "created: {target} from {shown}")?,
-                Put::Unchanged => writeln!(self.out, "unchanged: {target}")?,
-                Put::Replaced => writeln!(self.out, "replaced: {target} from {shown}")?,
-                Put::Kept => writeln!(
-                    self.out,
-                    "kept: {target}: differs from {shown}; --force replaces it"
-                )?,
-            }
+            let line = match put {
+                Put::Created => format!("created: {target} from {shown}"),
+                Put::Unchanged => format!("unchanged: {target}"),
+                Put::Replaced => format!("replaced: {target} from {shown}"),
+                Put::Kept => format!("kept: {target}: differs from {shown}; --force replaces it"),
+            };
+            writeln!(self.out, "{line}")?;
         }
         if let Some(folder) = &family.links
             && let Some(folder_open) = folders.get(folder.as_str())
         {
             for to in ["pxelinux.cfg", "os"] {
                 let target = format!("../{to}");
-                match folder_open.link(to, &target, self.force)? {
-                    Put::Created => writeln!(self.out, "linked: {folder}/{to} -> {target}")?,
-                    Put::Unchanged => writeln!(self.out, "unchanged: {folder}/{to} -> {target}")?,
-                    Put::Replaced => writeln!(self.out, "replaced: {folder}/{to} -> {target}")?,
-                    Put::Kept => {
-                        writeln!(self.out, "kept: {folder}/{to}: is not a link to {target}")?
-                    }
-                }
+                let line = match folder_open.link(to, &target, self.force)? {
+                    Put::Created => format!("linked: {folder}/{to} -> {target}"),
+                    Put::Unchanged => format!("unchanged: {folder}/{to} -> {target}"),
+                    Put::Replaced => format!("replaced: {folder}/{to} -> {target}"),
+                    Put::Kept => format!("kept: {folder}/{to}: is not a link to {target}"),
+                };
+                writeln!(self.out, "{line}")?;
             }
         }
         if family.name == "grub" && folders.contains_key("grub") {
@@ -246,20 +243,13 @@ impl Layout<'_> {
         Ok(lacking)
     }
 
-    /// Puts a menu, unless there is one: it is the administrator's from then on.
+    /// Puts a menu, unless there is one.
     fn menu(&mut self, folder: &str, name: &str, content: &str) -> Result<(), Error> {
-        match self
+        let put = self
             .tree
             .subfolder(folder)?
-            .put(name, content.as_bytes(), false)?
-        {
-            Put::Created | Put::Replaced => {
-                writeln!(self.out, "created: {folder}/{name}, a menu to start from")?
-            }
-            Put::Unchanged => writeln!(self.out, "unchanged: {folder}/{name}")?,
-            Put::Kept => writeln!(self.out, "kept: {folder}/{name}: was changed")?,
-        }
-        Ok(())
+            .put(name, content.as_bytes(), false)?;
+        self.tell_of_starter(put, &format!("{folder}/{name}"), "a menu")
     }
 
     /// Writes the configuration, unless there is one.
@@ -272,14 +262,18 @@ impl Layout<'_> {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        let shown = file.display();
-        match Folder::open_or_make(parent)?.put(name, content.as_bytes(), false)? {
-            Put::Created | Put::Replaced => {
-                writeln!(self.out, "created: {shown}, a configuration to start from")?
-            }
-            Put::Unchanged => writeln!(self.out, "unchanged: {shown}")?,
-            Put::Kept => writeln!(self.out, "kept: {shown}: was changed")?,
-        }
+        let put = Folder::open_or_make(parent)?.put(name, content.as_bytes(), false)?;
+        self.tell_of_starter(put, &file.display().to_string(), "a configuration")
+    }
+
+    /// Tells of a file that is the administrator's as soon as it is there.
+    fn tell_of_starter(&mut self, put: Put, path: &str, what: &str) -> Result<(), Error> {
+        let line = match put {
+            Put::Created | Put::Replaced => format!("created: {path}, {what} to start from"),
+            Put::Unchanged => format!("unchanged: {path}"),
+            Put::Kept => format!("kept: {path}: was changed"),
+        };
+        writeln!(self.out, "{line}")?;
         Ok(())
     }
 }

@@ -342,6 +342,9 @@ fn configuration_is_written_where_asked_and_never_over() {
         "{} lines",
         written.lines().count()
     );
+    let parsed = crate::config::Config::parse(&written, &file).expect("valid");
+    assert_eq!(parsed.tree.root, machine.tree());
+    assert!(parsed.warnings.is_empty(), "{:?}", parsed.warnings);
     let table: toml::Table = written.parse().expect("TOML");
     assert_eq!(table["boot"]["files"].as_table().expect("a table").len(), 1);
     assert_eq!(
