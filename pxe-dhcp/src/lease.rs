@@ -104,7 +104,7 @@ pub enum LeaseState {
     },
 }
 
-/// A lease as a [`LeaseStore`](crate::LeaseStore) keeps it: one record per address.
+/// A lease as a `LeaseStore` keeps it: one record per address.
 ///
 /// It holds more than DHCP needs, for those that work with leases: name servers, lists, policies.
 /// What only a boot ROM says (architecture, UUID) stays when the operating system asks later.

@@ -1,4 +1,72 @@
-//! A DHCP server for network boot.
+//! A DHCP server for network boot (RFC 2131), as a crate.
+//!
+//! It gives addresses, and tells each machine what to boot: by its architecture, or by whatever a
+//! [`BootPolicy`] of yours decides, which can explain itself. It is made for careless firmware:
+//! a malformed option, a wrong length or a UUID in place of a MAC costs no machine its boot, and
+//! every reply is laid out as boot ROMs, EDK2, iPXE and relays need it.
+//!
+//! There are three layers, and each can be used alone:
+//!
+//! - [`wire`]: BOOTP and DHCP messages, read leniently and written strictly.
+//! - [`Engine`]: the server as a plain struct, without socket, clock or disk. It can be simulated,
+//!   and driven by any runtime.
+//! - `Server` (feature `tokio`, on by default, Linux): one socket per interface, the clock, and a
+//!   `LeaseStore`.
+//!
+//! # Example
+//!
+//! A server for one subnet, which boots syslinux by BIOS and UEFI:
+//!
+//! ```no_run
+//! # #[cfg(all(feature = "tokio", target_os = "linux"))]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::sync::Arc;
+//! use pxe_dhcp::{ArchPolicy, BindSpec, Config, MemoryStore, Server, Subnet};
+//!
+//! let subnet = Subnet::new("192.168.150.0/24".parse()?)
+//!     .with_pool([192, 168, 150, 100].into(), [192, 168, 150, 200].into())
+//!     .with_routers(&[[192, 168, 150, 1].into()]);
+//! let server = Server::bind(BindSpec::interface("br0"), Config::new().with_subnet(subnet))?
+//!     .on_event(|event| println!("{event:?}"));
+//! // Port 67 is bound: privileges can be dropped here.
+//! let (store, policy) = (Arc::new(MemoryStore::new()), Arc::new(ArchPolicy::syslinux()));
+//! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! runtime.block_on(server.run(store, policy, std::future::pending()))?;
+//! # Ok(())
+//! # }
+//! # #[cfg(not(all(feature = "tokio", target_os = "linux")))]
+//! # fn main() {}
+//! ```
+//!
+//! # The run loop
+//!
+//! A driver of its own does this for ever (the example at [`Engine`] does it once):
+//!
+//! 1. Wait for a datagram, for the time of [`Engine::poll_timeout`], or for an answer of the
+//!    store, and hand it to `handle_datagram`, `handle_timeout` or `handle_committed`.
+//! 2. Fetch from [`Engine::poll_output`] until it is empty: store the records (many in one go) and
+//!    answer each by its [`Ticket`]; answer probes; look at the [`Event`]s.
+//! 3. Fetch from [`Engine::poll_transmit`] until it is empty, and send.
+//!
+//! **An ACK leaves only after its lease is in the store** (RFC 2131 section 3.1, step 4), so no
+//! acknowledged lease is lost with the power. A store may refuse: then it says what it has
+//! instead ([`CommitError::Conflict`]), the engine believes it, and the client gets no ACK.
+//!
+//! # What clients can rely on
+//!
+//! - One address per MAC, from boot ROM to operating system, whether they send a client identifier
+//!   or not; after a restart with an empty store too, where that address is still free.
+//! - Boot information in OFFER and ACK, in the `file`, `sname` and `siaddr` fields and in options
+//!   66 and 67 (which end with a NUL). No option 60 for PXE clients: with it, and without 43, EDK2
+//!   takes an offer for a BINL one and waits for port 4011. `HTTPClient` and a URL for firmware
+//!   that boots by HTTP. PXELINUX's 208 to 211 whether asked for or not.
+//! - Operating systems get the same address, `siaddr`, and no boot file.
+//!
+//! # What it does not do
+//!
+//! No proxyDHCP and no port 4011, no boot menus (option 43), no plain BOOTP, no DHCPv6, no dynamic
+//! DNS. The driver does not probe addresses, and cannot send to a hardware address: it broadcasts
+//! instead. The only store here is in memory; a durable one implements `LeaseStore`.
 #![forbid(unsafe_code)]
 
 mod arch;
@@ -38,3 +106,8 @@ pub use crate::policy::{
 pub use crate::store::{Commit, Cursor, LeaseStore, MemoryStore, StoreError};
 #[cfg(all(feature = "tokio", target_os = "linux"))]
 pub use crate::tokio::{BindError, BindSpec, Handle, RunError, Server};
+
+/// The README's example is compiled with the other documentation tests.
+#[cfg(all(doctest, feature = "tokio", target_os = "linux"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -654,6 +654,22 @@ fn a_step_of_the_wall_clock_frees_no_address() {
 }
 
 #[test]
+fn a_client_cannot_take_address_after_address() {
+    let mut bench = Bench::lan();
+    let address = bench.lease(&client());
+    let free = if address == ip(120) { ip(121) } else { ip(120) };
+    assert_eq!(Bench::type_of(&bench.send(&client().select(free))), [NAK]);
+    assert!(matches!(
+        bench.last_event(),
+        Event::Nak {
+            reason: NakReason::OtherAddress,
+            ..
+        }
+    ));
+    assert_eq!(bench.store.len(), 1);
+}
+
+#[test]
 fn clients_without_an_ethernet_address_are_known_by_their_identifier() {
     let mut bench = Bench::lan();
     let infiniband = |id: &[u8]| {

@@ -5,7 +5,7 @@ mod support;
 
 use pxe_dhcp::wire::Message;
 use pxe_dhcp::{ClientArch, Config};
-use support::{Bench, MAC, Request, describe, lan, mac, policy};
+use support::{Bench, MAC, Request, SERVER, describe, lan, mac, policy};
 
 const UUID: [u8; 17] = [
     0, 0x1e, 0xab, 0x57, 0x7e, 0, 0, 0, 0x40, 0x80, 0, 0x52, 0x54, 0, 0x15, 0, 1,
@@ -286,6 +286,58 @@ fn architecture_falls_back_to_the_vendor_class() {
         .option(60, "PXEClient:Arch:00007:UNDI:003000");
     let text = offer(&mut Bench::lan(), &request);
     assert!(text.contains("file efi64/syslinux.efi"), "{text}");
+}
+
+#[test]
+fn a_pxeclient_without_an_architecture_is_a_bios() {
+    let policy = pxe_dhcp::ArchPolicy::new().with_arch(ClientArch::X86_BIOS, "bios/lpxelinux.0");
+    let mut bench = Bench::new(Config::new().with_subnet(lan()), policy);
+    let text = offer(
+        &mut bench,
+        &Request::new(MAC).option(53, [1]).option(60, "PXEClient"),
+    );
+    assert!(text.contains("file bios/lpxelinux.0"), "{text}");
+}
+
+#[test]
+fn raspberry_pi_request_lacks_option_60() {
+    // rpi-eeprom issue 82. All that tells it is the transaction that its DISCOVER began.
+    let mut bench = Bench::lan();
+    let discover = Request::new(MAC)
+        .option(53, [1])
+        .option(60, "PXEClient:Arch:00000:UNDI:002001");
+    let mut discover = discover.discover();
+    discover.header.xid = 0x1234;
+    let offers = bench.send_bytes(&discover.bytes(), SERVER);
+    let address = Message::parse(&offers[0].1)
+        .expect("an offer")
+        .yiaddr()
+        .expect("an address");
+    let mut request = Request::new(MAC).select(address);
+    request.header.xid = 0x1234;
+    let acks = bench.send_bytes(&request.bytes(), SERVER);
+    let ack = Message::parse(&acks[0].1).expect("an ACK");
+    assert_eq!(ack.file(), Some(&b"bios/lpxelinux.0"[..]));
+    // The system's own request is another transaction.
+    let ack = bench.ask(&Request::new(MAC).reboot(address));
+    assert_eq!(Message::parse(&ack).expect("an ACK").file(), None);
+}
+
+#[test]
+fn raspberry_pi_3_sends_no_parameter_list_and_is_told_everything() {
+    // raspberrypi/firmware issue 1001: without mask and router it finds no TFTP server.
+    let request = Request::new(MAC)
+        .option(53, [1])
+        .option(60, "PXEClient:Arch:00000:UNDI:002001");
+    let text = offer(&mut Bench::lan(), &request);
+    for line in [
+        "1 255.255.255.0",
+        "3 192.168.150.1",
+        "6 192.168.150.1",
+        "15 matrix.lan",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in {text}");
+    }
 }
 
 #[test]

@@ -6,7 +6,6 @@ use core::time::Duration;
 use pxe_core::Now;
 
 use super::lease_table::{Hold, Lease};
-use super::offer_table::OfferState;
 use super::request::{Asking, Origin};
 use super::{Engine, Outgoing, Output, ProbeResult, Ticket};
 use crate::wire::{Message, RelayAgentInfo};
@@ -231,15 +230,7 @@ impl Engine {
     }
 
     pub(super) fn finish_probe(&mut self, now: Now, ticket: Ticket, result: ProbeResult) {
-        let Some(client) = self.offers.probing(ticket) else {
-            return;
-        };
-        let Some(state) = self.offers.get_mut(&client) else {
-            return;
-        };
-        let OfferState::Probing { meta, discover, .. } =
-            core::mem::replace(state, OfferState::Sent)
-        else {
+        let Some((client, meta, discover)) = self.offers.end_probe(ticket) else {
             return;
         };
         let mut failed = self

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pxe_core::{Instant, RecvMeta};
 
 use super::Ticket;
-use crate::ClientKey;
+use crate::{ClientArch, ClientKey, Stage};
 
 #[derive(Debug)]
 pub(super) enum OfferState {
@@ -27,6 +27,10 @@ pub(super) struct Offer {
     /// How many probes found their address in use before this one.
     pub(super) probes_failed: u32,
     pub(super) expires: Instant,
+    /// The DISCOVER's transaction, and what it said of the client's firmware.
+    pub(super) xid: u32,
+    pub(super) stage: Stage,
+    pub(super) architectures: Vec<ClientArch>,
 }
 
 /// At most one offer per client, and one per address.
@@ -35,6 +39,8 @@ pub(super) struct OfferTable {
     by_client: BTreeMap<ClientKey, Offer>,
     by_address: BTreeMap<Ipv4Addr, ClientKey>,
     expiries: BTreeSet<(Instant, Ipv4Addr)>,
+    /// The clients whose offers wait for a probe.
+    probing: BTreeMap<Ticket, ClientKey>,
 }
 
 impl OfferTable {
@@ -46,10 +52,6 @@ impl OfferTable {
         self.by_client.get(client)
     }
 
-    pub(super) fn get_mut(&mut self, client: &ClientKey) -> Option<&mut OfferState> {
-        self.by_client.get_mut(client).map(|offer| &mut offer.state)
-    }
-
     pub(super) fn client_at(&self, address: Ipv4Addr) -> Option<&ClientKey> {
         self.by_address.get(&address)
     }
@@ -58,12 +60,14 @@ impl OfferTable {
         self.by_address.keys().copied()
     }
 
-    /// The client whose probe has this ticket.
-    pub(super) fn probing(&self, ticket: Ticket) -> Option<ClientKey> {
-        // Few offers wait for a probe, but all would have to be kept in a second table.
-        let is_it = |offer: &Offer| matches!(&offer.state, OfferState::Probing { ticket: other, .. } if *other == ticket);
-        let found = self.by_client.iter().find(|(_, offer)| is_it(offer));
-        found.map(|(client, _)| client.clone())
+    /// Takes the DISCOVER that waits for this probe; its offer then counts as sent.
+    pub(super) fn end_probe(&mut self, ticket: Ticket) -> Option<(ClientKey, RecvMeta, Vec<u8>)> {
+        let client = self.probing.remove(&ticket)?;
+        let state = &mut self.by_client.get_mut(&client)?.state;
+        match core::mem::replace(state, OfferState::Sent) {
+            OfferState::Probing { meta, discover, .. } => Some((client, meta, discover)),
+            OfferState::Sent => None,
+        }
     }
 
     /// Puts an offer in; gives back the address of the client's former one.
@@ -71,6 +75,9 @@ impl OfferTable {
         let before = self.remove(&client);
         self.by_address.insert(offer.address, client.clone());
         self.expiries.insert((offer.expires, offer.address));
+        if let OfferState::Probing { ticket, .. } = &offer.state {
+            self.probing.insert(*ticket, client.clone());
+        }
         self.by_client.insert(client, offer);
         before.map(|offer| offer.address)
     }
@@ -79,6 +86,9 @@ impl OfferTable {
         let offer = self.by_client.remove(client)?;
         self.by_address.remove(&offer.address);
         self.expiries.remove(&(offer.expires, offer.address));
+        if let OfferState::Probing { ticket, .. } = &offer.state {
+            self.probing.remove(ticket);
+        }
         Some(offer)
     }
 

@@ -176,6 +176,9 @@ impl Engine {
             state,
             probes_failed,
             expires,
+            xid: client.xid,
+            stage: asking.stage,
+            architectures: asking.architectures.clone(),
         };
         if let Some(former) = self.offers.insert(client.key.clone(), offer) {
             self.mark(former);
@@ -209,8 +212,16 @@ impl Engine {
     }
 
     /// RFC 2131 section 4.3.2: the client's state shows in which fields are filled.
-    fn on_request(&mut self, now: Now, asking: Asking<'_>) {
+    fn on_request(&mut self, now: Now, mut asking: Asking<'_>) {
         let message = asking.message;
+        // A Raspberry Pi's REQUEST lacks option 60 (rpi-eeprom issue 82): what its DISCOVER said
+        // holds for the whole transaction, or the ACK would lack the boot file.
+        if asking.stage == Stage::System
+            && let Some(offer) = self.offers.get(&asking.client.key)
+            && offer.xid == asking.client.xid
+        {
+            (asking.stage, asking.architectures) = (offer.stage, offer.architectures.clone());
+        }
         if let Some(server) = message.server_id() {
             // SELECTING. Some clients name the server when they renew, too.
             if server != asking.server_ip && !self.plan.is_own(server) {
@@ -221,6 +232,9 @@ impl Engine {
                 return self.ignore(Some(asking.client), IgnoreReason::NoAddress);
             };
             return match self.check(&asking, address) {
+                Ok(()) if self.has_another(&asking, address) => {
+                    self.refuse(&asking, address, NakReason::OtherAddress);
+                }
                 Ok(()) => self.grant(now, &asking, address),
                 Err(reason) => self.refuse(&asking, address, reason),
             };
@@ -250,6 +264,26 @@ impl Engine {
         }
         // "If the DHCP server has no record of this client, then it MUST remain silent."
         self.ignore(Some(asking.client), IgnoreReason::UnknownClient);
+    }
+
+    /// Whether the client holds another address on its link, and was not offered this one: a client
+    /// that takes address after address would empty the pool.
+    fn has_another(&self, asking: &Asking<'_>, address: Ipv4Addr) -> bool {
+        let client = &asking.client.key;
+        let link = &self.plan.subnets[asking.subnet].link;
+        let is_offered = self
+            .offers
+            .get(client)
+            .is_some_and(|offer| offer.address == address);
+        let holds_another = self.leases.of_client(client).iter().any(|other| {
+            *other != address
+                && self
+                    .plan
+                    .subnet_of(*other)
+                    .is_some_and(|index| link.contains(&index))
+                && self.holds(client, *other)
+        });
+        holds_another && !is_offered
     }
 
     fn grant(&mut self, now: Now, asking: &Asking<'_>, address: Ipv4Addr) {
@@ -536,17 +570,20 @@ impl Engine {
     }
 }
 
-/// Option 93, or what option 60 says where 93 is missing or malformed (bootimus issue 118).
+/// Option 93, or what option 60 says where 93 is missing or malformed (bootimus issue 118). A
+/// PXEClient that says neither is a BIOS.
 fn architectures_of(message: &Message<'_>) -> Vec<ClientArch> {
     let architectures = message.architectures();
     if !architectures.is_empty() {
         return architectures;
     }
-    let vendor_class = message.vendor_class();
-    vendor_class
-        .and_then(|class| ClientArch::from_vendor_class(&class))
-        .into_iter()
-        .collect()
+    match message.vendor_class() {
+        Some(class) if class.starts_with(b"PXEClient") => {
+            vec![ClientArch::from_vendor_class(&class).unwrap_or(ClientArch::X86_BIOS)]
+        }
+        Some(class) => ClientArch::from_vendor_class(&class).into_iter().collect(),
+        None => Vec::new(),
+    }
 }
 
 fn stage_of(message: &Message<'_>, architectures: &[ClientArch]) -> Stage {
