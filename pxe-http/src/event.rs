@@ -9,7 +9,8 @@ use pxe_tree::{ErrorKind, Protocol, TreePath};
 
 /// Something that happened; faults of peers are told here and nowhere else.
 ///
-/// Given by reference to the function of `Server::on_event`, which runs on the server's own tasks: it should be quick and must not block.
+/// Given by reference to the function of `Server::on_event`, which runs on the server's own tasks:
+/// it should be quick and must not block.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Bounds on what peers can make a `Server` hold and wait for. What happens at
-/// each is said by [`Limit`](crate::Limit), and told as an event.
+/// Bounds on what peers can make a `Server` hold and wait for. What happens at each is said by
+/// [`Limit`](crate::Limit), and told as an event.
 ///
 /// # Example
 ///

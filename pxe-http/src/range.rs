@@ -176,14 +176,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_lie_within_the_content(value in value(), len in prop_oneof![0..200_u64, any::<u64>()]) {
+        fn parts_lie_within_the_content(
+            value in value(),
+            len in prop_oneof![0..200_u64, any::<u64>()],
+        ) {
             if let RangeAnswer::Part(range) = read_range(&value, len) {
                 prop_assert!(range.start < range.end && range.end <= len);
             }
         }
 
         #[test]
-        fn well_formed_ranges_mean_what_they_say(first in 0..300_u64, more in 0..300_u64, len in 0..300_u64) {
+        fn well_formed_ranges_mean_what_they_say(
+            first in 0..300_u64,
+            more in 0..300_u64,
+            len in 0..300_u64,
+        ) {
             let last = first + more;
             let answer = read_range(format!("bytes={first}-{last}").as_bytes(), len);
             let expected: Vec<u64> = (0..len).filter(|at| (first..=last).contains(at)).collect();

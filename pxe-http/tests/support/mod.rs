@@ -1,5 +1,8 @@
 //! A server on loopback, a client that sees each byte, and blobs that misbehave on demand.
 
+// Each test file uses a part of it.
+#![allow(dead_code)]
+
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
