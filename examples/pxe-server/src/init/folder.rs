@@ -4,9 +4,10 @@
 //! who can write in the tree gets a file written elsewhere by swapping a folder for a link.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -69,23 +70,10 @@ impl Folder {
     /// Opens `path`, and makes it first if it is not there. A link to a folder is followed here:
     /// it is the path that the user chose.
     pub(super) fn open_or_make(path: &Path) -> Result<Self, FolderError> {
-        let error = |source: io::Error| FolderError::new(path, source);
-        let made = match std::fs::symlink_metadata(path) {
-            Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
-                std::fs::create_dir_all(path).map_err(error)?;
-                true
-            }
-            Err(other) => return Err(error(other)),
-            Ok(_) => false,
-        };
+        let error = |errno: Errno| FolderError::new(path, errno);
+        make_all(path)?;
         let directory = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
-        let fd = nix::fcntl::open(path, directory, Mode::empty())
-            .map_err(|errno| error(errno.into()))?;
-        if made {
-            // create_dir_all goes by the umask, which may shut the server out.
-            fchmod(&fd, Mode::from_bits_truncate(FOLDER_MODE))
-                .map_err(|errno| error(errno.into()))?;
-        }
+        let fd = nix::fcntl::open(path, directory, Mode::empty()).map_err(error)?;
         Ok(Self {
             fd,
             path: path.to_owned(),
@@ -214,4 +202,22 @@ impl Folder {
         }
         made
     }
+}
+
+/// Makes a folder and those above it that are not there, for everyone to read: what the umask
+/// leaves may shut the server out.
+fn make_all(path: &Path) -> Result<(), FolderError> {
+    let error = |source: io::Error| FolderError::new(path, source);
+    match std::fs::symlink_metadata(path) {
+        Ok(_) => return Ok(()),
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
+        Err(other) => return Err(error(other)),
+    }
+    if let Some(parent) = path.parent()
+        && !parent.as_os_str().is_empty()
+    {
+        make_all(parent)?;
+    }
+    std::fs::create_dir(path).map_err(error)?;
+    std::fs::set_permissions(path, Permissions::from_mode(FOLDER_MODE)).map_err(error)
 }

@@ -271,7 +271,7 @@ impl Layout<'_> {
         let line = match put {
             Put::Created | Put::Replaced => format!("created: {path}, {what} to start from"),
             Put::Unchanged => format!("unchanged: {path}"),
-            Put::Kept => format!("kept: {path}: was changed"),
+            Put::Kept => format!("kept: {path}: differs from a fresh one"),
         };
         writeln!(self.out, "{line}")?;
         Ok(())

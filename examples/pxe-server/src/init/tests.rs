@@ -61,7 +61,7 @@ impl Machine {
     }
 
     fn tree(&self) -> PathBuf {
-        self.place.path().join("tftp")
+        self.place.path().join("srv/tftp")
     }
 
     fn init(&self) -> (Outcome, String) {
@@ -135,7 +135,7 @@ fn complete_system_gives_the_tutorials_tree() {
         let metadata = fs::symlink_metadata(machine.tree().join(path)).expect(path);
         metadata.permissions().mode() & 0o7777
     };
-    assert_eq!(mode(""), 0o755);
+    assert_eq!((mode(".."), mode("")), (0o755, 0o755), "made with the tree");
     assert_eq!(
         (mode("bios"), mode("os"), mode("pxelinux.cfg")),
         (0o755, 0o755, 0o755)
@@ -273,7 +273,7 @@ fn changed_file_is_kept_unless_forced() {
         "/usr/lib/PXELINUX/lpxelinux.0"
     );
     // A menu is the administrator's work, which no force replaces.
-    assert!(report.contains("kept: pxelinux.cfg/default: was changed\n"));
+    assert!(report.contains("kept: pxelinux.cfg/default: differs from a fresh one\n"));
     assert_eq!(machine.read("pxelinux.cfg/default"), "mine");
 }
 
@@ -308,6 +308,7 @@ fn links_are_not_written_through() {
 #[test]
 fn a_file_is_no_place_for_a_tree() {
     let machine = Machine::new("debian");
+    fs::create_dir(machine.place.path().join("srv")).expect("made");
     fs::write(machine.tree(), "a file").expect("written");
     let error = report(&machine.args()).expect_err("refused").to_string();
     assert!(error.contains("tftp: Not a directory"), "{error}");
@@ -356,7 +357,7 @@ fn configuration_is_written_where_asked_and_never_over() {
         report(&args)
             .expect("laid out")
             .1
-            .contains("pxe.toml: was changed\n")
+            .contains("pxe.toml: differs from a fresh one\n")
     );
     assert_eq!(fs::read_to_string(&file).expect("there"), "mine");
 }
