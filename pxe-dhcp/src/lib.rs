@@ -81,9 +81,12 @@ mod event;
 #[doc(hidden)]
 pub mod fuzzing;
 mod lease;
+mod limits;
+mod net;
 mod policy;
 #[cfg(feature = "tokio")]
 mod store;
+mod subnet;
 #[cfg(all(feature = "tokio", target_os = "linux"))]
 mod tokio;
 pub mod wire;
@@ -91,19 +94,19 @@ pub mod wire;
 pub use crate::arch::{ClientArch, ParseClientArchError};
 pub use crate::arch_policy::ArchPolicy;
 pub use crate::commit_error::CommitError;
-pub use crate::config::{
-    Config, ConfigError, DhcpOption, Ipv4Net, Limits, ParseIpv4NetError, Probing, Reservation,
-    Subnet,
-};
+pub use crate::config::{Config, ConfigError, Probing};
 pub use crate::destination::ReplyRoute;
 pub use crate::engine::{Counters, Engine, Output, ProbeResult, Ticket};
 pub use crate::event::{ClientInfo, Event, IgnoreReason, Limit, NakReason};
 pub use crate::lease::{ClientKey, LeaseRecord, LeaseState};
+pub use crate::limits::Limits;
+pub use crate::net::{Ipv4Net, ParseIpv4NetError};
 pub use crate::policy::{
     Boot, BootDecision, BootPolicy, BootRequest, Explanation, NoBoot, Stage, Tried,
 };
 #[cfg(feature = "tokio")]
 pub use crate::store::{Commit, Cursor, LeaseStore, MemoryStore, StoreError};
+pub use crate::subnet::{DhcpOption, Reservation, Subnet};
 #[cfg(all(feature = "tokio", target_os = "linux"))]
 pub use crate::tokio::{BindError, BindSpec, Handle, RunError, Server};
 

@@ -670,6 +670,35 @@ fn a_client_cannot_take_address_after_address() {
 }
 
 #[test]
+fn a_record_whose_answer_was_lost_ends_no_lease_early() {
+    let mut bench = Bench::new(small(10, 10), policy());
+    let address = bench.lease(&client());
+    // The renewal is stored, but the store's answer is lost, and the wall clock steps.
+    bench.holds_commits = true;
+    bench.send(&client().renew(address));
+    let (ticket, lease, _) = bench.commits.remove(0);
+    bench.store.insert(address, lease);
+    let lost = CommitError::Unavailable("answer lost".to_owned());
+    bench.engine.handle_committed(bench.now, ticket, Err(lost));
+    bench.now.wall = bench.now.wall.saturating_add_seconds(86_400);
+    // The next renewal finds the newer record, which seems to be over by the wall clock.
+    bench.holds_commits = false;
+    assert!(bench.send(&client().renew(address)).is_empty());
+    assert!(matches!(
+        bench.last_event(),
+        Event::CommitRefused {
+            is_conflict: true,
+            ..
+        }
+    ));
+    assert!(
+        bench.send(&Request::new(mac(2)).discover()).is_empty(),
+        "the client still has it"
+    );
+    assert_eq!(Bench::type_of(&bench.send(&client().renew(address))), [ACK]);
+}
+
+#[test]
 fn clients_without_an_ethernet_address_are_known_by_their_identifier() {
     let mut bench = Bench::lan();
     let infiniband = |id: &[u8]| {

@@ -6,21 +6,23 @@ mod change;
 mod choice;
 mod lease_table;
 mod offer_table;
+mod outgoing;
 mod plan;
 mod rate;
 mod request;
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use pxe_core::{BatchLimit, Destination, IfIndex, Instant, Now, RecvMeta, SendFailure, SocketId};
+use pxe_core::{BatchLimit, Destination, IfIndex, Instant, Now, RecvMeta, SendFailure};
 use pxe_core::{Transmit, UnixTime};
 
 use self::change::Change;
 use self::lease_table::{Hold, Lease, LeaseTable};
 use self::offer_table::OfferTable;
+use self::outgoing::Outgoing;
 use self::plan::Plan;
 use self::rate::RateLimiter;
 use self::request::Origin;
@@ -93,15 +95,6 @@ pub struct Counters {
     pub ignored: u64,
     /// How often each limit was reached.
     pub limits: BTreeMap<Limit, u64>,
-}
-
-/// A reply that waits to be sent.
-#[derive(Debug)]
-struct Outgoing {
-    socket: SocketId,
-    to: Destination,
-    source: Option<IpAddr>,
-    payload: Vec<u8>,
 }
 
 /// An authoritative DHCP server without input or output.

@@ -23,16 +23,17 @@ mod ipxe;
 mod message;
 mod option;
 mod reply;
+mod user_class;
 mod uuid;
 
 pub use self::code::{MessageType, OptionCode};
 pub use self::ipxe::{IpxeFeature, IpxeFeatures, ParseIpxeFeatureError};
 pub use self::message::{
     BROADCAST_FLAG, HEADER_BYTES, MAGIC_COOKIE, Message, OPTIONS_OFFSET, Op, ParseMessageError,
-    UserClasses,
 };
 pub use self::option::{ClientFqdn, OptionField, OptionWalk, RawOption, RelayAgentInfo};
 pub use self::reply::{
     Header, MESSAGE_BYTES_MIN, Priority, Reply, ReplyTooLong, UDP_IP_HEADER_BYTES, Written,
 };
+pub use self::user_class::UserClasses;
 pub use self::uuid::{MachineUuid, ParseMachineUuidError};
