@@ -1,151 +1,40 @@
 //! The engine: datagrams, answers of the driver and the time go in; datagrams, wishes and events
 //! come out.
 
-use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pxe_core::{
-    BatchLimit, Destination, IfIndex, Instant, Now, RecvMeta, SendFailure, SocketId, Transmit,
-};
+use pxe_core::{BatchLimit, Destination, Instant, Now, RecvMeta, SendFailure, SocketId, Transmit};
 
 use crate::config::{Config, PortMode};
 use crate::error::Refusal;
-use crate::event::{Event, Filename, Limit, Outcome, Peer, PeerMessage, Report, TransferId};
-use crate::flow::{Acked, Expired, Flow, Repeated};
-use crate::negotiate::{Mode, Requested, Terms, blksize_of_mtu, negotiate};
+use crate::event::{Event, Limit, Outcome, Peer, PeerMessage, Report, TransferId};
+use crate::flow::{Acked, Expired, Flow};
+use crate::negotiate::{Terms, blksize_of_mtu, negotiate};
+use crate::output::{FileInfo, Incoming, Output};
 use crate::reply::{RateLimit, Remembered, Replies, Reply};
 use crate::transfer::{State, Table, Transfer};
-use crate::wire::{ErrorCode, Opcode, Options, Packet, Request};
+use crate::wire::{ErrorCode, Opcode, Options, Packet};
 
 /// A TFTP server without sockets, files, threads or clocks: see the [crate's page](crate).
 #[derive(Debug, Default)]
 pub struct Engine {
-    config: Arc<Config>,
+    pub(crate) config: Arc<Config>,
     /// New requests are refused.
-    draining: bool,
-    table: Table,
+    pub(crate) draining: bool,
+    pub(crate) table: Table,
     /// Transfers that have something to send, each once; served in turn.
     ready: VecDeque<TransferId>,
     replies: Replies,
-    outputs: VecDeque<Output>,
+    /// Sockets of ended transfers until the driver is told to close them: what still comes in
+    /// by them is no request.
+    closing: BTreeSet<SocketId>,
+    pub(crate) outputs: VecDeque<Output>,
     events_lost: u64,
     remembered: Remembered,
     strays: RateLimit,
-}
-
-/// What only the driver can do, and what it may want to know.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Output {
-    /// A client asks for a file: answer with [`Engine::accept`] or [`Engine::refuse`].
-    Incoming(Incoming),
-    /// A transfer needs a socket of its own: answer with [`Engine::handle_socket_opened`] or
-    /// [`Engine::handle_socket_failed`].
-    #[non_exhaustive]
-    OpenSocket {
-        /// For which transfer.
-        transfer: TransferId,
-        /// To be bound to this address, where one was asked; its family is the remote's.
-        local_ip: Option<IpAddr>,
-        /// The client.
-        remote: SocketAddr,
-        /// The interface that the request came in on; link-local addresses need it.
-        interface: Option<IfIndex>,
-    },
-    /// A transfer's own socket is no longer needed; all that was to leave by it has been polled.
-    #[non_exhaustive]
-    CloseSocket {
-        /// The socket.
-        socket: SocketId,
-    },
-    /// A transfer needs data: answer with [`Engine::handle_data`] or
-    /// [`Engine::handle_data_failure`]. Each transfer asks for one range at a time.
-    #[non_exhaustive]
-    Want {
-        /// Which transfer.
-        transfer: TransferId,
-        /// Where the range begins, in bytes.
-        offset: u64,
-        /// How long it is, in bytes. It ends at a multiple of
-        /// [`Config::chunk_bytes`](crate::Config::chunk_bytes) or the end of the file.
-        len: usize,
-    },
-    /// A transfer is over: the driver can let go of its file. Its number comes not again.
-    #[non_exhaustive]
-    Release {
-        /// Which transfer.
-        transfer: TransferId,
-    },
-    /// Something an operator may want to know.
-    Event(Event),
-}
-
-/// A read request that waits for its file. Answer it with [`Engine::accept`] or
-/// [`Engine::refuse`]; a client whose request is not answered gets an ERROR after
-/// [`Limits::accept_timeout`](crate::Limits::accept_timeout).
-#[derive(Debug)]
-#[must_use = "the client waits for `accept` or `refuse`"]
-pub struct Incoming {
-    transfer: TransferId,
-    peer: Peer,
-    filename: Filename,
-    mode: Mode,
-    options: Requested,
-}
-
-impl Incoming {
-    /// The number of the transfer to be.
-    pub const fn transfer(&self) -> TransferId {
-        self.transfer
-    }
-
-    /// Who asks whom.
-    pub const fn peer(&self) -> &Peer {
-        &self.peer
-    }
-
-    /// The name as sent.
-    pub const fn filename(&self) -> &Filename {
-        &self.filename
-    }
-
-    /// The mode that the client asks for.
-    pub const fn mode(&self) -> Mode {
-        self.mode
-    }
-
-    /// The known options that the client asks for.
-    pub const fn options(&self) -> Requested {
-        self.options
-    }
-}
-
-/// What the engine has to know of a file, and of the path to the client, to send it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct FileInfo {
-    /// The file's length, in bytes. The transfer ends there, and not before: a file that turns out
-    /// shorter is an error.
-    pub len: u64,
-    /// The MTU of the interface towards the client, in bytes. Unknown, no block size is too large,
-    /// and each block leaves by a call of its own.
-    pub mtu: Option<u32>,
-}
-
-impl FileInfo {
-    /// A file of `len` bytes, and an unknown MTU.
-    pub const fn new(len: u64) -> Self {
-        Self { len, mtu: None }
-    }
-
-    /// The same, with the MTU towards the client.
-    #[must_use]
-    pub const fn with_mtu(mut self, mtu: Option<u32>) -> Self {
-        self.mtu = mtu;
-        self
-    }
 }
 
 impl Engine {
@@ -193,6 +82,9 @@ impl Engine {
             local_ip: meta.local_ip,
             interface: meta.interface,
         };
+        if self.closing.contains(&meta.socket) {
+            return;
+        }
         let own = self.table.of_socket(meta.socket);
         match (Packet::decode(payload), own) {
             (Err(error), _) => {
@@ -207,11 +99,7 @@ impl Engine {
                 self.handle_read_request(now, meta.socket, peer, request, payload);
             }
             (Ok(Packet::WriteRequest(request)), None) => {
-                let refusal = Refusal::new(
-                    ErrorCode::ACCESS_VIOLATION,
-                    format!("this server takes no files: {}", name_of(&request)),
-                );
-                self.refuse_request(meta.socket, peer, Opcode::WRQ, &request, refusal);
+                self.handle_write_request(meta.socket, peer, &request);
             }
             (Ok(packet), Some(id)) => {
                 let mine = self
@@ -241,162 +129,6 @@ impl Engine {
         self.table.get_mut(id).is_some_and(|transfer| {
             matches!(&transfer.state, State::Running { socket, .. } if *socket == listener)
         })
-    }
-
-    fn handle_read_request(
-        &mut self,
-        now: Instant,
-        listener: SocketId,
-        peer: Peer,
-        request: Request<'_>,
-        payload: &[u8],
-    ) {
-        if let Some(id) = self.table.of_request(peer.remote, listener)
-            && self.absorb_repeated(now, id, peer, payload)
-        {
-            return;
-        }
-        if peer.local_ip.is_some_and(is_broadcast_or_multicast) {
-            let filename = self.filename_of(&request);
-            return self.event(Event::BroadcastIgnored { peer, filename });
-        }
-        if let Err(refusal) = self.admit(&request, payload.len(), peer) {
-            return self.refuse_request(listener, peer, Opcode::RRQ, &request, refusal);
-        }
-        let Some(mode) = Mode::from_wire(request.mode) else {
-            let mode = String::from_utf8_lossy(request.mode)
-                .escape_debug()
-                .to_string();
-            let text = format!("transfer mode is not octet or netascii: {mode}");
-            let refusal = Refusal::new(ErrorCode::ILLEGAL_OPERATION, text);
-            return self.refuse_request(listener, peer, Opcode::RRQ, &request, refusal);
-        };
-        let filename = self.filename_of(&request);
-        let options = Requested::from_wire(&request.options);
-        let transfer = self.table.insert(Transfer::new(
-            peer,
-            listener,
-            Bytes::copy_from_slice(payload),
-            filename.clone(),
-            mode,
-            now,
-            Arc::clone(&self.config),
-        ));
-        self.table.arm(transfer);
-        self.event(Event::RequestReceived {
-            transfer,
-            peer,
-            filename: filename.clone(),
-            mode,
-            options,
-        });
-        self.outputs.push_back(Output::Incoming(Incoming {
-            transfer,
-            peer,
-            filename,
-            mode,
-            options,
-        }));
-    }
-
-    /// Deals with a request from where a transfer runs; `false` if a new one is to begin.
-    ///
-    /// lpxelinux repeats a request after 60 ms and uses one port for all its files: a second
-    /// transfer for the repetition would send it the wrong file later.
-    fn absorb_repeated(
-        &mut self,
-        now: Instant,
-        id: TransferId,
-        peer: Peer,
-        payload: &[u8],
-    ) -> bool {
-        let Some(transfer) = self.table.get_mut(id) else {
-            return false;
-        };
-        let repeated = if transfer.request != payload {
-            Repeated::Restart
-        } else {
-            match &mut transfer.state {
-                State::Asking | State::Opening(_) => Repeated::Absorbed,
-                State::Running { flow, .. } => flow.handle_repeated_request(now),
-            }
-        };
-        let answered = match repeated {
-            Repeated::Restart => {
-                self.finish(now, id, Outcome::Superseded);
-                return false;
-            }
-            Repeated::Answered => true,
-            Repeated::Absorbed => false,
-        };
-        self.settle(now, id);
-        self.event(Event::RequestRepeated {
-            transfer: id,
-            peer,
-            answered,
-        });
-        true
-    }
-
-    /// Checks the bounds on requests.
-    fn admit(
-        &mut self,
-        request: &Request<'_>,
-        request_bytes: usize,
-        peer: Peer,
-    ) -> Result<(), Refusal> {
-        let limits = &self.config.limits;
-        let limit = if self.draining {
-            let text = "server is shutting down";
-            return Err(Refusal::new(ErrorCode::NOT_DEFINED, text));
-        } else if request.filename.len() > limits.filename_bytes_max {
-            let text = format!("file name of {} bytes is too long", request.filename.len());
-            return Err(Refusal::new(ErrorCode::NOT_DEFINED, text));
-        } else if request_bytes > limits.request_bytes_max {
-            let text = format!("request of {request_bytes} bytes is too long");
-            return Err(Refusal::new(ErrorCode::ILLEGAL_OPERATION, text));
-        } else if self.table.len() >= limits.transfers_max {
-            Limit::Transfers
-        } else if self.table.with_ip(peer.remote.ip()) >= limits.transfers_per_remote_max {
-            Limit::TransfersPerRemote
-        } else if self.table.asking() >= limits.incoming_max {
-            Limit::Incoming
-        } else if self.outputs.len() >= limits.outputs_max {
-            Limit::Outputs
-        } else {
-            return Ok(());
-        };
-        self.event(Event::LimitReached { limit, peer });
-        let text = format!("server busy: {limit}");
-        Err(Refusal::new(ErrorCode::NOT_DEFINED, text))
-    }
-
-    /// Answers a request that never becomes a transfer.
-    fn refuse_request(
-        &mut self,
-        listener: SocketId,
-        peer: Peer,
-        opcode: Opcode,
-        request: &Request<'_>,
-        refusal: Refusal,
-    ) {
-        self.reply(listener, peer, &refusal, false);
-        let filename = self.filename_of(request);
-        self.event(Event::Refused {
-            transfer: None,
-            peer,
-            opcode,
-            filename,
-            refusal,
-        });
-    }
-
-    /// The name, cut off where it is too long to be kept.
-    fn filename_of(&self, request: &Request<'_>) -> Filename {
-        let len = request.filename.len();
-        let len = len.min(self.config.limits.filename_bytes_max);
-        let name = request.filename.get(..len).unwrap_or_default();
-        Filename::new(Bytes::copy_from_slice(name))
     }
 
     fn handle_transfer_packet(&mut self, now: Instant, id: TransferId, packet: &Packet<'_>) {
@@ -520,7 +252,7 @@ impl Engine {
             self.settle(now.mono, transfer);
         } else {
             // The transfer ended meanwhile.
-            self.outputs.push_back(Output::CloseSocket { socket });
+            self.close(socket);
         }
     }
 
@@ -641,7 +373,7 @@ impl Engine {
             reply.encode(buf);
             if reply.closes {
                 let socket = reply.socket;
-                self.outputs.push_back(Output::CloseSocket { socket });
+                self.close(socket);
             }
             let to = Destination::Unicast(reply.peer.remote);
             let transmit = Transmit::new(reply.socket, to, buf.len() - begin);
@@ -671,6 +403,9 @@ impl Engine {
     /// The next thing that only the driver can do, or may want to know.
     pub fn poll_output(&mut self) -> Option<Output> {
         let output = self.outputs.pop_front();
+        if let Some(Output::CloseSocket { socket }) = &output {
+            self.closing.remove(socket);
+        }
         if output.is_none() && self.events_lost > 0 {
             let count = std::mem::take(&mut self.events_lost);
             return Some(Output::Event(Event::EventsLost { count }));
@@ -678,8 +413,13 @@ impl Engine {
         output
     }
 
+    /// How much is kept: outputs, transfers in turn, remembered transfers. For fuzzing.
+    pub(crate) fn sizes(&self) -> (usize, usize, usize) {
+        (self.outputs.len(), self.ready.len(), self.remembered.len())
+    }
+
     /// After a transfer's state has changed: asks for data, queues it for sending, sets its timer.
-    fn settle(&mut self, now: Instant, id: TransferId) {
+    pub(crate) fn settle(&mut self, now: Instant, id: TransferId) {
         let Some(transfer) = self.table.get_mut(id) else {
             return;
         };
@@ -721,7 +461,7 @@ impl Engine {
     }
 
     /// Ends a transfer: the client is told where it does not know, and so is the operator.
-    fn finish(&mut self, now: Instant, id: TransferId, outcome: Outcome) {
+    pub(crate) fn finish(&mut self, now: Instant, id: TransferId, outcome: Outcome) {
         let Some(transfer) = self.table.remove(id) else {
             return;
         };
@@ -753,10 +493,13 @@ impl Engine {
         };
         match told {
             Some(refusal) => self.reply(socket, peer, &refusal, owned),
-            None if owned => self.outputs.push_back(Output::CloseSocket { socket }),
+            // A reply to a stray may still have to leave by it.
+            None if owned && !self.replies.close_after(socket) => self.close(socket),
             None => {}
         }
-        if !owned {
+        if owned {
+            self.closing.insert(socket);
+        } else {
             let until = now + transfer.config.retransmit_max;
             let remembered_max = self.config.limits.remembered_max;
             self.remembered
@@ -794,7 +537,7 @@ impl Engine {
     }
 
     /// Queues an ERROR; `closes`: the socket is closed after it.
-    fn reply(&mut self, socket: SocketId, peer: Peer, refusal: &Refusal, closes: bool) {
+    pub(crate) fn reply(&mut self, socket: SocketId, peer: Peer, refusal: &Refusal, closes: bool) {
         let reply = Reply {
             socket,
             peer,
@@ -802,12 +545,17 @@ impl Engine {
             closes,
         };
         if !self.replies.push(reply, self.config.limits.replies_max) {
-            if closes {
-                self.outputs.push_back(Output::CloseSocket { socket });
+            if closes && !self.replies.close_after(socket) {
+                self.close(socket);
             }
             let limit = Limit::Replies;
             self.event(Event::LimitReached { limit, peer });
         }
+    }
+
+    fn close(&mut self, socket: SocketId) {
+        self.closing.insert(socket);
+        self.outputs.push_back(Output::CloseSocket { socket });
     }
 
     /// Queues an ERROR for somebody who did not ask for anything, if there were not too many.
@@ -823,7 +571,7 @@ impl Engine {
         }
     }
 
-    fn event(&mut self, event: Event) {
+    pub(crate) fn event(&mut self, event: Event) {
         if self.outputs.len() < self.config.limits.outputs_max {
             self.outputs.push_back(Output::Event(event));
         } else {
@@ -832,18 +580,10 @@ impl Engine {
     }
 }
 
-fn name_of(request: &Request<'_>) -> Filename {
-    Filename::new(Bytes::copy_from_slice(request.filename))
-}
-
 /// The address without IPv6's flow label, which a client may change between packets.
 fn without_flow(mut address: SocketAddr) -> SocketAddr {
     if let SocketAddr::V6(v6) = &mut address {
         v6.set_flowinfo(0);
     }
     address
-}
-
-fn is_broadcast_or_multicast(ip: IpAddr) -> bool {
-    ip.is_multicast() || matches!(ip, IpAddr::V4(v4) if v4.is_broadcast())
 }

@@ -39,6 +39,16 @@ impl Replies {
         room
     }
 
+    /// Has this socket closed after the last reply that leaves by it; `false` if there is none.
+    pub(crate) fn close_after(&mut self, socket: SocketId) -> bool {
+        let last = self.0.iter_mut().rev().find(|reply| reply.socket == socket);
+        if let Some(last) = last {
+            last.closes = true;
+            return true;
+        }
+        false
+    }
+
     pub(crate) fn pop(&mut self) -> Option<Reply> {
         self.0.pop_front()
     }
@@ -92,6 +102,10 @@ impl Remembered {
                 self.until.remove(&oldest);
             }
         }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.order.len().max(self.until.len())
     }
 
     pub(crate) fn contains(&self, now: Instant, key: (SocketAddr, SocketId)) -> bool {

@@ -33,7 +33,7 @@ type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 /// use pxe_tftp::{Config, Server};
 /// use pxe_tree::{ErrorKind, FileRequest, MemBlob, Opened, source_fn};
 ///
-/// let server = Server::bind("127.0.0.1:0".parse()?, Config::new())?
+/// let server = Server::bind("127.0.0.1:0".parse().unwrap(), Config::new())?
 ///     .on_event(|event| eprintln!("{event:?}"));
 /// let handle = server.handle();
 /// // Privileges are dropped here.

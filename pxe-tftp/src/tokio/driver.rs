@@ -23,9 +23,10 @@ use super::mtu::Mtus;
 use super::readiness::Shared;
 use super::socket::{DriverSocket, RecvBuffers, bind_transfer};
 use crate::config::Config;
-use crate::engine::{Engine, FileInfo, Incoming, Output};
+use crate::engine::Engine;
 use crate::error::Refusal;
 use crate::event::{Filename, TransferId};
+use crate::output::{FileInfo, Incoming, Output};
 use crate::wire::ErrorCode;
 
 /// Receive calls on one socket before the others have their turn.

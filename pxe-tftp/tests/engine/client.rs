@@ -28,6 +28,7 @@ impl Ask {
         }
     }
 
+    #[allow(clippy::needless_pass_by_value)] // reads better where it is called
     pub(crate) fn option(mut self, name: &'static str, value: impl ToString) -> Self {
         self.options.push((name, value.to_string()));
         self

@@ -198,7 +198,12 @@ fn the_order_of_draining_does_not_change_the_outcome() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig {
+        // A quarter of what PROPTEST_CASES says.
+        cases: ProptestConfig::default().cases / 4,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_transfer_over_any_link_is_whole_or_fails_loudly(

@@ -1,1 +1,265 @@
+//! What clients can make the engine hold or send is bounded.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use pxe_tftp::wire::{ErrorCode, Opcode, Packet};
+use pxe_tftp::{Config, Event, Incoming, Limit, Limits, Outcome, Output, Refusal};
+
+use crate::client::{Ask, Ending};
+use crate::world::{LISTENER, World, content};
+
+fn world(limits: Limits) -> World {
+    let mut world = World::new(Config::default().with_limits(limits));
+    world.file("file", content(10_000));
+    world
+}
+
+fn ask_from(world: &mut World, remote: SocketAddr) -> Vec<u8> {
+    let before = world.sent.len();
+    world.inject(remote, LISTENER, &Ask::new("file").packet(Opcode::RRQ));
+    assert_eq!(
+        world.sent.len(),
+        before + 1,
+        "no request is dropped without a word"
+    );
+    world.sent[before].2.clone()
+}
+
+fn limits_met(world: &World) -> Vec<Limit> {
+    let limits = world.events.iter().filter_map(|event| match event {
+        Event::LimitReached { limit, .. } => Some(*limit),
+        _ => None,
+    });
+    limits.collect()
+}
+
+fn busy(packet: &[u8], reason: &str) -> bool {
+    let Ok(Packet::Error { code, message }) = Packet::decode(packet) else {
+        return false;
+    };
+    code == ErrorCode::NOT_DEFINED && message == format!("server busy: {reason}").as_bytes()
+}
+
+#[test]
+fn transfers_are_bounded_in_all() {
+    let mut world = world(Limits::default().with_transfers_max(3));
+    for client in 0..3 {
+        let packet = ask_from(&mut world, World::address(client));
+        assert!(matches!(Packet::decode(&packet), Ok(Packet::Data { .. })));
+    }
+    let packet = ask_from(&mut world, World::address(3));
+    assert!(busy(&packet, "too many transfers"));
+    assert_eq!(limits_met(&world), [Limit::Transfers]);
+    // A client that has its place keeps it.
+    world.inject(
+        World::address(1),
+        LISTENER,
+        &Ask::new("file").mode("OCTET").packet(Opcode::RRQ),
+    );
+    assert_eq!(world.engine.transfers(), 3);
+    assert!(matches!(
+        Packet::decode(&world.sent.last().unwrap().2),
+        Ok(Packet::Data { block: 1, .. })
+    ));
+}
+
+#[test]
+fn transfers_are_bounded_per_client() {
+    let mut world = world(Limits::default().with_transfers_per_remote_max(2));
+    let from = |port| SocketAddr::from(([198, 51, 100, 9], port));
+    ask_from(&mut world, from(1000));
+    ask_from(&mut world, from(1001));
+    let packet = ask_from(&mut world, from(1002));
+    assert!(busy(&packet, "too many transfers with one client"));
+    // Others are served.
+    let packet = ask_from(&mut world, World::address(1));
+    assert!(matches!(Packet::decode(&packet), Ok(Packet::Data { .. })));
+    assert_eq!(limits_met(&world), [Limit::TransfersPerRemote]);
+}
+
+/// Takes what the engine asks for, and answers nothing.
+fn take_incoming(world: &mut World, into: &mut Vec<Incoming>) {
+    while let Some(output) = world.engine.poll_output() {
+        match output {
+            Output::Incoming(incoming) => into.push(incoming),
+            Output::Event(event) => world.events.push(event),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn requests_without_an_answer_are_bounded_in_number_and_time() {
+    let limits = Limits::default()
+        .with_incoming_max(2)
+        .with_accept_timeout(Duration::from_secs(5));
+    let mut world = world(limits);
+    let mut waiting = Vec::new();
+    let rrq = Ask::new("file").packet(Opcode::RRQ);
+    for client in 0..3 {
+        let meta = pxe_core::RecvMeta::new(LISTENER, World::address(client))
+            .with_local_ip(crate::world::SERVER_IP);
+        world.engine.handle_datagram(world.now, &meta, &rrq);
+        take_incoming(&mut world, &mut waiting);
+    }
+    assert_eq!(waiting.len(), 2);
+    assert_eq!(limits_met(&world), [Limit::Incoming]);
+    world.drain_engine();
+    assert!(busy(
+        &world.sent[0].2,
+        "too many requests wait for their files"
+    ));
+    world.run(Duration::from_secs(6));
+    assert_eq!(world.engine.transfers(), 0);
+    assert_eq!(world.errors_sent().len(), 3);
+    // Answers that come too late do no harm.
+    for incoming in waiting {
+        let now = world.now;
+        assert!(
+            !world
+                .engine
+                .accept(now, incoming, pxe_tftp::FileInfo::new(10))
+        );
+    }
+    world.drain_engine();
+    assert!(world.engine.is_idle());
+}
+
+#[test]
+fn long_names_and_requests_are_refused() {
+    let mut world = world(Limits::default());
+    for (name_len, padding) in [(600, 0), (10, 2000)] {
+        let ask = Ask::new(&"n".repeat(name_len)).option("x", "y".repeat(padding));
+        let before = world.sent.len();
+        world.inject(World::address(0), LISTENER, &ask.packet(Opcode::RRQ));
+        assert!(matches!(
+            Packet::decode(&world.sent[before].2),
+            Ok(Packet::Error { .. })
+        ));
+        assert!(world.sent[before].2.len() < 220);
+    }
+    assert_eq!(world.engine.transfers(), 0);
+}
+
+#[test]
+fn replies_to_strays_are_bounded_per_second() {
+    let mut world = world(Limits::default().with_stray_replies_per_second(10));
+    for second in 0..3 {
+        for client in 0..50 {
+            world.inject(World::address(client), LISTENER, b"\0\x04\0\x01");
+            world.inject(World::address(client), LISTENER, b"garbage");
+        }
+        assert_eq!(world.sent.len(), 10 * (second + 1));
+        world.run(Duration::from_secs(1));
+    }
+    assert!(limits_met(&world).contains(&Limit::StrayReplies));
+}
+
+#[test]
+fn what_waits_for_the_driver_is_bounded() {
+    let limits = Limits::default().with_outputs_max(100).with_replies_max(20);
+    let mut world = world(limits);
+    let rrq = Ask::new("missing").packet(Opcode::RRQ);
+    for client in 0..10_000 {
+        let meta = pxe_core::RecvMeta::new(LISTENER, World::address(client));
+        world.engine.handle_datagram(world.now, &meta, &rrq);
+        world.engine.handle_datagram(world.now, &meta, b"garbage");
+    }
+    let mut waiting = Vec::new();
+    take_incoming(&mut world, &mut waiting);
+    assert!(waiting.len() <= 100);
+    let lost = world.events.iter().find_map(|event| match event {
+        Event::EventsLost { count, .. } => Some(*count),
+        _ => None,
+    });
+    assert!(lost > Some(10_000));
+    let now = world.now;
+    let mut buf = Vec::new();
+    let mut replies = 0;
+    while world
+        .engine
+        .poll_transmit(now, pxe_core::BatchLimit::ONE, &mut buf)
+        .is_some()
+    {
+        replies += 1;
+    }
+    assert_eq!(replies, 20);
+}
+
+#[test]
+fn slow_disk_does_not_cost_a_client_its_transfer() {
+    let mut world = world(Limits::default());
+    world.file("file", content(300_000));
+    world.disk = Duration::from_secs(20);
+    let client = world.start(
+        Ask::new("file")
+            .option("blksize", 1468)
+            .option("windowsize", 64),
+    );
+    world.run_to_end();
+    assert_eq!(*world.ending(client), Ending::Complete);
+    assert!(world.clients[client].data == content(300_000));
+}
+
+#[test]
+fn stuck_disk_ends_with_an_error() {
+    let mut world = world(Limits::default().with_data_timeout(Duration::from_secs(10)));
+    world.disk = Duration::from_secs(100_000);
+    let client = world.start(Ask::new("file"));
+    world.run(Duration::from_secs(11));
+    assert_eq!(
+        *world.ending(client),
+        Ending::Error(ErrorCode::NOT_DEFINED, "server is too slow: file".into())
+    );
+    assert!(matches!(world.outcomes()[..], [Outcome::Failed(_)]));
+}
+
+#[test]
+fn short_data_are_a_failure_and_no_end_of_file() {
+    let mut world = world(Limits::default());
+    world.promised.insert(b"file".to_vec(), 20_000);
+    let client = world.start(Ask::new("file").option("blksize", 1000));
+    world.run_to_end();
+    let Ending::Error(_, text) = world.ending(client) else {
+        panic!("{:?}", world.ending(client));
+    };
+    assert_eq!(text, "file is shorter than expected: file");
+    assert!(world.clients[client].data.len() <= 10_000);
+}
+
+#[test]
+fn shutdown_refuses_and_finishes() {
+    let mut world = world(Limits::default());
+    let running = world.start(Ask::new("file"));
+    world.run(Duration::from_millis(1));
+    world.engine.shut_down();
+    let late = world.start(Ask::new("file"));
+    world.run_to_end();
+    assert_eq!(*world.ending(running), Ending::Complete);
+    assert_eq!(
+        *world.ending(late),
+        Ending::Error(ErrorCode::NOT_DEFINED, "server is shutting down".into())
+    );
+    assert!(world.engine.is_idle());
+}
+
+#[test]
+fn abort_tells_every_client() {
+    let mut world = world(Limits::default());
+    for _ in 0..5 {
+        world.start(Ask::new("file"));
+    }
+    world.run(Duration::from_millis(1));
+    let now = world.now;
+    let refusal = Refusal::new(ErrorCode::NOT_DEFINED, "bye");
+    world.engine.abort_all(now, &refusal);
+    world.run_to_end();
+    for client in 0..5 {
+        assert_eq!(
+            *world.ending(client),
+            Ending::Error(ErrorCode::NOT_DEFINED, "bye".into())
+        );
+    }
+    assert_eq!(world.sockets.len(), 1);
+}

@@ -160,6 +160,7 @@ impl World {
         index
     }
 
+    #[allow(clippy::needless_pass_by_value)] // a client hands its packet over
     pub(crate) fn send_to_server(&mut self, client: usize, port: u16, bytes: Vec<u8>) {
         let from = Self::address(client);
         self.transport(|| Delivery::ToServer {
