@@ -189,6 +189,11 @@ pub enum Event {
         /// Whether another server had changed the record.
         is_conflict: bool,
     },
+    /// What other servers changed in the store cannot be read; it is tried again.
+    StoreUnreadable {
+        /// Why.
+        reason: String,
+    },
     /// A reply could not be sent.
     SendFailed {
         /// Where to.

@@ -103,7 +103,7 @@ pub enum RunError {
 /// Binding needs no runtime, so that a program can bind port 67 as root, give up its privileges,
 /// and then start its runtime:
 ///
-/// ```
+/// ```no_run
 /// use std::{net::Ipv4Addr, sync::Arc};
 /// use pxe_dhcp::{ArchPolicy, BindSpec, Config, MemoryStore, Server, Subnet};
 ///
@@ -113,12 +113,12 @@ pub enum RunError {
 /// );
 /// let server = Server::bind(BindSpec::address(Ipv4Addr::LOCALHOST), config)?
 ///     .on_event(|event| eprintln!("{event:?}"));
-/// let handle = server.handle();
+/// let handle = server.handle(); // to reconfigure it, or to end it
 /// // Privileges are dropped here.
 /// let (store, policy) = (Arc::new(MemoryStore::new()), Arc::new(ArchPolicy::syslinux()));
 /// let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-/// # handle.shut_down();
 /// runtime.block_on(server.run(store, policy, std::future::pending()))?;
+/// # drop(handle);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

@@ -238,6 +238,43 @@ async fn commits_are_grouped_while_the_store_is_busy_and_finished_at_the_end() {
 }
 
 #[tokio::test]
+async fn two_servers_share_a_store() {
+    let store: Arc<dyn LeaseStore> = Arc::new(MemoryStore::new());
+    let mut servers = Vec::new();
+    for _ in 0..2 {
+        let (relay, server) = pair().await;
+        let server = server.with_changes_every(Duration::from_millis(5));
+        let handle = server.handle();
+        let never = std::future::pending();
+        let running = tokio::spawn(server.run(Arc::clone(&store), Arc::new(policy()), never));
+        servers.push((relay, handle, running));
+    }
+    let (first, second) = (&servers[0], &servers[1]);
+    let address = lease(&first.0, mac(1)).await;
+    // The second one hears of it, and knows the client when it asks there.
+    let heard = async {
+        while second.1.leases().await.expect("the server runs").is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, heard).await.expect("changes are read");
+    assert_eq!(lease(&second.0, mac(1)).await, address);
+    assert_ne!(lease(&second.0, mac(2)).await, address);
+    assert_eq!(
+        store.load(None, 10).await.expect("readable")[0].client,
+        mac(1).into()
+    );
+    for (_, handle, running) in servers {
+        handle.shut_down();
+        timeout(PATIENCE, running)
+            .await
+            .expect("it ends")
+            .expect("no panic")
+            .expect("no error");
+    }
+}
+
+#[tokio::test]
 async fn binding_says_what_is_wrong() {
     let (_relay, server) = pair().await;
     let port = server.local_addrs().expect("addresses")[0].port();

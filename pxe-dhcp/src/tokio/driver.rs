@@ -15,8 +15,8 @@ use pxe_core::{BatchLimit, Instant, Now, SocketId, UnixTime};
 use super::socket::{RunningSocket, own_addresses};
 use super::{Control, Observer, RunError, Server};
 use crate::{
-    BootPolicy, Commit, CommitError, Config, Cursor, Engine, LeaseRecord, LeaseStore, Output,
-    ProbeResult, Ticket,
+    BootPolicy, Commit, CommitError, Config, Cursor, Engine, Event, LeaseRecord, LeaseStore,
+    Output, ProbeResult, StoreError, Ticket,
 };
 
 /// Datagrams of one socket that are read before the others, the store and the clock have a turn.
@@ -133,7 +133,7 @@ impl Driver {
                 Wake::Control(None) => {}
                 Wake::Control(Some(control)) => is_ending |= self.control(control)?,
                 Wake::Timeout => self.engine.handle_timeout(self.clock.now()),
-                Wake::Changes => self.load_changes().await?,
+                Wake::Changes => self.load_changes().await,
             }
         }
     }
@@ -249,7 +249,12 @@ impl Driver {
         match control {
             Control::ShutDown => return Ok(true),
             Control::Reconfigure(config, policy) => {
-                let config = with_own_addresses(*config)?;
+                // If they cannot be listed now, those that were listed before still hold.
+                let known = self.engine.config().own_addresses.clone();
+                let mut config = *config;
+                config
+                    .own_addresses
+                    .extend(own_addresses().unwrap_or(known));
                 let bytes = config.limits.datagram_bytes_max.saturating_add(1);
                 self.receive_buffer.resize(bytes, 0);
                 self.engine.reconfigure(self.clock.now(), config, policy)?;
@@ -263,19 +268,31 @@ impl Driver {
         Ok(false)
     }
 
-    async fn load_changes(&mut self) -> Result<(), RunError> {
-        let (records, cursor) = self
+    async fn load_changes(&mut self) {
+        match self
             .store
             .changes_since(self.cursor, PAGE_RECORDS_MAX)
-            .await?;
-        self.cursor = Some(cursor);
-        let is_end = records.is_empty();
-        self.engine.load(self.clock.now(), records);
-        if is_end {
-            let interval = self.changes_interval.unwrap_or(Duration::MAX);
-            self.changes_at = TokioInstant::now() + interval;
+            .await
+        {
+            Ok((records, cursor)) if !records.is_empty() => {
+                self.cursor = Some(cursor);
+                self.engine.load(self.clock.now(), records);
+                return;
+            }
+            Ok((_, cursor)) => self.cursor = Some(cursor),
+            Err(error) => {
+                // A store that forgot the point is read from its beginning: what is known already
+                // is passed over.
+                if matches!(error, StoreError::Forgotten(_)) {
+                    self.cursor = None;
+                }
+                (self.observer)(&Event::StoreUnreadable {
+                    reason: error.to_string(),
+                });
+            }
         }
-        Ok(())
+        let interval = self.changes_interval.unwrap_or(Duration::MAX);
+        self.changes_at = TokioInstant::now() + interval;
     }
 }
 
