@@ -1,4 +1,67 @@
 //! Files to serve over the network: trees, blobs, sources, one path resolver, one error table.
+//!
+//! A network boot server serves the same files by TFTP, HTTP and NFS: a directory, the inside of
+//! an image, generated files. This crate is what lies between those protocols and the files:
+//!
+//! - a [`Tree`] is a namespace of nodes: [`DirTree`] (a directory of this machine), [`MemTree`]
+//!   (in memory), [`Overlay`] (one over the other), [`Subtree`] (one mounted in another),
+//!   [`CaseFold`] (names in any case);
+//! - a [`Blob`] is an open file, shared by any number of readers, that says when it was edited
+//!   under them, and where its bytes lie for those who send without copying ([`Direct`]);
+//! - a [`Source`] answers a client's request for a path: [`TreeSource`] from a tree,
+//!   [`source_fn`] from a closure;
+//! - [`resolve()`] walks a [`TreePath`] over any tree, and is the only code that follows links;
+//! - an [`ErrorKind`] says what a peer is told in TFTP, HTTP and NFS.
+//!
+//! # Example
+//!
+//! Generated files over a directory, for TFTP:
+//!
+//! ```
+//! # #[cfg(not(feature = "dir"))] fn main() {}
+//! # #[cfg(feature = "dir")] #[tokio::main(flavor = "current_thread")] async fn main() -> pxe_tree::Result<()> {
+//! use std::sync::Arc;
+//! use pxe_tree::{
+//!     DirTree, FileRequest, MemTree, Opened, Overlay, Protocol, Source, TreePath, TreeSource,
+//! };
+//!
+//! # let dir = tempfile::tempdir().unwrap();
+//! # std::fs::create_dir(dir.path().join("bios")).unwrap();
+//! # std::fs::write(dir.path().join("bios/lpxelinux.0"), "...").unwrap();
+//! # let srv_tftp = dir.path();
+//! let made = MemTree::new();
+//! made.insert_file("bios/pxelinux.cfg/default", "default install\n")?;
+//! let tree = Overlay::new([Arc::new(made) as _, Arc::new(DirTree::new(srv_tftp)?) as _])?;
+//! let source = TreeSource::new(Arc::new(tree)).with_root_path("/srv/tftp".parse()?);
+//!
+//! let path = TreePath::from_tftp(b"/srv/tftp/bios\\lpxelinux.0")?;
+//! let client = ([192, 168, 150, 30], 2070).into();
+//! match source.open(&FileRequest::new(Protocol::Tftp, client, &path)).await {
+//!     Ok(Opened::File(blob)) => assert_eq!(blob.read_at(0, 512).await?, "..."),
+//!     Ok(_) => panic!("a directory"),
+//!     Err(error) => panic!("ERROR {}: {error}", error.kind().tftp_code()),
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! # Keys
+//!
+//! A [`NodeId`] means something in this process alone. A [`NodeKey`] survives a restart, so that
+//! NFS clients do not notice one. Which changes a key survives is for each tree to say.
+//!
+//! # Trees of your own
+//!
+//! Implement [`Tree`] and run [`conformance::check`] on it.
+//!
+//! # Features
+//!
+//! `dir` (on by default): [`DirTree`], for Linux, with rustix and tokio's blocking pool. Without
+//! it the crate knows neither runtime nor file system. Any Unix will do then.
+//!
+//! # What it does not do
+//!
+//! It writes nothing, checks no credentials (a tree shows modes and owners; who may see what is
+//! for the protocol to decide), and speaks no protocol.
 #![deny(unsafe_code)]
 
 mod blob;
@@ -7,6 +70,8 @@ pub mod conformance;
 #[cfg(feature = "dir")]
 mod dir_tree;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod id_table;
 mod listing_cache;
 mod mem_blob;
@@ -41,3 +106,8 @@ pub use crate::source::{FileRequest, Opened, Protocol, Source, SourceFn, source_
 pub use crate::subtree::Subtree;
 pub use crate::tree::Tree;
 pub use crate::tree_source::TreeSource;
+
+/// The README's example is compiled and run with the other documentation tests.
+#[cfg(all(doctest, feature = "dir"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

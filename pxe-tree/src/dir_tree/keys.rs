@@ -7,6 +7,7 @@
 //! - Keys by name: the stamp is a hash of the path, hints are made of the directories' names.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -16,6 +17,7 @@ use super::stat::{Halt, Identity, Stat, Wait};
 use super::table::Stamp;
 use super::wall::{Closed, Wall};
 use super::{DirKeys, HINTED_MOUNTS_MAX, Shared, young};
+use crate::id_table::id;
 use crate::stable_hash::{StableHasher, domain};
 use crate::{Cookie, ErrorKind, Name, NameBuf, NodeKey, NodeKind};
 
@@ -102,6 +104,14 @@ pub(super) fn stamp(keys: DirKeys, identity: &Identity, fs_tag: u64, path: &[u8]
     stamp
 }
 
+/// An entry of a directory, as a search remembers it.
+#[derive(Debug)]
+pub(super) struct Listed {
+    name: NameBuf,
+    kind: Option<NodeKind>,
+    ino: u64,
+}
+
 /// A search below the root for a stamp.
 pub(super) struct Search<'a> {
     shared: &'a Shared,
@@ -140,7 +150,7 @@ impl<'a> Search<'a> {
         let path = path_of(way);
         let mut likely = Vec::new();
         let mut mounts = Vec::new();
-        self.list(dir, |this, name, kind, ino| {
+        self.list(dir, |this, Listed { name, kind, ino }| {
             let maybe_directory = matches!(kind, None | Some(NodeKind::Directory));
             let is_likely = match (hints.first(), this.shared.options.keys) {
                 (None, DirKeys::Inode) => this.stamp.starts_with(&ino.to_le_bytes()),
@@ -148,7 +158,7 @@ impl<'a> Search<'a> {
                     let path = join(&path, name);
                     StableHasher::new(domain::NAME_KEY).part(&path).finish128() == this.stamp
                 }
-                (Some(hint), DirKeys::Inode) => maybe_directory && inode_hint(ino) == *hint,
+                (Some(hint), DirKeys::Inode) => maybe_directory && inode_hint(*ino) == *hint,
                 (Some(hint), DirKeys::Name) => maybe_directory && name_hint(name) == *hint,
             };
             if is_likely {
@@ -227,7 +237,7 @@ impl<'a> Search<'a> {
                 Err(Closed::Wait) => return Err(Halt::Wait),
             };
             let (mut likely, mut below) = (Vec::new(), Vec::new());
-            self.list(dir.as_fd(), |this, name, kind, ino| {
+            self.list(dir.as_fd(), |this, Listed { name, kind, ino }| {
                 if this.stamp.starts_with(&ino.to_le_bytes()) {
                     likely.push(name.to_buf());
                 }
@@ -265,18 +275,44 @@ impl<'a> Search<'a> {
         left.is_some()
     }
 
+    /// Looks at each entry of a directory, as far as the search may go on.
     fn list(
         &mut self,
         dir: BorrowedFd<'_>,
-        mut see: impl FnMut(&Self, &Name, Option<NodeKind>, u64),
+        mut see: impl FnMut(&Self, &Listed),
     ) -> Result<(), Halt> {
-        scan(dir, Cookie::START, 1024, |name, kind, ino, _| {
-            if !self.pay() {
-                return Ok(false);
+        let stat = Stat::of(dir)?;
+        // Not a node of the tree, but a number that stands for the directory.
+        let number = StableHasher::new(domain::CHANGE)
+            .number(stat.identity.ino)
+            .number(u64::from(stat.identity.dev.0) << 32 | u64::from(stat.identity.dev.1));
+        let attributes = stat.attributes(id(number.finish64()), 0);
+        let listed = match self.shared.listed.get(&attributes) {
+            Some(listed) => listed,
+            None => {
+                let mut listed = Vec::new();
+                let whole = scan(dir, Cookie::START, 1024, |name, kind, ino, _| {
+                    listed.push(Listed {
+                        name: name.to_buf(),
+                        kind,
+                        ino,
+                    });
+                    Ok(listed.len() <= self.entries_left)
+                })?;
+                let listed = Arc::new(listed);
+                if whole {
+                    let all = Arc::clone(&listed);
+                    self.shared.listed.put(&attributes, listed.len(), all);
+                }
+                listed
             }
-            see(self, name, kind, ino);
-            Ok(true)
-        })?;
+        };
+        for entry in listed.iter() {
+            if !self.pay() {
+                break;
+            }
+            see(self, entry);
+        }
         Ok(())
     }
 

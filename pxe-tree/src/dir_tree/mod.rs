@@ -13,19 +13,20 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use tokio::sync::Semaphore;
 
 use self::file_blob::{FileBlob, OpenFiles};
-use self::keys::Search;
+use self::keys::{Listed, Search, Step};
 use self::stat::{Halt, Identity, Stat, Wait, os_error};
-use self::table::{Place, ROOT, Table};
+use self::table::{Place, ROOT, Stamp, Table};
 use self::wall::{Closed, Wall};
+use crate::listing_cache::ListingCache;
 use crate::stable_hash::{StableHasher, domain};
 use crate::{
     Attributes, Blob, Cookie, DirPage, Error, ErrorKind, Name, NodeId, NodeKey, NodeKind, Result,
@@ -170,8 +171,8 @@ impl DirOptions {
 const HINTED_ENTRIES_MAX: usize = 4 << 20;
 /// Directories that are looked at where a key's hints lead, in case something is mounted there.
 const HINTED_MOUNTS_MAX: usize = 4096;
-/// Searches for keys that run at once; more of them are `Busy`.
-const SEARCHES_MAX: usize = 4;
+/// Searches through the whole tree that run at once; others wait for their turn.
+const SEARCHES_MAX: usize = 2;
 /// File systems below the root whose numbers are remembered.
 const FILE_SYSTEMS_MAX: usize = 256;
 /// Nodes that are known at least, whatever the options say.
@@ -185,7 +186,9 @@ struct Shared {
     table: Mutex<Table>,
     files: OpenFiles,
     file_systems: Mutex<HashMap<(u32, u32), FileSystem>>,
-    searches: AtomicUsize,
+    /// What searches for keys saw of directories that did not change since.
+    listed: ListingCache<Vec<Listed>>,
+    searches: Arc<Semaphore>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -238,7 +241,8 @@ impl DirTree {
                 table: Mutex::new(Table::new(identity, stamp, options.nodes_max)),
                 files: OpenFiles::new(options.shared_files_max),
                 file_systems: Mutex::default(),
-                searches: AtomicUsize::new(0),
+                listed: ListingCache::default(),
+                searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
             }),
         })
     }
@@ -449,56 +453,50 @@ impl Shared {
         Ok(self.files.share(blob, &stat))
     }
 
-    fn resolve_key(&self, key: &NodeKey, wait: Wait) -> Result<NodeId, Halt> {
+    /// The node of a key where it was seen last, or where its hints lead.
+    fn resolve_key(&self, key: &NodeKey, wait: Wait) -> Result<Option<NodeId>, Halt> {
         let (stamp, hints) = keys::decode(self.options.keys, key)?;
-        // First where it was seen last.
-        let known = self.table().stamped(stamp);
-        if let Some(node) = known {
-            let place = self.place(node);
-            match place
-                .map_err(Halt::from)
-                .and_then(|place| self.reach(&place, wait))
-            {
-                Ok(_) => return Ok(node),
-                Err(Halt::Error(error)) if error.kind() == ErrorKind::Stale => {}
-                Err(halt) => return Err(halt),
-            }
+        if let Some(known) = self.known(stamp, wait)? {
+            return Ok(Some(known));
         }
         if wait == Wait::Never {
             return Err(Halt::Wait);
         }
-        let _permit = SearchPermit::take(&self.searches)?;
-        let mut search = Search::new(self, stamp, HINTED_ENTRIES_MAX);
-        let mut way = search.by_hints(hints)?;
-        if way.is_none() && self.options.keys == DirKeys::Inode {
-            way = Search::new(self, stamp, self.options.search_entries_max).everywhere()?;
+        let way = Search::new(self, stamp, HINTED_ENTRIES_MAX).by_hints(hints)?;
+        way.map(|way| self.intern(&way)).transpose()
+    }
+
+    /// The node of a key wherever it is now.
+    fn search_key(&self, key: &NodeKey) -> Result<NodeId, Halt> {
+        let (stamp, _) = keys::decode(self.options.keys, key)?;
+        // Another search may have found it meanwhile.
+        if let Some(known) = self.known(stamp, Wait::Allowed)? {
+            return Ok(known);
         }
-        let way = way.ok_or(ErrorKind::Stale)?;
+        let mut search = Search::new(self, stamp, self.options.search_entries_max);
+        match search.everywhere()? {
+            Some(way) => self.intern(&way),
+            None => Err(ErrorKind::Stale.into()),
+        }
+    }
+
+    fn known(&self, stamp: Stamp, wait: Wait) -> Result<Option<NodeId>, Halt> {
+        let Some(node) = self.table().stamped(stamp) else {
+            return Ok(None);
+        };
+        let place = self.place(node).map_err(Halt::from);
+        match place.and_then(|place| self.reach(&place, wait).map(drop)) {
+            Ok(()) => Ok(Some(node)),
+            Err(Halt::Error(error)) if error.kind() == ErrorKind::Stale => Ok(None),
+            Err(halt) => Err(halt),
+        }
+    }
+
+    fn intern(&self, way: &[Step]) -> Result<NodeId, Halt> {
         let mut table = self.table();
-        let mut here = ROOT;
-        for step in way {
-            here = table.intern(here, &step.name, step.stat.identity, step.stamp)?;
-        }
-        Ok(here)
-    }
-}
-
-/// One of the searches that may run at once.
-struct SearchPermit<'a>(&'a AtomicUsize);
-
-impl<'a> SearchPermit<'a> {
-    fn take(searches: &'a AtomicUsize) -> Result<Self, ErrorKind> {
-        if searches.fetch_add(1, Ordering::Relaxed) < SEARCHES_MAX {
-            return Ok(Self(searches));
-        }
-        searches.fetch_sub(1, Ordering::Relaxed);
-        Err(ErrorKind::Busy)
-    }
-}
-
-impl Drop for SearchPermit<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        way.iter().try_fold(ROOT, |dir, step| {
+            Ok(table.intern(dir, &step.name, step.stat.identity, step.stamp)?)
+        })
     }
 }
 
@@ -563,7 +561,22 @@ impl Tree for DirTree {
 
     async fn resolve_key(&self, key: &NodeKey) -> Result<NodeId> {
         let key = *key;
-        self.answer(move |shared, wait| shared.resolve_key(&key, wait))
-            .await
+        let found = self
+            .answer(move |shared, wait| shared.resolve_key(&key, wait))
+            .await?;
+        if let Some(node) = found {
+            return Ok(node);
+        }
+        if self.shared.options.keys == DirKeys::Name {
+            return Err(ErrorKind::Stale.into());
+        }
+        let turn = Arc::clone(&self.shared.searches).acquire_owned().await;
+        let turn = turn.map_err(|_| ErrorKind::Io)?;
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            let _turn = turn;
+            shared.search_key(&key)
+        })
+        .await
     }
 }
