@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use pxe_tree::{DirTree, Tree};
+use pxe_tree::{CaseFold, DirTree, Tree};
 
 use crate::assemble;
 use crate::config::{Config, Problem};
@@ -107,6 +107,7 @@ impl Handle {
 /// The configured directory as a tree.
 pub(crate) fn open_tree(config: &Config) -> Result<Arc<dyn Tree>, Problem> {
     match DirTree::new(&config.tree.root) {
+        Ok(tree) if config.tree.ignore_case => Ok(Arc::new(CaseFold::new(Arc::new(tree)))),
         Ok(tree) => Ok(Arc::new(tree)),
         Err(error) => Err(config.problem(
             "tree.root",

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use pxe_dhcp::{LeaseRecord, MemoryStore};
 use pxe_tree::Tree;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::assemble;
 use crate::bind::{Bound, StartError};
@@ -29,7 +29,7 @@ use crate::status;
 pub struct Running {
     handle: Handle,
     tasks: JoinSet<Result<(), String>>,
-    control: Option<AbortHandle>,
+    control: Option<JoinHandle<()>>,
 }
 
 /// The remote control of a running server; clones control the same one.
@@ -119,7 +119,12 @@ impl Running {
             // One protocol alone makes no boot: what ends, ends all.
             self.handle.stop();
         }
-        Ok(result?)
+        if let Some(control) = self.control.take() {
+            control.abort();
+            // Its socket's file is gone afterwards.
+            let _ = control.await;
+        }
+        result
     }
 
     /// Stops gracefully: [`Handle::stop`], then [`wait`](Self::wait).
@@ -150,7 +155,7 @@ impl Bound {
     /// Outside of a tokio runtime with I/O and time enabled.
     pub async fn start(self) -> Result<Running, StartError> {
         let tree = open_tree(&self.config).map_err(|problem| self.config.error(problem))?;
-        self.spawn(tree, None, None)
+        self.spawn(&tree, None, None)
     }
 
     /// Serves this tree, and not the directory of the configuration.
@@ -161,18 +166,18 @@ impl Bound {
     /// # Panics
     /// Outside of a tokio runtime with I/O and time enabled.
     pub async fn start_with_tree(self, tree: Arc<dyn Tree>) -> Result<Running, StartError> {
-        self.spawn(Arc::clone(&tree), Some(tree), None)
+        self.spawn(&Arc::clone(&tree), Some(tree), None)
     }
 
     /// As [`start`](Self::start); the log's level then follows the configuration.
     pub(crate) async fn start_with_log(self, log: LogControl) -> Result<Running, StartError> {
         let tree = open_tree(&self.config).map_err(|problem| self.config.error(problem))?;
-        self.spawn(tree, None, Some(log))
+        self.spawn(&tree, None, Some(log))
     }
 
     fn spawn(
         self,
-        tree: Arc<dyn Tree>,
+        tree: &Arc<dyn Tree>,
         given_tree: Option<Arc<dyn Tree>>,
         log: Option<LogControl>,
     ) -> Result<Running, StartError> {
@@ -186,10 +191,10 @@ impl Bound {
             ..
         } = self;
         let listeners = listeners(&config, dhcp.as_ref(), tftp.as_ref(), &http)?;
-        let tftp_source = (config.tftp.as_ref())
-            .map(|_| SwapSource::new(tftp_source(&config, Arc::clone(&tree))));
+        let tftp_source =
+            (config.tftp.as_ref()).map(|_| SwapSource::new(tftp_source(&config, Arc::clone(tree))));
         let http_sources: Vec<_> = (config.http.iter())
-            .map(|http| SwapSource::new(http_source(&config, http, Arc::clone(&tree))))
+            .map(|http| SwapSource::new(http_source(&config, http, Arc::clone(tree))))
             .collect();
         let (stop, stopped) = watch::channel(false);
         let policy = assemble::policy(&config);
@@ -248,12 +253,11 @@ impl Bound {
         let control = control.map(|control| {
             let path = control.path().display().to_string();
             let served = control.serve(Arc::new(handle.clone()));
-            let task = tokio::spawn(async move {
+            tokio::spawn(async move {
                 if let Err(error) = served.await {
                     tracing::error!(event = "control_failed", "control socket {path}: {error}");
                 }
-            });
-            task.abort_handle()
+            })
         });
         handle.announce();
         Ok(Running {

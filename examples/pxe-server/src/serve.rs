@@ -48,16 +48,20 @@ pub(crate) fn serve(file: &Path) -> ExitCode {
         }
     };
     let log = LogControl::install(config.log);
-    match run(config, log) {
+    let code = match run(config, &log) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(event = "start_failed", "{error}");
+            for line in error.to_string().lines() {
+                tracing::error!(event = "start_failed", "{line}");
+            }
             ExitCode::FAILURE
         }
-    }
+    };
+    log.flush();
+    code
 }
 
-fn run(config: Config, log: LogControl) -> Result<(), StartError> {
+fn run(config: Config, log: &LogControl) -> Result<(), StartError> {
     let mut warnings = config.warnings.clone();
     warnings.extend(config.check_machine()?);
     for warning in &warnings {
@@ -66,12 +70,13 @@ fn run(config: Config, log: LogControl) -> Result<(), StartError> {
     let bound = Bound::bind(config)?;
     // While there is one thread, and before anything is read or served.
     bound.drop_privileges()?;
+    log.start_thread()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     let result = runtime.block_on(async {
         let signals = Signals::new()?;
-        let running = bound.start_with_log(log).await?;
+        let running = bound.start_with_log(log.clone()).await?;
         until_stopped(running, signals).await
     });
     // A read from a dead disk may hang on a blocking thread; it must not keep us.

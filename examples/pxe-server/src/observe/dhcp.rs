@@ -51,10 +51,8 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
                 file: file(boot),
             };
             tell(client, LogLevel::Info, what);
-            tracing::debug!(
-                event = "decided",
-                "boot decision for {client}:\n{explanation}"
-            );
+            let reasons = explanation.to_string().replace('\n', "; ");
+            tracing::debug!(event = "decided", "boot decision for {client}: {reasons}");
         }
         Event::Acknowledged {
             client,

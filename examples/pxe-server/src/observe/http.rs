@@ -13,18 +13,8 @@ use crate::hub::{Hub, TransferKey};
 pub(crate) fn observe(hub: &Hub, event: &Event) {
     match event {
         Event::Request(request) => {
+            // Whether it is a transfer at all, only the response tells.
             hub.begin(key(request), request.remote.ip(), file(request), None);
-            hub.tell(
-                fact(
-                    hub,
-                    request,
-                    What::Started {
-                        file: file(request),
-                        bytes: None,
-                    },
-                ),
-                LogLevel::Debug,
-            );
         }
         Event::Response(response) => {
             hub.end(key(&response.request));

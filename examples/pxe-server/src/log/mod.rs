@@ -1,20 +1,18 @@
 //! Log lines: from facts to `tracing`, and from `tracing` to stderr.
 
-use std::fmt;
+mod text_line;
+mod writer;
 
-use tracing::field::{Field, Visit};
+use tracing::Level;
 use tracing::level_filters::LevelFilter;
-use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry};
 
+use self::text_line::TextLine;
+use self::writer::LineWriter;
 use crate::config::{Log, LogFormat, LogLevel};
 use crate::fact::{Fact, What};
 
@@ -22,13 +20,15 @@ use crate::fact::{Fact, What};
 #[derive(Debug, Clone)]
 pub(crate) struct LogControl {
     filter: reload::Handle<Targets, Registry>,
+    writer: LineWriter,
 }
 
 impl LogControl {
     /// Sends every line to stderr from now on. Does nothing if the process has a log already.
     pub(crate) fn install(log: Log) -> Self {
         let (filter, handle) = reload::Layer::new(targets(log.level));
-        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        let writer = LineWriter::default();
+        let lines = tracing_subscriber::fmt::layer().with_writer(writer.clone());
         let layer = match log.format {
             LogFormat::Text => lines.with_ansi(false).event_format(TextLine).boxed(),
             LogFormat::Json => lines
@@ -42,7 +42,21 @@ impl LogControl {
         let _ = tracing_subscriber::registry()
             .with(layer.with_filter(filter))
             .try_init();
-        Self { filter: handle }
+        Self {
+            filter: handle,
+            writer,
+        }
+    }
+
+    /// From now on lines are written by a thread of their own, so that a slow reader of stderr
+    /// cannot hold a protocol up.
+    pub(crate) fn start_thread(&self) -> std::io::Result<()> {
+        self.writer.start_thread()
+    }
+
+    /// Waits a little for lines that are not written yet.
+    pub(crate) fn flush(&self) {
+        self.writer.flush();
     }
 
     /// Changes the level.
@@ -153,79 +167,5 @@ impl<'a> Fields<'a> {
             What::Missing { .. } | What::Note { .. } => {}
         }
         fields
-    }
-}
-
-/// `2026-11-21T00:07:07.000000Z INFO  tftp 52:54:00:12:34:56 192.168.150.30 sent ..`
-struct TextLine;
-
-impl<S, N> FormatEvent<S, N> for TextLine
-where
-    S: Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        _: &FmtContext<'_, S, N>,
-        mut writer: Writer<'_>,
-        event: &Event<'_>,
-    ) -> fmt::Result {
-        SystemTime.format_time(&mut writer)?;
-        let mut line = Line::default();
-        event.record(&mut line);
-        write!(writer, " {:<5}", event.metadata().level())?;
-        for word in [&line.protocol, &line.mac, &line.ip] {
-            if !word.is_empty() {
-                write!(writer, " {word}")?;
-            }
-        }
-        writeln!(writer, " {}{}", line.message, line.rest)
-    }
-}
-
-/// The fields of an event, sorted into the places of a line. The message of a fact says what its
-/// other fields do, so these are left out; fields of other lines follow the message.
-#[derive(Default)]
-struct Line {
-    protocol: String,
-    mac: String,
-    ip: String,
-    message: String,
-    rest: String,
-}
-
-impl Line {
-    fn record(&mut self, field: &Field, value: impl fmt::Display) {
-        match field.name() {
-            "protocol" => self.protocol = value.to_string(),
-            "mac" => self.mac = value.to_string(),
-            "ip" => self.ip = value.to_string(),
-            "message" => self.message = value.to_string(),
-            "event" => {}
-            _ if !self.protocol.is_empty() => {}
-            name => self.rest.push_str(&format!(" {name}={value}")),
-        }
-    }
-}
-
-impl Visit for Line {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.record(field, value);
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.record(field, value);
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.record(field, value);
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.record(field, value);
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.record(field, format_args!("{value:?}"));
     }
 }

@@ -1,0 +1,256 @@
+//! The server in this process, asked over loopback.
+
+mod network;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pxe_server::{Bound, Config, Machine, MachineId, Protocol, Running, What};
+use pxe_tree::MemTree;
+use tempfile::TempDir;
+
+use network::{DhcpClient, TftpTransfer, http_get, tftp_get, tftp_get_from};
+
+/// A directory with a tree and a configuration for high ports on loopback.
+struct Site {
+    directory: TempDir,
+    config: String,
+}
+
+impl Site {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let tree = directory.path().join("tree");
+        std::fs::create_dir_all(tree.join("os")).expect("writable");
+        std::fs::write(tree.join("hello"), "hello\n").expect("writable");
+        std::fs::write(tree.join("os/linux"), vec![7; 100_000]).expect("writable");
+        let config = "[server]\ncontrol = \"control.sock\"\n[tree]\nroot = \"tree\"\n\
+            [tftp]\nlisten = \"127.0.0.1:0\"\n\
+            [[http]]\nlisten = [\"127.0.0.1:0\", \"127.0.0.1:0\"]\nroot = \"/os\"\n\
+            [[http]]\nlisten = \"127.0.0.1:0\"\n";
+        Self {
+            directory,
+            config: config.to_owned(),
+        }
+    }
+
+    /// The same with DHCP for loopback at this port.
+    fn with_dhcp(mut self, port: u16) -> Self {
+        self.config += &format!(
+            "[dhcp]\nlisten = \"127.0.0.1\"\nport = {port}\n\
+             [dhcp.subnet]\nnetwork = \"127.0.0.0/24\"\npools = \"127.0.0.30\"\n\
+             [boot]\nfiles = {{ uefi-x64 = \"efi64/syslinux.efi\", default = \"lpxelinux.0\" }}\n"
+        );
+        self
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn config(&self) -> Config {
+        Config::parse(&self.config, &self.path("server.toml")).expect("valid")
+    }
+}
+
+/// The machine, once the last thing that it did has this name.
+async fn machine_after(running: &Running, id: MachineId, event: &str) -> Machine {
+    let wait = async {
+        loop {
+            let machine = running.machines().get(id);
+            let last = machine.as_ref().and_then(|machine| machine.facts.back());
+            if last.is_some_and(|fact| fact.what.name() == event) {
+                return machine.expect("it has facts");
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait)
+        .await
+        .expect("in time")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_tree_by_two_protocols_and_several_listeners() {
+    let site = Site::new();
+    let running = Running::start(site.config()).await.expect("started");
+    let tftp = running.addresses(Protocol::Tftp)[0];
+    assert_eq!(tftp_get(tftp, "hello").expect("found"), b"hello\n");
+    // A loader may name the root's own path, and Windows' separators.
+    let absolute = format!("{}/os\\linux", site.path("tree").display());
+    assert_eq!(tftp_get(tftp, &absolute).expect("found").len(), 100_000);
+    assert_eq!(tftp_get(tftp, "missing").expect_err("missing").code, 1);
+    let http = running.addresses(Protocol::Http);
+    assert_eq!(http.len(), 3);
+    for address in &http[..2] {
+        let (status, body) = http_get(*address, "/linux");
+        assert_eq!((status, body.len()), (200, 100_000));
+        assert_eq!(http_get(*address, "/hello").0, 404, "outside of its root");
+    }
+    assert_eq!(http_get(http[2], "/hello"), (200, b"hello\n".to_vec()));
+    running.stop().await.expect("no failure");
+    assert!(!site.path("control.sock").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_given_tree_is_served_instead_of_a_directory() {
+    let mut site = Site::new();
+    site.config = site.config.replace("\"tree\"", "\"nowhere\"");
+    let tree = MemTree::new();
+    tree.insert_file("hello", "from memory").expect("free");
+    let bound = Bound::bind(site.config()).expect("bound");
+    let running = bound
+        .start_with_tree(Arc::new(tree))
+        .await
+        .expect("started");
+    let tftp = running.addresses(Protocol::Tftp)[0];
+    assert_eq!(tftp_get(tftp, "hello").expect("found"), b"from memory");
+    running
+        .handle()
+        .reload_with(site.config())
+        .await
+        .expect("the tree stays");
+    assert_eq!(tftp_get(tftp, "hello").expect("found"), b"from memory");
+    running.stop().await.expect("no failure");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transfers_are_facts_of_the_machine_that_has_the_lease() {
+    let client = DhcpClient::bind();
+    let site = Site::new().with_dhcp(client.port());
+    let running = Running::start(site.config()).await.expect("started");
+    let ip = Ipv4Addr::new(127, 0, 0, 30);
+    let tftp = running.addresses(Protocol::Tftp)[0];
+    // Before the lease nobody knows whose address it is.
+    tftp_get_from(tftp, ip.into(), "missing").expect_err("missing");
+    machine_after(&running, MachineId::Ip(ip.into()), "missing").await;
+    let lease = client.boot(running.addresses(Protocol::Dhcp)[0]);
+    assert_eq!(
+        (lease.address, lease.file.as_str()),
+        (ip, "efi64/syslinux.efi")
+    );
+    assert_eq!(
+        lease.next_server,
+        Ipv4Addr::LOCALHOST,
+        "the address that was asked"
+    );
+    tftp_get_from(tftp, ip.into(), "hello").expect("found");
+    let machine = machine_after(&running, MachineId::Mac(client.mac()), "sent").await;
+    let names: Vec<&str> = machine.facts.iter().map(|fact| fact.what.name()).collect();
+    assert_eq!(
+        names,
+        ["asked", "offered", "asked", "leased", "started", "sent"]
+    );
+    assert!(
+        machine
+            .facts
+            .iter()
+            .all(|fact| fact.mac == Some(client.mac()))
+    );
+    let last = &machine.facts.back().expect("there are six").what;
+    assert!(matches!(last, What::Sent { bytes: 6, .. }), "{last:?}");
+    assert_eq!(
+        running.machines().mac_of(IpAddr::V4(ip)),
+        Some(client.mac())
+    );
+    assert_eq!(running.handle().leases().await.len(), 1);
+    running.stop().await.expect("no failure");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_swaps_everything_and_running_transfers_go_on() {
+    let client = DhcpClient::bind();
+    let mut site = Site::new().with_dhcp(client.port());
+    let other = site.path("other");
+    std::fs::create_dir_all(other.join("os")).expect("writable");
+    std::fs::write(other.join("hello"), "another\n").expect("writable");
+    let running = Running::start(site.config()).await.expect("started");
+    let tftp = running.addresses(Protocol::Tftp)[0];
+    let local = Ipv4Addr::LOCALHOST.into();
+    let mut transfer = TftpTransfer::begin(tftp, local, "os/linux").expect("found");
+    site.config = site
+        .config
+        .replace("root = \"tree\"", "root = \"other\"")
+        .replace("127.0.0.30", "127.0.0.31")
+        .replace("efi64/syslinux.efi", "http://{server}/grub.efi");
+    running
+        .handle()
+        .reload_with(site.config())
+        .await
+        .expect("valid");
+    assert_eq!(tftp_get(tftp, "hello").expect("found"), b"another\n");
+    assert_eq!(
+        http_get(running.addresses(Protocol::Http)[2], "/hello").1,
+        b"another\n"
+    );
+    let lease = client.boot(running.addresses(Protocol::Dhcp)[0]);
+    assert_eq!(lease.address, Ipv4Addr::new(127, 0, 0, 31));
+    while !transfer.is_complete {
+        transfer.step().expect("it goes on");
+    }
+    transfer.step().expect("sent");
+    assert_eq!(transfer.content, vec![7; 100_000]);
+    running.stop().await.expect("no failure");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_configuration_changes_nothing() {
+    let mut site = Site::new();
+    let running = Running::start(site.config()).await.expect("started");
+    let tftp = running.addresses(Protocol::Tftp)[0];
+    let before = running.handle().config();
+    site.config = site.config.replace("root = \"tree\"", "root = \"nowhere\"");
+    let failure = running
+        .handle()
+        .reload_with(site.config())
+        .await
+        .expect_err("no tree");
+    assert_eq!(failure.code, "invalid_config");
+    assert!(
+        failure.message.contains("server.toml:4:8: tree.root: "),
+        "{failure}"
+    );
+    assert!(
+        failure.message.contains("nowhere: no such directory"),
+        "{failure}"
+    );
+    let mut site = Site::new();
+    site.config = site.config.replace("[tftp]\nlisten = \"127.0.0.1:0\"", "");
+    let failure = running
+        .handle()
+        .reload_with(site.config())
+        .await
+        .expect_err("no TFTP");
+    assert_eq!(failure.code, "restart_needed");
+    assert_eq!(*running.handle().config(), *before);
+    assert_eq!(tftp_get(tftp, "hello").expect("found"), b"hello\n");
+    running.stop().await.expect("no failure");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_found_in_any_case_if_wished() {
+    let mut site = Site::new();
+    site.config = site
+        .config
+        .replace("\"tree\"\n", "\"tree\"\nignore_case = true\n");
+    let running = Running::start(site.config()).await.expect("started");
+    let tftp = running.addresses(Protocol::Tftp)[0];
+    assert_eq!(tftp_get(tftp, "\\OS\\Linux").expect("found").len(), 100_000);
+    running.stop().await.expect("no failure");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_http_root_is_an_error_of_the_configuration() {
+    let mut site = Site::new();
+    site.config = site.config.replace("\"/os\"", "\"/isos\"");
+    let error = Running::start(site.config())
+        .await
+        .expect_err("no such directory");
+    let text = error.to_string();
+    assert!(
+        text.contains("server.toml:9:8: http.root: /isos is no directory of the tree"),
+        "{text}"
+    );
+}
