@@ -500,6 +500,37 @@ fn offers_are_bounded_and_a_forgotten_one_can_still_be_taken() {
 }
 
 #[test]
+fn every_address_of_a_pool_can_be_on_offer_at_once() {
+    let mut bench = Bench::new(small(10, 29), policy());
+    let offered: std::collections::BTreeSet<_> = (0..20)
+        .map(|number| yiaddr(&bench.ask(&Request::new(mac(number)).discover())))
+        .collect();
+    assert_eq!(offered.len(), 20);
+    assert!(bench.send(&Request::new(mac(50)).discover()).is_empty());
+}
+
+#[test]
+fn an_address_on_its_way_to_the_store_is_not_offered() {
+    let mut bench = Bench::new(small(10, 10), policy());
+    let address = yiaddr(&bench.ask(&client().discover())).expect("an address");
+    bench.holds_commits = true;
+    assert!(bench.send(&client().select(address)).is_empty());
+    bench.advance(Duration::from_secs(61));
+    assert_eq!(
+        bench.engine.offers_len(),
+        0,
+        "the offer is over, the commit is not"
+    );
+    assert!(bench.send(&Request::new(mac(2)).discover()).is_empty());
+    assert_eq!(
+        Bench::type_of(&bench.send(&Request::new(mac(2)).select(address))),
+        [NAK]
+    );
+    bench.commit_all();
+    assert_eq!(Bench::type_of(&bench.sent()), [ACK]);
+}
+
+#[test]
 fn leases_are_bounded() {
     let mut limits = Limits::new();
     limits.leases_max = 2;
