@@ -147,6 +147,13 @@ pub struct Limits {
     /// requests, before the peer proves with an ACK that it exists. Default: 5. This bounds what
     /// a forged source address makes us send to a victim.
     pub first_sends_max: u32,
+    /// How long a peer may take to acknowledge the first packet, whatever `timeout` it asked for.
+    /// Default: 30 s, longer than all repetitions of the first packet take. Requests with forged
+    /// addresses hold a place for so long.
+    pub greeting_timeout: Duration,
+    /// Most file data in one window, in bytes: a smaller `windowsize` is granted where the blocks
+    /// are large, but at least 1. Default: 1 MiB, eleven times what 64 blocks take on Ethernet.
+    pub window_bytes_max: usize,
     /// Replies per second to datagrams that belong to no transfer and ask for none (ERROR 4 and 5).
     /// Default: 100.
     pub stray_replies_per_second: u32,
@@ -175,6 +182,8 @@ impl Default for Limits {
             filename_bytes_max: 512,
             request_bytes_max: 1024,
             first_sends_max: 5,
+            greeting_timeout: Duration::from_secs(30),
+            window_bytes_max: 1 << 20,
             stray_replies_per_second: 100,
             replies_max: 1024,
             outputs_max: 8192,
@@ -204,6 +213,10 @@ impl Limits {
         with_request_bytes_max request_bytes_max: usize;
         /// Sets [`first_sends_max`](Self::first_sends_max).
         with_first_sends_max first_sends_max: u32;
+        /// Sets [`greeting_timeout`](Self::greeting_timeout).
+        with_greeting_timeout greeting_timeout: Duration;
+        /// Sets [`window_bytes_max`](Self::window_bytes_max).
+        with_window_bytes_max window_bytes_max: usize;
         /// Sets [`stray_replies_per_second`](Self::stray_replies_per_second).
         with_stray_replies_per_second stray_replies_per_second: u32;
         /// Sets [`replies_max`](Self::replies_max).

@@ -242,10 +242,19 @@ impl Flow {
             .min(self.config.retransmit_max.max(base))
     }
 
+    /// When a peer is given up that has acknowledged nothing.
+    fn greeting_deadline(&self) -> Option<Instant> {
+        let greeting = matches!(self.phase, Phase::Greeting { .. });
+        greeting.then(|| self.last_progress + self.config.limits.greeting_timeout)
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub(crate) fn deadline(&self) -> Instant {
         if self.in_flight() {
-            let retransmit = self.last_sent + self.retransmit_after();
+            let mut retransmit = self.last_sent + self.retransmit_after();
+            if let Some(given_up) = self.greeting_deadline() {
+                retransmit = retransmit.min(given_up);
+            }
             let repair = self.repair.as_ref().map(|repair| repair.at);
             return repair.map_or(retransmit, |repair| repair.min(retransmit));
         }
@@ -271,6 +280,12 @@ impl Flow {
         let data_late = |want: &Want| now >= want.since + self.config.limits.data_timeout;
         if self.want.as_ref().is_some_and(data_late) || !self.in_flight() {
             return Expired::DataLate;
+        }
+        if self
+            .greeting_deadline()
+            .is_some_and(|given_up| given_up <= now)
+        {
+            return Expired::GiveUp;
         }
         let first_sends_max = self.config.limits.first_sends_max;
         match &mut self.phase {

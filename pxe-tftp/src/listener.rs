@@ -65,6 +65,7 @@ impl Engine {
         });
         self.outputs.push_back(Output::Incoming(Incoming {
             transfer,
+            listener,
             peer,
             filename,
             mode,

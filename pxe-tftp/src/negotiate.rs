@@ -13,7 +13,7 @@ pub(crate) const BLKSIZE_MIN: u16 = 8;
 /// Greatest block size (RFC 2348): 65464 octets and every header fit an IPv4 datagram.
 pub(crate) const BLKSIZE_MAX: u16 = 65464;
 /// Most converted octets that a netascii transfer may keep in its window; see `Content`.
-const NETASCII_WINDOW_BYTES_MAX: u16 = 0x8000;
+const NETASCII_WINDOW_BYTES_MAX: usize = 32 << 10;
 
 /// How the file is represented on the wire (RFC 1350 section 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -144,11 +144,13 @@ pub(crate) fn negotiate(
     });
     let blksize_used = blksize.unwrap_or(BLKSIZE_DEFAULT);
     let windowsize = requested.windowsize.map(|asked| {
-        let by_mode = match terms.mode {
-            Mode::Octet => u16::MAX,
-            Mode::Netascii => (NETASCII_WINDOW_BYTES_MAX / blksize_used).max(1),
+        let bytes_max = match terms.mode {
+            Mode::Octet => config.limits.window_bytes_max,
+            Mode::Netascii => NETASCII_WINDOW_BYTES_MAX.min(config.limits.window_bytes_max),
         };
-        asked.min(config.windowsize_max).min(by_mode).max(1)
+        let by_bytes = bytes_max / usize::from(blksize_used);
+        let by_bytes = u16::try_from(by_bytes).unwrap_or(u16::MAX);
+        asked.min(config.windowsize_max).min(by_bytes).max(1)
     });
     let timeout_seconds = requested.timeout_seconds;
     // The length of converted text is not known before it is sent: no tsize for netascii.
@@ -276,6 +278,19 @@ mod tests {
         );
         assert_eq!(negotiated.windowsize, 64);
         assert_eq!(negotiated.timeout, Some(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn large_blocks_have_small_windows() {
+        for (blksize, granted) in [("1468", 64), ("65464", 16), ("8", 64)] {
+            let options = format!("blksize\0{blksize}\0windowsize\0100\0");
+            let (negotiated, _) = agree(options.as_bytes(), terms(V4, None), &Config::default());
+            assert_eq!(negotiated.windowsize, granted);
+        }
+        let tight = crate::Limits::default().with_window_bytes_max(1);
+        let config = Config::default().with_limits(tight);
+        let (negotiated, _) = agree(b"windowsize\09\0", terms(V4, None), &config);
+        assert_eq!(negotiated.windowsize, 1);
     }
 
     #[test]

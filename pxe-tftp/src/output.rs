@@ -61,6 +61,7 @@ pub enum Output {
 #[must_use = "the client waits for `accept` or `refuse`"]
 pub struct Incoming {
     pub(crate) transfer: TransferId,
+    pub(crate) listener: SocketId,
     pub(crate) peer: Peer,
     pub(crate) filename: Filename,
     pub(crate) mode: Mode,
@@ -71,6 +72,11 @@ impl Incoming {
     /// The number of the transfer to be.
     pub const fn transfer(&self) -> TransferId {
         self.transfer
+    }
+
+    /// The socket that the request came in on.
+    pub const fn socket(&self) -> SocketId {
+        self.listener
     }
 
     /// Who asks whom.

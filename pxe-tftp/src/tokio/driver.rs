@@ -21,7 +21,7 @@ use super::Observer;
 use super::files::{Files, Read};
 use super::mtu::Mtus;
 use super::readiness::Shared;
-use super::socket::{DriverSocket, RecvBuffers, bind_transfer};
+use super::socket::{DriverSocket, Offload, RecvBuffers, bind_transfer};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::Refusal;
@@ -68,6 +68,8 @@ pub(super) struct Driver {
     epoch: Instant,
     phase: Phase,
     grace: Duration,
+    /// What is known of segmentation offload.
+    offload: Offload,
     /// By [`SocketId`]: those below `listeners` are the listening sockets.
     sockets: HashMap<SocketId, DriverSocket>,
     listeners: u32,
@@ -96,9 +98,11 @@ impl Driver {
     ) -> io::Result<Self> {
         let mut listeners = 0;
         let mut by_id = HashMap::new();
+        let offload = Offload::new()?;
         for socket in sockets {
             let id = SocketId(listeners);
-            by_id.insert(id, DriverSocket::listener(id, socket, Arc::clone(&shared))?);
+            let listener = DriverSocket::listener(id, socket, &offload, Arc::clone(&shared))?;
+            by_id.insert(id, listener);
             listeners += 1;
         }
         let epoch = Instant::now();
@@ -111,6 +115,7 @@ impl Driver {
             epoch,
             phase: Phase::Serving,
             grace,
+            offload,
             sockets: by_id,
             listeners,
             next_socket: listeners,
@@ -315,10 +320,7 @@ impl Driver {
     }
 
     fn batch_limit(&self) -> BatchLimit {
-        let segments = self
-            .sockets
-            .get(&SocketId(0))
-            .map_or(1, |socket| socket.offload().max_gso_segments());
+        let segments = self.offload.segments_max();
         BatchLimit::new(
             NonZeroUsize::new(segments).unwrap_or(NonZeroUsize::MIN),
             SEND_BYTES_MAX,
@@ -377,22 +379,27 @@ impl Driver {
         };
         let source = Arc::clone(&self.source);
         let peer = *incoming.peer();
-        let port = self
-            .sockets
-            .get(&SocketId(0))
-            .and_then(|socket| socket.local_addr().ok())
-            .map_or(0, |addr| addr.port());
+        let local = self.local_addr(incoming.socket(), peer.local_ip);
         self.start(
             cx,
             Box::pin(async move {
                 let mut request = FileRequest::new(Protocol::Tftp, peer.remote, &path);
-                if let Some(ip) = peer.local_ip {
-                    request = request.with_local(SocketAddr::new(ip, port));
+                if let Some(local) = local {
+                    request = request.with_local(local);
                 }
                 let result = source.open(&request).await;
                 Done::Opened(incoming, result)
             }),
         );
+    }
+
+    /// The address at which a request came in, where it is known.
+    fn local_addr(&self, listener: SocketId, asked: Option<IpAddr>) -> Option<SocketAddr> {
+        let bound = self.sockets.get(&listener)?.local_addr().ok()?;
+        match asked {
+            Some(ip) => Some(SocketAddr::new(ip, bound.port())),
+            None => Some(bound).filter(|bound| !bound.ip().is_unspecified()),
+        }
     }
 
     fn read(&mut self, cx: &mut Context<'_>, transfer: TransferId, offset: u64, len: usize) {
@@ -516,12 +523,9 @@ impl Driver {
         let (socket, wildcard) =
             bind_transfer(local_ip, remote, interface, ports, &mut self.next_port)?;
         let id = self.free_socket_id();
-        let offload = match self.sockets.get(&SocketId(0)) {
-            Some(listener) => Arc::clone(listener.offload()),
-            None => return Err(io::ErrorKind::NotConnected.into()),
-        };
+        self.offload.refresh();
         let shared = Arc::clone(&self.shared);
-        let socket = DriverSocket::transfer(id, socket, wildcard, offload, shared)?;
+        let socket = DriverSocket::transfer(id, socket, wildcard, &self.offload, shared)?;
         self.sockets.insert(id, socket);
         Ok(id)
     }

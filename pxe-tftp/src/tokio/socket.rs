@@ -7,8 +7,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use ::tokio::io::Interest;
+use ::tokio::time::Instant;
 use quinn_udp::{UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -22,6 +24,8 @@ const RECV_BATCH: usize = 16;
 const RECV_BYTES: usize = 2048;
 /// Sends kept while a socket's buffer is full; what is beyond is lost, as on any full queue.
 const BACKLOG_MAX: usize = 16;
+/// How long segmentation offload stays off after an error.
+const OFFLOAD_RETRY: Duration = Duration::from_secs(60);
 /// ICMP errors read at a time.
 const UNREACHABLE_PER_TURN: usize = 16;
 /// What the kernel may queue of requests, in bytes: a class of machines that is switched on at
@@ -49,6 +53,42 @@ struct Waiting {
     source: Option<IpAddr>,
     contents: Vec<u8>,
     segment_size: Option<usize>,
+}
+
+/// What is known of segmentation offload. quinn-udp keeps it per socket, and asks for it with a
+/// dozen system calls; but it is a matter of the kernel and its interfaces.
+#[derive(Debug)]
+pub(super) struct Offload {
+    state: Arc<UdpSocketState>,
+    asked: Instant,
+}
+
+impl Offload {
+    /// Asks the system.
+    pub(super) fn new() -> io::Result<Self> {
+        // A socket of its own, since asking switches options on, DF among them.
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+        Ok(Self {
+            state: Arc::new(UdpSocketState::new(UdpSockRef::from(&socket))?),
+            asked: Instant::now(),
+        })
+    }
+
+    /// How many datagrams may leave by one call.
+    pub(super) fn segments_max(&self) -> usize {
+        self.state.max_gso_segments()
+    }
+
+    /// Asks again from time to time, where offload was given up: quinn-udp gives it up for ever
+    /// on an error that may have been one client's (its issue 2202).
+    pub(super) fn refresh(&mut self) {
+        if self.segments_max() == 1
+            && self.asked.elapsed() > OFFLOAD_RETRY
+            && let Ok(fresh) = Self::new()
+        {
+            *self = fresh;
+        }
+    }
 }
 
 /// What became of a datagram.
@@ -195,9 +235,11 @@ impl DriverSocket {
     pub(super) fn listener(
         id: SocketId,
         socket: UdpSocket,
+        offload: &Offload,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
-        let offload = Arc::new(UdpSocketState::new(UdpSockRef::from(&socket))?);
+        // For its side effects: the address and the interface are told with each datagram.
+        UdpSocketState::new(UdpSockRef::from(&socket))?;
         // Coalesced datagrams would need 64 KiB of room each; requests do not come in trains.
         #[cfg(target_os = "linux")]
         let _ =
@@ -210,7 +252,7 @@ impl DriverSocket {
         id: SocketId,
         socket: UdpSocket,
         wildcard: bool,
-        offload: Arc<UdpSocketState>,
+        offload: &Offload,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
         Self::new(id, socket, offload, Role::Transfer { wildcard }, shared)
@@ -219,7 +261,7 @@ impl DriverSocket {
     fn new(
         id: SocketId,
         socket: UdpSocket,
-        offload: Arc<UdpSocketState>,
+        offload: &Offload,
         role: Role,
         shared: Arc<Shared>,
     ) -> io::Result<Self> {
@@ -228,6 +270,7 @@ impl DriverSocket {
             SocketAddr::V6(_) => Family::V6,
         };
         allow_fragments(&socket, family)?;
+        let offload = Arc::clone(&offload.state);
         offload.enable_transport_errors(UdpSockRef::from(&socket))?;
         let listed = SocketWaker::new(id, shared);
         let waker = Waker::from(Arc::clone(&listed));
@@ -243,10 +286,6 @@ impl DriverSocket {
             waker,
             backlog: VecDeque::new(),
         })
-    }
-
-    pub(super) fn offload(&self) -> &Arc<UdpSocketState> {
-        &self.offload
     }
 
     pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -386,12 +425,12 @@ impl DriverSocket {
         failed: &mut impl FnMut(SocketAddr, SendFailure),
     ) -> Sent {
         let mut result = self.send_now(to, source, contents, segment_size);
-        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::ConnectionRefused) {
-            // ICMP answered an earlier packet, maybe another peer's, and whichever call comes next
-            // is told: this packet has not been sent.
+        if matches!(&result, Err(error) if error.kind() != io::ErrorKind::WouldBlock) {
+            // Mostly, ICMP answered an earlier packet, maybe another peer's, and whichever call
+            // comes next is told: this packet has not been sent.
             let mut unreachable = false;
             self.take_unreachable(&mut |peer, failure| {
-                unreachable |= peer == to;
+                unreachable |= peer == to && failure == SendFailure::Unreachable;
                 failed(peer, failure);
             });
             if unreachable {
@@ -567,14 +606,15 @@ mod tests {
                 continue;
             };
             let shared = Arc::new(Shared::default());
-            let listener = DriverSocket::listener(SocketId(0), listener, Arc::clone(&shared))
-                .expect("a listening socket");
+            let offload = Offload::new().expect("a scratch socket");
+            let listener =
+                DriverSocket::listener(SocketId(0), listener, &offload, Arc::clone(&shared))
+                    .expect("a listening socket");
             let remote = listener.local_addr().expect("an address");
             let local_ip = Some(addr.ip()).filter(|ip| !ip.is_unspecified());
             let (socket, wildcard) =
                 bind_transfer(local_ip, remote, None, None, &mut 0).expect("a port");
-            let offload = Arc::clone(listener.offload());
-            let transfer = DriverSocket::transfer(SocketId(1), socket, wildcard, offload, shared)
+            let transfer = DriverSocket::transfer(SocketId(1), socket, wildcard, &offload, shared)
                 .expect("a transfer's socket");
             for socket in [&listener, &transfer] {
                 assert_eq!(

@@ -263,3 +263,14 @@ fn abort_tells_every_client() {
     }
     assert_eq!(world.sockets.len(), 1);
 }
+
+#[test]
+fn forged_request_with_a_long_timeout_holds_its_place_for_a_short_time() {
+    let mut world = world(Limits::default());
+    let ask = Ask::new("file").option("timeout", 255);
+    world.inject(World::address(5), LISTENER, &ask.packet(Opcode::RRQ));
+    assert_eq!(world.engine.transfers(), 1);
+    world.run(Duration::from_secs(31));
+    assert_eq!(world.engine.transfers(), 0);
+    assert_eq!(world.outcomes(), [&Outcome::TimedOut]);
+}
