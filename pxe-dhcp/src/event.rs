@@ -21,6 +21,15 @@ pub struct ClientInfo {
 }
 
 impl ClientInfo {
+    /// A client that was not relayed, in this transaction.
+    pub fn new(key: impl Into<ClientKey>, xid: u32) -> Self {
+        Self {
+            key: key.into(),
+            xid,
+            giaddr: None,
+        }
+    }
+
     /// Its MAC, if it is known by that.
     pub const fn mac(&self) -> Option<MacAddr> {
         self.key.mac()

@@ -241,11 +241,7 @@ impl Engine {
             && let Some(offer) = self.offers.remove(&client)
         {
             let address = offer.address;
-            let info = ClientInfo {
-                key: client,
-                xid: 0,
-                giaddr: None,
-            };
+            let info = ClientInfo::new(client, 0);
             let record = self.declined(now, &info, address);
             let event = Event::AddressInUse { address };
             self.mark(address);
