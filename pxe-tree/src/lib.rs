@@ -75,6 +75,7 @@ pub mod fuzzing;
 mod id_table;
 mod listing_cache;
 mod mem_blob;
+mod mem_entry;
 mod mem_tree;
 mod name;
 mod name_key;
@@ -94,7 +95,8 @@ pub use crate::case_fold::CaseFold;
 pub use crate::dir_tree::{DirKeys, DirOptions, DirTree};
 pub use crate::error::{Error, ErrorKind, Result};
 pub use crate::mem_blob::MemBlob;
-pub use crate::mem_tree::{MemEntry, MemLimits, MemTree};
+pub use crate::mem_entry::{MemEntry, MemLimits};
+pub use crate::mem_tree::MemTree;
 pub use crate::name::{Name, NameBuf};
 pub use crate::node::{
     Attributes, Cookie, DirEntry, DirPage, NodeId, NodeKey, NodeKind, Timestamp,

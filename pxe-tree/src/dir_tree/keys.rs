@@ -6,6 +6,7 @@
 //!   the directories' inodes, so that directories may be renamed too.
 //! - Keys by name: the stamp is a hash of the path, hints are made of the directories' names.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -221,14 +222,14 @@ impl<'a> Search<'a> {
 
     /// The way to the node, wherever it was moved: everything is looked at, nearest first.
     pub(super) fn everywhere(&mut self) -> Result<Option<Vec<Step>>, Halt> {
-        let mut pending = std::collections::VecDeque::from([Vec::<Step>::new()]);
-        while let Some(way) = pending.pop_front() {
+        // The directories met, each with the one above it.
+        let mut met: Vec<(Option<usize>, Step)> = Vec::new();
+        let mut pending = VecDeque::from([None]);
+        while let Some(here) = pending.pop_front() {
+            let mut way = way_to(&met, here);
             let path = path_of(&way);
-            let dir = match self.shared.wall.open(
-                &path,
-                OFlags::RDONLY | OFlags::DIRECTORY,
-                Wait::Allowed,
-            ) {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+            let dir = match self.shared.wall.open(&path, flags, Wait::Allowed) {
                 Ok(dir) => dir,
                 Err(Closed::Errno(
                     Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ACCESS | Errno::PERM,
@@ -245,16 +246,12 @@ impl<'a> Search<'a> {
                     below.push(name.to_buf());
                 }
             })?;
-            let extended = |step| {
-                let mut way = way.clone();
-                way.push(step);
-                way
-            };
             for name in likely {
                 if let Some(step) = self.step(dir.as_fd(), &path, &name)?
                     && step.stamp == self.stamp
                 {
-                    return Ok(Some(extended(step)));
+                    way.push(step);
+                    return Ok(Some(way));
                 }
             }
             for name in below {
@@ -262,7 +259,8 @@ impl<'a> Search<'a> {
                     && let Some(step) = self.step(dir.as_fd(), &path, &name)?
                     && step.stat.kind == NodeKind::Directory
                 {
-                    pending.push_back(extended(step));
+                    pending.push_back(Some(met.len()));
+                    met.push((here, step));
                 }
             }
         }
@@ -341,6 +339,17 @@ impl<'a> Search<'a> {
             stamp,
         }))
     }
+}
+
+fn way_to(met: &[(Option<usize>, Step)], last: Option<usize>) -> Vec<Step> {
+    let mut way = Vec::new();
+    let mut here = last;
+    while let Some((above, step)) = here.and_then(|here| met.get(here)) {
+        way.push(step.clone());
+        here = *above;
+    }
+    way.reverse();
+    way
 }
 
 fn path_of(way: &[Step]) -> Vec<u8> {

@@ -1,0 +1,133 @@
+//! Nothing from outside the root is ever seen.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pxe_tree::{ErrorKind, Name, Tree, resolve};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use tempfile::TempDir;
+
+use crate::{both_walls, kind_of, look, path, temporary};
+
+const SECRET: &str = "from outside the root";
+
+/// A root beside a directory full of secrets, and links that lead there in every way.
+fn besieged() -> (TempDir, std::path::PathBuf) {
+    let top = temporary();
+    let (root, outside) = (top.path().join("root"), top.path().join("outside"));
+    for dir in [&root, &outside] {
+        fs::create_dir_all(dir.join("d")).expect("create");
+        let content = if *dir == outside { SECRET } else { "inside" };
+        fs::write(dir.join("f"), content).expect("write");
+        fs::write(dir.join("d/f"), content).expect("write");
+    }
+    fs::write(outside.join("only"), SECRET).expect("write");
+    for (link, target) in [
+        ("absolute", outside.clone()),
+        ("absolute_file", outside.join("f")),
+        ("up", "../outside".into()),
+        ("up_file", "../outside/f".into()),
+        ("d/far_up", "../../../../../../../../..".into()),
+        ("dots", "..".into()),
+        ("d/dots", "../..".into()),
+        ("proc", "/proc/self/root".into()),
+        ("cwd", "/proc/self/cwd/../outside".into()),
+    ] {
+        symlink(target, root.join(link)).expect("link");
+    }
+    (top, root)
+}
+
+#[tokio::test]
+async fn links_that_leave_lead_nowhere() {
+    let (top, root) = besieged();
+    let outside = top.path().join("outside");
+    let outside = outside.to_str().expect("text");
+    for tree in both_walls(&root) {
+        for (asked, expected) in [
+            ("absolute/only", Err(ErrorKind::NotFound)),
+            ("absolute_file", Err(ErrorKind::NotFound)),
+            ("up/only", Err(ErrorKind::NotFound)),
+            ("up_file", Err(ErrorKind::NotFound)),
+            // Their `/proc` is the root's: the first of the two links.
+            ("proc/etc", Err(ErrorKind::LinkLoop)),
+            ("cwd/only", Err(ErrorKind::LinkLoop)),
+            (outside, Err(ErrorKind::NotFound)),
+            ("../outside/only", Err(ErrorKind::NotFound)),
+            // `..` stops at the root.
+            ("dots/f", Ok("/f")),
+            ("d/dots/f", Ok("/f")),
+            ("d/far_up/d/f", Ok("/d/f")),
+        ] {
+            let found = resolve(&tree, &path(asked)).await;
+            let found = found.map(|found| found.path.to_string());
+            let found = found.map_err(|error| error.kind());
+            assert_eq!(found, expected.map(str::to_owned), "{asked}");
+        }
+        // Whoever does not resolve, but goes on below a link, gets nowhere.
+        for link in ["absolute", "up", "dots", "proc"] {
+            let node = look(&tree, link).await.expect("the link itself").node;
+            let name = Name::new(b"f").expect("valid");
+            assert_eq!(
+                kind_of(tree.lookup(node, name).await),
+                ErrorKind::NotADirectory
+            );
+            assert_eq!(kind_of(tree.open(node).await), ErrorKind::NotAFile);
+        }
+    }
+}
+
+/// Somebody exchanges a directory and a link to the outside as fast as they can, while we walk
+/// through that name, by resolver and by nodes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_renamer_that_races_with_us_wins_nothing() {
+    let (top, root) = besieged();
+    for tree in both_walls(&root) {
+        let stop = Arc::new(AtomicBool::new(false));
+        let renamer = std::thread::spawn({
+            let (stop, root) = (Arc::clone(&stop), root.clone());
+            move || {
+                let mut exchanges = 0_u64;
+                while !stop.load(Ordering::Relaxed) {
+                    let exchange = |a: &str, b: &str| {
+                        let (a, b) = (root.join(a), root.join(b));
+                        renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE).expect("exchange");
+                    };
+                    exchange("d", "absolute");
+                    exchange("f", "absolute_file");
+                    exchanges += 1;
+                }
+                exchanges
+            }
+        });
+        let (mut good, mut refused) = (0, 0);
+        for round in 0..4000 {
+            let asked = ["d/f", "f", "absolute/f", "absolute_file"][round % 4];
+            let found = resolve(&tree, &path(asked)).await;
+            let opened = match found {
+                Ok(found) => tree.open(found.attributes.node).await,
+                Err(error) => Err(error),
+            };
+            let read = match opened {
+                Ok(blob) => blob.read_at(0, 100).await,
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok(content) => {
+                    assert_eq!(content, "inside", "{asked}");
+                    good += 1;
+                }
+                Err(_) => refused += 1,
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        let exchanges = renamer.join().expect("the renamer");
+        assert!(
+            good > 0 && refused > 0,
+            "no race: {good} good, {refused} refused, {exchanges}"
+        );
+    }
+    drop(top);
+}
