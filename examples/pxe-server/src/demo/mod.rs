@@ -42,6 +42,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> ExitCode {
     match demonstrate(args, &mut io::stdout()) {
         Ok(()) => ExitCode::SUCCESS,
+        // Nobody reads on (`demo | head`): there is no one to tell.
+        Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -53,7 +55,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(
-        "{address} is not to be had on this machine's loopback: {source}; the demo needs 127.0.0.1, \
+        "{address} cannot be used on this machine's loopback: {source}; the demo needs 127.0.0.1, \
          127.0.0.2 and 127.0.0.30 to 127.0.0.39 (Linux has all of them once lo is up: ip link set lo up; \
          macOS: ifconfig lo0 alias {address} up)"
     )]
@@ -77,15 +79,13 @@ enum Error {
         machine: &'static str,
         standing: Standing,
     },
-    #[error("output could not be written")]
+    #[error("output could not be written: {0}")]
     Output(#[from] io::Error),
 }
 
 /// Boots the machines one after the other, and tells of each.
 fn demonstrate(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
-    for address in [SERVER, RELAY, POOL[0], POOL[1]] {
-        UdpSocket::bind((address, 0)).map_err(|source| Error::Loopback { address, source })?;
-    }
+    check_loopback()?;
     let servers = Servers::start()?;
     let expected = Files::new(&servers.http().to_string());
     let mut served = expected.clone();
@@ -134,6 +134,18 @@ fn demonstrate(args: &Args, out: &mut dyn Write) -> Result<(), Error> {
         servers.wait_for(interrupts);
     }
     servers.stop()?;
+    Ok(())
+}
+
+/// Whether all addresses are ours, and lo is up: binding alone does not tell that.
+fn check_loopback() -> Result<(), Error> {
+    for address in [SERVER, POOL[0], POOL[1], RELAY] {
+        let unusable = |source| Error::Loopback { address, source };
+        let server = UdpSocket::bind((SERVER, 0)).map_err(unusable)?;
+        let to = server.local_addr().map_err(unusable)?;
+        let from = UdpSocket::bind((address, 0)).map_err(unusable)?;
+        from.send_to(b"", to).map_err(unusable)?;
+    }
     Ok(())
 }
 

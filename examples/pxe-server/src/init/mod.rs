@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 enum Error {
     #[error(transparent)]
     Folder(#[from] FolderError),
-    #[error("report could not be written")]
+    #[error("report could not be written: {0}")]
     Report(#[from] io::Error),
 }
 
