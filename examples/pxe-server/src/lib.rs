@@ -1,4 +1,46 @@
-//! The network-boot server, composed of the `pxe-*` crates.
+//! The network-boot server: DHCP, TFTP and HTTP from one tree of files and one configuration,
+//! composed of the `pxe-*` crates.
+//!
+//! Everything is in this library, so that tests and the demo can start a server in their own
+//! process; the program only calls [`main`]. What is here, in the order in which it is met:
+//!
+//! - [`Config`] is read, and checked as a whole (`config/`);
+//! - [`Bound::bind`] binds every port, then [`Bound::drop_privileges`] gives root up (`bind`,
+//!   `privileges`, `port_holder`, `open_files`);
+//! - [`Running`] serves (`running`, `assemble`, `source`); its [`Handle`] reloads and stops it
+//!   (`reload`), and answers the control socket (`control/`, `status`);
+//! - the crates' events become [`Fact`]s (`observe/`), which the hub logs, counts, and keeps with
+//!   their [`Machine`] (`hub`, `log/`, `machines`, `timeline`);
+//! - the commands: `serve`, `client_commands`, `init/`, `demo/`, all listed in `cli`.
+//!
+//! # Example
+//!
+//! A server on a free port of loopback, with files from memory:
+//!
+//! ```
+//! use std::{path::Path, sync::Arc};
+//! use pxe_server::{Bound, Config, Protocol};
+//! use pxe_tree::MemTree;
+//!
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let text = r#"
+//!     server = { control = "" }
+//!     tree = { root = "/srv/tftp" }
+//!     tftp = { listen = "127.0.0.1:0" }
+//! "#;
+//! let config = Config::parse(text, Path::new("example.toml"))?;
+//! let tree = MemTree::new();
+//! tree.insert_file("hello", "hello, world")?;
+//! let running = Bound::bind(config)?.start_with_tree(Arc::new(tree)).await?;
+//! println!("tftp://{}/hello", running.addresses(Protocol::Tftp)[0]);
+//! running.stop().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # What it does not do
+//!
+//! Nothing that belongs to one protocol: that is the crates' part. What joins two protocols is
+//! here.
 #![deny(unsafe_code)]
 
 mod assemble;
@@ -14,6 +56,7 @@ mod init;
 mod log;
 mod machines;
 mod observe;
+mod open_files;
 mod port_holder;
 mod privileges;
 mod reload;

@@ -8,6 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::bind::{Bound, StartError};
 use crate::config::{Config, located};
 use crate::log::LogControl;
+use crate::open_files;
 use crate::running::Running;
 
 /// Says whether a configuration is valid here.
@@ -67,6 +68,7 @@ fn run(config: Config, log: &LogControl) -> Result<(), StartError> {
     for warning in &warnings {
         tracing::warn!(event = "config", "{}", config.locate(warning));
     }
+    open_files::raise_limit(&config);
     let bound = Bound::bind(config)?;
     // While there is one thread, and before anything is read or served.
     bound.drop_privileges()?;

@@ -402,3 +402,30 @@ fn the_readmes_reference_names_every_key() {
         }
     }
 }
+
+/// Whatever an editor does to a file, it is valid or its errors can be shown.
+#[test]
+fn no_edit_of_a_configuration_panics() {
+    let mut edits = Vec::new();
+    for (at, char) in TUTORIAL.char_indices().step_by(5) {
+        let (before, after) = (&TUTORIAL[..at], &TUTORIAL[at + char.len_utf8()..]);
+        edits.push(format!("{before}{after}"));
+        for other in ["0", "-", "\"", "\n", "é", "[", "\0"] {
+            edits.push(format!("{before}{other}{after}"));
+        }
+        edits.push(before.to_owned());
+    }
+    let mut valid = 0;
+    for text in &edits {
+        match parse(text) {
+            Ok(_) => valid += 1,
+            Err(error) => assert!(error.starts_with("tutorial.toml:"), "{error}"),
+        }
+    }
+    // Edits in comments and names leave it valid, most others do not.
+    assert!(
+        (edits.len() / 10..edits.len() / 2).contains(&valid),
+        "{valid} of {}",
+        edits.len()
+    );
+}

@@ -1,0 +1,83 @@
+//! How many files and sockets the process may have open at once.
+
+use std::io;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::config::Config;
+use crate::privileges::is_root;
+
+/// HTTP connections at once, as `pxe_http::Limits` bounds them by default, and what waits.
+const HTTP_CONNECTIONS: u64 = 2048;
+/// Shared open files of the tree, as `pxe_tree::DirOptions` bounds them by default.
+const SHARED_FILES: u64 = 4096;
+/// Listeners, the log, the runtime, the control socket and its connections.
+const OTHERS: u64 = 512;
+
+/// Raises the limit (1024 on most systems) to what this configuration can need, and says so if
+/// that is not allowed. To be called while the process is still root.
+pub(crate) fn raise_limit(config: &Config) {
+    let wanted = wanted(config);
+    match raise(wanted) {
+        Ok(got) if got < wanted => tracing::warn!(
+            event = "open_files",
+            got,
+            wanted,
+            "only {got} files and sockets can be open at once, {wanted} would serve every client \
+             that the configuration allows; raise the limit (ulimit -n, LimitNOFILE)"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(event = "open_files", "cannot raise their limit: {error}"),
+    }
+}
+
+fn wanted(config: &Config) -> u64 {
+    // A transfer has a socket of its own, but in single-port mode.
+    let tftp = config.tftp.as_ref().filter(|tftp| !tftp.single_port);
+    let tftp = tftp
+        .and_then(|tftp| u64::try_from(tftp.transfers_max).ok())
+        .unwrap_or_default();
+    let http = if config.http.is_empty() {
+        0
+    } else {
+        HTTP_CONNECTIONS
+    };
+    tftp + http + SHARED_FILES + OTHERS
+}
+
+/// The limit that is in force afterwards. It is never lowered.
+fn raise(wanted: u64) -> io::Result<u64> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft >= wanted {
+        return Ok(soft);
+    }
+    if is_root() && hard < wanted && setrlimit(Resource::RLIMIT_NOFILE, wanted, wanted).is_ok() {
+        return Ok(wanted);
+    }
+    let most = wanted.min(hard);
+    setrlimit(Resource::RLIMIT_NOFILE, most, hard)?;
+    Ok(most)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn each_client_that_is_allowed_needs_a_socket() {
+        let wanted = |text: &str| {
+            let text = format!("[tree]\nroot = \"/srv\"\n{text}");
+            wanted(&Config::parse(&text, Path::new("x.toml")).expect("valid"))
+        };
+        let none = wanted("[tftp]\nsingle_port = true\n");
+        assert_eq!(wanted("[tftp]\ntransfers_max = 100\n"), none + 100);
+        assert_eq!(wanted("[http]\n"), none + HTTP_CONNECTIONS);
+    }
+
+    #[test]
+    fn a_limit_is_never_lowered() {
+        let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).expect("readable");
+        assert_eq!(raise(1).expect("nothing to do"), soft);
+    }
+}
