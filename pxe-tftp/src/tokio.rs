@@ -1,7 +1,9 @@
 //! The driver: sockets, the clock and files for one [`Engine`](crate::Engine), on tokio.
 
+mod bind;
 mod driver;
 mod files;
+mod icmp;
 mod mtu;
 mod readiness;
 mod socket;
@@ -70,7 +72,7 @@ impl Server {
     ///
     /// The system's: the address is in use or not ours, or the port needs privileges.
     pub fn bind(addr: SocketAddr, config: Config) -> io::Result<Self> {
-        Self::from_socket(socket::bind_listener(addr)?, config)
+        Self::from_socket(bind::bind_listener(addr)?, config)
     }
 
     /// Takes a socket that is bound already, for example by a service manager.
@@ -96,7 +98,7 @@ impl Server {
     ///
     /// As [`bind`](Self::bind).
     pub fn and_bind(self, addr: SocketAddr) -> io::Result<Self> {
-        let socket = socket::bind_listener(addr)?;
+        let socket = bind::bind_listener(addr)?;
         self.and_socket(socket)
     }
 

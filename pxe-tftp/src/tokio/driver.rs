@@ -18,10 +18,11 @@ use pxe_core::{
 use pxe_tree::{Blob, ErrorKind, FileRequest, Opened, Protocol, Source, TreePath};
 
 use super::Observer;
+use super::bind::bind_transfer;
 use super::files::{Files, Read};
 use super::mtu::Mtus;
 use super::readiness::Shared;
-use super::socket::{DriverSocket, Offload, RecvBuffers, bind_transfer};
+use super::socket::{DriverSocket, Offload, RecvBuffers};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::Refusal;

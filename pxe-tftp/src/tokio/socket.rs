@@ -3,8 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
-use std::ops::RangeInclusive;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -12,10 +11,10 @@ use std::time::Duration;
 use ::tokio::io::Interest;
 use ::tokio::time::Instant;
 use quinn_udp::{UdpSockRef, UdpSocketState};
-use socket2::{Domain, Protocol, Socket, Type};
 
 use pxe_core::{IfIndex, RecvMeta, SendFailure, SocketId};
 
+use super::icmp::take_icmp_error;
 use super::readiness::{Shared, SocketWaker};
 
 /// Datagrams that one system call may bring from a listening socket.
@@ -27,10 +26,7 @@ const BACKLOG_MAX: usize = 16;
 /// How long segmentation offload stays off after an error.
 const OFFLOAD_RETRY: Duration = Duration::from_secs(60);
 /// ICMP errors read at a time.
-const UNREACHABLE_PER_TURN: usize = 16;
-/// What the kernel may queue of requests, in bytes: a class of machines that is switched on at
-/// once. The system's bound (`net.core.rmem_max`) holds all the same.
-const LISTENER_RECV_BUFFER_BYTES: usize = 1 << 20;
+const ICMP_ERRORS_PER_TURN: usize = 64;
 
 /// Room for what is received: one per driver.
 #[derive(Debug)]
@@ -129,82 +125,6 @@ enum Role {
         /// It is bound to no address: the source has to be given with each packet.
         wildcard: bool,
     },
-}
-
-/// Binds a listening socket. `[::]` takes IPv4 as well, whatever the system's default.
-pub(super) fn bind_listener(addr: SocketAddr) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
-    if addr.is_ipv6() && addr.ip().is_unspecified() {
-        socket.set_only_v6(false)?;
-    }
-    // Less is good too.
-    let _ = socket.set_recv_buffer_size(LISTENER_RECV_BUFFER_BYTES);
-    socket.set_nonblocking(true)?;
-    socket.bind(&addr.into())?;
-    Ok(socket.into())
-}
-
-/// Binds a socket for one transfer.
-pub(super) fn bind_transfer(
-    local_ip: Option<IpAddr>,
-    remote: SocketAddr,
-    interface: Option<IfIndex>,
-    ports: Option<&RangeInclusive<u16>>,
-    ports_tried: &mut u16,
-) -> io::Result<(UdpSocket, bool)> {
-    let unspecified: IpAddr = match remote {
-        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let local_ip = local_ip.filter(|ip| ip.is_ipv4() == remote.is_ipv4());
-    match bind_ip(
-        local_ip.unwrap_or(unspecified),
-        interface,
-        ports,
-        ports_tried,
-    ) {
-        // The request was sent to a directed broadcast, or the address is gone.
-        Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable && local_ip.is_some() => {
-            let socket = bind_ip(unspecified, interface, ports, ports_tried)?;
-            Ok((socket, true))
-        }
-        result => Ok((result?, local_ip.is_none())),
-    }
-}
-
-fn bind_ip(
-    ip: IpAddr,
-    interface: Option<IfIndex>,
-    ports: Option<&RangeInclusive<u16>>,
-    ports_tried: &mut u16,
-) -> io::Result<UdpSocket> {
-    let Some(ports) = ports else {
-        return bind_port(ip, interface, 0);
-    };
-    let count = u32::from(*ports.end()).saturating_sub(u32::from(*ports.start())) + 1;
-    for _ in 0..count {
-        let offset = u32::from(*ports_tried) % count;
-        *ports_tried = ports_tried.wrapping_add(1);
-        let port = u16::try_from(u32::from(*ports.start()) + offset).unwrap_or(*ports.end());
-        match bind_port(ip, interface, port) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-            result => return result,
-        }
-    }
-    Err(io::ErrorKind::AddrInUse.into())
-}
-
-fn bind_port(ip: IpAddr, interface: Option<IfIndex>, port: u16) -> io::Result<UdpSocket> {
-    let mut addr = SocketAddr::new(ip, port);
-    if let (SocketAddr::V6(v6), Some(interface)) = (&mut addr, interface)
-        && v6.ip().is_unicast_link_local()
-    {
-        v6.set_scope_id(interface.get());
-    }
-    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&addr.into())?;
-    Ok(socket.into())
 }
 
 /// Switches path MTU discovery off: no packet leaves with DF set, and routers may fragment it.
@@ -430,7 +350,7 @@ impl DriverSocket {
             // comes next is told: this packet has not been sent.
             let mut unreachable = false;
             self.take_unreachable(&mut |peer, failure| {
-                unreachable |= peer == to && failure == SendFailure::Unreachable;
+                unreachable |= peer == to;
                 failed(peer, failure);
             });
             if unreachable {
@@ -495,13 +415,18 @@ impl DriverSocket {
         self.offload.try_send(UdpSockRef::from(&self.io), &transmit)
     }
 
-    /// Tells of the peers that cannot be reached, as ICMP said.
+    /// Tells of the peers whose port is closed, as ICMP said, and empties the queue of its errors.
+    ///
+    /// That a packet was too big for its path is no failure: the kernel puts it down, and
+    /// fragments what follows. Other errors may pass.
     pub(super) fn take_unreachable(&self, failed: &mut impl FnMut(SocketAddr, SendFailure)) {
-        for _ in 0..UNREACHABLE_PER_TURN {
+        for _ in 0..ICMP_ERRORS_PER_TURN {
             let Some((peer, error)) = take_icmp_error(&self.io) else {
                 return;
             };
-            failed(canonical(peer), failure_of(&error));
+            if error.kind() == io::ErrorKind::ConnectionRefused {
+                failed(canonical(peer), SendFailure::Unreachable);
+            }
         }
     }
 
@@ -521,42 +446,6 @@ impl DriverSocket {
             (_, ip) => ip,
         }
     }
-}
-
-/// To whom the packet was that ICMP answered, and how. quinn-udp reads this queue too, but leaves
-/// out the port, by which the clients behind one address differ.
-#[cfg(target_os = "linux")]
-fn take_icmp_error(socket: &::tokio::net::UdpSocket) -> Option<(SocketAddr, io::Error)> {
-    use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
-    use std::os::fd::AsRawFd;
-
-    let mut packet = [0; 4];
-    let mut packet = [IoSliceMut::new(&mut packet)];
-    // Each of the two messages has an error (16 bytes) and an address (16 or 28) in it.
-    let mut control = nix::cmsg_space!([u8; 64], [u8; 64]);
-    let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
-    let fd = socket.as_raw_fd();
-    let message = recvmsg::<SockaddrStorage>(fd, &mut packet, Some(&mut control), flags).ok()?;
-    let errno = message.cmsgs().ok()?.find_map(|control| match control {
-        ControlMessageOwned::Ipv4RecvErr(error, _) => Some(error.ee_errno),
-        ControlMessageOwned::Ipv6RecvErr(error, _) => Some(error.ee_errno),
-        _ => None,
-    })?;
-    let peer = message.address?;
-    let peer = match (peer.as_sockaddr_in(), peer.as_sockaddr_in6()) {
-        (Some(v4), _) => SocketAddr::new(v4.ip().into(), v4.port()),
-        (None, Some(v6)) => SocketAddrV6::new(v6.ip(), v6.port(), 0, v6.scope_id()).into(),
-        (None, None) => return None,
-    };
-    Some((
-        peer,
-        io::Error::from_raw_os_error(i32::try_from(errno).ok()?),
-    ))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn take_icmp_error(_socket: &::tokio::net::UdpSocket) -> Option<(SocketAddr, io::Error)> {
-    None
 }
 
 /// IPv4 clients of a dual-stack socket under their own address.
@@ -587,6 +476,7 @@ fn failure_of(error: &io::Error) -> SendFailure {
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+    use crate::tokio::bind::{bind_listener, bind_transfer};
     use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
 
     #[test]
