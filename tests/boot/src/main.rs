@@ -53,6 +53,9 @@ struct Options {
     /// How another server is configured and started, instead of matrix/server.toml.
     #[arg(long, value_name = "FILE")]
     definition: Option<PathBuf>,
+    /// Another directory with a matrix.
+    #[arg(long, value_name = "DIR")]
+    matrix: Option<PathBuf>,
     /// Keeps the artifacts of boots that passed, too.
     #[arg(long)]
     keep: bool,
@@ -70,7 +73,10 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<ExitCode, String> {
     let home = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut matrix = Matrix::load(&home.join("matrix"))?;
+    let mut matrix = match &options.matrix {
+        Some(directory) => Matrix::load(directory)?,
+        None => Matrix::load(&home.join("matrix"))?,
+    };
     if let Some(file) = &options.definition {
         matrix.load_server(file)?;
     }
