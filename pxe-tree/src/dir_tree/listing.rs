@@ -2,11 +2,11 @@
 
 use std::os::fd::AsFd;
 
-use rustix::fs::{FileType, RawDir, SeekFrom};
+use rustix::fs::{RawDir, SeekFrom};
 use rustix::io::Errno;
 
-use super::stat::{Halt, Stat, Wait, kind_of};
-use super::wall::{Closed, Wall};
+use super::fs_type;
+use super::stat::{Halt, Stat, kind_of};
 use crate::{Cookie, DirEntry, DirPage, ErrorKind, Name, NodeKind};
 
 /// The longest page, whatever is asked for.
@@ -16,7 +16,7 @@ pub(super) const PAGE_ENTRIES_MAX: usize = 8192;
 const BUFFER_MIN: usize = 1024;
 const BUFFER_MAX: usize = 64 * 1024;
 
-/// Calls `see` with each entry (name, kind if the directory says it, inode, cookie) after a
+/// Calls `see` with each entry (name, kind if it can be known, inode, cookie) after a
 /// position, until it returns false.
 ///
 /// Gives true if nothing follows what was seen.
@@ -34,6 +34,7 @@ pub(super) fn scan(
             Err(errno) => return Err(errno.into()),
         }
     }
+    let lists_inodes = fs_type::lists_inodes(dir);
     // Most names are short: about 40 bytes an entry.
     let room = entries_wanted
         .saturating_mul(40)
@@ -55,12 +56,18 @@ pub(super) fn scan(
         let Ok(name) = Name::new(entry.file_name().to_bytes()) else {
             continue;
         };
-        let kind = match entry.file_type() {
-            FileType::Unknown => None,
-            file_type => kind_of(file_type),
-        };
         let cookie = Cookie(entry.next_entry_cookie());
-        if !see(name, kind, entry.ino(), cookie)? {
+        let (mut kind, mut ino) = (kind_of(entry.file_type()), entry.ino());
+        // Some file systems do not say the kind (XFS without ftype, some FUSE).
+        if kind.is_none() || !lists_inodes {
+            match Stat::below(dir, name) {
+                Ok(stat) => (kind, ino) = (Some(stat.kind), stat.identity.ino),
+                Err(Errno::NOENT) => continue,
+                Err(Errno::ACCESS) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        if !see(name, kind, ino, cookie)? {
             return Ok(false);
         }
     }
@@ -68,40 +75,17 @@ pub(super) fn scan(
 }
 
 /// One page of an open directory.
-pub(super) fn page(
-    wall: &Wall,
-    dir: impl AsFd,
-    after: Cookie,
-    entries_max: usize,
-) -> Result<DirPage, Halt> {
+pub(super) fn page(dir: impl AsFd, after: Cookie, entries_max: usize) -> Result<DirPage, Halt> {
     let entries_max = entries_max.clamp(1, PAGE_ENTRIES_MAX);
-    let dir = dir.as_fd();
     let mut entries = Vec::new();
     let end = scan(dir, after, entries_max, |name, kind, fileid, cookie| {
         if entries.len() >= entries_max {
             return Ok(false);
         }
-        let kind = match kind {
-            Some(kind) => kind,
-            // Some file systems do not say it in the listing (XFS without ftype, some FUSE).
-            None => match kind_by_stat(wall, dir, name)? {
-                Some(kind) => kind,
-                None => return Ok(true),
-            },
-        };
+        // It is no more than a name where nothing may be looked up.
+        let kind = kind.ok_or(ErrorKind::PermissionDenied)?;
         entries.push(DirEntry::new(name.to_buf(), cookie, kind, fileid));
         Ok(true)
     })?;
     Ok(DirPage::new(entries, end))
-}
-
-/// `None` if it is gone meanwhile.
-fn kind_by_stat(wall: &Wall, dir: impl AsFd, name: &Name) -> Result<Option<NodeKind>, Halt> {
-    use rustix::fs::OFlags;
-    match wall.open_piece(dir.as_fd(), name.as_bytes(), OFlags::PATH, Wait::Allowed) {
-        Ok(fd) => Ok(Some(Stat::of(fd)?.kind)),
-        Err(Closed::Errno(Errno::NOENT)) => Ok(None),
-        Err(Closed::Errno(errno)) => Err(errno.into()),
-        Err(Closed::Wait) => Err(Halt::Wait),
-    }
 }

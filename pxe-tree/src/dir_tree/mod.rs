@@ -1,6 +1,7 @@
 //! A directory of this machine as a tree.
 
 mod file_blob;
+mod fs_type;
 mod keys;
 mod listing;
 mod stat;
@@ -42,7 +43,8 @@ use crate::{
 /// `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`, or name by name with `O_NOFOLLOW` where the
 /// kernel (before 5.6) or a container refuses `openat2`. Links are followed by the one
 /// [resolver](crate::resolve()) alone. File systems mounted below the root are part of the tree,
-/// each with its own [`Attributes::fsid`]. Only regular files are opened, with `O_NONBLOCK`, so
+/// each with its own [`Attributes::fsid`]; a listing shows the number of the directory beneath
+/// them. Only regular files are opened, with `O_NONBLOCK`, so
 /// that neither a pipe nor a device can hold the server up.
 ///
 /// # What waits
@@ -229,7 +231,7 @@ impl DirTree {
         // Whether names in it may be looked up shows now, not at the first request.
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         drop(rustix::fs::openat(&root, c".", flags, Mode::empty()).map_err(os_error)?);
-        let local = is_local(root.as_fd());
+        let local = fs_type::answers_alone(&root);
         let identity = stat.identity;
         let stamp = keys::stamp(options.keys, &identity, 0, b"");
         let wall = Wall::new(root, options.openat2, local);
@@ -282,30 +284,6 @@ where
         Err(Halt::Error(error)) => Err(error),
         Err(Halt::Wait) => Err(ErrorKind::Busy.into()),
     }
-}
-
-/// Whether a file system answers for what it has cached without asking anybody.
-#[allow(clippy::unnecessary_cast)] // the field's type differs from machine to machine
-fn is_local(root: BorrowedFd<'_>) -> bool {
-    // `f_type` of statfs(2): ext2 to 4, XFS, btrfs, tmpfs, overlayfs, F2FS, ZFS, squashfs, EROFS,
-    // ISO 9660, UDF, ramfs, bcachefs, FAT.
-    const LOCAL: [u32; 14] = [
-        0xef53,
-        0x5846_5342,
-        0x9123_683e,
-        0x0102_1994,
-        0x794c_7630,
-        0xf2f5_2010,
-        0x2fc1_2fc1,
-        0x7371_7368,
-        0xe0f5_e1e2,
-        0x9660,
-        0x1501_3346,
-        0x8584_58f6,
-        0xca45_1a4e,
-        0x4d44,
-    ];
-    rustix::fs::fstatfs(root).is_ok_and(|statfs| LOCAL.contains(&(statfs.f_type as u32)))
 }
 
 impl Shared {
@@ -416,7 +394,7 @@ impl Shared {
             return Err(ErrorKind::NotADirectory.into());
         }
         let listed = keys::open_dir(reached.as_fd(), b".")?;
-        listing::page(&self.wall, listed, after, entries_max)
+        listing::page(listed, after, entries_max)
     }
 
     fn read_link(&self, node: NodeId, wait: Wait) -> Result<Bytes, Halt> {

@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, FileType, StatxFlags};
 use rustix::io::Errno;
 
 use crate::stable_hash::{StableHasher, domain};
-use crate::{Attributes, Error, ErrorKind, NodeId, NodeKind, Timestamp};
+use crate::{Attributes, Error, ErrorKind, Name, NodeId, NodeKind, Timestamp};
 
 /// Why an operation ended without a result.
 #[derive(Debug)]
@@ -87,6 +87,20 @@ impl Stat {
             Ok(statx) => Self::from_statx(&statx),
             // Old container runtimes refuse statx (Docker before 18.04).
             Err(Errno::NOSYS | Errno::PERM) => Self::from_stat(&rustix::fs::fstat(fd)?),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// What is known of a name in an open directory; of a link itself.
+    pub(super) fn below(dir: impl AsFd, name: &Name) -> Result<Self, Errno> {
+        let (dir, name) = (dir.as_fd(), name.as_bytes());
+        let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+        match rustix::fs::statx(dir, name, AtFlags::SYMLINK_NOFOLLOW, mask) {
+            Ok(statx) => Self::from_statx(&statx),
+            Err(Errno::NOSYS | Errno::PERM) => {
+                let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                Self::from_stat(&stat)
+            }
             Err(errno) => Err(errno),
         }
     }
