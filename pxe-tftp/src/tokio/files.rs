@@ -119,3 +119,84 @@ impl Files {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_trait::async_trait;
+    use pxe_tree::{Attributes, ErrorKind, NodeId, NodeKind};
+    use std::num::NonZeroU64;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    #[derive(Debug)]
+    struct Counted {
+        attributes: Attributes,
+        reads: AtomicUsize,
+        changed: AtomicBool,
+    }
+
+    #[async_trait]
+    impl Blob for Counted {
+        fn attributes(&self) -> &Attributes {
+            &self.attributes
+        }
+
+        async fn read_at(&self, _offset: u64, _len: usize) -> pxe_tree::Result<Bytes> {
+            Err(ErrorKind::Unsupported.into())
+        }
+
+        fn read_now(&self, offset: u64, buf: &mut [u8]) -> pxe_tree::Result<Option<usize>> {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            buf.fill(offset as u8);
+            Ok(Some(buf.len()))
+        }
+
+        fn validate(&self) -> pxe_tree::Result<()> {
+            match self.changed.load(Ordering::Relaxed) {
+                true => Err(ErrorKind::Stale.into()),
+                false => Ok(()),
+            }
+        }
+    }
+
+    fn now(read: Read) -> Bytes {
+        match read {
+            Read::Now(bytes) => bytes,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn transfers_of_one_file_share_its_chunks_until_it_changes() {
+        let node = NodeId::new(NonZeroU64::MIN);
+        let blob = Arc::new(Counted {
+            attributes: Attributes::new(node, NodeKind::File, 1 << 30),
+            reads: AtomicUsize::new(0),
+            changed: AtomicBool::new(false),
+        });
+        let mut files = Files::default();
+        let [one, two] = [TransferId(1), TransferId(2)];
+        files.insert(one, Arc::clone(&blob) as Arc<dyn Blob>);
+        files.insert(two, Arc::clone(&blob) as Arc<dyn Blob>);
+        let first = now(files.read(one, 64, 32));
+        let second = now(files.read(two, 64, 16));
+        assert_eq!(second.as_ptr(), first.as_ptr());
+        assert_eq!(second.len(), 16);
+        assert_eq!(blob.reads.load(Ordering::Relaxed), 1);
+
+        for chunk in 0..10 * CHUNKS_MAX as u64 {
+            now(files.read(one, chunk * 100, 100));
+        }
+        assert!(files.chunks.len() <= CHUNKS_MAX && files.order.len() <= CHUNKS_MAX);
+
+        now(files.read(one, 5, 1));
+        blob.changed.store(true, Ordering::Relaxed);
+        assert!(matches!(files.read(two, 5, 1), Read::Failed(_)));
+
+        files.release(one);
+        assert!(matches!(files.read(one, 5, 1), Read::Gone));
+        files.release(two);
+        assert!(files.chunks.is_empty() && files.order.is_empty());
+        assert_eq!(Arc::strong_count(&blob), 1, "the file is closed");
+    }
+}
