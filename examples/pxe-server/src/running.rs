@@ -316,6 +316,10 @@ impl Handle {
             .stop
             .send_if_modified(|stop| !std::mem::replace(stop, true));
         if is_new {
+            // It hears of it from its task, too, but that may have to wait for a thread.
+            if let Some(tftp) = &self.shared.tftp {
+                tftp.shut_down();
+            }
             tracing::info!(
                 event = "stopping",
                 transfers = self.shared.hub.transfers().len(),

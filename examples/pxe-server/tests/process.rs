@@ -121,9 +121,9 @@ fn sigterm_lets_a_running_transfer_end() {
     let mut transfer = TftpTransfer::begin(server.tftp, local, "big").expect("found");
     server.signal(Signal::SIGTERM);
     server.until("stopping");
-    // Nothing new begins ..
-    let refused = tftp_get(server.tftp, "hello").expect_err("refused");
-    assert_eq!(refused.code, 0, "{refused:?}");
+    // Nothing new begins: its task may take a turn or two to hear of it ..
+    let refused = (0..1000).find_map(|_| tftp_get(server.tftp, "hello").err());
+    assert_eq!(refused.expect("refused").code, 0);
     // .. and what had begun goes on.
     while !transfer.is_complete {
         transfer.step().expect("it goes on");
@@ -187,6 +187,7 @@ fn status_leases_and_stop() {
     let output = server.ask(&["status", "--json"]);
     let status: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(status["pid"], server.child.id());
+    assert_ne!(status["uid"], 0, "root is given up, whoever started it");
     assert_eq!(status["counters"]["tftp"]["sent"], 1);
     assert_eq!(status["counters"]["tftp"]["bytes"], 6);
     assert_eq!(status["counters"]["tftp"]["missing"], 1);
