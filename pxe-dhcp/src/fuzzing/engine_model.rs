@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pxe_core::{BatchLimit, IfIndex, Instant, MacAddr, Now, RecvMeta, SocketId, UnixTime};
@@ -10,8 +10,8 @@ use pxe_core::{BatchLimit, IfIndex, Instant, MacAddr, Now, RecvMeta, SocketId, U
 use super::input::Input;
 use crate::wire::{Header, Message, MessageType, OptionCode, Priority, Reply};
 use crate::{
-    ArchPolicy, ClientKey, CommitError, Config, Engine, Event, LeaseRecord, LeaseState, Limits,
-    Output, ProbeResult, Probing, Reservation, Subnet, Ticket,
+    ArchPolicy, ClientKey, CommitError, Config, Engine, LeaseRecord, LeaseState, Limits, Output,
+    ProbeResult, Probing, Reservation, Subnet, Ticket,
 };
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -80,7 +80,6 @@ struct World<F> {
     /// What each transaction's client takes, in bytes.
     allowed: BTreeMap<u32, usize>,
     offered: BTreeMap<ClientKey, Ipv4Addr>,
-    released: BTreeSet<Ipv4Addr>,
     xid: u32,
 }
 
@@ -142,7 +141,6 @@ impl<F: FnMut(&[u8])> World<F> {
             owed: BTreeMap::new(),
             allowed: BTreeMap::new(),
             offered: BTreeMap::new(),
-            released: BTreeSet::new(),
             xid: 0,
         }
     }
@@ -406,7 +404,14 @@ impl<F: FnMut(&[u8])> World<F> {
                             let seconds = expires.saturating_seconds_since(self.now.wall);
                             Some(self.now.mono + Duration::from_secs(seconds))
                         }
-                        _ => None,
+                        // A client that gives an address back does not use it any more, whatever
+                        // becomes of its message.
+                        _ => {
+                            self.held.retain(|held, (holder, _)| {
+                                *held != lease.address || *holder != lease.client
+                            });
+                            None
+                        }
                     };
                     self.commits.push(Waiting {
                         ticket,
@@ -416,16 +421,8 @@ impl<F: FnMut(&[u8])> World<F> {
                     });
                 }
                 Output::Probe { ticket, .. } => self.probes.push(ticket),
-                Output::Event(
-                    Event::Released { address, .. } | Event::Declined { address, .. },
-                ) => {
-                    self.released.insert(address);
-                }
                 Output::Event(_) => {}
             }
-        }
-        for address in core::mem::take(&mut self.released) {
-            self.held.remove(&address);
         }
         for reply in replies {
             self.check_reply(&reply);
