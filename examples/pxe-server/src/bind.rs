@@ -16,7 +16,7 @@ use crate::observe;
 use crate::port_holder::{Transport, holder};
 use crate::privileges::{self, Identity};
 
-/// Why a server does not start.
+/// Why a server does not start, or does not go on.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -26,6 +26,9 @@ pub enum StartError {
     /// A thread, a timer or a socket could not be had from the operating system.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
+    /// It started, and a protocol could not go on later.
+    #[error("stopped by a failure: {0}")]
+    Ended(String),
 }
 
 /// A server whose ports are bound, and which serves nobody yet.

@@ -53,7 +53,7 @@ pub(crate) fn serve(file: &Path) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             for line in error.to_string().lines() {
-                tracing::error!(event = "start_failed", "{line}");
+                tracing::error!(event = "failed", "{line}");
             }
             ExitCode::FAILURE
         }
@@ -110,7 +110,7 @@ async fn until_stopped(running: Running, mut signals: Signals) -> Result<(), Sta
         let name = tokio::select! {
             ended = &mut ended => {
                 tracing::info!(event = "stopped", "stopped");
-                return ended.map_err(|error| std::io::Error::other(error).into());
+                return ended.map_err(StartError::Ended);
             }
             Some(()) = signals.hangup.recv() => {
                 // What comes of it is in the log.

@@ -214,6 +214,9 @@ fn two_listeners_cannot_share_an_address() {
         wildcard.contains("0.0.0.0:80 and 192.168.150.1:80 cannot both"),
         "{wildcard}"
     );
+    let both_families = error(http, "\"192.168.150.1:80\", \"[::]:80\"");
+    assert!(both_families.contains("[::]:80 and 192.168.150.1:80 cannot both"));
+    assert!(parse(&TUTORIAL.replace(http, "\"0.0.0.0:80\", \"[fe80::1]:80\"")).is_ok());
     // In two tables as well; while TFTP and HTTP may have one number.
     let tables = TUTORIAL.replace("[http]", "[[http]]").replace(":69", ":80")
         + "[[http]]\nlisten = \"192.168.150.1:8080\"\n";

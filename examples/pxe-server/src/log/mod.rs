@@ -169,3 +169,73 @@ impl<'a> Fields<'a> {
         fields
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::Protocol;
+    use pxe_core::Now;
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("whole").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The lines without their times.
+    fn text_lines(log: impl FnOnce()) -> Vec<String> {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(move || writer.clone())
+            .event_format(TextLine)
+            .with_filter(targets(LogLevel::Info));
+        let subscriber = tracing_subscriber::registry().with(lines);
+        tracing::subscriber::with_default(subscriber, log);
+        let bytes = buffer.0.lock().expect("whole").clone();
+        let text = String::from_utf8(bytes).expect("UTF-8");
+        let line = |line: &str| line.split_once("Z ").expect("a time").1.to_owned();
+        text.lines().map(line).collect()
+    }
+
+    #[test]
+    fn a_fact_is_one_line_that_says_who_and_what() {
+        let what = What::Sent {
+            file: "bios/lpxelinux.0".into(),
+            bytes: 42_988,
+            took: Duration::from_millis(31),
+        };
+        let fact = Fact::new(Now::default(), Protocol::Tftp, what)
+            .with_mac([0x52, 0x54, 0, 0x12, 0x34, 0x56].into())
+            .with_ip([192, 168, 150, 30].into());
+        let lines = text_lines(|| {
+            write(&fact, LogLevel::Info);
+            write(&fact, LogLevel::Debug);
+            tracing::info!(
+                event = "reloaded",
+                reloads = 2,
+                "the new configuration is in force"
+            );
+            tracing::info!(target: "another_library", "chatter");
+        });
+        assert_eq!(
+            lines,
+            [
+                "INFO  tftp 52:54:00:12:34:56 192.168.150.30 sent bios/lpxelinux.0, 42988 bytes \
+                 in 31 ms",
+                "INFO  the new configuration is in force reloads=2",
+            ]
+        );
+    }
+}

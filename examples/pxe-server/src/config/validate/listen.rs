@@ -153,9 +153,9 @@ pub(super) fn distinct_listeners(problems: &mut Problems<'_>, tftp: Option<&Tftp
 }
 
 fn clash(a: SocketAddr, b: SocketAddr) -> bool {
+    // A wildcard takes every address of its family, and that of IPv6 takes IPv4's, too.
+    let takes =
+        |a: IpAddr, b: IpAddr| a == b || (a.is_unspecified() && (a.is_ipv6() || b.is_ipv4()));
     // Port 0 is a new port each time.
-    a.port() == b.port()
-        && a.port() != 0
-        && a.is_ipv4() == b.is_ipv4()
-        && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+    a.port() == b.port() && a.port() != 0 && (takes(a.ip(), b.ip()) || takes(b.ip(), a.ip()))
 }
