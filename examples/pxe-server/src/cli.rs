@@ -49,6 +49,16 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show at which step of its boot each machine is, or the timeline of one
+    Machines {
+        #[command(flatten)]
+        control: Control,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// A machine's hardware or IP address
+        machine: Option<String>,
+    },
     /// Stop the running server gracefully
     Stop {
         #[command(flatten)]
@@ -82,6 +92,11 @@ pub fn main() -> ExitCode {
         Command::Status { control, json } => client_commands::status(&control, json),
         Command::Reload { control } => client_commands::reload(&control),
         Command::Leases { control, json } => client_commands::leases(&control, json),
+        Command::Machines {
+            control,
+            json,
+            machine,
+        } => client_commands::machines(&control, json, machine),
         Command::Stop { control } => client_commands::stop(&control),
         Command::Init(args) => crate::init::run(&args),
         Command::Demo(args) => crate::demo::run(&args),

@@ -1,4 +1,4 @@
-//! The commands that ask a running server: `status`, `reload`, `leases`, `stop`.
+//! The commands that ask a running server: `status`, `reload`, `leases`, `machines`, `stop`.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -30,6 +30,15 @@ pub(crate) fn leases(control: &Control, json: bool) -> ExitCode {
     report(ask(control, Command::Leases), |answer| match json {
         true => pretty(answer),
         false => leases_text(answer, now()),
+    })
+}
+
+pub(crate) fn machines(control: &Control, json: bool, machine: Option<String>) -> ExitCode {
+    let is_one = machine.is_some();
+    let answer = ask(control, Command::Machines { machine });
+    report(answer, |answer| match json {
+        true => pretty(answer),
+        false => machines_text(answer, is_one, now()),
     })
 }
 
@@ -150,6 +159,24 @@ fn leases_text(answer: &Answer, now: u64) -> String {
     text
 }
 
+fn machines_text(answer: &Answer, is_one: bool, now: u64) -> String {
+    let mut text = match is_one {
+        true => String::new(),
+        false => format!("{:<17} {:<15} {:<10} STANDS\n", "MAC", "ADDRESS", "SEEN"),
+    };
+    for machine in list(answer, "machines") {
+        let (mac, ip) = (text_of(&machine["mac"]), text_of(&machine["ip"]));
+        let _ = if is_one {
+            writeln!(text, "{mac} {ip}\n{}", text_of(&machine["timeline"]))
+        } else {
+            let ago = now.saturating_sub(machine["last_seen"].as_u64().unwrap_or(now));
+            let standing = text_of(&machine["standing"]);
+            writeln!(text, "{mac:<17} {ip:<15} {:<10} {standing}", duration(ago))
+        };
+    }
+    text
+}
+
 fn list<'a>(answer: &'a Answer, key: &str) -> impl Iterator<Item = &'a Value> {
     answer
         .get(key)
@@ -222,6 +249,23 @@ mod tests {
             "ADDRESS         MAC               STATE    FOR        ARCH         NAME\n\
              10.0.0.9        52:54:00:00:00:01 active   10 min 0 s uefi-x64     pc1\n\
              10.0.0.10       id ff:00          expired  -          -            -\n"
+        );
+    }
+
+    #[test]
+    fn machines_are_a_table_or_a_timeline() {
+        let answer = answer(json!({ "machines": [
+            { "mac": "52:54:00:00:00:01", "ip": "10.0.0.9", "last_seen": 95,
+              "standing": "at menu", "timeline": "  0.000 s  dhcp  discover" },
+        ] }));
+        assert_eq!(
+            machines_text(&answer, false, 100),
+            "MAC               ADDRESS         SEEN       STANDS\n\
+             52:54:00:00:00:01 10.0.0.9        5 s        at menu\n"
+        );
+        assert_eq!(
+            machines_text(&answer, true, 100),
+            "52:54:00:00:00:01 10.0.0.9\n  0.000 s  dhcp  discover\n"
         );
     }
 

@@ -11,6 +11,7 @@ use crate::control::{Answer, Failure};
 use crate::fact::{Fact, Protocol, printable};
 use crate::machines::{Machine, MachineId};
 use crate::running::Handle;
+use crate::timeline::Timeline;
 
 /// At most this many transfers are listed; `transfers_running` counts all.
 const TRANSFERS_LISTED_MAX: usize = 1000;
@@ -122,7 +123,7 @@ pub(crate) fn machines(handle: &Handle, which: Option<&str>) -> Result<Answer, F
     let Some(which) = which else {
         let all: Vec<Value> = (table.ids().into_iter())
             .filter_map(|id| table.get(id))
-            .map(|machine| machine_object(&machine, false))
+            .map(|mut machine| machine_object(&mut machine))
             .collect();
         return Ok(object(json!({ "machines": all })));
     };
@@ -134,33 +135,30 @@ pub(crate) fn machines(handle: &Handle, which: Option<&str>) -> Result<Answer, F
             return Err(Failure::new("bad_request", message));
         }
     };
-    match table.get(id) {
-        Some(machine) => Ok(object(
-            json!({ "machines": [machine_object(&machine, true)] }),
-        )),
-        None => Err(Failure::new(
+    let Some(mut machine) = table.get(id) else {
+        return Err(Failure::new(
             "not_found",
             format!("{which} was not seen yet"),
-        )),
-    }
+        ));
+    };
+    let mut value = machine_object(&mut machine);
+    value["timeline"] = Timeline::of_machine(&mut machine).to_string().into();
+    let facts: Vec<Value> = machine.facts.iter().map(fact_object).collect();
+    value["facts"] = facts.into();
+    value["facts_forgotten"] = machine.facts_forgotten.into();
+    Ok(object(json!({ "machines": [value] })))
 }
 
-fn machine_object(machine: &Machine, with_facts: bool) -> Value {
-    let mut value = json!({
+fn machine_object(machine: &mut Machine) -> Value {
+    json!({
         "mac": match machine.id {
             MachineId::Mac(mac) => Some(mac.to_string()),
             _ => None,
         },
         "ip": machine.ip.map(|ip| ip.to_string()),
         "last_seen": machine.facts.back().map(|fact| fact.at.wall.as_seconds()),
-        "last": machine.facts.back().map(|fact| fact.what.to_string()),
-    });
-    if with_facts {
-        let facts: Vec<Value> = machine.facts.iter().map(fact_object).collect();
-        value["facts"] = facts.into();
-        value["facts_forgotten"] = machine.facts_forgotten.into();
-    }
-    value
+        "standing": Timeline::of_machine(machine).standing().to_string(),
+    })
 }
 
 fn fact_object(fact: &Fact) -> Value {

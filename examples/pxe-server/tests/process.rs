@@ -214,6 +214,34 @@ fn status_leases_and_stop() {
 }
 
 #[test]
+fn the_timeline_of_a_machine() {
+    let mut server = Server::start();
+    tftp_get(server.tftp, "hello").expect("found");
+    server.until("sent");
+    tftp_get(server.tftp, "menu.cfg").expect_err("missing");
+    server.until("missing");
+    let output = server.ask(&["machines"]);
+    let said = text(&output.stdout);
+    let line = said.lines().nth(1).expect("a machine");
+    assert!(line.starts_with("-                 127.0.0.1 "), "{said}");
+    assert!(
+        line.ends_with("(menu): menu.cfg is not in the tree"),
+        "{said}"
+    );
+    let output = server.ask(&["machines", "127.0.0.1"]);
+    let said = text(&output.stdout);
+    assert!(
+        said.starts_with("- 127.0.0.1\n") && said.contains("  tftp  hello"),
+        "{said}"
+    );
+    let output = server.ask(&["machines", "127.0.0.9"]);
+    assert_eq!(
+        text(&output.stderr),
+        "pxe-server: 127.0.0.9 was not seen yet\n"
+    );
+}
+
+#[test]
 fn a_running_transfer_is_listed() {
     let server = Server::start();
     let local = Ipv4Addr::LOCALHOST.into();
