@@ -231,7 +231,7 @@ fn the_timeline_of_a_machine() {
     let output = server.ask(&["machines", "127.0.0.1"]);
     let said = text(&output.stdout);
     assert!(
-        said.starts_with("- 127.0.0.1\n") && said.contains("  tftp  hello"),
+        said.starts_with("- 127.0.0.1\n") && said.contains("  tftp  sent hello "),
         "{said}"
     );
     let output = server.ask(&["machines", "127.0.0.9"]);
