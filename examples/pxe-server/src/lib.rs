@@ -69,8 +69,8 @@ mod timeline;
 pub use crate::bind::{Bound, StartError};
 pub use crate::cli::main;
 pub use crate::config::{
-    Boot, CONTROL_DEFAULT, Config, ConfigError, Dhcp, Http, Log, LogFormat, LogLevel, Place, Problem,
-    Server, Subnet, Tftp, Tree,
+    Boot, CONTROL_DEFAULT, Config, ConfigError, Dhcp, Http, Log, LogFormat, LogLevel, Place,
+    Problem, Server, Subnet, Tftp, Tree,
 };
 pub use crate::control::{
     Answer, Client as ControlClient, ClientError, Command as ControlCommand, Failure,
