@@ -172,3 +172,139 @@ impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Write for Connection<S> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+/// In virtual time, which goes on by itself when nothing else can happen.
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use bytes::Bytes;
+    use pxe_tree::{Attributes, Blob, FileRequest, NodeId, NodeKind, Opened, source_fn};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    use tokio::task::JoinHandle;
+    use tokio::time::{sleep, timeout};
+
+    use super::super::server::http1_builder;
+    use super::super::service::{FileService, Peer};
+    use super::*;
+
+    const FILE_LEN: usize = 100_000;
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A file of which each chunk takes a second.
+    #[derive(Debug)]
+    struct SlowBlob(Attributes);
+
+    #[async_trait::async_trait]
+    impl Blob for SlowBlob {
+        fn attributes(&self) -> &Attributes {
+            &self.0
+        }
+
+        async fn read_at(&self, _offset: u64, len: usize) -> pxe_tree::Result<Bytes> {
+            sleep(SECOND).await;
+            Ok(vec![7; len].into())
+        }
+    }
+
+    struct Served {
+        client: DuplexStream,
+        flow: Arc<Flow>,
+        task: JoinHandle<()>,
+    }
+
+    /// A connection, served from a file, that holds so many bytes in either direction.
+    fn serve(capacity: usize) -> Served {
+        let limits = Limits::default();
+        let node = NodeId::new(NonZeroU64::MIN);
+        let attributes = Attributes::new(node, NodeKind::File, FILE_LEN as u64);
+        let blob = Arc::new(SlowBlob(attributes));
+        let source = source_fn(move |_: &FileRequest<'_>| Ok(Opened::File(blob.clone())));
+        let (client, stream) = tokio::io::duplex(capacity);
+        let flow = Arc::new(Flow::default());
+        let service = FileService::new(Arc::new(source))
+            .for_peer(Peer::new("10.0.0.7:49153".parse().expect("an address")))
+            .with_flow(Arc::clone(&flow));
+        let socket = Connection::new(stream, Arc::clone(&flow), Timeouts::from(&limits));
+        let connection = http1_builder(&limits).serve_connection(socket, service);
+        let task = tokio::spawn(async move {
+            let _ = connection.await;
+        });
+        Served { client, flow, task }
+    }
+
+    impl Served {
+        /// The limit at which the connection ends, and after which time.
+        async fn end(self) -> (Option<Limit>, Duration) {
+            let begin = Instant::now();
+            timeout(Duration::from_secs(3600), self.task)
+                .await
+                .expect("an end within an hour")
+                .expect("no panic");
+            (self.flow.broken_limit(), begin.elapsed())
+        }
+
+        async fn take(&mut self, len: usize) {
+            let mut bytes = vec![0; len];
+            self.client.read_exact(&mut bytes).await.expect("bytes");
+        }
+
+        async fn head(&mut self) {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(self.client.read_u8().await.expect("a head"));
+            }
+        }
+    }
+
+    const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_stops_to_take_is_not_waited_for() {
+        let mut served = serve(64);
+        served.client.write_all(GET).await.expect("room");
+        served.head().await;
+        served.take(FILE_LEN - 1000).await;
+        let stall = Limits::default().stall_timeout;
+        assert_eq!(served.end().await, (Some(Limit::StallTime), stall));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_little_at_a_time_is_waited_for() {
+        let mut served = serve(64);
+        served.client.write_all(GET).await.expect("room");
+        served.head().await;
+        let mut left = FILE_LEN;
+        while left > 0 {
+            sleep(Limits::default().stall_timeout - SECOND).await;
+            let len = left.min(5000);
+            served.take(len).await;
+            left -= len;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_in_drips_is_not_waited_for() {
+        let mut served = serve(64);
+        let begin = Instant::now();
+        while served.client.write_all(b"G").await.is_ok() {
+            sleep(SECOND).await;
+        }
+        assert_eq!(served.flow.broken_limit(), Some(Limit::HeadTime));
+        let head = Limits::default().head_timeout;
+        assert!((head..=head + SECOND).contains(&begin.elapsed()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_time_begins_anew_after_each_response() {
+        let mut served = serve(64);
+        let idle = Limits::default().idle_timeout;
+        for _ in 0..3 {
+            sleep(idle - SECOND).await;
+            served.client.write_all(GET).await.expect("room");
+            served.head().await;
+            served.take(FILE_LEN).await;
+        }
+        assert_eq!(served.end().await, (Some(Limit::IdleTime), idle));
+    }
+}

@@ -406,7 +406,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Accepted<S> {
     }
 }
 
-fn http1_builder(limits: &Limits) -> http1::Builder {
+pub(super) fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         // GRUB finds `Content-Length` with regard to case (grub-core/net/http.c, parse_line);
