@@ -1,6 +1,6 @@
 //! What a request asks for, before any file is opened.
 
-use http::header::{CONNECTION, HOST};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Version};
 use pxe_tree::{ErrorKind, TreePath};
 
@@ -45,8 +45,11 @@ impl<'a> RequestHead<'a> {
         Self::new(&parts.method, target, parts.version, &parts.headers)
     }
 
-    /// Whether the client wishes to send more requests over this connection (RFC 9112 section
-    /// 9.3): HTTP/1.1 unless it says `close`, HTTP/1.0 only if it says `keep-alive`.
+    /// Whether more requests can come over this connection (RFC 9112 section 9.3): HTTP/1.1 unless
+    /// the client says `close`, HTTP/1.0 only if it says `keep-alive`.
+    ///
+    /// Never after a request with content: nobody reads it, so that what follows on the connection
+    /// is no request.
     pub fn keep_alive(&self) -> bool {
         let says = |option: &str| {
             self.headers.get_all(CONNECTION).iter().any(|value| {
@@ -56,11 +59,24 @@ impl<'a> RequestHead<'a> {
                     .any(|token| token.trim_ascii().eq_ignore_ascii_case(option.as_bytes()))
             })
         };
+        if self.has_content() {
+            return false;
+        }
         match self.version {
             Version::HTTP_09 => false,
             Version::HTTP_10 => says("keep-alive") && !says("close"),
             _ => !says("close"),
         }
+    }
+
+    /// Whether content follows the head (RFC 9112 section 6.3).
+    fn has_content(&self) -> bool {
+        self.headers.contains_key(TRANSFER_ENCODING)
+            || self
+                .headers
+                .get_all(CONTENT_LENGTH)
+                .iter()
+                .any(|len| len != "0")
     }
 
     /// What is asked for, or why that is not even looked for.
@@ -267,6 +283,21 @@ mod tests {
             }
             let head = RequestHead::new(&Method::GET, "/", version, &headers);
             assert_eq!(head.keep_alive(), keeps, "{version:?} {connection:?}");
+        }
+    }
+
+    #[test]
+    fn content_that_nobody_reads_ends_the_connection() {
+        for (name, value, keeps) in [
+            (CONTENT_LENGTH, "0", true),
+            (CONTENT_LENGTH, "5", false),
+            (CONTENT_LENGTH, "garbage", false),
+            (TRANSFER_ENCODING, "chunked", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(&name, HeaderValue::from_static(value));
+            let head = RequestHead::new(&Method::POST, "/", Version::HTTP_11, &headers);
+            assert_eq!(head.keep_alive(), keeps, "{name}: {value}");
         }
     }
 }

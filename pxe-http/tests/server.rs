@@ -253,12 +253,13 @@ async fn a_post_with_a_body_is_refused_and_its_body_is_no_request() {
     let server = Running::with_files();
     let body = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
     let request = format!(
-        "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
     let response = Response::parse(&server.exchange(request).await);
     assert_eq!(response.status, "HTTP/1.1 405 Method Not Allowed");
     assert_eq!(response.field("Allow"), Some("GET, HEAD"));
+    assert_eq!(response.field("Connection"), Some("close"));
     assert_eq!(
         response.body,
         b"405 Method Not Allowed\nPOST: only GET and HEAD are served\n"
