@@ -174,8 +174,8 @@ impl Overlay {
                     found.parts.push((layer, attributes.node));
                     merge(&mut found.attributes, &attributes);
                 }
-                // A file below a directory is hidden by it.
-                Some(_) => {}
+                // A file below a directory is hidden by it, and hides what lies lower.
+                Some(_) => break,
             }
         }
         found.ok_or_else(|| ErrorKind::NotFound.into())

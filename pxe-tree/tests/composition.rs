@@ -72,6 +72,15 @@ async fn the_topmost_layer_wins_and_directories_are_one() {
 }
 
 #[tokio::test]
+async fn a_file_between_two_directories_hides_the_lower_one() {
+    let (top, middle, low) = (mem(&["d/top"]), mem(&["d"]), mem(&["d/low"]));
+    let tree = overlay(&[&top, &middle, &low]);
+    assert_eq!(read(&tree, "d/top").await, Ok("d/top".into()));
+    assert_eq!(read(&tree, "d/low").await, Err(ErrorKind::NotFound));
+    assert_eq!(names(&tree, "d").await, ["top"]);
+}
+
+#[tokio::test]
 async fn layers_may_change_under_an_overlay() {
     let (top, low) = (mem(&["d/a=1"]), mem(&["d/b=2"]));
     let tree = overlay(&[&top, &low]);
