@@ -52,8 +52,6 @@ pub struct Subtree {
     at: Vec<NameBuf>,
     inner_salt: u64,
     table: Mutex<IdTable<Place, ()>>,
-    /// The outer tree's directories on the way, as far as they were needed.
-    outer_way: Mutex<Vec<Option<NodeId>>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -94,7 +92,6 @@ impl Subtree {
             inner,
             inner_salt: hash.finish64(),
             table: Mutex::new(IdTable::new(depth as u64, NODES_MAX)),
-            outer_way: Mutex::new(vec![None; depth]),
             at: names,
         })
     }
@@ -135,36 +132,29 @@ impl Subtree {
         attributes
     }
 
-    /// The outer tree's directory at this depth of the way, if it has one.
+    /// The outer tree's directory at this depth of the way, if it has one. It is looked up each
+    /// time: what a composed tree knows of a directory is as old as its last lookup.
     async fn outer_dir(&self, depth: usize) -> Result<Option<Attributes>> {
-        let known = self.outer_way().get(depth).copied().flatten();
-        if let Some(node) = known {
-            match self.outer.attributes(node).await {
-                Err(error) if error.kind() == ErrorKind::Stale => {}
-                done => return done.map(Some),
-            }
-        }
         let mut here = self.outer.attributes(self.outer.root()).await?;
         for name in self.at.iter().take(depth) {
-            here = match self.outer.lookup(here.node, name).await {
-                Ok(found) if found.kind == NodeKind::Directory => found,
-                Ok(_) => return Ok(None),
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Stale) => {
-                    return Ok(None);
-                }
-                Err(error) => return Err(error),
+            here = match self.outer_below(here.node, name).await? {
+                Some(next) => next,
+                None => return Ok(None),
             };
-        }
-        if let Some(known) = self.outer_way().get_mut(depth) {
-            *known = Some(here.node);
         }
         Ok(Some(here))
     }
 
-    fn outer_way(&self) -> MutexGuard<'_, Vec<Option<NodeId>>> {
-        self.outer_way
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// The outer tree's directory of this name, if it has one.
+    async fn outer_below(&self, dir: NodeId, name: &Name) -> Result<Option<Attributes>> {
+        match self.outer.lookup(dir, name).await {
+            Ok(found) if found.kind == NodeKind::Directory => Ok(Some(found)),
+            Ok(_) => Ok(None),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Stale) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn way_attributes(&self, depth: usize) -> Result<Attributes> {

@@ -256,6 +256,18 @@ async fn the_outer_tree_may_change_around_a_mount() {
     assert_eq!(read(&tree, "a/beside").await, Err(ErrorKind::NotFound));
 }
 
+/// The upper layer gets its half of a directory on the way only after it was walked.
+#[tokio::test]
+async fn an_overlay_may_change_around_a_mount() {
+    let (top, low) = (mem(&["x"]), mem(&["os/a"]));
+    let layers = Arc::new(overlay(&[&top, &low]));
+    let tree = Subtree::new(layers, path("os/image"), mem(&["inner"])).expect("below the root");
+    assert_eq!(read(&tree, "os/a").await, Ok("os/a".into()));
+    top.insert_file("os/b", "new").expect("free");
+    assert_eq!(read(&tree, "os/b").await, Ok("new".into()));
+    assert_eq!(names(&tree, "os").await, ["a", "b", "image"]);
+}
+
 /// Two trees in memory have the same file numbers; mounted, they are two file systems.
 #[tokio::test]
 async fn mounted_trees_are_told_apart() {
