@@ -19,7 +19,8 @@ use crate::{
 /// way, is hidden. Links of either tree may lead into the other (see [`Resolver`]).
 /// Several mounts are made by mounting into a `Subtree`.
 ///
-/// [`NodeKey`]s grow by one byte. Each tree keeps its file numbers, and [`Attributes::fsid`] of the
+/// [`NodeKey`]s grow by one byte with each mount on the way to the node's own tree, and each call
+/// passes through one tree more: this is for a few mounts, not for dozens. Each tree keeps its file numbers, and [`Attributes::fsid`] of the
 /// inner one is changed, so that it differs from the outer one's.
 ///
 /// To serve a directory of a tree as the root, see [`Resolver::with_base`].
@@ -155,6 +156,22 @@ impl Subtree {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// A node of the outer tree, unless it is a directory on the way: a key of that one may stem
+    /// from before the mount was made, and must not lead past it.
+    async fn outer_place(&self, node: NodeId) -> Place {
+        let mut here = self.outer.root();
+        for (depth, name) in self.at.iter().enumerate() {
+            if here == node {
+                return Place::Way(depth);
+            }
+            match self.outer_below(here, name).await {
+                Ok(Some(next)) => here = next.node,
+                _ => break,
+            }
+        }
+        Place::Outer(node)
     }
 
     async fn way_attributes(&self, depth: usize) -> Result<Attributes> {
@@ -316,7 +333,7 @@ impl Tree for Subtree {
             }
             [KEY_OUTER, rest @ ..] => {
                 let node = self.outer.resolve_key(&NodeKey::new(rest)?).await?;
-                Ok(self.node(Place::Outer(node)))
+                Ok(self.node(self.outer_place(node).await))
             }
             [KEY_INNER, rest @ ..] => {
                 let node = self.inner.resolve_key(&NodeKey::new(rest)?).await?;

@@ -256,6 +256,25 @@ async fn the_outer_tree_may_change_around_a_mount() {
     assert_eq!(read(&tree, "a/beside").await, Err(ErrorKind::NotFound));
 }
 
+/// The key of a directory, made while another one was the mount point.
+#[tokio::test]
+async fn no_key_leads_past_a_mount() {
+    let outer = mem(&["a/b/hidden", "a/x"]);
+    let mount = |at| {
+        let outer = Arc::clone(&outer) as Arc<dyn Tree>;
+        Subtree::new(outer, path(at), mem(&["inner"])).expect("below the root")
+    };
+    let (old, new) = (mount("c"), mount("a/b"));
+    let found = resolve(&old, &path("a")).await.expect("there").attributes;
+    let key = old.key(found.node).expect("shallow");
+    let found = resolve(&new, &path("a")).await.expect("there").attributes;
+    assert_eq!(new.resolve_key(&key).await.expect("there"), found.node);
+    let found = resolve(&old, &path("a/x")).await.expect("there").attributes;
+    let key = old.key(found.node).expect("shallow");
+    let found = resolve(&new, &path("a/x")).await.expect("there").attributes;
+    assert_eq!(new.resolve_key(&key).await.expect("there"), found.node);
+}
+
 /// The upper layer gets its half of a directory on the way only after it was walked.
 #[tokio::test]
 async fn an_overlay_may_change_around_a_mount() {
