@@ -32,7 +32,8 @@ fn parse_http_date(value: &HeaderValue) -> Option<i64> {
 pub(crate) struct Validators {
     /// The entity tag, with `W/` if it is weak, and quotes.
     pub(crate) etag: Option<String>,
-    /// Seconds since 1970 of the last modification, never in the future.
+    /// Seconds since 1970 of the last modification, which may be in the future: a machine without
+    /// a battery for its clock begins in 1970.
     pub(crate) last_modified: Option<i64>,
 }
 
@@ -43,7 +44,7 @@ impl Validators {
     /// of modification alone makes a weak one, which no range may rest upon. Content of which
     /// neither is known (made for each request) has no validator at all: length and number may
     /// well be equal while the bytes differ.
-    pub(crate) fn of(attributes: &Attributes, now: Timestamp) -> Self {
+    pub(crate) fn of(attributes: &Attributes) -> Self {
         let Attributes {
             fsid,
             fileid,
@@ -62,10 +63,9 @@ impl Validators {
         } else {
             None
         };
-        // RFC 9110 section 8.8.2.1: a time in the future is replaced by that of the message.
         let last_modified = (1..SECONDS_END)
             .contains(&modified.seconds)
-            .then_some(modified.seconds.min(now.seconds));
+            .then_some(modified.seconds);
         Self {
             etag,
             last_modified,
@@ -322,23 +322,22 @@ mod tests {
         use pxe_tree::{NodeId, NodeKind};
         use std::num::NonZeroU64;
 
-        let now = Timestamp::from_seconds(MODIFIED);
         let node = NodeId::new(NonZeroU64::MIN);
         let mut attributes = Attributes::new(node, NodeKind::File, 10);
-        let unknown = Validators::of(&attributes, now);
+        let unknown = Validators::of(&attributes);
         assert_eq!(unknown.etag, None);
         assert_eq!(unknown.last_modified, None);
 
-        attributes.modified = Timestamp::from_seconds(MODIFIED + 1000);
-        let dated = Validators::of(&attributes, now);
+        attributes.modified = Timestamp::from_seconds(MODIFIED);
+        let dated = Validators::of(&attributes);
         assert!(dated.etag.is_some_and(|etag| etag.starts_with("W/\"")));
-        assert_eq!(dated.last_modified, Some(MODIFIED), "never in the future");
+        assert_eq!(dated.last_modified, Some(MODIFIED));
 
         attributes.change = 7;
-        let stamped = Validators::of(&attributes, now).etag.expect("a tag");
+        let stamped = Validators::of(&attributes).etag.expect("a tag");
         assert!(stamped.starts_with('"') && stamped.ends_with("-7\""));
         attributes.change = 8;
-        assert_ne!(Validators::of(&attributes, now).etag, Some(stamped));
+        assert_ne!(Validators::of(&attributes).etag, Some(stamped));
     }
 
     #[test]

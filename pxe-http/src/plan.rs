@@ -141,12 +141,12 @@ fn plan_file(
     now: Timestamp,
 ) -> Plan {
     let len = attributes.len;
-    let validators = Validators::of(attributes, now);
+    let validators = Validators::of(attributes);
     let mut fields = Fields::new(now);
     match evaluate(head.headers, &validators) {
         Verdict::Perform => {}
         Verdict::NotModified => {
-            fields.push_validators(&validators);
+            fields.push_validators(&validators, now);
             return fields.finish(head, StatusCode::NOT_MODIFIED, Vec::new());
         }
         Verdict::PreconditionFailed => {
@@ -180,7 +180,7 @@ fn plan_file(
     };
     fields.push(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
     fields.push(CONTENT_TYPE, media_type.clone());
-    fields.push_validators(&validators);
+    fields.push_validators(&validators, now);
     // Always there, and always after Content-Length.
     fields.push(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     let body = if range.is_empty() {
@@ -276,8 +276,10 @@ impl Fields {
         }
     }
 
-    fn push_validators(&mut self, validators: &Validators) {
-        if let Some(date) = validators.last_modified.and_then(http_date) {
+    fn push_validators(&mut self, validators: &Validators, now: Timestamp) {
+        // RFC 9110 section 8.8.2.1: a time in the future is replaced by that of the message.
+        let last_modified = validators.last_modified.map(|date| date.min(now.seconds));
+        if let Some(date) = last_modified.and_then(http_date) {
             self.push(LAST_MODIFIED, date);
         }
         if let Some(etag) = &validators.etag {

@@ -290,6 +290,27 @@ fn a_client_that_has_the_file_gets_304_without_body_or_length() {
     );
 }
 
+/// A Raspberry Pi as the server has no battery for its clock.
+#[test]
+fn a_server_whose_clock_is_behind_calls_no_new_content_unchanged() {
+    let client = Client::http_1_1(&[(IF_MODIFIED_SINCE, "Sun, 06 Nov 1994 08:49:36 GMT")]);
+    let head = RequestHead::new(&Method::GET, "/a", Version::HTTP_11, &client.headers);
+    let media_type = HeaderValue::from_static("a/b");
+    let outcome = Outcome::File {
+        attributes: &attributes(10),
+        media_type: &media_type,
+    };
+    for (now, last_modified) in [
+        (30, Some("Thu, 01 Jan 1970 00:00:30 GMT")),
+        (-1, None),
+        (NOW.seconds, Some("Sun, 06 Nov 1994 08:49:37 GMT")),
+    ] {
+        let plan = plan(&head, outcome, Timestamp::from_seconds(now));
+        assert_eq!(plan.status, StatusCode::OK, "at {now}");
+        assert_eq!(text(&plan, &LAST_MODIFIED), last_modified);
+    }
+}
+
 #[test]
 fn a_resumed_download_of_a_replaced_file_starts_anew() {
     let old = Client::http_1_1(&[(RANGE, "bytes=500-"), (IF_RANGE, "\"other\"")]);
