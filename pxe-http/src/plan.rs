@@ -8,7 +8,7 @@ use http::header::{
     ACCEPT_RANGES, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
     HeaderName, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER,
 };
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, Method, StatusCode, Version};
 use pxe_tree::{Attributes, ErrorKind, Timestamp, TreePath};
 
 use crate::condition::{Validators, Verdict, evaluate, heeds_range, http_date};
@@ -28,7 +28,8 @@ pub enum Outcome<'a> {
     },
     /// A directory. There are no listings yet: it is answered with 403.
     Directory,
-    /// It lies elsewhere: a URI, or an absolute path on this server.
+    /// It lies elsewhere: a URI, or an absolute path on this server. A client of HTTP/1.0 is told
+    /// the path as a URI, with the name that it gave to this server in `Host`.
     Moved(&'a str),
     /// It could not be opened.
     Failed(ErrorKind),
@@ -204,8 +205,18 @@ fn plan_error(head: &RequestHead<'_>, kind: ErrorKind, now: Timestamp) -> Plan {
 
 /// 302: lpxelinux follows 301, 302, 303 and 307, but not 308 (syslinux, core/fs/pxe/http.c), and
 /// what a source says now need not hold the next time.
+///
+/// lpxelinux puts its own directory before a path, even if that is absolute (`__pxe_searchdir` in
+/// syslinux, core/fs/pxe/pxe.c): HTTP/1.0 knows URIs only (RFC 1945 section 10.11).
 fn plan_moved(head: &RequestHead<'_>, to: &str, now: Timestamp) -> Plan {
-    let to = escape_uri(to);
+    let mut to = escape_uri(to);
+    if head.version < Version::HTTP_11
+        && to.starts_with('/')
+        && !to.starts_with("//")
+        && let Some(authority) = head.authority()
+    {
+        to.insert_str(0, &format!("{}://{authority}", head.protocol));
+    }
     let cause = format!("{}: lies at {}", shown_path(head), Shown(&to));
     Page::new(StatusCode::FOUND, &cause)
         .before(LOCATION, &to)
@@ -294,7 +305,7 @@ impl Fields {
         // firmware's clients wait for it.
         if !keep_alive {
             self.push(CONNECTION, HeaderValue::from_static("close"));
-        } else if head.version < http::Version::HTTP_11 {
+        } else if head.version < Version::HTTP_11 {
             self.push(CONNECTION, HeaderValue::from_static("keep-alive"));
         }
         let body = match *head.method {

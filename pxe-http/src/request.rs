@@ -2,7 +2,7 @@
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, Method, Version};
-use pxe_tree::{ErrorKind, TreePath};
+use pxe_tree::{ErrorKind, Protocol, TreePath};
 
 /// The head of a request: all that [`plan`](crate::plan()) reads of it.
 ///
@@ -19,10 +19,12 @@ pub struct RequestHead<'a> {
     pub version: Version,
     /// The header fields.
     pub headers: &'a HeaderMap,
+    /// [`Protocol::Http`] or [`Protocol::Https`].
+    pub protocol: Protocol,
 }
 
 impl<'a> RequestHead<'a> {
-    /// The head that consists of these parts.
+    /// The head that consists of these parts, sent in clear.
     pub const fn new(
         method: &'a Method,
         target: &'a str,
@@ -34,7 +36,15 @@ impl<'a> RequestHead<'a> {
             target,
             version,
             headers,
+            protocol: Protocol::Http,
         }
+    }
+
+    /// The same head, sent by this protocol.
+    #[must_use]
+    pub const fn with_protocol(mut self, protocol: Protocol) -> Self {
+        self.protocol = protocol;
+        self
     }
 
     /// The head of a request of the `http` crate.
@@ -77,6 +87,13 @@ impl<'a> RequestHead<'a> {
                 .get_all(CONTENT_LENGTH)
                 .iter()
                 .any(|len| len != "0")
+    }
+
+    /// The server as the client names it, for a URI; `None` if it does not, or not well.
+    pub(crate) fn authority(&self) -> Option<&'a str> {
+        let host = self.headers.get(HOST)?.to_str().ok()?;
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]%".contains(&byte);
+        (!host.is_empty() && host.bytes().all(fits)).then_some(host)
     }
 
     /// What is asked for, or why that is not even looked for.

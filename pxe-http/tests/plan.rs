@@ -9,7 +9,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use proptest::prelude::*;
 use pxe_http::{MediaTypes, Outcome, Piece, Plan, RequestHead, fuzzing, plan};
-use pxe_tree::{Attributes, ErrorKind, NodeId, NodeKind, Timestamp, TreePath};
+use pxe_tree::{Attributes, ErrorKind, NodeId, NodeKind, Protocol, Timestamp, TreePath};
 
 /// 1994-11-06T08:49:37Z.
 const MODIFIED: i64 = 784_111_777;
@@ -135,6 +135,30 @@ fn lpxelinux_follows_302_and_needs_location_before_the_last_header() {
     assert_eq!(text(&plan, &LOCATION), Some("http://10.0.0.2/b"));
     assert_eq!(names(&plan)[..2], ["date", "location"]);
     assert_eq!(names(&plan).last(), Some(&"connection"));
+}
+
+/// `__pxe_searchdir` in syslinux, core/fs/pxe/pxe.c: what is no URI goes behind the directory that
+/// it works in, `http://10.0.0.1:8080/bios/` + `/b`.
+#[test]
+fn lpxelinux_takes_a_moved_path_for_a_relative_one() {
+    let client = Client::lpxelinux();
+    let location = |client: &Client, to| {
+        let plan = client.ask(&Method::GET, "/a", Outcome::Moved(to));
+        text(&plan, &LOCATION).expect("a location").to_owned()
+    };
+    assert_eq!(location(&client, "/b?c"), "http://10.0.0.1:8080/b?c");
+    assert_eq!(location(&client, "//10.0.0.2/b"), "//10.0.0.2/b");
+    assert_eq!(location(&client, "tftp://10.0.0.2/b"), "tftp://10.0.0.2/b");
+    // RFC 9110 section 10.2.2: HTTP/1.1 has relative references, and EDK2's Host lacks the port.
+    assert_eq!(location(&Client::edk2(), "/b"), "/b");
+    for host in ["", "a/b", "a@b", "a b"] {
+        let client = Client::new(Version::HTTP_10, &[(HOST, host)]);
+        assert_eq!(location(&client, "/b"), "/b", "{host:?}");
+    }
+    let head = RequestHead::new(&Method::GET, "/a", Version::HTTP_10, &client.headers)
+        .with_protocol(Protocol::Https);
+    let plan = plan(&head, Outcome::Moved("/b"), NOW);
+    assert_eq!(text(&plan, &LOCATION), Some("https://10.0.0.1:8080/b"));
 }
 
 #[test]

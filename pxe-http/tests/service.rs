@@ -98,6 +98,7 @@ async fn a_source_sees_who_asks() {
     });
     let files = FileService::new(Arc::new(source));
     let request = Request::get("/boot.ipxe?uuid=1")
+        .version(http::Version::HTTP_10)
         .header("Host", "a")
         .header("User-Agent", "iPXE/1.21")
         .header("Cookie", "a=b");
@@ -105,7 +106,7 @@ async fn a_source_sees_who_asks() {
     let response = files
         .respond(peer, request.body(()).expect("a request"))
         .await;
-    assert_eq!(response.headers()["location"], "/other");
+    assert_eq!(response.headers()["location"], "https://a/other");
 }
 
 #[tokio::test]

@@ -144,7 +144,7 @@ impl PeerService {
             media_types,
             observer,
         } = &self.files;
-        let head = RequestHead::from_parts(&parts);
+        let head = RequestHead::from_parts(&parts).with_protocol(self.peer.protocol);
         let route = head.route();
         let request = observer.listens().then(|| {
             let path = route.as_ref().ok().map(|route| route.path.clone());
