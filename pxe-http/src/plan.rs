@@ -227,7 +227,8 @@ fn plan_moved(head: &RequestHead<'_>, to: &str, now: Timestamp) -> Plan {
 fn escape_uri(uri: &str) -> String {
     let mut escaped = String::with_capacity(uri.len());
     for byte in uri.bytes() {
-        if byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'>') {
+        // RFC 3986 section 2: what is neither reserved nor unreserved.
+        if byte.is_ascii_graphic() && !br#""<>\^`{|}"#.contains(&byte) {
             escaped.push(char::from(byte));
         } else {
             let _ = write!(escaped, "%{byte:02X}");

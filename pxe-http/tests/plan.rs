@@ -443,11 +443,11 @@ fn a_source_cannot_add_header_fields() {
     let plan = client.ask(
         &Method::GET,
         "/a",
-        Outcome::Moved("/b\r\nSet-Cookie: x\u{e9} \"<>"),
+        Outcome::Moved("/b\r\nSet-Cookie: x\u{e9} \"<>\\^`{|}%20"),
     );
     assert_eq!(
         text(&plan, &LOCATION),
-        Some("/b%0D%0ASet-Cookie:%20x%C3%A9%20%22%3C%3E")
+        Some("/b%0D%0ASet-Cookie:%20x%C3%A9%20%22%3C%3E%5C%5E%60%7B%7C%7D%20")
     );
 }
 
