@@ -17,7 +17,7 @@ use super::listing::scan;
 use super::stat::{Halt, Identity, Stat, Wait};
 use super::table::Stamp;
 use super::wall::{Closed, Wall};
-use super::{DirKeys, HINTED_MOUNTS_MAX, Shared, young};
+use super::{DirKeys, HINTED_MOUNTS_MAX, Shared};
 use crate::id_table::id;
 use crate::stable_hash::{StableHasher, domain};
 use crate::{Cookie, ErrorKind, Name, NameBuf, NodeKey, NodeKind};
@@ -330,9 +330,6 @@ impl<'a> Search<'a> {
             fs.tag,
             &join(path, name),
         );
-        if stamp == self.stamp {
-            young::hold(fd, &stat);
-        }
         Ok(Some(Step {
             name: name.to_buf(),
             stat,

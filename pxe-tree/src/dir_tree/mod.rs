@@ -7,7 +7,6 @@ mod listing;
 mod stat;
 mod table;
 mod wall;
-mod young;
 
 use std::collections::HashMap;
 use std::io;
@@ -92,9 +91,10 @@ pub struct DirTree {
 pub enum DirKeys {
     /// By inode and birth: a renamed file keeps its key, also under another directory if the
     /// search for it stays within [`DirOptions::search_entries_max`]; a deleted file's key leads
-    /// to nothing, even if another file was given its inode. On a file system that keeps no
-    /// birth times, the path is part of the key, so a renamed file loses it, and a file deleted
-    /// and made again under the same name with the same inode cannot be told from the first.
+    /// to nothing, even if another file was given its inode, unless both were born within one tick
+    /// of the file system's clock (1 to 10 ms). On a file system that keeps no birth times, the
+    /// path is part of the key, so a renamed file loses it, and a file deleted and made again
+    /// under the same name with the same inode cannot be told from the first.
     #[default]
     Inode,
     /// By path: equal on another server with a copy of the directory, for directories that
@@ -383,7 +383,6 @@ impl Shared {
         let path = keys::join(&place.path, name);
         let stamp = keys::stamp(self.options.keys, &stat.identity, fs.tag, &path);
         let node = self.table().intern(dir, name, stat.identity, stamp)?;
-        young::hold(fd, &stat);
         Ok(stat.attributes(node, fs.fsid))
     }
 

@@ -55,7 +55,8 @@ pub(super) fn os_error(errno: Errno) -> Error {
 }
 
 /// Which file it is, as long as this process lives. Inode numbers are given again after a file
-/// is deleted; its birth tells the two apart where the file system keeps it.
+/// is deleted; its birth tells the two apart where the file system keeps it, to a tick of its
+/// clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
     pub(super) dev: (u32, u32),

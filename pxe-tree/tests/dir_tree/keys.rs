@@ -51,6 +51,21 @@ async fn a_renamed_file_keeps_its_key() {
     expect_key(&dir, &tree, &key, None).await;
 }
 
+/// Makes something until its birth is another one: the file system's clock ticks every 1 to 10 ms.
+fn make_later(place: &Path, make: impl Fn(), remove: impl Fn()) {
+    let born = || fs::metadata(place).and_then(|data| data.created());
+    let before = born().expect("a file system that keeps births");
+    remove();
+    for _ in 0..10_000 {
+        make();
+        if born().expect("just made") != before {
+            return;
+        }
+        remove();
+    }
+    panic!("the file system's clock stands still");
+}
+
 /// The file system gives the inode to the next file at once.
 #[tokio::test]
 async fn a_deleted_file_made_again_is_another_one() {
@@ -62,19 +77,38 @@ async fn a_deleted_file_made_again_is_another_one() {
             let (key, _) = key(&dir, "f").await;
             let old = tree(&dir);
             let node = look(&old, "f").await.expect("there").node;
-            fs::remove_file(&place).expect("remove");
-            match make_directory {
+            let make = || match make_directory {
                 true => fs::create_dir(&place).expect("create"),
                 false => fs::write(&place, "other").expect("write"),
-            }
-            assert_eq!(kind_of(old.attributes(node).await), ErrorKind::Stale);
-            expect_key(&dir, &old, &key, None).await;
-            match make_directory {
+            };
+            let remove = || match place.is_dir() {
                 true => fs::remove_dir(&place).expect("remove"),
                 false => fs::remove_file(&place).expect("remove"),
-            }
+            };
+            make_later(&place, make, remove);
+            assert_eq!(kind_of(old.attributes(node).await), ErrorKind::Stale);
+            expect_key(&dir, &old, &key, None).await;
+            remove();
         }
     }
+}
+
+/// A descriptor would keep the space of a deleted file, and its file system mounted.
+#[tokio::test]
+async fn a_dropped_tree_holds_nothing() {
+    let dir = temporary();
+    fs::create_dir(dir.path().join("d")).expect("create");
+    fs::write(dir.path().join("d/f"), "x").expect("write");
+    let (key, _) = key(&dir, "d/f").await;
+    let tree = tree(&dir);
+    tree.resolve_key(&key).await.expect("there");
+    drop(tree);
+    let held: Vec<_> = fs::read_dir("/proc/self/fd")
+        .expect("proc")
+        .filter_map(|fd| fs::read_link(fd.expect("listed").path()).ok())
+        .filter(|target| target.starts_with(dir.path()))
+        .collect();
+    assert!(held.is_empty(), "{held:?}");
 }
 
 #[tokio::test]
