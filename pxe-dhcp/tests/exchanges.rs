@@ -773,6 +773,17 @@ fn client_identifier_is_echoed() {
 }
 
 #[test]
+fn an_identifier_without_a_value_is_not_echoed_and_a_short_uuid_is() {
+    // rpi-eeprom issue 103: 16 bytes in option 97.
+    let request = client().option(61, []).option(97, [0x34; 16]);
+    let offer = Bench::lan().ask(&request.discover());
+    let offer = Message::parse(&offer).expect("an offer");
+    assert!(!offer.has_option(OptionCode::CLIENT_ID));
+    let uuid = offer.option(OptionCode::CLIENT_MACHINE_ID);
+    assert_eq!(uuid.as_deref(), Some(&[0x34; 16][..]));
+}
+
+#[test]
 fn replies_go_by_link_layer_or_broadcast_as_the_client_asks() {
     let mut bench = Bench::lan();
     let interface = IfIndex::new(2).expect("not zero");

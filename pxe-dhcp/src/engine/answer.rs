@@ -193,9 +193,10 @@ fn push_type(reply: &mut Reply, message_type: MessageType, server_ip: Ipv4Addr) 
 }
 
 /// Repeats an option of the request: 61 (RFC 6842), 82 (RFC 3046 section 2.2), 97 (RFC 4578
-/// section 2.3), whatever its value.
+/// section 2.3), whatever its value: a Raspberry Pi's UUID is too short, and wants to be seen
+/// again. Only an option without a value is not repeated.
 fn push_echo(reply: &mut Reply, request: &Message<'_>, code: OptionCode) {
-    if let Some(data) = request.option(code) {
+    if let Some(data) = request.option(code).filter(|data| !data.is_empty()) {
         reply.push(code, data, Priority::Required);
     }
 }
