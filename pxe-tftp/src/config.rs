@@ -151,6 +151,10 @@ pub struct Limits {
     /// Default: 30 s, longer than all repetitions of the first packet take. Requests with forged
     /// addresses hold a place for so long.
     pub greeting_timeout: Duration,
+    /// How long a peer may be silent in the middle of its file, whatever `timeout` it asked for.
+    /// Default: 60 s, longer than all repetitions with timeouts up to 5 s take. It is the longest
+    /// that a client which went away, or never was, holds a place.
+    pub silence_timeout: Duration,
     /// Most file data in one window, in bytes: a smaller `windowsize` is granted where the blocks
     /// are large, but at least 1. Default: 1 MiB, eleven times what 64 blocks take on Ethernet.
     pub window_bytes_max: usize,
@@ -183,6 +187,7 @@ impl Default for Limits {
             request_bytes_max: 1024,
             first_sends_max: 5,
             greeting_timeout: Duration::from_secs(30),
+            silence_timeout: Duration::from_secs(60),
             window_bytes_max: 1 << 20,
             stray_replies_per_second: 100,
             replies_max: 1024,
@@ -215,6 +220,8 @@ impl Limits {
         with_first_sends_max first_sends_max: u32;
         /// Sets [`greeting_timeout`](Self::greeting_timeout).
         with_greeting_timeout greeting_timeout: Duration;
+        /// Sets [`silence_timeout`](Self::silence_timeout).
+        with_silence_timeout silence_timeout: Duration;
         /// Sets [`window_bytes_max`](Self::window_bytes_max).
         with_window_bytes_max window_bytes_max: usize;
         /// Sets [`stray_replies_per_second`](Self::stray_replies_per_second).

@@ -284,8 +284,8 @@ impl Engine {
         let Some(flow) = entry.flow_mut() else {
             return;
         };
-        match flow.handle_data(offset, data) {
-            Ok(_) => self.settle(now.mono, transfer),
+        match flow.handle_data(now.mono, offset, data) {
+            Ok(()) => self.settle(now.mono, transfer),
             Err(crate::content::Unexpected) => {
                 let text = format!("file is shorter than expected: {}", entry.filename);
                 let refusal = Refusal::new(ErrorCode::NOT_DEFINED, text);

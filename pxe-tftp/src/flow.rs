@@ -46,7 +46,8 @@ pub(crate) struct Flow {
     rewound: Option<Instant>,
     /// A window to be sent again soon, unless the client acknowledges more until then.
     repair: Option<Repair>,
-    /// When the client last acknowledged something new, or was accepted.
+    /// When the client last acknowledged something new, was accepted, or was given data to wait
+    /// for.
     last_progress: Instant,
     /// Since when nothing is in flight, where that is so.
     idle_since: Instant,
@@ -242,17 +243,22 @@ impl Flow {
             .min(self.config.retransmit_max.max(base))
     }
 
-    /// When a peer is given up that has acknowledged nothing.
-    fn greeting_deadline(&self) -> Option<Instant> {
-        let greeting = matches!(self.phase, Phase::Greeting { .. });
-        greeting.then(|| self.last_progress + self.config.limits.greeting_timeout)
+    /// When a silent peer is given up, however long its timeout is; `None` while it is the driver
+    /// who is waited for.
+    fn silence_deadline(&self) -> Option<Instant> {
+        let limits = &self.config.limits;
+        let patience = match self.phase {
+            Phase::Greeting { .. } => limits.greeting_timeout,
+            Phase::Verified => limits.silence_timeout,
+        };
+        self.want.is_none().then(|| self.last_progress + patience)
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub(crate) fn deadline(&self) -> Instant {
         if self.in_flight() {
             let mut retransmit = self.last_sent + self.retransmit_after();
-            if let Some(given_up) = self.greeting_deadline() {
+            if let Some(given_up) = self.silence_deadline() {
                 retransmit = retransmit.min(given_up);
             }
             let repair = self.repair.as_ref().map(|repair| repair.at);
@@ -281,10 +287,8 @@ impl Flow {
         if self.want.as_ref().is_some_and(data_late) || !self.in_flight() {
             return Expired::DataLate;
         }
-        if self
-            .greeting_deadline()
-            .is_some_and(|given_up| given_up <= now)
-        {
+        let given_up = self.silence_deadline();
+        if given_up.is_some_and(|given_up| given_up <= now) {
             return Expired::GiveUp;
         }
         let first_sends_max = self.config.limits.first_sends_max;
@@ -532,13 +536,18 @@ impl Flow {
     }
 
     /// Takes data that were asked for. Others (late, repeated) are ignored.
-    pub(crate) fn handle_data(&mut self, offset: u64, bytes: Bytes) -> Result<bool, Unexpected> {
-        if self.want.as_ref().is_none_or(|want| want.offset != offset) {
-            return Ok(false);
+    pub(crate) fn handle_data(
+        &mut self,
+        now: Instant,
+        offset: u64,
+        bytes: Bytes,
+    ) -> Result<(), Unexpected> {
+        if self.want.take_if(|want| want.offset == offset).is_some() {
+            self.content.supply(offset, bytes)?;
+            // Until now, its silence was not the client's fault.
+            self.last_progress = now;
         }
-        self.want = None;
-        self.content.supply(offset, bytes)?;
-        Ok(true)
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use pxe_core::SocketId;
 use pxe_tftp::wire::{ErrorCode, Opcode, Packet};
 use pxe_tftp::{Config, Event, Incoming, Limit, Limits, Outcome, Output, Refusal};
 
@@ -273,4 +274,26 @@ fn forged_request_with_a_long_timeout_holds_its_place_for_a_short_time() {
     world.run(Duration::from_secs(31));
     assert_eq!(world.engine.transfers(), 0);
     assert_eq!(world.outcomes(), [&Outcome::TimedOut]);
+}
+
+#[test]
+fn silent_client_with_a_long_timeout_holds_its_place_for_a_short_time() {
+    let mut world = world(Limits::default());
+    let ask = Ask::new("file").option("timeout", 255);
+    world.inject(World::address(5), LISTENER, &ask.packet(Opcode::RRQ));
+    world.inject(World::address(5), SocketId(1), b"\0\x04\0\0");
+    world.run(Duration::from_secs(61));
+    assert_eq!(world.engine.transfers(), 0);
+    assert_eq!(world.outcomes(), [&Outcome::TimedOut]);
+}
+
+#[test]
+fn slow_disk_is_not_counted_as_the_clients_silence() {
+    let mut world = world(Limits::default());
+    world.disk = Duration::from_secs(40);
+    let mut ask = Ask::new("file");
+    ask.repeats_max = 100;
+    let client = world.start(ask);
+    world.run_to_end();
+    assert_eq!(*world.ending(client), Ending::Complete);
 }
