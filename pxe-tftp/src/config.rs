@@ -131,11 +131,17 @@ impl Config {
 #[non_exhaustive]
 pub struct Limits {
     /// Transfers at once, in all, with the requests that wait for the driver. Beyond: ERROR 0,
-    /// "server busy". Default: 4096, a large site that boots at once.
+    /// "server busy", unless one can be [displaced](Self::displaced_after). Default: 4096, a large
+    /// site that boots at once.
     pub transfers_max: usize,
-    /// Transfers at once with one address. Default: 512: behind a NAT or a container's proxy, a
-    /// whole class has one address; a single machine uses one to four.
+    /// Transfers at once with one address; beyond, as above. Default: 512: behind a NAT or a
+    /// container's proxy, a whole class has one address; a single machine uses one to four.
     pub transfers_per_remote_max: usize,
+    /// Where there is no place for a request, a transfer has to make room whose first packet was
+    /// not acknowledged for so long; else a few forged requests per second would keep all places
+    /// taken. Default: 200 ms, far beyond a round trip in a LAN. A client that is slower asks
+    /// again.
+    pub displaced_after: Duration,
     /// Requests that the driver was asked about and has not answered yet. Default: 1024.
     pub incoming_max: usize,
     /// Longest file name, in bytes. Default: 512, which RFC 2347 allows for a whole request.
@@ -182,6 +188,7 @@ impl Default for Limits {
         Self {
             transfers_max: 4096,
             transfers_per_remote_max: 512,
+            displaced_after: Duration::from_millis(200),
             incoming_max: 1024,
             filename_bytes_max: 512,
             request_bytes_max: 1024,
@@ -210,6 +217,8 @@ impl Limits {
         with_transfers_max transfers_max: usize;
         /// Sets [`transfers_per_remote_max`](Self::transfers_per_remote_max).
         with_transfers_per_remote_max transfers_per_remote_max: usize;
+        /// Sets [`displaced_after`](Self::displaced_after).
+        with_displaced_after displaced_after: Duration;
         /// Sets [`incoming_max`](Self::incoming_max).
         with_incoming_max incoming_max: usize;
         /// Sets [`filename_bytes_max`](Self::filename_bytes_max).

@@ -141,7 +141,10 @@ impl Engine {
                     return;
                 };
                 match flow.handle_ack(now, block) {
-                    Acked::Advanced => self.settle(now, id),
+                    Acked::Advanced => {
+                        self.table.answered(id);
+                        self.settle(now, id);
+                    }
                     Acked::Finished => self.finish(now, id, Outcome::Complete),
                     Acked::Ignored => {}
                 }
@@ -394,6 +397,9 @@ impl Engine {
             let mut transmit =
                 Transmit::new(*socket, to, buf.len() - begin).with_source(transfer.peer.local_ip);
             transmit.segment_size = segment_size;
+            if !flow.is_verified() {
+                self.table.greeted(now.mono, id);
+            }
             self.settle(now.mono, id);
             return Some(transmit);
         }
@@ -413,9 +419,14 @@ impl Engine {
         output
     }
 
-    /// How much is kept: outputs, transfers in turn, remembered transfers. For fuzzing.
-    pub(crate) fn sizes(&self) -> (usize, usize, usize) {
-        (self.outputs.len(), self.ready.len(), self.remembered.len())
+    /// How much is kept: outputs, transfers in turn, unanswered ones, remembered ones. For fuzzing.
+    pub(crate) fn sizes(&self) -> [usize; 4] {
+        [
+            self.outputs.len(),
+            self.ready.len(),
+            self.table.unanswered(),
+            self.remembered.len(),
+        ]
     }
 
     /// After a transfer's state has changed: asks for data, queues it for sending, sets its timer.

@@ -138,6 +138,10 @@ pub enum Outcome {
     TimedOut,
     /// The client sent another request from the same port.
     Superseded,
+    /// The client had not acknowledged the first packet for
+    /// [`Limits::displaced_after`](crate::Limits::displaced_after), and another one needed the
+    /// place.
+    Displaced,
     /// The client's port or host cannot be reached, or packets to it cannot be sent.
     SendFailed(SendFailure),
     /// The server broke it off (no socket, no data, shutting down); the client got this ERROR.
@@ -154,6 +158,7 @@ impl fmt::Display for Outcome {
             }
             Self::TimedOut => f.write_str("the client answers no more"),
             Self::Superseded => f.write_str("superseded by the client's next request"),
+            Self::Displaced => f.write_str("made room for others, since it did not answer"),
             Self::SendFailed(failure) => failure.fmt(f),
             Self::Failed(refusal) => refusal.fmt(f),
         }

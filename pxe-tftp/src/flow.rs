@@ -171,6 +171,11 @@ impl Flow {
         greeting && self.negotiated.tsize.is_some()
     }
 
+    /// Whether the peer has proved that it exists.
+    pub(crate) const fn is_verified(&self) -> bool {
+        matches!(self.phase, Phase::Verified)
+    }
+
     pub(crate) fn blocks_acknowledged(&self) -> u64 {
         self.base - 1
     }

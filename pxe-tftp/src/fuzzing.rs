@@ -414,9 +414,10 @@ impl Harness {
     fn check(&self) {
         assert!(self.engine.transfers() <= TRANSFERS_MAX);
         assert!(self.incoming.len() <= self.accounts.len() * 512);
-        let (outputs, ready, remembered) = self.engine.sizes();
+        let [outputs, ready, unanswered, remembered] = self.engine.sizes();
         assert!(outputs <= OUTPUTS_MAX + 8 * TRANSFERS_MAX + 64 + self.sockets.len());
         assert!(ready <= self.engine.transfers());
+        assert!(unanswered <= self.engine.transfers());
         assert!(remembered <= 4);
     }
 

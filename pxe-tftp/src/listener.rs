@@ -33,7 +33,7 @@ impl Engine {
             let filename = self.filename_of(&request);
             return self.event(Event::BroadcastIgnored { peer, filename });
         }
-        if let Err(refusal) = self.admit(&request, payload.len(), peer) {
+        if let Err(refusal) = self.admit(now, &request, payload.len(), peer) {
             return self.refuse_request(listener, peer, Opcode::RRQ, &request, refusal);
         }
         let Some(mode) = Mode::from_wire(request.mode) else {
@@ -127,11 +127,14 @@ impl Engine {
     /// Checks the bounds on requests.
     fn admit(
         &mut self,
+        now: Instant,
         request: &Request<'_>,
         request_bytes: usize,
         peer: Peer,
     ) -> Result<(), Refusal> {
-        let limits = &self.config.limits;
+        let config = Arc::clone(&self.config);
+        let limits = &config.limits;
+        let ip = peer.remote.ip();
         let limit = if self.draining {
             let text = "server is shutting down";
             return Err(Refusal::new(ErrorCode::NOT_DEFINED, text));
@@ -141,20 +144,36 @@ impl Engine {
         } else if request_bytes > limits.request_bytes_max {
             let text = format!("request of {request_bytes} bytes is too long");
             return Err(Refusal::new(ErrorCode::ILLEGAL_OPERATION, text));
-        } else if self.table.len() >= limits.transfers_max {
-            Limit::Transfers
-        } else if self.table.with_ip(peer.remote.ip()) >= limits.transfers_per_remote_max {
-            Limit::TransfersPerRemote
         } else if self.table.asking() >= limits.incoming_max {
             Limit::Incoming
         } else if self.outputs.len() >= limits.outputs_max {
             Limit::Outputs
+        } else if self.table.with_ip(ip) >= limits.transfers_per_remote_max
+            && !self.displace(now, self.table.longest_unanswered_of(ip))
+        {
+            Limit::TransfersPerRemote
+        } else if self.table.len() >= limits.transfers_max
+            && !self.displace(now, self.table.longest_unanswered())
+        {
+            Limit::Transfers
         } else {
             return Ok(());
         };
         self.event(Event::LimitReached { limit, peer });
         let text = format!("server busy: {limit}");
         Err(Refusal::new(ErrorCode::NOT_DEFINED, text))
+    }
+
+    /// Ends the transfer that has been unanswered for longest, if that is long enough. Not by an
+    /// ERROR: if its client is no invention, it may ask again.
+    fn displace(&mut self, now: Instant, longest: Option<(Instant, TransferId)>) -> bool {
+        let displaced_after = self.config.limits.displaced_after;
+        let silent = |since| now.saturating_duration_since(since) >= displaced_after;
+        let Some((_, id)) = longest.filter(|(since, _)| silent(*since)) else {
+            return false;
+        };
+        self.finish(now, id, Outcome::Displaced);
+        true
     }
 
     /// Answers a request that never becomes a transfer.

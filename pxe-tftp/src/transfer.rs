@@ -27,6 +27,8 @@ pub(crate) struct Transfer {
     pub(crate) state: State,
     /// Whether it stands in the queue of those that have something to send.
     pub(crate) queued: bool,
+    /// Its entry among the table's unanswered: since its first packet was sent.
+    unanswered: Option<Instant>,
     /// Its entry in the table's timers: no later than its deadline.
     armed: Option<Instant>,
 }
@@ -67,6 +69,7 @@ impl Transfer {
             config,
             state: State::Asking,
             queued: false,
+            unanswered: None,
             armed: None,
         }
     }
@@ -108,6 +111,8 @@ pub(crate) struct Table {
     by_socket: BTreeMap<SocketId, TransferId>,
     by_ip: BTreeMap<IpAddr, usize>,
     timers: BTreeSet<(Instant, TransferId)>,
+    /// Those whose first packet was sent and not acknowledged, by the time since.
+    unanswered: BTreeSet<(Instant, TransferId)>,
     /// How many are in [`State::Asking`].
     asking: usize,
 }
@@ -143,6 +148,14 @@ impl Table {
         self.asking += 1;
         slot.transfer = Some(Box::new(transfer));
         id
+    }
+
+    fn get(&self, id: TransferId) -> Option<&Transfer> {
+        let slot = self.slots.get((id.0 & u64::from(u32::MAX)) as usize)?;
+        if u64::from(slot.generation) != id.0 >> 32 {
+            return None;
+        }
+        slot.transfer.as_deref()
     }
 
     pub(crate) fn get_mut(&mut self, id: TransferId) -> Option<&mut Transfer> {
@@ -181,6 +194,9 @@ impl Table {
         }
         if let Some(at) = transfer.armed {
             self.timers.remove(&(at, id));
+        }
+        if let Some(since) = transfer.unanswered {
+            self.unanswered.remove(&(since, id));
         }
         Some(*transfer)
     }
@@ -247,6 +263,45 @@ impl Table {
     pub(crate) fn of_remote(&self, remote: SocketAddr) -> Vec<TransferId> {
         let range = (remote, SocketId(0))..=(remote, SocketId(u32::MAX));
         self.by_request.range(range).map(|(_, id)| *id).collect()
+    }
+
+    /// The first packet of a transfer has been sent, maybe again.
+    pub(crate) fn greeted(&mut self, now: Instant, id: TransferId) {
+        if let Some(transfer) = self.get_mut(id)
+            && transfer.unanswered.is_none()
+        {
+            transfer.unanswered = Some(now);
+            self.unanswered.insert((now, id));
+        }
+    }
+
+    /// A transfer's packet was acknowledged.
+    pub(crate) fn answered(&mut self, id: TransferId) {
+        if let Some(since) = self
+            .get_mut(id)
+            .and_then(|transfer| transfer.unanswered.take())
+        {
+            self.unanswered.remove(&(since, id));
+        }
+    }
+
+    pub(crate) fn unanswered(&self) -> usize {
+        self.unanswered.len()
+    }
+
+    /// The transfer whose first packet has not been acknowledged for longest.
+    pub(crate) fn longest_unanswered(&self) -> Option<(Instant, TransferId)> {
+        self.unanswered.first().copied()
+    }
+
+    /// The same, of those with this address.
+    pub(crate) fn longest_unanswered_of(&self, ip: IpAddr) -> Option<(Instant, TransferId)> {
+        let first = (SocketAddr::new(ip, 0), SocketId(0));
+        self.by_request
+            .range(first..)
+            .take_while(|((remote, _), _)| remote.ip() == ip)
+            .filter_map(|(_, &id)| Some((self.get(id)?.unanswered?, id)))
+            .min()
     }
 
     /// Sees to it that a timer goes off at the transfer's deadline, or before.

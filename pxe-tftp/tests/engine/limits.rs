@@ -276,6 +276,59 @@ fn forged_request_with_a_long_timeout_holds_its_place_for_a_short_time() {
     assert_eq!(world.outcomes(), [&Outcome::TimedOut]);
 }
 
+/// Requests whose sender never answers: one from each of these ports, or addresses.
+fn forge(world: &mut World, remotes: impl Iterator<Item = SocketAddr>) {
+    for remote in remotes {
+        world.inject(remote, LISTENER, &Ask::new("file").packet(Opcode::RRQ));
+    }
+}
+
+#[test]
+fn forged_requests_lock_nobody_out() {
+    let mut world = world(Limits::default().with_transfers_max(100));
+    // A client in the middle of its file keeps its place, however long ago it came.
+    let old = World::address(5000);
+    ask_from(&mut world, old);
+    world.inject(old, SocketId(1), b"\0\x04\0\x01");
+    forge(&mut world, (0..99).map(World::address));
+    assert_eq!(world.engine.transfers(), 100);
+    // Those who asked a moment ago may be about to answer.
+    let packet = ask_from(&mut world, World::address(6000));
+    assert!(busy(&packet, "too many transfers"));
+    world.run(Duration::from_millis(250));
+    for late in 0..50 {
+        let packet = ask_from(&mut world, World::address(6001 + late));
+        assert!(matches!(Packet::decode(&packet), Ok(Packet::Data { .. })));
+        assert_eq!(world.engine.transfers(), 100);
+    }
+    assert_eq!(world.outcomes(), [&Outcome::Displaced; 50]);
+    let before = world.sent.len();
+    world.inject(old, SocketId(1), b"\0\x04\0\x02");
+    assert!(matches!(
+        Packet::decode(&world.sent[before].2),
+        Ok(Packet::Data { block: 3, .. })
+    ));
+    assert_eq!(world.sockets.len(), 101, "no socket is left behind");
+}
+
+#[test]
+fn forged_requests_in_the_name_of_a_client_do_not_lock_it_out() {
+    let mut world = world(Limits::default().with_transfers_per_remote_max(20));
+    let from = |port| SocketAddr::from(([198, 51, 100, 9], port));
+    // Older ones of others are left alone: they take nothing from this client.
+    forge(&mut world, (0..5).map(World::address));
+    forge(&mut world, (1000..1020).map(from));
+    world.run(Duration::from_millis(250));
+    let packet = ask_from(&mut world, from(49153));
+    assert!(matches!(Packet::decode(&packet), Ok(Packet::Data { .. })));
+    assert_eq!(world.engine.transfers(), 25);
+    let displaced = world.events.iter().find_map(|event| match event {
+        Event::TransferFinished { peer, .. } => Some(peer.remote),
+        _ => None,
+    });
+    assert_eq!(displaced, Some(from(1000)));
+}
+
 #[test]
 fn silent_client_with_a_long_timeout_holds_its_place_for_a_short_time() {
     let mut world = world(Limits::default());
