@@ -117,8 +117,10 @@ pub enum ErrorKind {
     NameTooLong,
     /// A `NodeId` or a `NodeKey` whose node is gone, or a blob whose content was changed in place.
     Stale,
-    /// A `Cookie` or `NodeKey` that this tree did not make.
+    /// A `Cookie` that this directory did not give.
     BadCookie,
+    /// A `NodeKey` that no such tree made.
+    BadKey,
     /// A bound is reached (open files, memory): asking again later may succeed.
     Busy,
     /// This tree cannot do that at all.
@@ -129,7 +131,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, for tables and tests.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NotFound,
         Self::NotADirectory,
         Self::IsADirectory,
@@ -141,6 +143,7 @@ impl ErrorKind {
         Self::NameTooLong,
         Self::Stale,
         Self::BadCookie,
+        Self::BadKey,
         Self::Busy,
         Self::Unsupported,
         Self::Io,
@@ -162,6 +165,7 @@ impl ErrorKind {
             Self::NameTooLong => (1, 414, 63),      // NFS3ERR_NAMETOOLONG
             Self::Stale => (0, 503, 70),            // NFS3ERR_STALE
             Self::BadCookie => (0, 400, 10003),     // NFS3ERR_BAD_COOKIE
+            Self::BadKey => (0, 400, 10001),        // NFS3ERR_BADHANDLE
             Self::Busy => (0, 503, 10008),          // NFS3ERR_JUKEBOX
             Self::Unsupported => (0, 501, 10004),   // NFS3ERR_NOTSUPP
             Self::Io => (0, 500, 5),                // NFS3ERR_IO
@@ -221,6 +225,7 @@ impl fmt::Display for ErrorKind {
             Self::NameTooLong => "name too long",
             Self::Stale => "file was removed or changed meanwhile",
             Self::BadCookie => "not a position of this directory",
+            Self::BadKey => "not a key of this tree",
             Self::Busy => "too busy, try again",
             Self::Unsupported => "not supported",
             Self::Io => "input/output error",
@@ -244,6 +249,14 @@ mod tests {
             assert!((400..600).contains(&kind.http_status()), "{kind:?}");
             assert_ne!(kind.nfs3_status(), 0, "{kind:?}: 0 is NFS3_OK");
         }
+    }
+
+    /// RFC 1813 section 2.6: of a handle it is `BADHANDLE`; `BAD_COOKIE` is for directory reads.
+    #[test]
+    fn a_bad_key_is_a_bad_handle() {
+        let key = crate::NodeKey::new(&[0; 99]).expect_err("too long");
+        assert_eq!(key.nfs3_status(), 10001);
+        assert_eq!(ErrorKind::BadCookie.nfs3_status(), 10003);
     }
 
     #[test]

@@ -63,13 +63,10 @@ pub fn fuzz_keys(data: &[u8]) {
         Ok(key) => match now(tree.resolve_key(&key)) {
             Ok(node) => assert_eq!(tree.key(node).expect("there"), key),
             Err(error) => {
-                assert!(matches!(
-                    error.kind(),
-                    ErrorKind::Stale | ErrorKind::BadCookie
-                ));
+                assert!(matches!(error.kind(), ErrorKind::Stale | ErrorKind::BadKey));
             }
         },
-        Err(kind) => assert!(kind == ErrorKind::BadCookie && data.len() > NodeKey::LEN_MAX),
+        Err(kind) => assert!(kind == ErrorKind::BadKey && data.len() > NodeKey::LEN_MAX),
     }
     if let Some((number, _)) = data.split_first_chunk() {
         let after = Cookie(u64::from_le_bytes(*number));

@@ -528,7 +528,7 @@ impl Tree for MemTree {
                 let id = self.read().by_key.get(key).copied();
                 Ok(id.ok_or(ErrorKind::Stale)?)
             }
-            _ => Err(ErrorKind::BadCookie.into()),
+            _ => Err(ErrorKind::BadKey.into()),
         }
     }
 }

@@ -39,10 +39,10 @@ pub(crate) fn encode(tag: u8, path: &TreePath) -> Result<NodeKey, ErrorKind> {
 pub(crate) fn decode(tag: u8, key: &[u8]) -> Result<(PathHash, &[u8]), ErrorKind> {
     match key.split_first() {
         Some((first, rest)) if *first == tag => {
-            let (hash, hints) = rest.split_first_chunk().ok_or(ErrorKind::BadCookie)?;
+            let (hash, hints) = rest.split_first_chunk().ok_or(ErrorKind::BadKey)?;
             Ok((*hash, hints))
         }
-        _ => Err(ErrorKind::BadCookie),
+        _ => Err(ErrorKind::BadKey),
     }
 }
 

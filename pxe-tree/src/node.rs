@@ -44,14 +44,14 @@ impl NodeKey {
     /// The key of these bytes.
     ///
     /// # Errors
-    /// [`ErrorKind::BadCookie`] if there are more than [`Self::LEN_MAX`].
+    /// [`ErrorKind::BadKey`] if there are more than [`Self::LEN_MAX`].
     pub fn new(key: &[u8]) -> Result<Self, ErrorKind> {
         let mut bytes = [0; Self::LEN_MAX];
         bytes
             .get_mut(..key.len())
-            .ok_or(ErrorKind::BadCookie)?
+            .ok_or(ErrorKind::BadKey)?
             .copy_from_slice(key);
-        let len = u8::try_from(key.len()).map_err(|_| ErrorKind::BadCookie)?;
+        let len = u8::try_from(key.len()).map_err(|_| ErrorKind::BadKey)?;
         Ok(Self { len, bytes })
     }
 
@@ -243,7 +243,7 @@ mod tests {
             NodeKey::new(&[1; 40]).map(|key| key.as_bytes().len()),
             Ok(40)
         );
-        assert_eq!(NodeKey::new(&[1; 41]), Err(ErrorKind::BadCookie));
-        assert_eq!(NodeKey::new(&[1; 300]), Err(ErrorKind::BadCookie));
+        assert_eq!(NodeKey::new(&[1; 41]), Err(ErrorKind::BadKey));
+        assert_eq!(NodeKey::new(&[1; 300]), Err(ErrorKind::BadKey));
     }
 }

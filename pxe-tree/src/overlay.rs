@@ -117,7 +117,7 @@ impl Overlay {
     fn layer(&self, number: u8) -> Result<&Layer, ErrorKind> {
         self.layers
             .get(usize::from(number))
-            .ok_or(ErrorKind::BadCookie)
+            .ok_or(ErrorKind::BadKey)
     }
 
     fn root_parts(&self) -> Vec<(u8, NodeId)> {
@@ -409,7 +409,7 @@ impl Tree for Overlay {
 
     async fn resolve_key(&self, key: &NodeKey) -> Result<NodeId> {
         let Some((first, rest)) = key.as_bytes().split_first() else {
-            return Err(ErrorKind::BadCookie.into());
+            return Err(ErrorKind::BadKey.into());
         };
         if *first != KEY_DIRECTORY {
             let inner = self
@@ -420,7 +420,7 @@ impl Tree for Overlay {
             // Directories have keys of their own: a layer's key of one is not from here.
             let kind = self.layer(*first)?.tree.attributes(inner).await?.kind;
             return match kind {
-                NodeKind::Directory => Err(ErrorKind::BadCookie.into()),
+                NodeKind::Directory => Err(ErrorKind::BadKey.into()),
                 _ => Ok(self.table().intern(Place::Other(*first, inner), None)),
             };
         }

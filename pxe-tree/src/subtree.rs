@@ -328,7 +328,7 @@ impl Tree for Subtree {
                 let depth = usize::from(u16::from_be_bytes([*high, *low]));
                 match depth < self.at.len() {
                     true => Ok(self.node(Place::Way(depth))),
-                    false => Err(ErrorKind::BadCookie.into()),
+                    false => Err(ErrorKind::BadKey.into()),
                 }
             }
             [KEY_OUTER, rest @ ..] => {
@@ -339,7 +339,7 @@ impl Tree for Subtree {
                 let node = self.inner.resolve_key(&NodeKey::new(rest)?).await?;
                 Ok(self.node(Place::Inner(node)))
             }
-            _ => Err(ErrorKind::BadCookie.into()),
+            _ => Err(ErrorKind::BadKey.into()),
         }
     }
 }

@@ -61,9 +61,10 @@ pub trait Tree: Debug + Send + Sync + 'static {
     fn key(&self, node: NodeId) -> Result<NodeKey>;
 
     /// The node of a key that this tree, or one built alike (before a restart, on another
-    /// server), has made. A key never resolves to another file than the one that it was made for.
+    /// server), has made. A key never resolves to another file than the one that it was made for,
+    /// as far as the tree can tell files apart; each says how it does.
     ///
     /// # Errors
-    /// `Stale` if the node is gone, `BadCookie` if no such tree made the key.
+    /// `Stale` if the node is gone, `BadKey` if no such tree made the key.
     async fn resolve_key(&self, key: &NodeKey) -> Result<NodeId>;
 }

@@ -128,5 +128,5 @@ async fn expect_nothing_else(tree: &dyn Tree, path: &TreePath, node: &Attributes
 }
 
 const fn is_no(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::BadCookie | ErrorKind::Stale)
+    matches!(kind, ErrorKind::BadKey | ErrorKind::Stale)
 }

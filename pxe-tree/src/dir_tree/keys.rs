@@ -54,13 +54,13 @@ pub(super) fn decode(keys: DirKeys, key: &NodeKey) -> Result<(Stamp, &[u8]), Err
     let (head, hints) = key
         .as_bytes()
         .split_at_checked(STAMP_END)
-        .ok_or(ErrorKind::BadCookie)?;
+        .ok_or(ErrorKind::BadKey)?;
     match head {
         [first, stamp @ ..] if *first == tag(keys) => {
-            let stamp = stamp.try_into().map_err(|_| ErrorKind::BadCookie)?;
+            let stamp = stamp.try_into().map_err(|_| ErrorKind::BadKey)?;
             Ok((stamp, hints))
         }
-        _ => Err(ErrorKind::BadCookie),
+        _ => Err(ErrorKind::BadKey),
     }
 }
 

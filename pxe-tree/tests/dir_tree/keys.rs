@@ -134,10 +134,7 @@ async fn a_key_by_name_means_the_path() {
         assert_eq!(blob.read_at(0, 9).await.expect("open"), content);
     }
     let by_inode = tree(&dir);
-    assert_eq!(
-        kind_of(by_inode.resolve_key(&key).await),
-        ErrorKind::BadCookie
-    );
+    assert_eq!(kind_of(by_inode.resolve_key(&key).await), ErrorKind::BadKey);
 }
 
 #[tokio::test]
