@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::num::NonZeroU64;
 
-use http::header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use pxe_tree::{Attributes, ErrorKind, NodeId, NodeKind, Timestamp};
 
@@ -127,6 +127,12 @@ fn check(head: &RequestHead<'_>, outcome: &Outcome<'_>, plan: &Plan) {
         (Some(_), _) if *head.method == Method::HEAD => assert!(plan.body.is_empty()),
         (Some(length), _) => assert_eq!(length, plan.body_len()),
     }
+    assert_eq!(
+        plan.keep_alive,
+        plan.header(&CONNECTION)
+            .is_none_or(|value| value != "close"),
+        "the fields say otherwise"
+    );
     let asked_for_part = head.headers.contains_key(http::header::RANGE);
     match plan.status {
         StatusCode::PARTIAL_CONTENT => {

@@ -44,6 +44,25 @@ async fn a_flood_of_header_fields_is_bounded() {
     assert_eq!(limit_event(&mut server).await, Limit::HeadBytes);
 }
 
+#[tokio::test]
+async fn heads_may_be_as_long_as_the_limit_says() {
+    for (head_bytes_max, served, refused) in [
+        (Limits::default().head_bytes_max, 16_000, 17_000),
+        (20_000, 19_000, 21_000),
+        (0, 8_000, 9_000),
+    ] {
+        let server = Running::start(
+            limits(|limits| limits.head_bytes_max = head_bytes_max),
+            files(),
+        );
+        for (len, status) in [(served, "HTTP/1.0 200 "), (refused, "HTTP/1.1 431 ")] {
+            let request = format!("GET /hello HTTP/1.0\r\nX: {}\r\n\r\n", "x".repeat(len));
+            let bytes = server.exchange(request).await;
+            assert!(bytes.starts_with(status.as_bytes()), "{len} bytes");
+        }
+    }
+}
+
 fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
     let mut limits = Limits::default();
     change(&mut limits);
