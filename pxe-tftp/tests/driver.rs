@@ -524,3 +524,44 @@ fn many_clients_are_served_at_once() {
         }
     });
 }
+
+#[test]
+fn no_client_starves_when_more_are_ready_than_fit_a_turn() {
+    const CLIENTS: usize = 200;
+    const BLOCKS: u16 = 60;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        // Sockets that are ready again are told of before the driver's next turn.
+        .event_interval(1)
+        .build()
+        .unwrap();
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), Config::new()).unwrap();
+    let addr = server.local_addr().unwrap();
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| Client::of(addr)).collect();
+    let mut received = [0; CLIENTS];
+    let deadline = std::time::Instant::now() + PATIENCE;
+    runtime.block_on(async {
+        let task = tokio::spawn(server.run(Arc::new(tree()), std::future::pending()));
+        for client in &clients {
+            let rrq = b"\0\x01big\0octet\0";
+            client.socket.send_to(rrq, addr).unwrap();
+            client.socket.set_nonblocking(true).unwrap();
+        }
+        while received.iter().all(|&block| block < BLOCKS) {
+            assert!(std::time::Instant::now() < deadline, "{received:?}");
+            for (client, received) in clients.iter_mut().zip(&mut received) {
+                let mut buffer = [0; 1024];
+                let Ok((_, from)) = client.socket.recv_from(&mut buffer) else {
+                    continue;
+                };
+                client.peer = Some(from);
+                *received = u16::from_be_bytes([buffer[2], buffer[3]]);
+                client.acknowledge(*received);
+            }
+            tokio::task::yield_now().await;
+        }
+        task.abort();
+    });
+    let least = received.iter().min().unwrap();
+    assert!(*least >= BLOCKS / 2, "{received:?}");
+}

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use ::tokio::task::JoinSet;
+use ::tokio::task::coop::has_budget_remaining;
 use ::tokio::time::{Instant, Sleep, sleep_until};
 use pxe_core::{
     BatchLimit, Destination, IfIndex, Instant as Mono, Now, SocketId, Transmit, UnixTime,
@@ -85,6 +86,7 @@ pub(super) struct Driver {
     timer: Pin<Box<Sleep>>,
     buffers: RecvBuffers,
     send_buffer: Vec<u8>,
+    /// Sockets that have something to read, and were not looked at yet.
     ready: Vec<SocketId>,
 }
 
@@ -159,6 +161,10 @@ impl Driver {
             if self.is_done() {
                 return Poll::Ready(Ok(()));
             }
+            // Sockets and timers would only pretend that there is nothing.
+            if !has_budget_remaining() {
+                return self.again(cx);
+            }
             if !progress {
                 return match self.poll_timers(cx) {
                     true => self.again(cx),
@@ -215,20 +221,26 @@ impl Driver {
     }
 
     /// Receives from the sockets that became ready: listening ones first, so that a repeated
-    /// request is seen before the packets that end its transfer.
+    /// request is seen before the packets that end its transfer; then in the order of becoming
+    /// so, that none waits for those which are always ready.
     fn poll_sockets(&mut self) -> io::Result<bool> {
         let mut ready = std::mem::take(&mut self.ready);
         self.shared.take_ready(&mut ready);
-        ready.sort_unstable();
-        let progress = !ready.is_empty();
-        let mut result = Ok(progress);
-        for id in ready.drain(..) {
-            if let Err(error) = self.poll_socket(id) {
+        ready.sort_by_key(|id| id.0 >= self.listeners);
+        let mut served = 0;
+        let mut result = Ok(());
+        for id in &ready {
+            if !has_budget_remaining() {
+                break;
+            }
+            served += 1;
+            if let Err(error) = self.poll_socket(*id) {
                 result = Err(error);
             }
         }
+        ready.drain(..served);
         self.ready = ready;
-        result
+        result.map(|()| served > 0)
     }
 
     fn poll_socket(&mut self, id: SocketId) -> io::Result<()> {
