@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use pxe_tftp::wire::{self, ErrorCode, Opcode, Options, Packet, Request};
-use pxe_tftp::{Config, Event, Handle, Outcome, PortMode, SendFailure, Server};
+use pxe_tftp::{Config, Event, Handle, Limits, Outcome, PortMode, SendFailure, Server};
 use pxe_tree::{
     Attributes, Blob, ErrorKind, FileRequest, MemBlob, MemTree, NodeId, NodeKind, Opened, Source,
     TreeSource, source_fn,
@@ -564,4 +564,40 @@ fn no_client_starves_when_more_are_ready_than_fit_a_turn() {
     });
     let least = received.iter().min().unwrap();
     assert!(*least >= BLOCKS / 2, "{received:?}");
+}
+
+/// Says when it is dropped.
+struct Dropped(mpsc::Sender<()>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+/// A source that never answers, as on a network file system whose server is gone.
+#[derive(Debug)]
+struct Stuck(std::sync::Mutex<mpsc::Sender<()>>);
+
+#[async_trait]
+impl Source for Stuck {
+    async fn open(&self, _request: &FileRequest<'_>) -> pxe_tree::Result<Opened> {
+        let _dropped = Dropped(self.0.lock().unwrap().clone());
+        std::future::pending().await
+    }
+}
+
+#[test]
+fn a_stuck_source_is_not_asked_for_ever() {
+    let (sender, dropped) = mpsc::channel();
+    let limits = Limits::new().with_accept_timeout(Duration::from_millis(50));
+    let config = Config::new().with_limits(limits);
+    let server = Running::start("127.0.0.1:0", config, Stuck(std::sync::Mutex::new(sender)));
+    assert_eq!(
+        server.client().request(Opcode::RRQ, "any", &[]),
+        Got::Error(ErrorCode::NOT_DEFINED, "server is too slow: any".to_owned())
+    );
+    dropped
+        .recv_timeout(PATIENCE)
+        .expect("what nobody waits for any more is dropped");
 }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use ::tokio::task::JoinSet;
 use ::tokio::task::coop::has_budget_remaining;
+use ::tokio::task::{AbortHandle, JoinSet};
 use ::tokio::time::{Instant, Sleep, sleep_until};
 use pxe_core::{
     BatchLimit, Destination, IfIndex, Instant as Mono, Now, SocketId, Transmit, UnixTime,
@@ -82,6 +82,8 @@ pub(super) struct Driver {
     /// Names of running transfers, for their ERRORs.
     names: HashMap<TransferId, Filename>,
     jobs: JoinSet<Done>,
+    /// The job that a transfer waits for, where it is not done at once.
+    waiting: HashMap<TransferId, AbortHandle>,
     mtus: Mtus,
     timer: Pin<Box<Sleep>>,
     buffers: RecvBuffers,
@@ -127,6 +129,7 @@ impl Driver {
             files: Files::default(),
             names: HashMap::new(),
             jobs: JoinSet::new(),
+            waiting: HashMap::new(),
             mtus: Mtus::default(),
             timer: Box::pin(sleep_until(epoch)),
             buffers: RecvBuffers::default(),
@@ -212,7 +215,7 @@ impl Driver {
         let mut progress = false;
         while let Poll::Ready(Some(joined)) = self.jobs.poll_join_next(cx) {
             progress = true;
-            // A job that panicked is the source's fault; its client gets an ERROR in time.
+            // Else its transfer is over, and it was aborted.
             if let Ok(done) = joined {
                 self.handle_done(done);
             }
@@ -380,6 +383,10 @@ impl Driver {
             Output::Release { transfer } => {
                 self.files.release(transfer);
                 self.names.remove(&transfer);
+                if let Some(job) = self.waiting.remove(&transfer) {
+                    // A file system that hangs must not gather jobs.
+                    job.abort();
+                }
             }
             Output::Event(event) => (self.observer)(&event),
         }
@@ -395,6 +402,7 @@ impl Driver {
         let local = self.local_addr(incoming.socket(), peer.local_ip);
         self.start(
             cx,
+            incoming.transfer(),
             Box::pin(async move {
                 let mut request = FileRequest::new(Protocol::Tftp, peer.remote, &path);
                 if let Some(local) = local {
@@ -425,6 +433,7 @@ impl Driver {
             Read::Gone => {}
             Read::Later(blob) => self.start(
                 cx,
+                transfer,
                 Box::pin(async move {
                     let result = blob.read_at(offset, len).await;
                     Done::Data {
@@ -439,16 +448,19 @@ impl Driver {
     }
 
     /// Polls a job at once, since most need no waiting, and else makes it a task.
-    fn start(&mut self, cx: &mut Context<'_>, mut job: Job) {
+    fn start(&mut self, cx: &mut Context<'_>, transfer: TransferId, mut job: Job) {
         match job.as_mut().poll(cx) {
             Poll::Ready(done) => self.handle_done(done),
             Poll::Pending => {
-                self.jobs.spawn(job);
+                let job = self.jobs.spawn(job);
+                self.waiting.insert(transfer, job);
             }
         }
     }
 
     fn handle_done(&mut self, done: Done) {
+        let (Done::Opened(Incoming { transfer, .. }, _) | Done::Data { transfer, .. }) = &done;
+        self.waiting.remove(transfer);
         match done {
             Done::Opened(incoming, Ok(Opened::File(blob))) => self.accept(incoming, blob),
             Done::Opened(incoming, Ok(Opened::Directory(..))) => {
