@@ -601,3 +601,17 @@ fn a_stuck_source_is_not_asked_for_ever() {
         .recv_timeout(PATIENCE)
         .expect("what nobody waits for any more is dropped");
 }
+
+#[test]
+fn a_panic_of_the_source_costs_one_transfer() {
+    let source = source_fn(|request: &FileRequest<'_>| match request.path.as_bytes() {
+        b"bad" => panic!("a fault of the source"),
+        _ => Ok(Opened::File(MemBlob::new("good"))),
+    });
+    let server = Running::start("127.0.0.1:0", Config::new(), source);
+    assert!(matches!(
+        server.client().request(Opcode::RRQ, "bad", &[]),
+        Got::Error(ErrorCode::NOT_DEFINED, _)
+    ));
+    assert_eq!(server.client().fetch("good", &[]).unwrap(), b"good");
+}

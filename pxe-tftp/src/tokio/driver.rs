@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,6 +14,7 @@ use std::time::{Duration, SystemTime};
 use ::tokio::task::coop::has_budget_remaining;
 use ::tokio::task::{AbortHandle, JoinSet};
 use ::tokio::time::{Instant, Sleep, sleep_until};
+use futures_util::FutureExt;
 use pxe_core::{
     BatchLimit, Destination, IfIndex, Instant as Mono, Now, SocketId, Transmit, UnixTime,
 };
@@ -408,7 +410,7 @@ impl Driver {
                 if let Some(local) = local {
                     request = request.with_local(local);
                 }
-                let result = source.open(&request).await;
+                let result = unless_panicked(source.open(&request)).await;
                 Done::Opened(incoming, result)
             }),
         );
@@ -435,7 +437,7 @@ impl Driver {
                 cx,
                 transfer,
                 Box::pin(async move {
-                    let result = blob.read_at(offset, len).await;
+                    let result = unless_panicked(blob.read_at(offset, len)).await;
                     Done::Data {
                         transfer,
                         blob,
@@ -567,6 +569,12 @@ impl Driver {
             }
         }
     }
+}
+
+/// A panic of the source is one client's misfortune, and not the end of the server.
+async fn unless_panicked<T>(job: impl Future<Output = pxe_tree::Result<T>>) -> pxe_tree::Result<T> {
+    let result = AssertUnwindSafe(job).catch_unwind().await;
+    result.unwrap_or_else(|_| Err(ErrorKind::Io.into()))
 }
 
 /// What a client is told, with the code of pxe-tree's one table.
