@@ -78,40 +78,53 @@ async fn check_range(blob: &dyn Blob, path: &TreePath, offset: u64, wanted: usiz
     }
 }
 
-/// Piece by piece, what lies somewhere directly is the content.
+/// What lies somewhere directly is the content, piece by piece and for any range.
 fn check_direct(blob: &dyn Blob, path: &TreePath, content: &Bytes) {
     let mut done = 0;
-    while done < content.len() {
-        let left = content.len() - done;
-        let piece = match blob.direct(done as u64, u64::MAX) {
-            Direct::None => return,
-            Direct::Memory(bytes) => Bytes::copy_from_slice(bytes),
-            Direct::File { fd, offset, len } => {
-                let len = usize::try_from(len).expect("as long as the content at most");
-                assert!(len <= left, "{path}: direct goes beyond the end");
-                let file = File::from(fd.try_clone_to_owned().expect("a descriptor"));
-                let mut bytes = vec![0; len];
-                file.read_exact_at(&mut bytes, offset).expect("readable");
-                bytes.into()
-            }
-        };
-        assert!(
-            !piece.is_empty() && piece.len() <= left,
-            "{path}: direct {done}: length"
-        );
-        assert!(
-            piece == content[done..done + piece.len()],
-            "{path}: direct {done}"
-        );
-        done += piece.len();
+    while let Some(piece) = direct(blob, path, content, done, u64::MAX) {
+        done += piece;
     }
-    let beyond = blob.direct(content.len() as u64, 1);
+    let len = content.len();
+    for offset in [0, 1, 511, 1468, len / 2, len.saturating_sub(1)] {
+        for wanted in [1, 512, 1468, len as u64] {
+            direct(blob, path, content, offset, wanted);
+        }
+    }
+    for (offset, wanted) in [(len as u64, 1), (u64::MAX, 1), (u64::MAX, u64::MAX), (0, 0)] {
+        assert!(
+            matches!(blob.direct(offset, wanted), Direct::None),
+            "{path}: direct {offset}, {wanted} bytes: there are none"
+        );
+    }
+}
+
+/// How much of a range lies in one place; `None` where that is unknown.
+fn direct(
+    blob: &dyn Blob,
+    path: &TreePath,
+    content: &Bytes,
+    offset: usize,
+    wanted: u64,
+) -> Option<usize> {
+    let expected = content.get(offset..).unwrap_or_default();
+    let most = usize::try_from(wanted).map_or(expected.len(), |len| len.min(expected.len()));
+    let what = format!("{path}: direct {offset}, {wanted} bytes");
+    let piece = match blob.direct(offset as u64, wanted) {
+        Direct::None => return None,
+        Direct::Memory(bytes) => Bytes::copy_from_slice(bytes),
+        Direct::File { fd, offset, len } => {
+            assert!(len <= most as u64, "{what}: {len} are too many");
+            let file = File::from(fd.try_clone_to_owned().expect("a descriptor"));
+            let mut bytes = vec![0; most.min(usize::try_from(len).unwrap_or(most))];
+            file.read_exact_at(&mut bytes, offset).expect("readable");
+            bytes.into()
+        }
+    };
     assert!(
-        matches!(beyond, Direct::None),
-        "{path}: direct beyond the end"
+        (1..=most).contains(&piece.len()),
+        "{what}: {} bytes",
+        piece.len()
     );
-    assert!(
-        matches!(blob.direct(0, 0), Direct::None),
-        "{path}: direct of nothing"
-    );
+    assert!(piece == expected[..piece.len()], "{what}: content");
+    Some(piece.len())
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{Fixture, reach};
-use crate::{Cookie, DirEntry, NameBuf, NodeId, NodeKind, Tree, TreePath};
+use crate::{Cookie, DirEntry, ErrorKind, NameBuf, NodeId, NodeKind, Tree, TreePath};
 
 /// Pages of every size list everything once, and any cookie is a place to go on from.
 ///
@@ -38,6 +38,20 @@ pub async fn check_listings(fixture: &Fixture, tree: &dyn Tree) {
         for page_entries in [0, 1, 2, 3, 7, 64, 1000] {
             let again = list(tree, node, &dir, page_entries).await;
             assert_eq!(again, whole, "{dir}: listed by pages of {page_entries}");
+        }
+        // Cookies that nobody gave: refused, or some place to go on from.
+        for strange in [1, 2, 1 << 31, 1 << 62, i64::MAX as u64, 1 << 63, u64::MAX] {
+            match tree.read_dir(node, Cookie(strange), 1000).await {
+                Ok(page) => {
+                    let known = page.entries.iter().all(|entry| whole.contains(entry));
+                    assert!(known, "{dir}: listed after the strange cookie {strange}");
+                }
+                Err(error) => assert_eq!(
+                    error.kind(),
+                    ErrorKind::BadCookie,
+                    "{dir}: the strange cookie {strange}"
+                ),
+            }
         }
         for (place, entry) in whole.iter().enumerate().step_by(1 + whole.len() / 20) {
             let rest = list_after(tree, node, &dir, entry.cookie, 50).await;
