@@ -119,6 +119,48 @@ async fn layers_may_change_under_an_overlay() {
     assert_eq!(read(&tree, "d").await, Ok("file".into()));
 }
 
+/// A client reads a directory page by page while names come and go in it.
+#[tokio::test]
+async fn what_stays_is_listed_once_while_others_come_and_go() {
+    let (top, low) = (mem(&[]), mem(&[]));
+    for number in 0..300 {
+        let layer = if number % 2 == 0 { &top } else { &low };
+        for name in ["stays", "goes"] {
+            let path = format!("d/{name}{number}");
+            layer.insert_file(path, "x").expect("free");
+        }
+    }
+    let layers = Arc::new(overlay(&[&top, &low])) as Arc<dyn Tree>;
+    let mounted = Subtree::new(layers, path("d/mnt"), mem(&["inner"])).expect("below the root");
+    let dir = resolve(&mounted, &path("d")).await.expect("there");
+    let mut seen = std::collections::HashMap::<String, usize>::new();
+    let (mut after, mut page_number) = (Cookie::START, 0);
+    loop {
+        let page = mounted.read_dir(dir.attributes.node, after, 30).await;
+        let page = page.expect("a directory");
+        for entry in &page.entries {
+            *seen.entry(entry.name.to_string()).or_default() += 1;
+        }
+        for number in page_number * 20..(page_number + 1) * 20 {
+            for layer in [&top, &low] {
+                // Each is in one layer only.
+                let _ = layer.remove(format!("d/goes{number}"));
+            }
+            top.insert_file(format!("d/comes{number}"), "x")
+                .expect("free");
+        }
+        page_number += 1;
+        match page.entries.last() {
+            Some(last) if !page.end => after = last.cookie,
+            _ => break,
+        }
+    }
+    for number in 0..300 {
+        let name = format!("stays{number}");
+        assert_eq!(seen.get(&name), Some(&1), "{name}");
+    }
+}
+
 /// Layers whose tables are too small forget nodes all the time; directories are found again.
 #[tokio::test]
 async fn layers_may_forget() {
