@@ -51,8 +51,8 @@ use crate::{
 /// What the kernel has in its caches is answered at once (`RESOLVE_CACHED`, Linux 5.12;
 /// `RWF_NOWAIT`); everything else goes to tokio's blocking pool. On file systems that may ask
 /// another machine or process for what they have cached (NFS, FUSE and all that are not known to
-/// be local) names always go to the pool. Listings do too. Without a tokio runtime the calling
-/// thread waits.
+/// be local), and on those mounted below the root, names always go to the pool. Listings do too.
+/// Without a tokio runtime the calling thread waits.
 ///
 /// # Files that change
 ///

@@ -91,11 +91,14 @@ impl Wall {
         let path = if path.is_empty() { b"." } else { path };
         if self.openat2.load(Ordering::Relaxed) {
             let resolve = match wait {
-                Wait::Never => beneath() | ResolveFlags::CACHED,
+                // What is mounted below may ask another machine, even if the root does not.
+                Wait::Never => beneath() | ResolveFlags::CACHED | ResolveFlags::NO_XDEV,
                 Wait::Allowed => beneath(),
             };
             match openat2(dir, path, flags, Mode::empty(), resolve) {
-                Err(Errno::AGAIN) if wait == Wait::Never => return Err(Closed::Wait),
+                Err(Errno::AGAIN | Errno::XDEV) if wait == Wait::Never => {
+                    return Err(Closed::Wait);
+                }
                 // A filter that was put on since: from now on without.
                 Err(Errno::NOSYS) => self.openat2.store(false, Ordering::Relaxed),
                 // Of a filter, or of the file: the walk will tell.
@@ -196,6 +199,22 @@ mod tests {
                 see(&old, path, OFlags::RDONLY),
                 Err(Closed::Errno(Errno::LOOP))
             );
+        }
+    }
+
+    /// The root is local; what is mounted below it (`/proc` is) may be another machine's.
+    #[test]
+    fn what_is_mounted_below_is_not_asked_on_the_spot() {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open("/", flags, Mode::empty()).expect("open");
+        let wall = Wall::new(root, true, true);
+        for path in ["proc", "proc/sys"] {
+            wall.open(path.as_bytes(), OFlags::PATH, Wait::Allowed)
+                .expect("there");
+            for _ in 0..100 {
+                let opened = wall.open(path.as_bytes(), OFlags::PATH, Wait::Never);
+                assert_eq!(opened.err(), Some(Closed::Wait), "{path}");
+            }
         }
     }
 
