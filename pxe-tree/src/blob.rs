@@ -21,12 +21,15 @@ use crate::{Attributes, Result};
 ///
 /// A `ctime` alone does not tell an edit whose `mtime` was put back from a change that leaves the
 /// content alone. It is no edit if the number of names, the mode or the owner changed with it
-/// (link, unlink, replacement, chmod, chown), or if the path leads elsewhere now (rename). So two
-/// harmless changes end a transfer nevertheless: setting an extended attribute or the `mtime` (to
-/// what it was), and renaming another name of the same file (a hard link).
+/// (link, unlink, replacement, chmod, chown), or if the path leads elsewhere now (rename). So
+/// harmless changes that leave all of these as they were end a transfer nevertheless: chmod and
+/// chown to what it was already (`chmod -R` does that), a link made and removed between two
+/// checks, setting an extended attribute, the `atime` or the `mtime` (to what it was), and renaming
+/// another name of the same file (a hard link).
 ///
 /// What cannot be seen: a write that comes after the last check; writes within the tick of the
-/// file system's clock that leave the size alone; and a write that leaves the size alone, whose
+/// file system's clock that leave the size alone; more writes through a memory map to a page that
+/// was written to already; and a write that leaves the size alone, whose
 /// `mtime` is put back, and behind which mode, owner, name or number of names change, all between
 /// two checks.
 #[async_trait]

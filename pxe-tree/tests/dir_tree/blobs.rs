@@ -165,6 +165,38 @@ async fn an_edit_that_puts_the_mtime_back_shows_in_the_ctime() {
     assert_eq!(kind_of(blob.read_at(0, 100).await), ErrorKind::Stale);
 }
 
+/// The documented limit on the other side: nothing tells these from such an edit.
+#[tokio::test]
+async fn a_change_that_changes_nothing_ends_a_transfer() {
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 2] = [
+        ("chmod to the same mode", |f| {
+            let mode = fs::metadata(f).expect("there").permissions();
+            fs::set_permissions(f, mode).expect("chmod");
+        }),
+        ("link and unlink", |f| {
+            let link = f.with_extension("link");
+            fs::hard_link(f, &link).expect("link");
+            fs::remove_file(link).expect("remove");
+        }),
+    ];
+    for (what, change) in changes {
+        let dir = temporary();
+        let place = dir.path().join("f");
+        fs::write(&place, "content").expect("write");
+        let tree = tree(&dir);
+        let blob = open(&tree, "f").await;
+        write_later(&place, |_| change(&place));
+        assert_eq!(
+            kind_of(blob.read_at(0, 100).await),
+            ErrorKind::Stale,
+            "{what}"
+        );
+        let again = open(&tree, "f").await.read_at(0, 100).await;
+        assert_eq!(again.expect("opened anew"), "content", "{what}");
+    }
+}
+
 /// The documented limit: a change of mode explains the ctime, and nothing else tells.
 #[tokio::test]
 async fn an_edit_that_hides_behind_a_chmod_cannot_be_seen() {
