@@ -102,11 +102,15 @@ impl Now {
 impl Add<Duration> for Now {
     type Output = Self;
 
-    /// Both clocks later by `duration`; the wall clock by its whole seconds.
+    /// Both clocks later by `duration`. The wall clock, which has no fractions, ticks as the
+    /// monotonic one comes to a whole second: so many short steps amount to a long one.
     fn add(self, duration: Duration) -> Self {
+        const NANOS_PER_SECOND: u64 = 1_000_000_000;
+        let mono = self.mono + duration;
+        let ticks = mono.0 / NANOS_PER_SECOND - self.mono.0 / NANOS_PER_SECOND;
         Self {
-            mono: self.mono + duration,
-            wall: self.wall.saturating_add_seconds(duration.as_secs()),
+            mono,
+            wall: self.wall.saturating_add_seconds(ticks),
         }
     }
 }
@@ -138,6 +142,17 @@ mod tests {
         let now =
             Now::new(Instant::EPOCH, UnixTime::from_seconds(10)) + Duration::from_millis(2500);
         assert_eq!(now.mono.as_nanos(), 2_500_000_000);
+        assert_eq!(now.wall.as_seconds(), 12);
+    }
+
+    #[test]
+    fn many_short_steps_move_both_clocks_as_one_long_step_does() {
+        let begin = Now::new(Instant::from_nanos(1), UnixTime::from_seconds(10));
+        let mut now = begin;
+        for _ in 0..2500 {
+            now = now + Duration::from_millis(1);
+        }
+        assert_eq!(now, begin + Duration::from_millis(2500));
         assert_eq!(now.wall.as_seconds(), 12);
     }
 }
