@@ -300,11 +300,14 @@ impl Driver {
         let Some(deadline) = engine.into_iter().chain(grace).min() else {
             return false;
         };
-        if self.timer.deadline() != deadline {
-            self.timer.as_mut().reset(deadline);
-        }
-        if self.timer.as_mut().poll(cx).is_pending() {
-            return false;
+        // Not by the timer alone, which does not go off while the task's budget is spent.
+        if Instant::now() < deadline {
+            if self.timer.deadline() != deadline {
+                self.timer.as_mut().reset(deadline);
+            }
+            if self.timer.as_mut().poll(cx).is_pending() {
+                return false;
+            }
         }
         let now = self.now();
         self.engine.handle_timeout(now);
