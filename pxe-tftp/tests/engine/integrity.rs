@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use pxe_core::{BatchLimit, RecvMeta, SocketId};
+use pxe_tftp::wire::Opcode;
 use pxe_tftp::{Config, Outcome, PortMode};
 
 use crate::client::{Ask, Ending};
-use crate::world::{Drain, Link, Random, World, content};
+use crate::world::{Drain, LISTENER, Link, Random, World, content};
 
 const LOSSY: Link = Link {
     delay: Duration::from_micros(300),
@@ -163,6 +165,32 @@ fn a_thousand_clients_share_the_server_fairly() {
         assert_eq!(client.ending, Some(Ending::Complete));
         assert!(client.data == content(len));
     }
+}
+
+#[test]
+fn transfers_with_much_to_send_take_turns() {
+    let mut world = World::new(Config::default());
+    world.file("file", content(50_000));
+    let rrq = ask(None, Some(8)).packet(Opcode::RRQ);
+    for client in 0..3 {
+        world.inject(World::address(client), LISTENER, &rrq);
+    }
+    for client in 0..3 {
+        let meta = RecvMeta::new(SocketId(client + 1), World::address(client as usize));
+        world
+            .engine
+            .handle_datagram(world.now, &meta, b"\0\x04\0\0");
+    }
+    world.outputs(usize::MAX);
+    let mut turns = Vec::new();
+    let mut buf = Vec::new();
+    while let Some(transmit) = world
+        .engine
+        .poll_transmit(world.now, BatchLimit::ONE, &mut buf)
+    {
+        turns.push(transmit.socket.0);
+    }
+    assert_eq!(turns, [1, 2, 3].repeat(8));
 }
 
 #[test]

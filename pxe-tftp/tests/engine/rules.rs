@@ -476,6 +476,19 @@ fn retransmissions_back_off_and_end_with_an_error() {
     assert_eq!(script.world.engine.poll_timeout(), None);
 }
 
+// Karn's rule: nobody knows which of the two packets an ACK is for.
+#[test]
+fn round_trips_of_packets_sent_twice_do_not_count() {
+    let mut script = Script::new(Config::default(), 100_000);
+    script.ask(&Ask::new("file"));
+    for block in 1..10 {
+        script.give(FIRST, &ack(block));
+        let sent = script.wait(Duration::from_millis(200));
+        assert_eq!(sent.len(), 1, "{block}");
+        assert_eq!(sent[0].0, Duration::from_millis(200), "{block}");
+    }
+}
+
 #[test]
 fn timeout_option_is_honoured() {
     let mut script = Script::new(Config::default(), 100_000);

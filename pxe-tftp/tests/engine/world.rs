@@ -318,7 +318,7 @@ impl World {
         }
     }
 
-    fn outputs(&mut self, most: usize) -> bool {
+    pub(crate) fn outputs(&mut self, most: usize) -> bool {
         for done in 0..most {
             let Some(output) = self.engine.poll_output() else {
                 return done > 0;
