@@ -40,7 +40,8 @@ pub struct Requested {
     pub method: Method,
     /// The version of the request line.
     pub version: Version,
-    /// The target as it came: at most as long as a request's head may be.
+    /// The target as it came, except that hyper drops a fragment and writes the scheme of an
+    /// absolute form in lower case: at most as long as a request's head may be.
     pub target: String,
     /// The path that was looked for; `None` if the request was rejected before.
     pub path: Option<TreePath>,
@@ -105,7 +106,7 @@ pub enum Limit {
     /// `connections_per_client_max`: the connection was answered 503 and closed.
     ConnectionsPerClient,
     /// `head_bytes_max`, or 100 header fields: the request was answered 431 and its connection
-    /// closed.
+    /// closed. A target of more than 65,534 bytes: the same with 414.
     HeadBytes,
     /// `head_timeout`: the connection was closed.
     HeadTime,

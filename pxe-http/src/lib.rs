@@ -67,7 +67,8 @@
 //!
 //! # What it promises
 //!
-//! - `Content-Length` is always there, exact, and never the last field; nothing is sent in chunks.
+//! - `Content-Length` is always there (but for 304), exact, and never the last field; nothing is
+//!   sent in chunks.
 //! - A file that changes or fails while it is sent ends with a closed connection, never with a
 //!   body of the right length and the wrong content.
 //! - A peer's fault is an [`Event`], never an error of yours.

@@ -106,7 +106,8 @@ impl<'a> RequestHead<'a> {
             return Err(Rejection::MethodNotAllowed);
         }
         // RFC 9112 section 3.2: 400 for an HTTP/1.1 request without Host, or with two of them.
-        // EDK2 sends a Host without the port, which is as good as any: the path alone decides.
+        // EDK2 sends a Host without the port, which is as good as any: the path alone decides what
+        // is served.
         let hosts = self.headers.get_all(HOST).iter().count();
         if hosts > 1 || (hosts == 0 && self.version == Version::HTTP_11) {
             return Err(Rejection::BadHost);
@@ -136,7 +137,8 @@ pub enum Rejection {
     /// The target is in neither origin form nor absolute form, or has a fragment, white space or
     /// a control character in it: 400.
     BadTarget,
-    /// HTTP/1.1 without `Host`, or any version with several: 400.
+    /// HTTP/1.1 without `Host`, or any version with several: 400. Its value is not judged, though
+    /// RFC 9112 section 3.2 asks for it: firmware is careless there, and it does not decide what is served.
     BadHost,
     /// The path cannot be that of a file (a NUL or an encoded slash in a name, too long).
     BadPath(ErrorKind),
