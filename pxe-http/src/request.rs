@@ -138,7 +138,8 @@ pub enum Rejection {
     /// a control character in it: 400.
     BadTarget,
     /// HTTP/1.1 without `Host`, or any version with several: 400. Its value is not judged, though
-    /// RFC 9112 section 3.2 asks for it: firmware is careless there, and it does not decide what is served.
+    /// RFC 9112 section 3.2 asks for it: firmware is careless there, and it does not decide what is
+    /// served.
     BadHost,
     /// The path cannot be that of a file (a NUL or an encoded slash in a name, too long).
     BadPath(ErrorKind),
