@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::listing_cache::{ListingCache, list};
+use crate::listing_cache::{ListingCache, Turn, list};
 use crate::{
     Attributes, Blob, Cookie, DirPage, ErrorKind, Name, NameBuf, NodeId, NodeKey, Result, Tree,
 };
@@ -58,9 +58,10 @@ impl CaseFold {
     async fn index(&self, dir: NodeId) -> Result<Arc<Index>> {
         // Before the listing: a change in between then shows in the stamp the next time.
         let attributes = self.inner.attributes(dir).await?;
-        if let Some(index) = self.indices.get(&attributes) {
-            return Ok(index);
-        }
+        let _maker = match self.indices.turn(&attributes).await {
+            Turn::Made(index) => return Ok(index),
+            Turn::Make(maker) => maker,
+        };
         let entries = list(&*self.inner, dir).await?;
         let count = entries.len();
         let mut index = Index::with_capacity(count);

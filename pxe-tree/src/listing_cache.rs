@@ -1,7 +1,9 @@
 //! Whole listings of directories, for trees that have to know all entries at once.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashSet, VecDeque};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use crate::{Attributes, Cookie, DirEntry, ErrorKind, NodeId, Result, Timestamp, Tree};
@@ -21,6 +23,45 @@ const SETTLED: Duration = Duration::from_millis(2500);
 pub(crate) struct ListingCache<T> {
     /// The one used last is the last.
     known: Mutex<VecDeque<Known<T>>>,
+    making: Mutex<Making>,
+}
+
+/// Which directories are being listed, and who waits for one of them.
+#[derive(Debug, Default)]
+struct Making {
+    dirs: HashSet<NodeId>,
+    waiting: Vec<Waker>,
+}
+
+/// What there is of a listing.
+#[derive(Debug)]
+pub(crate) enum Turn<'a, T> {
+    /// All of it.
+    Made(Arc<T>),
+    /// Nothing; it is for the caller to make it and to put it, until this is dropped.
+    Make(Maker<'a>),
+}
+
+/// The only one who lists a directory.
+#[derive(Debug)]
+pub(crate) struct Maker<'a> {
+    making: &'a Mutex<Making>,
+    dir: NodeId,
+}
+
+impl Drop for Maker<'_> {
+    fn drop(&mut self) {
+        let mut making = lock(self.making);
+        making.dirs.remove(&self.dir);
+        // All of them: one that is woken alone may have given up.
+        let waiting = std::mem::take(&mut making.waiting);
+        drop(making);
+        waiting.into_iter().for_each(Waker::wake);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[derive(Debug)]
@@ -35,6 +76,7 @@ impl<T> Default for ListingCache<T> {
     fn default() -> Self {
         Self {
             known: Mutex::default(),
+            making: Mutex::default(),
         }
     }
 }
@@ -42,7 +84,7 @@ impl<T> Default for ListingCache<T> {
 impl<T> ListingCache<T> {
     /// What was made of this directory, if it did not change since.
     pub(crate) fn get(&self, dir: &Attributes) -> Option<Arc<T>> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.known);
         let place = known.iter().position(|known| known.dir == dir.node)?;
         let found = known.remove(place)?;
         if found.change != dir.change {
@@ -53,13 +95,34 @@ impl<T> ListingCache<T> {
         Some(made)
     }
 
+    /// What was made of this directory, or the right to make it. A thousand clients that ask at
+    /// once do not list it a thousand times at once: while one does it, the others wait.
+    pub(crate) async fn turn(&self, dir: &Attributes) -> Turn<'_, T> {
+        poll_fn(|context| {
+            let mut making = lock(&self.making);
+            if let Some(made) = self.get(dir) {
+                return Poll::Ready(Turn::Made(made));
+            }
+            if making.dirs.insert(dir.node) {
+                let (making, dir) = (&self.making, dir.node);
+                return Poll::Ready(Turn::Make(Maker { making, dir }));
+            }
+            let waker = context.waker();
+            if !making.waiting.iter().any(|other| other.will_wake(waker)) {
+                making.waiting.push(waker.clone());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
     /// Remembers what was made of so many entries of a directory, whose attributes were asked for
     /// before the listing.
     pub(crate) fn put(&self, dir: &Attributes, entries: usize, made: Arc<T>) {
         if !settled(dir.changed) {
             return;
         }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.known);
         known.retain(|known| known.dir != dir.node);
         let mut all: usize = known.iter().map(|known| known.entries).sum();
         while known.len() >= DIRECTORIES_MAX || all.saturating_add(entries) > ENTRIES_MAX {
@@ -136,6 +199,45 @@ mod tests {
         cache.put(&dir(200, 1), ENTRIES_MAX, Arc::new(200));
         assert_eq!(cache.get(&dir(200, 1)).as_deref(), Some(&200));
         assert!(cache.get(&dir(99, 7)).is_none(), "no room beside it");
+    }
+
+    /// One lists, whoever comes meanwhile waits, and one who gave up is not missed.
+    #[tokio::test]
+    async fn a_directory_is_listed_by_one_at_a_time() {
+        let cache = Arc::new(ListingCache::default());
+        let Turn::Make(maker) = cache.turn(&dir(1, 7)).await else {
+            panic!("nothing was made");
+        };
+        let come = |number| {
+            let cache = Arc::clone(&cache);
+            tokio::spawn(async move {
+                match cache.turn(&dir(number, 7)).await {
+                    Turn::Made(made) => Some(*made),
+                    Turn::Make(_) => None,
+                }
+            })
+        };
+        let waiting: Vec<_> = (0..100).map(|_| come(1)).collect();
+        assert_eq!(come(2).await.expect("no panic"), None, "another directory");
+        assert!(waiting.iter().all(|task| !task.is_finished()));
+        waiting[0].abort();
+        cache.put(&dir(1, 7), 1, Arc::new(5));
+        drop(maker);
+        for task in waiting.into_iter().skip(1) {
+            assert_eq!(task.await.expect("no panic"), Some(5));
+        }
+        // Nothing was put, as it happens with a directory that changed just now: the next one may.
+        let Turn::Make(maker) = cache.turn(&dir(1, 8)).await else {
+            panic!("it changed");
+        };
+        let next = tokio::spawn({
+            let cache = Arc::clone(&cache);
+            async move { matches!(cache.turn(&dir(1, 8)).await, Turn::Make(_)) }
+        });
+        tokio::task::yield_now().await;
+        assert!(!next.is_finished());
+        drop(maker);
+        assert!(next.await.expect("no panic"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::id_table::{IdTable, NODES_MAX, id};
-use crate::listing_cache::{DIRECTORY_ENTRIES_MAX, ListingCache, list};
+use crate::listing_cache::{DIRECTORY_ENTRIES_MAX, ListingCache, Turn, list};
 use crate::name_key::{self, PathHash};
 use crate::stable_hash::{StableHasher, domain};
 use crate::{
@@ -257,9 +257,10 @@ impl Overlay {
     async fn listing(&self, directory: &Directory, node: NodeId) -> Result<Arc<Vec<DirEntry>>> {
         let mut attributes = self.directory_attributes(directory).await?;
         attributes.node = node;
-        if let Some(listing) = self.listings.get(&attributes) {
-            return Ok(listing);
-        }
+        let _maker = match self.listings.turn(&attributes).await {
+            Turn::Made(listing) => return Ok(listing),
+            Turn::Make(maker) => maker,
+        };
         let mut seen = HashSet::new();
         let mut all: Vec<DirEntry> = Vec::new();
         for &(layer, node) in &directory.parts {
