@@ -323,6 +323,30 @@ fn errors_have_the_right_code_and_name_the_file() {
 }
 
 #[test]
+fn requests_that_came_before_the_server_ran_are_all_answered() {
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), Config::new()).unwrap();
+    let client = Client::of(server.local_addr().unwrap());
+    // More than are received in one turn; no more than a socket's buffer takes.
+    for _ in 0..200 {
+        let wrq = b"\0\x02file\0octet\0";
+        client.socket.send_to(wrq, client.server).unwrap();
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let task = runtime.spawn(server.run(Arc::new(tree()), std::future::pending()));
+    for _ in 0..200 {
+        client
+            .socket
+            .recv_from(&mut [0; 100])
+            .expect("an ERROR for each");
+    }
+    task.abort();
+}
+
+#[test]
 fn shutdown_lets_transfers_finish_and_takes_no_new_ones() {
     let mut server = Running::start("127.0.0.1:0", Config::new(), tree());
     let mut old = server.client();

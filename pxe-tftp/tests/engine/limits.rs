@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use pxe_core::SocketId;
+use bytes::Bytes;
+use pxe_core::{BatchLimit, SocketId};
 use pxe_tftp::wire::{ErrorCode, Opcode, Packet};
 use pxe_tftp::{Config, Event, Incoming, Limit, Limits, Outcome, Output, Refusal};
 
@@ -180,12 +181,72 @@ fn what_waits_for_the_driver_is_bounded() {
     let mut replies = 0;
     while world
         .engine
-        .poll_transmit(now, pxe_core::BatchLimit::ONE, &mut buf)
+        .poll_transmit(now, BatchLimit::ONE, &mut buf)
         .is_some()
     {
         replies += 1;
     }
     assert_eq!(replies, 20);
+}
+
+#[test]
+fn acknowledged_data_are_let_go_of() {
+    let config = Config::default()
+        .with_chunk_bytes(1024)
+        .with_read_ahead_bytes(1024);
+    let mut world = World::new(config);
+    begin(&mut world);
+    let mut chunks: Vec<(u64, Bytes)> = Vec::new();
+    for block in 1..=100_u16 {
+        while let Some(output) = world.engine.poll_output() {
+            if let Output::Want {
+                transfer,
+                offset,
+                len,
+                ..
+            } = output
+            {
+                let bytes = Bytes::from(vec![0; len]);
+                chunks.push((offset, bytes.clone()));
+                world.engine.handle_data(world.now, transfer, offset, bytes);
+            }
+        }
+        let mut buf = Vec::new();
+        let sent = world
+            .engine
+            .poll_transmit(world.now, BatchLimit::ONE, &mut buf);
+        assert!(sent.is_some(), "{block}");
+        let held = chunks.iter_mut().filter(|(_, bytes)| !bytes.is_unique());
+        let held: usize = held.map(|(_, bytes)| bytes.len()).sum();
+        assert!(held <= 4 * 1024, "{held} bytes at block {block}");
+        let [high, low] = block.to_be_bytes();
+        let meta = pxe_core::RecvMeta::new(SocketId(1), World::address(0));
+        let ack = [0, 4, high, low];
+        world.engine.handle_datagram(world.now, &meta, &ack);
+    }
+}
+
+/// Begins a transfer, and leaves its data to be asked for.
+fn begin(world: &mut World) {
+    let rrq = Ask::new("file").packet(Opcode::RRQ);
+    let meta = pxe_core::RecvMeta::new(LISTENER, World::address(0));
+    world.engine.handle_datagram(world.now, &meta, &rrq);
+    let now = world.now;
+    while let Some(output) = world.engine.poll_output() {
+        match output {
+            Output::Incoming(incoming) => {
+                let file = pxe_tftp::FileInfo::new(100_000);
+                world.engine.accept(now, incoming, file);
+            }
+            Output::OpenSocket { transfer, .. } => {
+                world
+                    .engine
+                    .handle_socket_opened(now, transfer, SocketId(1));
+                return;
+            }
+            _ => {}
+        }
+    }
 }
 
 #[test]

@@ -320,6 +320,26 @@ fn unknown_transfer_id_gets_error_5() {
 }
 
 #[test]
+fn socket_is_closed_after_the_last_reply_that_leaves_by_it() {
+    let mut script = Script::new(Config::default(), 100_000);
+    script.ask(&Ask::new("file"));
+    let world = &mut script.world;
+    for (remote, packet) in [
+        (World::address(PEER + 1), ack(1)),
+        (World::address(PEER), error(0, "TFTP Aborted")),
+    ] {
+        let meta = pxe_core::RecvMeta::new(FIRST, remote).with_local_ip(crate::world::SERVER_IP);
+        world.engine.handle_datagram(world.now, &meta, &packet);
+    }
+    world.outputs(usize::MAX);
+    assert_eq!(world.sockets.len(), 2);
+    let before = world.sent.len();
+    world.drain_engine();
+    assert_eq!(world.sent.len(), before + 1);
+    assert_eq!(world.sockets.len(), 1);
+}
+
+#[test]
 fn error_is_never_answered_by_an_error() {
     let mut script = Script::new(Config::default(), 100);
     script.ask(&Ask::new("file"));
@@ -474,6 +494,18 @@ fn retransmissions_back_off_and_end_with_an_error() {
     assert_eq!(script.world.reports()[0].retransmits, 6);
     assert_eq!(script.world.sockets.len(), 1);
     assert_eq!(script.world.engine.poll_timeout(), None);
+}
+
+// RFC 6298 section 2: the mean, and four times the deviation, which is half of the first sample.
+#[test]
+fn retransmission_waits_for_the_measured_round_trip_and_its_spread() {
+    let mut script = Script::new(Config::default(), 100_000);
+    script.ask(&Ask::new("file"));
+    script.wait(Duration::from_millis(300));
+    script.give(FIRST, &ack(1));
+    let sent = script.wait(Duration::from_secs(1));
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].0, Duration::from_millis(900));
 }
 
 // Karn's rule: nobody knows which of the two packets an ACK is for.
