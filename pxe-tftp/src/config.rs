@@ -25,6 +25,10 @@ pub enum PortMode {
     #[default]
     PerTransfer,
     /// The port that was asked, for all. For NAT and containers, where only that one is open.
+    ///
+    /// An ACK proves nothing then: whoever can forge a request in the name of a victim knows where
+    /// to send the ACKs as well, and each brings the victim a whole window. Do not let requests
+    /// from outside of the site reach such a server.
     Single,
 }
 

@@ -84,7 +84,8 @@
 //! - A transfer ends where [`FileInfo::len`] says. A file that turns out shorter ends with an
 //!   ERROR, never with a short block, which a client would take for the end of the whole file.
 //! - A peer that has acknowledged nothing gets few packets, so that a forged source address gains
-//!   little ([`Limits::first_sends_max`]).
+//!   little ([`Limits::first_sends_max`]): five blocks of 512 bytes and an ERROR for a request
+//!   without options. [`PortMode::Single`] cannot promise that.
 //! - The server never sets DF, and answers from the address that was asked.
 //!
 //! # What it does not do
