@@ -84,7 +84,8 @@ impl RateLimit {
 #[derive(Debug, Default)]
 pub(crate) struct Remembered {
     until: BTreeMap<(SocketAddr, SocketId), Instant>,
-    order: VecDeque<(SocketAddr, SocketId)>,
+    /// The oldest first. What `until` says otherwise of was remembered anew since.
+    order: VecDeque<((SocketAddr, SocketId), Instant)>,
 }
 
 impl Remembered {
@@ -94,11 +95,12 @@ impl Remembered {
         until: Instant,
         remembered_max: usize,
     ) {
-        if self.until.insert(key, until).is_none() {
-            self.order.push_back(key);
-        }
+        self.until.insert(key, until);
+        self.order.push_back((key, until));
         while self.order.len() > remembered_max {
-            if let Some(oldest) = self.order.pop_front() {
+            if let Some((oldest, until)) = self.order.pop_front()
+                && self.until.get(&oldest) == Some(&until)
+            {
                 self.until.remove(&oldest);
             }
         }
@@ -110,5 +112,26 @@ impl Remembered {
 
     pub(crate) fn contains(&self, now: Instant, key: (SocketAddr, SocketId)) -> bool {
         self.until.get(&key).is_some_and(|until| now < *until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // lpxelinux fetches all files from one port: its place must not be as old as its first file.
+    #[test]
+    fn a_client_that_comes_again_is_remembered_anew() {
+        let key = |port| (SocketAddr::from(([192, 0, 2, 1], port)), SocketId(0));
+        let at = |seconds| Instant::EPOCH + Duration::from_secs(seconds);
+        let mut remembered = Remembered::default();
+        for (port, second) in [(1, 1), (2, 2), (1, 3), (3, 4)] {
+            remembered.insert(key(port), at(second) + Duration::from_secs(8), 2);
+            assert!(remembered.len() <= 2);
+        }
+        assert!(remembered.contains(at(4), key(1)));
+        assert!(!remembered.contains(at(4), key(2)));
+        assert!(remembered.contains(at(4), key(3)));
+        assert!(!remembered.contains(at(12), key(3)));
     }
 }
