@@ -262,13 +262,11 @@ impl Driver {
             let received = socket.poll_recv(&mut self.buffers, |meta, payload| {
                 engine.handle_datagram(now, &meta, payload);
             });
+            if id.0 < self.listeners && !matches!(received, Poll::Ready(Err(_))) {
+                self.listener_errors = 0;
+            }
             match received {
-                Poll::Pending => {
-                    if id.0 < self.listeners {
-                        self.listener_errors = 0;
-                    }
-                    return Ok(());
-                }
+                Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => {
                     socket.take_unreachable(&mut |to, failure| {
