@@ -377,3 +377,44 @@ fn open_dir_if_allowed(dir: BorrowedFd<'_>, step: &Step) -> Result<Option<OwnedF
         Err(errno) => Err(errno.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::super::SEARCHES_MAX;
+    use crate::{DirTree, Name, Tree};
+
+    /// Clients that come back after a restart leave threads to those who read. Without a runtime
+    /// a search is made while it is polled, unless it has to wait for its turn.
+    #[test]
+    fn searches_wait_for_their_turn() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(dir.path().join("f"), "x").expect("write");
+        let mut context = Context::from_waker(Waker::noop());
+        let build = || DirTree::new(dir.path()).expect("a directory");
+        let (old, new) = (build(), build());
+        let name = Name::new("f").expect("valid");
+        let mut found = pin!(old.lookup(old.root(), name));
+        let Poll::Ready(Ok(found)) = found.as_mut().poll(&mut context) else {
+            panic!("not found");
+        };
+        let key = old.key(found.node).expect("shallow");
+        let turns = u32::try_from(SEARCHES_MAX).expect("few");
+        let turns = new.shared.searches.try_acquire_many(turns).expect("free");
+        let mut search = pin!(new.resolve_key(&key));
+        assert!(search.as_mut().poll(&mut context).is_pending());
+        // What is known needs no search.
+        let root = new.key(new.root()).expect("shallow");
+        let mut known = pin!(new.resolve_key(&root));
+        assert!(
+            matches!(known.as_mut().poll(&mut context), Poll::Ready(Ok(node)) if node == new.root())
+        );
+        drop(turns);
+        assert!(matches!(
+            search.as_mut().poll(&mut context),
+            Poll::Ready(Ok(_))
+        ));
+    }
+}

@@ -173,8 +173,9 @@ impl DirOptions {
 const HINTED_ENTRIES_MAX: usize = 4 << 20;
 /// Directories that are looked at where a key's hints lead, in case something is mounted there.
 const HINTED_MOUNTS_MAX: usize = 4096;
-/// Searches through the whole tree that run at once; others wait for their turn.
-const SEARCHES_MAX: usize = 2;
+/// Searches for keys that run at once; others wait for their turn, so that clients which come back
+/// after a restart leave threads of the blocking pool to those who read.
+const SEARCHES_MAX: usize = 8;
 /// File systems below the root whose numbers are remembered.
 const FILE_SYSTEMS_MAX: usize = 256;
 /// Nodes that are known at least, whatever the options say.
@@ -279,11 +280,7 @@ where
             .map_err(|error| Error::with_source(ErrorKind::Io, io::Error::other(error)))?,
         Err(_) => work(),
     };
-    match done {
-        Ok(done) => Ok(done),
-        Err(Halt::Error(error)) => Err(error),
-        Err(Halt::Wait) => Err(ErrorKind::Busy.into()),
-    }
+    Ok(done?)
 }
 
 impl Shared {
@@ -434,33 +431,24 @@ impl Shared {
         Ok(self.files.share(blob, &stat))
     }
 
-    /// The node of a key where it was seen last, or where its hints lead.
-    fn resolve_key(&self, key: &NodeKey, wait: Wait) -> Result<Option<NodeId>, Halt> {
-        let (stamp, hints) = keys::decode(self.options.keys, key)?;
-        if let Some(known) = self.known(stamp, wait)? {
-            return Ok(Some(known));
-        }
-        if wait == Wait::Never {
-            return Err(Halt::Wait);
-        }
-        let way = Search::new(self, stamp, HINTED_ENTRIES_MAX).by_hints(hints)?;
-        way.map(|way| self.intern(&way)).transpose()
-    }
-
-    /// The node of a key wherever it is now.
+    /// The node of a key where its hints lead, or else wherever it is now.
     fn search_key(&self, key: &NodeKey) -> Result<NodeId, Halt> {
-        let (stamp, _) = keys::decode(self.options.keys, key)?;
+        let (stamp, hints) = keys::decode(self.options.keys, key)?;
         // Another search may have found it meanwhile.
         if let Some(known) = self.known(stamp, Wait::Allowed)? {
             return Ok(known);
         }
-        let mut search = Search::new(self, stamp, self.options.search_entries_max);
-        match search.everywhere()? {
+        let mut way = Search::new(self, stamp, HINTED_ENTRIES_MAX).by_hints(hints)?;
+        if way.is_none() && self.options.keys == DirKeys::Inode {
+            way = Search::new(self, stamp, self.options.search_entries_max).everywhere()?;
+        }
+        match way {
             Some(way) => self.intern(&way),
             None => Err(ErrorKind::Stale.into()),
         }
     }
 
+    /// The node of a stamp where it was seen last.
     fn known(&self, stamp: Stamp, wait: Wait) -> Result<Option<NodeId>, Halt> {
         let Some(node) = self.table().stamped(stamp) else {
             return Ok(None);
@@ -542,22 +530,18 @@ impl Tree for DirTree {
 
     async fn resolve_key(&self, key: &NodeKey) -> Result<NodeId> {
         let key = *key;
-        let found = self
-            .answer(move |shared, wait| shared.resolve_key(&key, wait))
+        let (stamp, _) = keys::decode(self.shared.options.keys, &key)?;
+        let known = self
+            .answer(move |shared, wait| shared.known(stamp, wait))
             .await?;
-        if let Some(node) = found {
+        if let Some(node) = known {
             return Ok(node);
-        }
-        if self.shared.options.keys == DirKeys::Name {
-            return Err(ErrorKind::Stale.into());
         }
         let turn = Arc::clone(&self.shared.searches).acquire_owned().await;
         let turn = turn.map_err(|_| ErrorKind::Io)?;
         let shared = Arc::clone(&self.shared);
-        blocking(move || {
-            let _turn = turn;
-            shared.search_key(&key)
-        })
-        .await
+        // The turn ends when the thread is free again, even if nobody waits for the answer.
+        let (found, _turn) = blocking(move || Ok((shared.search_key(&key), turn))).await?;
+        Ok(found?)
     }
 }

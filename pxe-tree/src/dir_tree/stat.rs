@@ -30,6 +30,15 @@ impl From<ErrorKind> for Halt {
     }
 }
 
+impl From<Halt> for Error {
+    fn from(halt: Halt) -> Self {
+        match halt {
+            Halt::Error(error) => error,
+            Halt::Wait => ErrorKind::Busy.into(),
+        }
+    }
+}
+
 /// Whether an operation may wait for the medium.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wait {
