@@ -21,6 +21,8 @@ use crate::{
 /// For each name the first layer that has it wins. Directories of the same path are one, as long
 /// as no layer above has something else there. Nothing is ever hidden from a layer below but by a
 /// name (there are no whiteouts).
+/// Which layers have a directory is found anew at each lookup of it, and when its key is resolved:
+/// whoever keeps its [`NodeId`] does not see a layer that gets it later.
 ///
 /// A file's [`NodeKey`] is that of its layer and grows by one byte; a directory's is made of its
 /// path, so a renamed directory loses it, and so do directories more than 24 names deep
