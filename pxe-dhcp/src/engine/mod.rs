@@ -476,6 +476,15 @@ impl Engine {
             (_, Some(expires)) => Hold::Active { expires },
             (hold, None) => hold,
         };
+        // An offer of an address that another server gave to somebody else is void. Left in place,
+        // it would have its holder refused.
+        if hold != Hold::Idle
+            && let Some(offered) = self.offers.client_at(record.address)
+            && *offered != record.client
+        {
+            let offered = offered.clone();
+            self.offers.remove(&offered);
+        }
         self.put(Lease { record, hold });
     }
 }
