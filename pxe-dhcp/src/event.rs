@@ -264,7 +264,8 @@ pub enum IgnoreReason {
     OtherServer(Ipv4Addr),
     /// It lacks the address that it is about.
     NoAddress,
-    /// We know nothing of this client, and must stay silent (RFC 2131 section 4.3.2).
+    /// We have no record of this client, or the address is another server's to give: we must stay
+    /// silent (RFC 2131 section 4.3.2).
     UnknownClient,
     /// It is about an address that this client does not have.
     NotHolder,

@@ -55,7 +55,8 @@
 //! # What clients can rely on
 //!
 //! - One address per MAC, from boot ROM to operating system, whether they send a client identifier
-//!   or not; after a restart with an empty store too, where that address is still free.
+//!   or not; after a restart with an empty store too, where that address is still free. A client
+//!   that renews is given its lease again there, as long as the address is of a pool or reserved.
 //! - Boot information in OFFER and ACK, in the `file`, `sname` and `siaddr` fields and in options
 //!   66 and 67 (which end with a NUL). No option 60 for PXE clients: with it, and without 43, EDK2
 //!   takes an offer for a BINL one and waits for port 4011. `HTTPClient` and a URL for firmware

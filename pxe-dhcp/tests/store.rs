@@ -61,3 +61,44 @@ fn a_lease_of_another_server_ends_our_offer_of_its_address() {
         assert_eq!(Bench::type_of(&bench.send(&holder.renew(address))), [ACK]);
     }
 }
+
+#[test]
+fn a_renewing_client_gets_its_lease_back_where_the_records_were_lost() {
+    let reserved = Reservation::new(MAC, ip(50));
+    let config = Config::new().with_subnet(lan().with_reservation(reserved));
+    let mut bench = Bench::new(config, policy());
+    let acks = bench.send(&Request::new(mac(2)).renew(ip(150)));
+    assert_eq!(Bench::type_of(&acks), [ACK]);
+    let to = Destination::Unicast(SocketAddr::from((ip(150), 68)));
+    assert_eq!((acks[0].0, yiaddr(&acks[0].1)), (to, Some(ip(150))));
+    let record = &bench.store[&ip(150)];
+    assert_eq!((record.client.mac(), record.version), (Some(mac(2)), 1));
+    assert_eq!(Bench::type_of(&bench.send(&client().renew(ip(50)))), [ACK]);
+
+    // Another client's: it must not go on.
+    let other = Request::new(mac(3));
+    for taken in [ip(150), ip(50)] {
+        assert_eq!(Bench::type_of(&bench.send(&other.renew(taken))), [NAK]);
+        assert!(is_nak(&bench, NakReason::HeldByOther));
+    }
+    // In none of our pools: another server may have given it.
+    assert!(bench.send(&other.renew(ip(60))).is_empty());
+    assert!(is_ignored(&bench, IgnoreReason::UnknownClient));
+    // One client takes no second address so.
+    let again = Request::new(mac(2)).renew(ip(151));
+    assert_eq!(Bench::type_of(&bench.send(&again)), [NAK]);
+    assert!(is_nak(&bench, NakReason::OtherAddress));
+    assert_eq!(bench.store.len(), 2);
+}
+
+#[test]
+fn a_lease_that_is_over_refuses_no_address_of_another_server() {
+    let mut bench = Bench::new(small(10, 20), policy());
+    bench.lease(&client());
+    // Not ours to give, and none of our records: its server knows.
+    assert!(bench.send(&client().renew(ip(99))).is_empty());
+    bench.advance(Duration::from_secs(601));
+    assert!(bench.send(&client().renew(ip(99))).is_empty());
+    assert!(bench.send(&client().reboot(ip(99))).is_empty());
+    assert!(is_ignored(&bench, IgnoreReason::UnknownClient));
+}

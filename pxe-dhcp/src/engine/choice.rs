@@ -156,6 +156,14 @@ impl Engine {
         })
     }
 
+    /// Whether a pool or a reservation gives this address.
+    pub(super) fn gives(&self, address: Ipv4Addr) -> bool {
+        self.plan.subnet_of(address).is_some_and(|index| {
+            let subnet = &self.plan.subnets[index];
+            subnet.pool.contains(address) || subnet.reservation_at(address).is_some()
+        })
+    }
+
     /// Another client had it, so it may have kept it.
     fn needs_probe(&self, address: Ipv4Addr) -> bool {
         self.plan.config.probing == Probing::Reused && self.leases.get(address).is_some()

@@ -251,14 +251,29 @@ impl Engine {
         if !on_link(address) {
             return self.refuse(&asking, address, NakReason::WrongNetwork);
         }
-        let known = self.leases.of_client(&asking.client.key);
-        if known.contains(&address) {
+        let client = &asking.client.key;
+        let known = self.leases.of_client(client);
+        let is_known = known.contains(&address);
+        let is_ours = self.gives(address);
+        // A client that has one of our addresses goes on using it, whether our records were lost
+        // or not: in silence, its address would be given to another. As dnsmasq's
+        // `dhcp-authoritative` and isc-dhcpd do; RFC 2131 section 4.3.2 allows it to the server
+        // with authority over the address.
+        if is_known || (is_ours && message.ciaddr().is_some()) {
             return match self.check(&asking, address) {
+                Ok(()) if !is_known && self.has_another(&asking, address) => {
+                    self.refuse(&asking, address, NakReason::OtherAddress);
+                }
                 Ok(()) => self.grant(now, &asking, address),
                 Err(reason) => self.refuse(&asking, address, reason),
             };
         }
-        if known.iter().any(|other| on_link(*other)) {
+        // An address that is not ours may be another server's, unless the client's is ours.
+        let has_record = message.ciaddr().is_none()
+            && known
+                .iter()
+                .any(|other| on_link(*other) && (is_ours || self.holds(client, *other)));
+        if has_record {
             return self.refuse(&asking, address, NakReason::OtherAddress);
         }
         // "If the DHCP server has no record of this client, then it MUST remain silent."
