@@ -102,3 +102,23 @@ fn a_lease_that_is_over_refuses_no_address_of_another_server() {
     assert!(bench.send(&client().reboot(ip(99))).is_empty());
     assert!(is_ignored(&bench, IgnoreReason::UnknownClient));
 }
+
+#[test]
+fn an_ack_gives_no_more_time_than_was_committed() {
+    let mut subnet = lan();
+    (subnet.lease_seconds_min, subnet.lease_seconds_max) = (100, 7200);
+    let mut bench = Bench::new(Config::new().with_subnet(subnet), policy());
+    let address = yiaddr(&bench.ask(&client().discover())).expect("an address");
+    bench.holds_commits = true;
+    for seconds in [100_u32, 7200] {
+        let request = client().select(address).option(51, seconds.to_be_bytes());
+        assert!(bench.send(&request).is_empty());
+    }
+    bench.commit_all();
+    let acks = bench.sent();
+    let ack = Message::parse(&acks[0].1).expect("an ACK");
+    let given = u64::from(ack.lease_seconds().expect("a lease"));
+    let until = bench.now.wall.saturating_add_seconds(given);
+    let expires = until;
+    assert_eq!(bench.store[&address].state, LeaseState::Bound { expires });
+}

@@ -42,10 +42,14 @@ impl Engine {
             let before = self.changes.get_mut(ticket);
             if let Some(before) = before
                 && before.record.client == change.record.client
-                && matches!(before.purpose, Purpose::Acknowledge { .. })
-                && matches!(change.purpose, Purpose::Acknowledge { .. })
+                && let Purpose::Acknowledge { lease_time, .. } = &before.purpose
+                && let Purpose::Acknowledge {
+                    lease_time: again, ..
+                } = &change.purpose
+                && lease_time == again
             {
                 // The client repeated itself, maybe with a new xid: it wants that one answered.
+                // Not with another lease time, as that is not what is being stored.
                 before.purpose = change.purpose;
             }
             self.ignore(Some(client.clone()), IgnoreReason::InProgress);
