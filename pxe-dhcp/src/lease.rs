@@ -127,7 +127,7 @@ pub struct LeaseRecord {
     pub state: LeaseState,
     /// When the client first got this address.
     pub first_seen: UnixTime,
-    /// When the client last asked for it.
+    /// When the client last asked for it, or its state last changed: the lease counts from then.
     pub last_seen: UnixTime,
     /// The host name (option 12), as bytes: it need not be text.
     pub host_name: Option<Vec<u8>>,

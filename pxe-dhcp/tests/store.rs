@@ -122,3 +122,19 @@ fn an_ack_gives_no_more_time_than_was_committed() {
     let expires = until;
     assert_eq!(bench.store[&address].state, LeaseState::Bound { expires });
 }
+
+#[test]
+fn a_restart_before_the_clock_is_set_holds_no_lease_for_years() {
+    let mut bench = Bench::new(small(10, 10), policy());
+    let address = bench.lease(&client());
+    let mut again = Bench::new(small(10, 10), policy());
+    again.store = bench.store.clone();
+    // A machine without a battery for its clock.
+    again.now.wall = UnixTime::from_seconds(0);
+    again.engine.load(again.now, bench.store.values().cloned());
+    again.advance(Duration::from_secs(599));
+    let other = Request::new(mac(2));
+    assert!(again.send(&other.discover()).is_empty(), "it may last");
+    again.advance(Duration::from_secs(1));
+    assert_eq!(again.lease(&other), address);
+}

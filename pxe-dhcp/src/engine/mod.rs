@@ -443,7 +443,9 @@ impl Engine {
     /// Puts a record from the store into the table.
     ///
     /// Its times are civil, so they are only believed as far as nothing better is known: a lease
-    /// that this engine gave lasts at least as long as it said, whatever the wall clock did.
+    /// that this engine gave lasts at least as long as it said, whatever the wall clock did. And
+    /// none lasts longer from now than it did when it was given: a clock that is behind, as it is
+    /// on a machine without a battery until NTP sets it, would hold addresses for years.
     fn adopt(&mut self, now: Now, record: LeaseRecord) {
         let known = self.leases.get(record.address);
         let given_until = match (known, record.state) {
@@ -457,8 +459,9 @@ impl Engine {
             _ => None,
         };
         let mono_at = |wall: UnixTime| {
-            let seconds = wall.saturating_seconds_since(now.wall);
-            now.mono + core::time::Duration::from_secs(seconds)
+            let left = wall.saturating_seconds_since(now.wall);
+            let whole = wall.saturating_seconds_since(record.last_seen);
+            now.mono + core::time::Duration::from_secs(left.min(whole))
         };
         let hold = match record.state {
             LeaseState::Bound { expires } if expires > now.wall => Hold::Active {
