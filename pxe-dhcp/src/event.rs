@@ -258,7 +258,8 @@ pub enum IgnoreReason {
     MessageType(MessageType),
     /// It names no client: neither a hardware address nor an identifier.
     NoClient,
-    /// It came from a link that no subnet of the configuration is on.
+    /// It came from a link that no subnet of the configuration is on, or is about an address of
+    /// none.
     NoSubnet,
     /// It names another server; what we offered is free again.
     OtherServer(Ipv4Addr),

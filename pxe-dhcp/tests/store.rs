@@ -138,3 +138,11 @@ fn a_restart_before_the_clock_is_set_holds_no_lease_for_years() {
     again.advance(Duration::from_secs(1));
     assert_eq!(again.lease(&other), address);
 }
+
+#[test]
+fn inform_is_not_answered_to_addresses_of_no_subnet() {
+    let mut bench = Bench::lan();
+    let far = Ipv4Addr::new(198, 51, 100, 7);
+    assert!(bench.send(&client().inform(far)).is_empty());
+    assert!(is_ignored(&bench, IgnoreReason::NoSubnet));
+}

@@ -402,6 +402,11 @@ impl Engine {
         let Some(address) = asking.message.ciaddr().or(sender) else {
             return self.ignore(Some(client), IgnoreReason::NoAddress);
         };
+        // Forgers could have us write to anybody; and to a network that we do not know there is
+        // nothing to tell.
+        if client.giaddr.is_none() && self.plan.subnet_of(address).is_none() {
+            return self.ignore(Some(client), IgnoreReason::NoSubnet);
+        }
         let decision = self.decide(asking, Some(address));
         let (reply, _) = self.reply(asking, MessageType::ACK, None, &decision);
         let Some(outgoing) = self.write(asking, &reply, None, false) else {
