@@ -274,6 +274,62 @@ async fn two_servers_share_a_store() {
     }
 }
 
+/// A store whose other servers' changes cannot be read: the call never ends.
+#[derive(Debug)]
+struct StuckStore {
+    inner: MemoryStore,
+    asked: Semaphore,
+}
+
+#[async_trait]
+impl LeaseStore for StuckStore {
+    async fn load(
+        &self,
+        after: Option<Ipv4Addr>,
+        records_max: usize,
+    ) -> Result<Vec<LeaseRecord>, StoreError> {
+        self.inner.load(after, records_max).await
+    }
+
+    async fn commit(&self, batch: Vec<Commit>) -> Vec<Result<(), CommitError>> {
+        self.inner.commit(batch).await
+    }
+
+    async fn changes_since(
+        &self,
+        _: Option<Cursor>,
+        _: usize,
+    ) -> Result<(Vec<LeaseRecord>, Cursor), StoreError> {
+        self.asked.add_permits(1);
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn clients_are_served_while_a_store_is_asked_for_changes() {
+    let (relay, server) = pair().await;
+    let server = server.with_changes_every(Duration::from_millis(1));
+    let handle = server.handle();
+    let store = Arc::new(StuckStore {
+        inner: MemoryStore::new(),
+        asked: Semaphore::new(0),
+    });
+    let shared: Arc<dyn LeaseStore> = Arc::clone(&store) as _;
+    let running = tokio::spawn(server.run(shared, Arc::new(policy()), std::future::pending()));
+    timeout(PATIENCE, store.asked.acquire())
+        .await
+        .expect("it is asked")
+        .expect("open")
+        .forget();
+    lease(&relay, mac(1)).await;
+    handle.shut_down();
+    timeout(PATIENCE, running)
+        .await
+        .expect("it ends")
+        .expect("no panic")
+        .expect("no error");
+}
+
 #[tokio::test]
 async fn binding_says_what_is_wrong() {
     let (_relay, server) = pair().await;

@@ -24,8 +24,10 @@ const RECEIVE_BATCH_MAX: usize = 64;
 /// Records of one call to the store.
 const PAGE_RECORDS_MAX: usize = 1024;
 
-/// A batch on its way to the store.
-type InFlight = Pin<Box<dyn Future<Output = Vec<Result<(), CommitError>>> + Send>>;
+/// A call to the store that has not ended yet.
+type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// What the store says about changes by other servers.
+type Changes = Result<(Vec<LeaseRecord>, Cursor), StoreError>;
 
 pub(super) struct Driver {
     engine: Engine,
@@ -36,10 +38,12 @@ pub(super) struct Driver {
     clock: Clock,
     /// Changes that wait for the batch before them.
     waiting: VecDeque<(Ticket, Commit)>,
-    in_flight: Option<InFlight>,
+    in_flight: Option<Pending<Vec<Result<(), CommitError>>>>,
     in_flight_tickets: Vec<Ticket>,
     changes_interval: Option<Duration>,
     changes_at: TokioInstant,
+    /// The store may be slow: clients are served meanwhile.
+    changes: Option<Pending<Changes>>,
     cursor: Option<Cursor>,
     /// Which socket has the first turn next.
     turn: usize,
@@ -73,7 +77,8 @@ enum Wake {
     Stored(Vec<Result<(), CommitError>>),
     Control(Option<Control>),
     Timeout,
-    Changes,
+    AskForChanges,
+    Changes(Changes),
 }
 
 impl Driver {
@@ -112,6 +117,7 @@ impl Driver {
             in_flight_tickets: Vec::new(),
             changes_interval: server.changes_interval,
             changes_at: TokioInstant::now(),
+            changes: None,
             cursor: None,
             turn: 0,
             receive_buffer,
@@ -133,7 +139,8 @@ impl Driver {
                 Wake::Control(None) => {}
                 Wake::Control(Some(control)) => is_ending |= self.control(control)?,
                 Wake::Timeout => self.engine.handle_timeout(self.clock.now()),
-                Wake::Changes => self.load_changes().await,
+                Wake::AskForChanges => self.ask_for_changes(),
+                Wake::Changes(changes) => self.load_changes(changes),
             }
         }
     }
@@ -150,14 +157,19 @@ impl Driver {
             }
             Poll::Pending
         });
-        let changes = self.changes_interval.filter(|_| !is_ending);
+        let asks_for_changes = self.changes_interval.is_some() && self.changes.is_none();
         ::tokio::select! {
             biased;
             results = when(self.in_flight.as_mut()), if self.in_flight.is_some() => {
                 Wake::Stored(results)
             }
             control = self.controls.recv() => Wake::Control(control),
-            () = sleep_until(self.changes_at), if changes.is_some() => Wake::Changes,
+            changes = when(self.changes.as_mut()), if self.changes.is_some() && !is_ending => {
+                Wake::Changes(changes)
+            }
+            () = sleep_until(self.changes_at), if asks_for_changes && !is_ending => {
+                Wake::AskForChanges
+            }
             () = at(timeout), if timeout.is_some() && !is_ending => Wake::Timeout,
             ready = readable, if !is_ending => Wake::Socket(ready),
         }
@@ -268,12 +280,16 @@ impl Driver {
         Ok(false)
     }
 
-    async fn load_changes(&mut self) {
-        match self
-            .store
-            .changes_since(self.cursor, PAGE_RECORDS_MAX)
-            .await
-        {
+    fn ask_for_changes(&mut self) {
+        let (store, cursor) = (Arc::clone(&self.store), self.cursor);
+        self.changes = Some(Box::pin(async move {
+            store.changes_since(cursor, PAGE_RECORDS_MAX).await
+        }));
+    }
+
+    fn load_changes(&mut self, changes: Changes) {
+        self.changes = None;
+        match changes {
             Ok((records, cursor)) if !records.is_empty() => {
                 self.cursor = Some(cursor);
                 self.engine.load(self.clock.now(), records);
@@ -312,10 +328,10 @@ fn is_passing(error: &io::Error) -> bool {
     )
 }
 
-/// The future, if there is one; else never.
-async fn when(in_flight: Option<&mut InFlight>) -> Vec<Result<(), CommitError>> {
-    match in_flight {
-        Some(in_flight) => in_flight.await,
+/// When the call ends, if there is one; else never.
+async fn when<T>(call: Option<&mut Pending<T>>) -> T {
+    match call {
+        Some(call) => call.await,
         None => std::future::pending().await,
     }
 }
