@@ -8,36 +8,180 @@ use std::time::Duration;
 use pxe_core::{Destination, UnixTime};
 use pxe_dhcp::wire::{Message, MessageType};
 use pxe_dhcp::{
-    Config, Event, IgnoreReason, LeaseRecord, LeaseState, NakReason, Reservation, Subnet,
+    CommitError, Config, Event, IgnoreReason, LeaseRecord, LeaseState, NakReason, Reservation,
 };
-use support::{Bench, MAC, Request, ip, lan, mac, policy};
+use support::{Bench, MAC, Request, client, ip, is_ignored, lan, mac, policy, small, yiaddr};
 
 const ACK: MessageType = MessageType::ACK;
 const NAK: MessageType = MessageType::NAK;
 
-fn client() -> Request {
-    Request::new(MAC)
-}
-
-fn yiaddr(reply: &[u8]) -> Option<Ipv4Addr> {
-    Message::parse(reply).expect("a reply").yiaddr()
-}
-
-fn small(first: u8, last: u8) -> Config {
-    let subnet = Subnet::new("192.168.150.0/24".parse().expect("a network"));
-    Config::new().with_subnet(
-        subnet
-            .with_pool(ip(first), ip(last))
-            .with_lease_seconds(600),
-    )
-}
-
-fn is_ignored(bench: &Bench, expected: IgnoreReason) -> bool {
-    matches!(bench.last_event(), Event::Ignored { reason, .. } if *reason == expected)
-}
-
 fn is_nak(bench: &Bench, expected: NakReason) -> bool {
     matches!(bench.last_event(), Event::Nak { reason, .. } if *reason == expected)
+}
+
+#[test]
+fn an_ack_waits_for_its_commit() {
+    let mut bench = Bench::lan();
+    let offer = bench.ask(&client().discover());
+    let address = yiaddr(&offer).expect("an address");
+    bench.holds_commits = true;
+    assert!(bench.send(&client().select(address)).is_empty());
+    // A repeated REQUEST waits too, and gets one ACK, with its own xid.
+    assert!(bench.send(&client().select(address)).is_empty());
+    assert!(is_ignored(&bench, IgnoreReason::InProgress));
+    bench.commit_all();
+    let sent = bench.sent();
+    assert_eq!(Bench::type_of(&sent), [ACK]);
+    assert_eq!(Message::parse(&sent[0].1).expect("an ACK").xid(), 3);
+}
+
+#[test]
+fn a_refused_commit_gives_no_ack_and_another_try_succeeds() {
+    let mut bench = Bench::lan();
+    let offer = bench.ask(&client().discover());
+    let address = yiaddr(&offer).expect("an address");
+    bench.holds_commits = true;
+    bench.send(&client().select(address));
+    let (ticket, ..) = bench.commits.remove(0);
+    let failed = CommitError::Unavailable("disk full".to_owned());
+    bench
+        .engine
+        .handle_committed(bench.now, ticket, Err(failed));
+    assert!(bench.sent().is_empty());
+    assert!(matches!(
+        bench.last_event(),
+        Event::CommitRefused {
+            is_conflict: false,
+            ..
+        }
+    ));
+    bench.holds_commits = false;
+    assert_eq!(
+        Bench::type_of(&bench.send(&client().select(address))),
+        [ACK]
+    );
+}
+
+#[test]
+fn a_conflict_is_adopted_and_not_acknowledged() {
+    let mut bench = Bench::lan();
+    let offer = bench.ask(&client().discover());
+    let address = yiaddr(&offer).expect("an address");
+    // Another server with the same store was faster.
+    let expires = bench.now.wall.saturating_add_seconds(600);
+    let other = LeaseRecord::new(
+        address,
+        mac(99),
+        LeaseState::Bound { expires },
+        bench.now.wall,
+    );
+    bench.store.insert(address, other);
+    assert!(bench.send(&client().select(address)).is_empty());
+    assert!(matches!(
+        bench.last_event(),
+        Event::CommitRefused {
+            is_conflict: true,
+            ..
+        }
+    ));
+    // Now the engine knows, and says so; the client gets another address.
+    assert_eq!(
+        Bench::type_of(&bench.send(&client().select(address))),
+        [NAK]
+    );
+    assert_ne!(bench.lease(&client()), address);
+    // When that lease is over, the address can be given, as a new version of that record.
+    bench.advance(Duration::from_secs(601));
+    assert_eq!(
+        Bench::type_of(&bench.send(&Request::new(mac(99)).renew(address))),
+        [ACK]
+    );
+    assert_eq!(bench.store[&address].version, 2);
+}
+
+#[test]
+fn an_address_on_its_way_to_the_store_is_not_offered() {
+    let mut bench = Bench::new(small(10, 10), policy());
+    let address = yiaddr(&bench.ask(&client().discover())).expect("an address");
+    bench.holds_commits = true;
+    assert!(bench.send(&client().select(address)).is_empty());
+    bench.advance(Duration::from_secs(61));
+    assert_eq!(
+        bench.engine.offers_len(),
+        0,
+        "the offer is over, the commit is not"
+    );
+    assert!(bench.send(&Request::new(mac(2)).discover()).is_empty());
+    assert_eq!(
+        Bench::type_of(&bench.send(&Request::new(mac(2)).select(address))),
+        [NAK]
+    );
+    bench.commit_all();
+    assert_eq!(Bench::type_of(&bench.sent()), [ACK]);
+}
+
+#[test]
+fn leases_survive_a_restart_through_their_records() {
+    let mut bench = Bench::new(small(10, 11), policy());
+    let address = bench.lease(&client());
+    let records: Vec<_> = bench.store.values().cloned().collect();
+    let mut again = Bench::new(small(10, 11), policy());
+    again.store = bench.store.clone();
+    again.now = bench.now + Duration::from_secs(300);
+    again.engine.load(again.now, records);
+    assert_ne!(again.lease(&Request::new(mac(2))), address);
+    assert!(again.send(&Request::new(mac(3)).discover()).is_empty());
+    assert_eq!(Bench::type_of(&again.send(&client().renew(address))), [ACK]);
+    again.advance(Duration::from_secs(299));
+    assert!(
+        again
+            .engine
+            .leases()
+            .all(|record| record.is_active(again.now.wall))
+    );
+}
+
+#[test]
+fn a_step_of_the_wall_clock_frees_no_address() {
+    for step in [86_400_i64, -86_400] {
+        let mut bench = Bench::new(small(10, 10), policy());
+        let address = bench.lease(&client());
+        let wall = bench.now.wall.as_seconds().saturating_add_signed(step);
+        bench.now.wall = UnixTime::from_seconds(wall);
+        assert!(bench.send(&Request::new(mac(2)).discover()).is_empty());
+        assert_eq!(Bench::type_of(&bench.send(&client().renew(address))), [ACK]);
+        bench.advance(Duration::from_secs(600));
+        assert_eq!(bench.lease(&Request::new(mac(2))), address);
+    }
+}
+
+#[test]
+fn a_record_whose_answer_was_lost_ends_no_lease_early() {
+    let mut bench = Bench::new(small(10, 10), policy());
+    let address = bench.lease(&client());
+    // The renewal is stored, but the store's answer is lost, and the wall clock steps.
+    bench.holds_commits = true;
+    bench.send(&client().renew(address));
+    let (ticket, lease, _) = bench.commits.remove(0);
+    bench.store.insert(address, lease);
+    let lost = CommitError::Unavailable("answer lost".to_owned());
+    bench.engine.handle_committed(bench.now, ticket, Err(lost));
+    bench.now.wall = bench.now.wall.saturating_add_seconds(86_400);
+    // The next renewal finds the newer record, which seems to be over by the wall clock.
+    bench.holds_commits = false;
+    assert!(bench.send(&client().renew(address)).is_empty());
+    assert!(matches!(
+        bench.last_event(),
+        Event::CommitRefused {
+            is_conflict: true,
+            ..
+        }
+    ));
+    assert!(
+        bench.send(&Request::new(mac(2)).discover()).is_empty(),
+        "the client still has it"
+    );
+    assert_eq!(Bench::type_of(&bench.send(&client().renew(address))), [ACK]);
 }
 
 #[test]

@@ -12,8 +12,8 @@ use pxe_core::{
 };
 use pxe_dhcp::wire::{Header, Message, MessageType, OptionCode, Priority, Reply};
 use pxe_dhcp::{
-    ArchPolicy, BootPolicy, CommitError, Config, Engine, Event, LeaseRecord, Output, ProbeResult,
-    Subnet, Ticket,
+    ArchPolicy, BootPolicy, CommitError, Config, Engine, Event, IgnoreReason, LeaseRecord, Output,
+    ProbeResult, Subnet, Ticket,
 };
 
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(192, 168, 150, 1);
@@ -40,6 +40,28 @@ pub(crate) fn lan() -> Subnet {
 /// The tutorial's boot files.
 pub(crate) fn policy() -> ArchPolicy {
     ArchPolicy::syslinux().with_config_file("pxelinux.cfg/default")
+}
+
+/// A subnet with these addresses to give, for ten minutes.
+pub(crate) fn small(first: u8, last: u8) -> Config {
+    let subnet = Subnet::new("192.168.150.0/24".parse().expect("a network"));
+    Config::new().with_subnet(
+        subnet
+            .with_pool(ip(first), ip(last))
+            .with_lease_seconds(600),
+    )
+}
+
+pub(crate) fn client() -> Request {
+    Request::new(MAC)
+}
+
+pub(crate) fn yiaddr(reply: &[u8]) -> Option<Ipv4Addr> {
+    Message::parse(reply).expect("a reply").yiaddr()
+}
+
+pub(crate) fn is_ignored(bench: &Bench, expected: IgnoreReason) -> bool {
+    matches!(bench.last_event(), Event::Ignored { reason, .. } if *reason == expected)
 }
 
 /// An engine, its store, and what came out of it.
