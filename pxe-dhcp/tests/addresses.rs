@@ -249,3 +249,33 @@ fn reconfiguring_keeps_leases_and_changes_answers() {
     bench.advance(Duration::from_secs(3601));
     assert!((ip(20)..=ip(30)).contains(&bench.lease(&client())));
 }
+
+#[test]
+fn a_lease_that_is_held_comes_before_one_that_is_over() {
+    let mut bench = Bench::lan();
+    let configure = |bench: &mut Bench, subnet: Subnet| {
+        let config = Config::new().with_subnet(subnet);
+        let policy = std::sync::Arc::new(policy());
+        let configured = bench.engine.reconfigure(bench.now, config, policy);
+        configured.expect("good");
+    };
+    let former = bench.lease(&client());
+    bench.send(&client().release(former));
+    let held = if former == ip(120) { ip(121) } else { ip(120) };
+    let reserved = Reservation::new(MAC, held);
+    configure(&mut bench, lan().with_reservation(reserved));
+    assert_eq!(bench.lease(&client()), held);
+    configure(&mut bench, lan());
+    assert_eq!(bench.lease(&client()), held);
+}
+
+#[test]
+fn an_address_that_another_client_had_is_not_given_for_the_asking() {
+    let mut bench = Bench::lan();
+    let address = bench.lease(&client());
+    bench.send(&client().release(address));
+    let asks = Request::new(mac(2)).option(50, address.octets());
+    assert_ne!(yiaddr(&bench.ask(&asks.discover())), Some(address));
+    let asks = Request::new(mac(3)).option(50, ip(177).octets());
+    assert_eq!(yiaddr(&bench.ask(&asks.discover())), Some(ip(177)));
+}

@@ -345,3 +345,37 @@ fn replies_go_by_link_layer_or_broadcast_as_the_client_asks() {
         }
     );
 }
+
+#[test]
+fn every_address_of_this_host_names_this_server() {
+    let mut config = Config::new().with_subnet(lan());
+    config.own_addresses.push(ip(6));
+    let mut bench = Bench::new(config, policy());
+    let address = yiaddr(&bench.ask(&client().discover())).expect("an address");
+    let acks = bench.send(&client().select_of(address, ip(6)));
+    assert_eq!(Bench::type_of(&acks), [ACK]);
+    // What is meant for another server changes nothing here.
+    let other = ip(7);
+    for mut request in [client().release(address), client().decline(address)] {
+        let server_id = request.options.iter_mut().find(|(code, _)| *code == 54);
+        server_id.expect("it is there").1 = other.octets().to_vec();
+        bench.send(&request);
+        assert!(is_ignored(&bench, IgnoreReason::OtherServer(other)));
+    }
+    assert!(matches!(
+        bench.store[&address].state,
+        LeaseState::Bound { .. }
+    ));
+}
+
+#[test]
+fn a_nak_repeats_the_relays_information_and_frees_the_offer() {
+    let mut bench = Bench::new(small(10, 10), policy());
+    let relayed = client().giaddr(ip(2)).option(82, [1, 1, b'p']);
+    bench.ask(&relayed.discover());
+    let nak = bench.ask(&relayed.select(ip(99)));
+    let nak = Message::parse(&nak).expect("a NAK");
+    assert_eq!(nak.message_type(), Some(NAK));
+    assert_eq!(nak.relay_agent_info().as_deref(), Some(&[1, 1, b'p'][..]));
+    assert_eq!(bench.engine.offers_len(), 0);
+}

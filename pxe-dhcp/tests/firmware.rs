@@ -318,7 +318,9 @@ fn raspberry_pi_request_lacks_option_60() {
     let acks = bench.send_bytes(&request.bytes(), SERVER);
     let ack = Message::parse(&acks[0].1).expect("an ACK");
     assert_eq!(ack.file(), Some(&b"bios/lpxelinux.0"[..]));
-    // The system's own request is another transaction.
+    // The system's own request is another transaction, even while there is an offer.
+    bench.send_bytes(&discover.bytes(), SERVER);
+    assert_eq!(bench.engine.offers_len(), 1);
     let ack = bench.ask(&Request::new(MAC).reboot(address));
     assert_eq!(Message::parse(&ack).expect("an ACK").file(), None);
 }

@@ -2,11 +2,13 @@
 
 mod support;
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use pxe_core::{IfIndex, RecvMeta, SocketId};
 use pxe_dhcp::wire::MessageType;
-use pxe_dhcp::{Config, IgnoreReason, Limit, Limits};
-use support::{Bench, Request, client, is_ignored, lan, mac, policy, small, yiaddr};
+use pxe_dhcp::{Config, Event, IgnoreReason, Limit, Limits, ProbeResult, Probing};
+use support::{Bench, Request, SERVER, client, is_ignored, lan, mac, policy, small, yiaddr};
 
 const ACK: MessageType = MessageType::ACK;
 
@@ -74,4 +76,63 @@ fn one_client_cannot_flood() {
     bench.lease(&Request::new(mac(2)));
     bench.advance(Duration::from_secs(1));
     bench.lease(&client());
+}
+
+#[test]
+fn commits_and_replies_that_wait_are_bounded() {
+    let mut limits = Limits::new();
+    (limits.commits_max, limits.transmits_max) = (2, 3);
+    let mut bench = Bench::new(small(10, 30).with_limits(limits), policy());
+    bench.holds_commits = true;
+    for number in 0..4 {
+        let client = Request::new(mac(number));
+        let address = yiaddr(&bench.ask(&client.discover())).expect("an address");
+        assert!(bench.send(&client.select(address)).is_empty());
+    }
+    assert_eq!((bench.engine.commits_len(), bench.commits.len()), (2, 2));
+    let reached = |bench: &Bench, limit| bench.engine.counters().limits.get(&limit).copied();
+    assert_eq!(reached(&bench, Limit::Commits), Some(2));
+    // Nobody fetches the replies.
+    let meta = RecvMeta::new(SocketId(0), SocketAddr::from(([0, 0, 0, 0], 68)))
+        .with_local_ip(IpAddr::V4(SERVER))
+        .with_interface(IfIndex::new(2).expect("not zero"));
+    for number in 10..15 {
+        let discover = Request::new(mac(number)).discover().bytes();
+        bench.engine.handle_datagram(bench.now, &meta, &discover);
+    }
+    assert_eq!(bench.sent().len(), 3);
+    assert_eq!(reached(&bench, Limit::Transmits), Some(2));
+}
+
+#[test]
+fn events_that_wait_are_bounded_and_their_loss_is_told_once() {
+    let mut limits = Limits::new();
+    limits.events_max = 5;
+    let mut bench = Bench::new(small(10, 30).with_limits(limits), policy());
+    let meta = RecvMeta::new(SocketId(0), SocketAddr::from(([0, 0, 0, 0], 68)));
+    for _ in 0..20 {
+        bench.engine.handle_datagram(bench.now, &meta, b"nonsense");
+    }
+    bench.drain();
+    assert_eq!(bench.events.len(), 6);
+    let limit = Limit::Events;
+    assert_eq!(*bench.last_event(), Event::LimitReached { limit });
+    assert_eq!(bench.engine.counters().limits.get(&limit), Some(&15));
+}
+
+#[test]
+fn one_discover_is_worth_three_probes_in_vain() {
+    let config = small(10, 20).with_probing(Probing::Reused);
+    let mut bench = Bench::new(config, policy());
+    for number in 0..11 {
+        bench.lease(&Request::new(mac(number)));
+    }
+    bench.advance(Duration::from_secs(601));
+    assert!(bench.send(&Request::new(mac(50)).discover()).is_empty());
+    let mut probes = 0;
+    while !bench.probes.is_empty() {
+        assert!(bench.probed(ProbeResult::InUse).is_empty());
+        probes += 1;
+    }
+    assert_eq!(probes, 3);
 }

@@ -209,6 +209,9 @@ async fn commits_are_grouped_while_the_store_is_busy_and_finished_at_the_end() {
     let offer = Message::parse(&offer).expect("an offer");
     assert_eq!(offer.message_type(), Some(MessageType::OFFER));
     handle.shut_down();
+    // It has heard that, and still waits for the store.
+    let leases = handle.leases().await.expect("the server runs");
+    assert_eq!(leases.len(), 0);
     store.permits.add_permits(10);
     let mut buffer = [0; 2000];
     for _ in 0..10 {

@@ -290,3 +290,46 @@ fn inform_is_not_answered_to_addresses_of_no_subnet() {
     assert!(bench.send(&client().inform(far)).is_empty());
     assert!(is_ignored(&bench, IgnoreReason::NoSubnet));
 }
+
+#[test]
+fn a_declined_address_is_nobodys_while_that_is_being_stored_nor_if_it_cannot_be() {
+    let mut bench = Bench::new(small(10, 10), policy());
+    let address = bench.lease(&client());
+    bench.holds_commits = true;
+    bench.send(&client().decline(address));
+    assert!(bench.send(&client().discover()).is_empty());
+    assert_eq!(
+        Bench::type_of(&bench.send(&client().select(address))),
+        [NAK]
+    );
+    let (ticket, ..) = bench.commits.remove(0);
+    let failed = CommitError::Unavailable("disk full".to_owned());
+    bench
+        .engine
+        .handle_committed(bench.now, ticket, Err(failed));
+    assert!(bench.send(&client().discover()).is_empty());
+    assert!(bench.send(&Request::new(mac(2)).discover()).is_empty());
+}
+
+#[test]
+fn an_older_record_is_passed_over_and_a_shorter_one_ends_no_lease_early() {
+    let mut bench = Bench::new(small(10, 10), policy());
+    let address = bench.lease(&client());
+    bench.send(&client().renew(address));
+    let expires = bench.now.wall.saturating_add_seconds(60);
+    let state = LeaseState::Bound { expires };
+    let old = LeaseRecord::new(address, mac(99), state, bench.now.wall);
+    bench.engine.load(bench.now, [old.clone()]);
+    let mut same = old;
+    same.version = 2;
+    bench.engine.load(bench.now, [same]);
+    assert_eq!(Bench::type_of(&bench.send(&client().renew(address))), [ACK]);
+    let mut shorter = LeaseRecord::new(address, MAC, state, bench.now.wall);
+    shorter.version = 4;
+    bench.store.insert(address, shorter.clone());
+    bench.engine.load(bench.now, [shorter]);
+    bench.advance(Duration::from_secs(599));
+    assert!(bench.send(&Request::new(mac(2)).discover()).is_empty());
+    bench.advance(Duration::from_secs(1));
+    assert_eq!(bench.lease(&Request::new(mac(2))), address);
+}
