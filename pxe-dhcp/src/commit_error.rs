@@ -9,7 +9,8 @@ use crate::LeaseRecord;
 #[non_exhaustive]
 pub enum CommitError {
     /// The store has another version of the record than expected: another server changed it, or
-    /// an earlier answer was lost. The engine adopts what the store has.
+    /// an earlier answer was lost. The engine adopts what the store has. If that is nothing, and
+    /// the client holds the address, the engine asks once more, with a first record.
     #[error("record was changed by another server")]
     Conflict {
         /// What the store has; `None`: nothing.

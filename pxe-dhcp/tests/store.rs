@@ -333,3 +333,14 @@ fn an_older_record_is_passed_over_and_a_shorter_one_ends_no_lease_early() {
     bench.advance(Duration::from_secs(1));
     assert_eq!(bench.lease(&Request::new(mac(2))), address);
 }
+
+#[test]
+fn a_store_that_lost_a_record_frees_no_address_that_is_held() {
+    let mut bench = Bench::new(small(10, 10), policy());
+    let address = bench.lease(&client());
+    bench.send(&client().renew(address));
+    bench.store.clear();
+    assert_eq!(Bench::type_of(&bench.send(&client().renew(address))), [ACK]);
+    assert_eq!(bench.store[&address].version, 1);
+    assert!(bench.send(&Request::new(mac(2)).discover()).is_empty());
+}

@@ -82,7 +82,11 @@ impl Engine {
         ticket: Ticket,
         result: Result<(), CommitError>,
     ) {
-        let Some(Change { record, purpose }) = self.changes.remove(&ticket) else {
+        let Some(Change {
+            mut record,
+            purpose,
+        }) = self.changes.remove(&ticket)
+        else {
             return;
         };
         let address = record.address;
@@ -117,7 +121,10 @@ impl Engine {
                 self.event(Event::Released { client, address });
             }
             (Ok(()), Purpose::Quarantine { event }) => self.quarantine(now, record, event),
-            (Err(CommitError::Conflict { current }), _) => {
+            (Err(CommitError::Conflict { current }), purpose) => {
+                let is_lost = current.is_none()
+                    && matches!(purpose, Purpose::Acknowledge { .. })
+                    && self.holds(&record.client, address);
                 let reason = match &current {
                     Some(current) => format!("the store has version {}", current.version),
                     None => "the store has no such record".to_owned(),
@@ -132,6 +139,12 @@ impl Engine {
                     is_conflict: true,
                 });
                 self.mark(address);
+                if is_lost {
+                    // The client was promised this address: it has to stay its own.
+                    record.version = 1;
+                    let client = ClientInfo::new(record.client.clone(), 0);
+                    self.start_change(&client, Change { record, purpose });
+                }
             }
             (Err(error), purpose) => {
                 // Nothing is known of the store's state now; the next change will tell.
