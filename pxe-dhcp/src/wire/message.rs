@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use pxe_core::MacAddr;
 
 use super::{
-    ClientFqdn, IpxeFeatures, MachineUuid, MessageType, OptionCode, OptionWalk, RawOption,
-    RelayAgentInfo, UserClasses,
+    ClientFqdn, IpxeFeatures, MachineUuid, MessageType, OptionCode, OptionWalk, RelayAgentInfo,
+    UserClasses,
 };
 use crate::ClientArch;
 
@@ -295,27 +295,21 @@ impl<'a> Message<'a> {
 
     /// The options whose length cannot be right, or ran beyond their field: each code once.
     pub fn malformed(&self) -> impl Iterator<Item = OptionCode> + '_ {
+        // In two walks, however many options are split into however many parts.
+        let (mut lens, mut truncated) = ([0_usize; 256], CodeSet::default());
+        for option in self.options() {
+            lens[usize::from(option.code.0)] += option.data.len();
+            if option.truncated {
+                truncated.insert(option.code);
+            }
+        }
         let mut seen = CodeSet::default();
-        self.options().filter_map(
-            move |RawOption {
-                      code,
-                      data,
-                      truncated,
-                      ..
-                  }| {
-                if !seen.insert(code) {
-                    return None;
-                }
-                let is_wrong = truncated
-                    || match self.repeated.has(code) {
-                        false => !code.takes_len(data.len()),
-                        true => !self
-                            .option(code)
-                            .is_some_and(|data| code.takes_len(data.len())),
-                    };
-                is_wrong.then_some(code)
-            },
-        )
+        self.options()
+            .map(|option| option.code)
+            .filter(move |code| {
+                seen.insert(*code)
+                    && (truncated.has(*code) || !code.takes_len(lens[usize::from(code.0)]))
+            })
     }
 
     /// Option 53; `None` in plain BOOTP.
@@ -496,6 +490,17 @@ mod tests {
         assert_eq!(message.requested_address(), None);
         let malformed: Vec<_> = message.malformed().map(|code| code.0).collect();
         assert_eq!(malformed, [50, 57, 81]);
+    }
+
+    #[test]
+    fn split_options_are_malformed_by_what_they_are_as_a_whole() {
+        // 50 is whole in its parts, 57 is not; the second part of 12 ends too early.
+        let bytes = message(&[
+            50, 3, 10, 0, 0, 57, 2, 5, 0, 12, 1, b'a', 50, 1, 7, 57, 1, 0, 12, 9, b'b',
+        ]);
+        let message = Message::parse(&bytes).expect("a message");
+        let malformed: Vec<_> = message.malformed().map(|code| code.0).collect();
+        assert_eq!(malformed, [57, 12]);
     }
 
     #[test]
