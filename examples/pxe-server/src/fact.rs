@@ -134,6 +134,8 @@ pub enum What {
         file: String,
         /// The file's length in bytes, if known.
         bytes: Option<u64>,
+        /// From the request to the end.
+        took: Duration,
     },
     /// A transfer of a file's content began.
     Started {
@@ -242,7 +244,7 @@ impl fmt::Display for What {
                 write!(f, "declined {address}: another machine answers there")
             }
             Self::Refused { reason } => write!(f, "refused: {reason}"),
-            Self::Probed { file, bytes } => {
+            Self::Probed { file, bytes, .. } => {
                 write!(f, "asked the size of {file}")?;
                 size(f, *bytes)
             }

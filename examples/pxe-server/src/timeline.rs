@@ -262,6 +262,7 @@ impl Line {
             What::Probed {
                 file,
                 bytes: Some(bytes),
+                ..
             } => (
                 format!("told the size of {file}"),
                 Some((size(*bytes), String::new())),
@@ -288,7 +289,7 @@ fn is_trouble(what: &What) -> bool {
 /// When what a fact tells of began. `took` counts from the request.
 fn begun(fact: &Fact) -> Instant {
     let took = match &fact.what {
-        What::Sent { took, .. } => *took,
+        What::Sent { took, .. } | What::Probed { took, .. } => *took,
         _ => Duration::ZERO,
     };
     let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
@@ -493,6 +494,27 @@ mod tests {
         let lines = timeline.lines();
         let begins: Vec<_> = lines.iter().map(|line| line.after.as_millis()).collect();
         assert_eq!(begins, [0, 499, 899]);
+    }
+
+    /// The ERROR that ends a probe comes by another socket than the request after it, and may be
+    /// read later.
+    #[test]
+    fn a_probe_stands_before_the_transfer_that_it_prepared() {
+        let what = What::Probed {
+            file: "efi64/syslinux.efi".into(),
+            bytes: None,
+            took: Duration::from_millis(3),
+        };
+        let facts = [
+            leased(1),
+            at(502, Protocol::Tftp, what),
+            sent(1000, "efi64/syslinux.efi"),
+        ];
+        let timeline = Timeline::of(&facts, 0);
+        let lines = timeline.lines();
+        assert_eq!(lines[1].what, "asked the size of efi64/syslinux.efi");
+        assert_eq!(lines[1].after.as_millis(), 498);
+        assert_eq!(lines[2].what, "sent efi64/syslinux.efi");
     }
 
     #[test]

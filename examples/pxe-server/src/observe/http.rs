@@ -113,9 +113,14 @@ fn responded(response: &Responded) -> (LogLevel, What) {
         }
         (_, ResponseEnd::FileFailed(error)) => failed(format!("the file failed: {error}")),
         (404, _) => (LogLevel::Info, What::Missing { file }),
-        (200 | 206, _) if response.request.method.as_str() == "HEAD" => {
-            (LogLevel::Debug, What::Probed { file, bytes: None })
-        }
+        (200 | 206, _) if response.request.method.as_str() == "HEAD" => (
+            LogLevel::Debug,
+            What::Probed {
+                file,
+                bytes: None,
+                took: response.duration,
+            },
+        ),
         (200 | 206, _) => (
             LogLevel::Info,
             What::Sent {

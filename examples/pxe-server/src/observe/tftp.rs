@@ -136,7 +136,14 @@ fn finished(file: String, report: &Report) -> (LogLevel, What) {
                 took: report.duration,
             },
         ),
-        Outcome::Probe => (LogLevel::Debug, What::Probed { file, bytes: None }),
+        Outcome::Probe => (
+            LogLevel::Debug,
+            What::Probed {
+                file,
+                bytes: None,
+                took: report.duration,
+            },
+        ),
         outcome => {
             let reason = printable(&outcome.to_string());
             (
