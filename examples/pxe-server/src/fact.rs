@@ -283,21 +283,23 @@ fn size(f: &mut fmt::Formatter<'_>, bytes: Option<u64>) -> fmt::Result {
     }
 }
 
-/// A text from a peer as it may stand in a log: at most 256 characters, each control character as
-/// an escape, so that no client can forge a line or drive a terminal.
+/// A text from a peer as it may stand in a log: at most 256 bytes and an ellipsis, each control
+/// character as an escape, so that no client can forge a line, drive a terminal or fill the memory.
 pub fn printable(text: &str) -> String {
-    const CHARS_MAX: usize = 256;
-    let mut clean = String::with_capacity(text.len().min(CHARS_MAX));
-    for (count, char) in text.chars().enumerate() {
-        if count == CHARS_MAX {
-            clean.push('…');
-            break;
-        }
+    const BYTES_MAX: usize = 256;
+    let mut clean = String::with_capacity(text.len().min(BYTES_MAX));
+    for char in text.chars() {
+        let whole = clean.len();
         // The two ranges hold the marks that turn the direction of writing around.
         if char.is_control() || matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
             clean.extend(char.escape_default());
         } else {
             clean.push(char);
+        }
+        if clean.len() > BYTES_MAX {
+            clean.truncate(whole);
+            clean.push('…');
+            break;
         }
     }
     clean
@@ -311,7 +313,11 @@ mod tests {
     fn a_peer_cannot_forge_a_line() {
         assert_eq!(printable("a\nb\x1b[2J"), "a\\nb\\u{1b}[2J");
         assert_eq!(printable("\u{202e}txt"), "\\u{202e}txt");
-        assert_eq!(printable(&"x".repeat(1000)).chars().count(), 257);
+        assert_eq!(printable(&"x".repeat(256)), "x".repeat(256));
+        for long in ["x", "\x01", "é", "\u{202e}"] {
+            let clean = printable(&long.repeat(1000));
+            assert!(clean.ends_with('…') && clean.len() <= 256 + '…'.len_utf8(), "{clean}");
+        }
     }
 
     #[test]

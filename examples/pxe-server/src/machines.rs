@@ -21,7 +21,8 @@ pub struct Limits {
 
 impl Default for Limits {
     /// 4096 machines are two full /21 networks; 128 facts hold a boot of some 60 files. A table
-    /// full of facts with long file names stays under 200 MiB; a usual one takes a few.
+    /// that hostile peers filled with the longest texts stays under 400 MiB; a usual one takes a
+    /// few.
     fn default() -> Self {
         Self {
             machines_max: 4096,
@@ -314,6 +315,15 @@ mod tests {
         let table = machines.table();
         assert_eq!(table.machines.len(), table.silence.len());
         assert_eq!(table.by_ip.len(), 2);
+    }
+
+    #[test]
+    fn a_full_table_is_as_large_as_the_limits_say() {
+        let limits = Limits::default();
+        // A failure has two texts: the name of the file, and why.
+        let text = crate::fact::printable(&"x".repeat(10_000)).len();
+        let fact = size_of::<Fact>() + 2 * text;
+        assert!(limits.machines_max * limits.facts_max * fact < 400 << 20);
     }
 
     #[test]

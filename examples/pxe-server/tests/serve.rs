@@ -117,6 +117,35 @@ async fn a_given_tree_is_served_instead_of_a_directory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_hostile_name_is_short_and_harmless_in_a_fact() {
+    let site = Site::new();
+    let running = Running::start(site.config()).await.expect("started");
+    let id = MachineId::Ip(Ipv4Addr::LOCALHOST.into());
+    // A mark that turns the direction of writing around, and more text than a log should hold.
+    let names = [format!("/%e2%80%ae{}", "%01%0a/".repeat(1000)), "/x".repeat(1000)];
+    for name in &names {
+        assert_eq!(http_get(running.addresses(Protocol::Http)[0], name).0, 404);
+    }
+    let name = format!("\u{202e}\n{}", "y".repeat(490));
+    tftp_get(running.addresses(Protocol::Tftp)[0], &name).expect_err("missing");
+    let wait = async {
+        while running.machines().get(id).is_none_or(|machine| machine.facts.len() < 3) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait)
+        .await
+        .expect("in time");
+    for fact in running.machines().get(id).expect("seen").facts {
+        let file = fact.what.file().expect("a name");
+        assert!(file.len() < 300, "{} bytes", file.len());
+        let is_harmful = |char: char| char.is_control() || char == '\u{202e}';
+        assert!(!file.contains(is_harmful), "{file:?}");
+    }
+    running.stop().await.expect("no failure");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn transfers_are_facts_of_the_machine_that_has_the_lease() {
     let client = DhcpClient::bind();
     let site = Site::new().with_dhcp(client.port());

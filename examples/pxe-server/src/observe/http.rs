@@ -85,7 +85,7 @@ fn key(request: &Arc<Requested>) -> TransferKey {
 /// The path as it was asked for, decoded where it could be.
 fn file(request: &Requested) -> String {
     match &request.path {
-        Some(path) => path.to_string(),
+        Some(path) => printable(&path.to_string()),
         None => printable(&request.target),
     }
 }

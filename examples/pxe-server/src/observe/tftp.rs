@@ -30,7 +30,7 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
             len,
             ..
         } => {
-            let file = filename.to_string();
+            let file = printable(&filename.to_string());
             hub.begin(
                 TransferKey::Tftp(*transfer),
                 peer.remote.ip(),
@@ -54,7 +54,7 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
             ..
         } => {
             hub.end(TransferKey::Tftp(*transfer));
-            let (level, what) = finished(filename.to_string(), report);
+            let (level, what) = finished(printable(&filename.to_string()), report);
             tell(peer, level, what);
         }
         Event::Refused {
@@ -63,11 +63,11 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
             refusal,
             ..
         } => {
-            let file = filename.to_string();
+            let file = printable(&filename.to_string());
             let (level, what) = match refusal.code {
                 ErrorCode::FILE_NOT_FOUND => (LogLevel::Info, What::Missing { file }),
                 _ => {
-                    let reason = refusal.message.to_string();
+                    let reason = printable(&refusal.message);
                     (
                         LogLevel::Warn,
                         What::Failed {
