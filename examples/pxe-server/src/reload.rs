@@ -23,11 +23,14 @@ impl Handle {
             Err(error) => Err(Failure::new("invalid_config", error.to_string())),
         };
         if let Err(failure) = &result {
-            tracing::error!(
-                event = "reload_refused",
-                reason = failure.code.as_str(),
-                "the old configuration stays in force: {failure}"
-            );
+            // A problem is a line of its own.
+            for problem in failure.message.lines() {
+                tracing::error!(
+                    event = "reload_refused",
+                    reason = failure.code.as_str(),
+                    "the old configuration stays in force: {problem}"
+                );
+            }
         }
         result
     }

@@ -172,6 +172,17 @@ fn reload_by_signal_and_by_command() {
     );
     assert_eq!(tftp_get(server.tftp, "hello").expect("found"), b"another\n");
 
+    // Each problem is a line of its own.
+    server.until("reload_refused");
+    let two = CONFIG.replace("[tftp]", "[tftp]\nblksize_max = 1\nwindowsize_max = 0");
+    std::fs::write(&file, two).expect("writable");
+    server.signal(Signal::SIGHUP);
+    for key in ["tftp.blksize_max", "tftp.windowsize_max"] {
+        let refused = server.until("reload_refused");
+        let message = refused["message"].as_str().expect("a text");
+        assert!(message.contains(key) && !message.contains('\n'), "{message}");
+    }
+
     std::fs::write(&file, CONFIG).expect("writable");
     let output = server.ask(&["reload"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
