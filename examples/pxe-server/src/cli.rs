@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -80,6 +81,20 @@ pub(crate) struct Control {
 impl Control {
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Prints an answer; successful if it could be written.
+pub(crate) fn print(text: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Nobody reads on (`leases | head`): there is no one to tell.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("pxe-server: output could not be written: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

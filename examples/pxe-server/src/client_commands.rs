@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
-use crate::cli::Control;
+use crate::cli::{Control, print};
 use crate::control::{Answer, Client, ClientError, Command};
 
 pub(crate) fn status(control: &Control, json: bool) -> ExitCode {
@@ -54,10 +54,7 @@ fn ask(control: &Control, command: Command) -> Result<Answer, ClientError> {
 
 fn report(answer: Result<Answer, ClientError>, show: impl FnOnce(&Answer) -> String) -> ExitCode {
     match answer {
-        Ok(answer) => {
-            print!("{}", show(&answer));
-            ExitCode::SUCCESS
-        }
+        Ok(answer) => print(&show(&answer)),
         Err(error) => {
             eprintln!("pxe-server: {error}");
             if let Some(cause) = std::error::Error::source(&error) {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::bind::{Bound, StartError};
+use crate::cli::print;
 use crate::config::{Config, located};
 use crate::log::LogControl;
 use crate::open_files;
@@ -23,8 +24,7 @@ pub(crate) fn check(file: &Path) -> ExitCode {
             for warning in &warnings {
                 eprintln!("warning: {}", config.locate(warning));
             }
-            println!("{}: valid", file.display());
-            ExitCode::SUCCESS
+            print(&format!("{}: valid\n", file.display()))
         }
         Err(error) => {
             for problem in &error.problems {

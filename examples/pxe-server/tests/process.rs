@@ -4,6 +4,7 @@ mod network;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
@@ -180,13 +181,37 @@ fn reload_by_signal_and_by_command() {
     for key in ["tftp.blksize_max", "tftp.windowsize_max"] {
         let refused = server.until("reload_refused");
         let message = refused["message"].as_str().expect("a text");
-        assert!(message.contains(key) && !message.contains('\n'), "{message}");
+        assert!(
+            message.contains(key) && !message.contains('\n'),
+            "{message}"
+        );
     }
 
     std::fs::write(&file, CONFIG).expect("writable");
     let output = server.ask(&["reload"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert_eq!(tftp_get(server.tftp, "hello").expect("found"), b"hello\n");
+}
+
+/// `pxe-server leases | head -1`, where head has gone already.
+#[test]
+fn a_reader_that_went_away_is_no_panic() {
+    let server = Server::start();
+    for command in ["check", "status"] {
+        let (reader, writer) = UnixStream::pair().expect("a pair");
+        drop(reader);
+        let mut program = program(&[command]);
+        match command {
+            "check" => program.arg(server.path("server.toml")),
+            _ => program
+                .arg("--control")
+                .arg(server.path("run/control.sock")),
+        };
+        program.stdout(Stdio::from(OwnedFd::from(writer)));
+        let output = program.output().expect("built");
+        assert_eq!(output.status.code(), Some(1), "{command}");
+        assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+    }
 }
 
 #[test]
