@@ -88,7 +88,7 @@ impl Bound {
             if privileges::is_root() {
                 tracing::warn!(
                     event = "still_root",
-                    "server.user is empty: the server stays root"
+                    "server.user names nobody else: the server stays root"
                 );
             }
             return Ok(());
