@@ -316,7 +316,10 @@ mod tests {
         assert_eq!(printable(&"x".repeat(256)), "x".repeat(256));
         for long in ["x", "\x01", "é", "\u{202e}"] {
             let clean = printable(&long.repeat(1000));
-            assert!(clean.ends_with('…') && clean.len() <= 256 + '…'.len_utf8(), "{clean}");
+            assert!(
+                clean.ends_with('…') && clean.len() <= 256 + '…'.len_utf8(),
+                "{clean}"
+            );
         }
     }
 

@@ -122,14 +122,21 @@ async fn a_hostile_name_is_short_and_harmless_in_a_fact() {
     let running = Running::start(site.config()).await.expect("started");
     let id = MachineId::Ip(Ipv4Addr::LOCALHOST.into());
     // A mark that turns the direction of writing around, and more text than a log should hold.
-    let names = [format!("/%e2%80%ae{}", "%01%0a/".repeat(1000)), "/x".repeat(1000)];
+    let names = [
+        format!("/%e2%80%ae{}", "%01%0a/".repeat(1000)),
+        "/x".repeat(1000),
+    ];
     for name in &names {
         assert_eq!(http_get(running.addresses(Protocol::Http)[0], name).0, 404);
     }
     let name = format!("\u{202e}\n{}", "y".repeat(490));
     tftp_get(running.addresses(Protocol::Tftp)[0], &name).expect_err("missing");
     let wait = async {
-        while running.machines().get(id).is_none_or(|machine| machine.facts.len() < 3) {
+        while running
+            .machines()
+            .get(id)
+            .is_none_or(|machine| machine.facts.len() < 3)
+        {
             tokio::task::yield_now().await;
         }
     };

@@ -1,13 +1,18 @@
 //! The server's end of the control socket.
 
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileTypeExt, lchown};
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
+};
+use nix::sys::stat::{Mode, fchmod};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
@@ -49,16 +54,11 @@ impl ControlSocket {
             own(directory, owner)?;
         }
         remove_stale(path)?;
-        let listener = StdListener::bind(path)?;
         let socket = Self {
-            listener: Some(listener),
+            listener: Some(bind_private(path)?),
             path: path.to_owned(),
         };
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
         own(path, owner)?;
-        if let Some(listener) = &socket.listener {
-            listener.set_nonblocking(true)?;
-        }
         Ok(socket)
     }
 
@@ -104,11 +104,25 @@ impl Drop for ControlSocket {
     }
 }
 
+/// Listens at a new file that only its owner can open.
+///
+/// Linux gives the file the mode that the socket had before it was bound (net/unix/af_unix.c), so
+/// there is no moment at which others can connect, and no path whose mode root would change while
+/// somebody puts another file there.
+fn bind_private(path: &Path) -> io::Result<StdListener> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    fchmod(&socket, Mode::S_IRUSR | Mode::S_IWUSR)?;
+    bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    listen(&socket, Backlog::MAXCONN)?;
+    Ok(StdListener::from(socket))
+}
+
+/// Gives the file to the server's user. It never follows a link: the directory belongs to that
+/// user, who could otherwise make root give away any file of the system.
 fn own(path: &Path, owner: Option<&Identity>) -> io::Result<()> {
     match owner {
-        Some(owner) => {
-            std::os::unix::fs::chown(path, Some(owner.uid.as_raw()), Some(owner.gid.as_raw()))
-        }
+        Some(owner) => lchown(path, Some(owner.uid.as_raw()), Some(owner.gid.as_raw())),
         None => Ok(()),
     }
 }
@@ -166,6 +180,8 @@ async fn talk(stream: UnixStream, handler: &dyn Handler) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::unistd::{Gid, Uid};
+    use std::os::unix::fs::{PermissionsExt, symlink};
     use tempfile::tempdir;
 
     #[derive(Debug)]
@@ -230,6 +246,21 @@ mod tests {
         let _ = stream.read_to_end(&mut answer).await;
         let answer = String::from_utf8(answer).expect("UTF-8");
         assert!(answer.contains("too long"), "{answer}");
+    }
+
+    /// The server's user owns the directory, and may put a link there while root is not looking.
+    #[test]
+    fn no_file_is_given_away_through_a_link() {
+        let directory = tempdir().expect("temporary directory");
+        let link = directory.path().join("control.sock");
+        symlink(directory.path().join("nothing"), &link).expect("writable");
+        let owner = Identity {
+            name: "me".to_owned(),
+            uid: Uid::effective(),
+            gid: Gid::effective(),
+        };
+        // Following the link would find nothing to give.
+        own(&link, Some(&owner)).expect("the link itself changed hands");
     }
 
     #[test]
