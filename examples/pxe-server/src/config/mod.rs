@@ -227,7 +227,9 @@ impl Config {
         let text = std::fs::read_to_string(file).map_err(|error| {
             let message = format!("cannot read the configuration: {error}");
             let remedy = match error.kind() {
-                std::io::ErrorKind::NotFound => "give the path of an existing file",
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::IsADirectory => {
+                    "give the path of an existing file"
+                }
                 std::io::ErrorKind::PermissionDenied => "make it readable for this user",
                 std::io::ErrorKind::InvalidData => "write it in UTF-8",
                 _ => "",

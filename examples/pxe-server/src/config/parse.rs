@@ -1,12 +1,33 @@
 //! From text to [`File`], with TOML's own errors turned into ours.
 
+use toml::de::{DeTable, DeValue};
+
 use super::file::File;
 use super::place::{Places, Problem, place_of, without_indices};
 use super::suggest::nearest;
 
 /// Reads the text; the first thing that is no TOML, or has the wrong shape, ends it.
 pub(super) fn parse(text: &str) -> Result<File, Problem> {
-    toml::from_str(text).map_err(|error| problem(text, &error))
+    match misshapen(text) {
+        Some(problem) => Err(problem),
+        None => toml::from_str(text).map_err(|error| problem(text, &error)),
+    }
+}
+
+/// A section that is no table. Serde would take a list for its keys' values, one after the other.
+fn misshapen(text: &str) -> Option<Problem> {
+    const SECTIONS: [&str; 6] = ["server", "tree", "dhcp", "boot", "tftp", "log"];
+    let file = DeTable::parse(text).ok()?;
+    let (key, _) = file.get_ref().iter().find(|(key, value)| {
+        let is_section = SECTIONS.contains(&key.get_ref().as_ref());
+        is_section && !matches!(value.get_ref(), DeValue::Table(_))
+    })?;
+    Some(Problem {
+        place: Some(place_of(text, key.span().start)),
+        key: key.get_ref().to_string(),
+        message: "is a single table".to_owned(),
+        remedy: format!("write it as [{}], and once", key.get_ref()),
+    })
 }
 
 fn problem(text: &str, error: &toml::de::Error) -> Problem {
@@ -38,7 +59,15 @@ fn explain(message: &str) -> (String, String) {
         };
         return (format!("unknown key {unknown}"), remedy);
     }
+    if message.starts_with("duplicate ") {
+        return (message, "remove one of the two".to_owned());
+    }
     if let Some((wrong, expected)) = message.split_once(", expected ") {
+        let wrong = wrong.trim_end_matches(" as i128");
+        let expected = match expected {
+            "i64" => "a whole number",
+            expected => expected,
+        };
         return (wrong.to_owned(), format!("expected {expected}"));
     }
     (message, String::new())
@@ -83,6 +112,37 @@ mod tests {
         assert_eq!(
             error("[dhcp]\ninterface = [\"br1\", 2]\n"),
             "2:21: dhcp.interface: invalid type: integer `2`; expected a string"
+        );
+    }
+
+    #[test]
+    fn a_number_of_another_kind_is_explained_in_words() {
+        assert_eq!(
+            error("[tftp]\nblksize_max = \"1\"\n"),
+            "2:15: tftp.blksize_max: invalid type: string \"1\"; expected a whole number"
+        );
+        assert_eq!(
+            error("[tftp]\nblksize_max = 99999999999999999999\n"),
+            "2:15: tftp.blksize_max: invalid type: integer `99999999999999999999`; \
+             expected a whole number"
+        );
+    }
+
+    #[test]
+    fn a_section_is_a_single_table() {
+        for (text, place) in [
+            ("[[tftp]]\nlisten = \"127.0.0.1:69\"\n", "1:3: tftp"),
+            ("tree = [\"/srv/tftp\"]\n", "1:1: tree"),
+            ("[tftp]\n[tree]\n[[log]]\n", "3:3: log"),
+            ("boot = 5\n", "1:1: boot"),
+        ] {
+            let section = place.rsplit(' ').next().expect("a name");
+            let expected = format!("{place}: is a single table; write it as [{section}], and once");
+            assert_eq!(error(text), expected);
+        }
+        assert_eq!(
+            error("[tree]\n[tree]\n"),
+            "2:2: duplicate key; remove one of the two"
         );
     }
 
