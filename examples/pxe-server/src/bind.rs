@@ -4,7 +4,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use pxe_dhcp::BindError;
+use pxe_dhcp::{BindError, BindSpec};
 use thiserror::Error;
 
 use crate::assemble;
@@ -139,7 +139,7 @@ fn bind_dhcp(config: &Config, hub: &Arc<Hub>) -> Result<Option<pxe_dhcp::Server>
     let mut server: Option<pxe_dhcp::Server> = None;
     for socket in assemble::dhcp_sockets(dhcp) {
         let key = match &socket {
-            pxe_dhcp::BindSpec::Address(_) => "dhcp.listen",
+            BindSpec::Address(_) => "dhcp.listen",
             _ => "dhcp.interface",
         };
         let bound = match server {
@@ -150,7 +150,11 @@ fn bind_dhcp(config: &Config, hub: &Arc<Hub>) -> Result<Option<pxe_dhcp::Server>
             BindError::Socket {
                 spec, port, source, ..
             } => {
-                let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+                let ip = match spec {
+                    BindSpec::Address(ip) => ip,
+                    _ => Ipv4Addr::UNSPECIFIED,
+                };
+                let address = SocketAddr::from((ip, port));
                 let what = format!("UDP port {port} on {spec}");
                 config.bind_error(key, &what, &source, Transport::Udp, address)
             }

@@ -202,6 +202,22 @@ fn lease_times_must_not_cross() {
 }
 
 #[test]
+fn addresses_to_listen_at_for_dhcp_are_ours_alone() {
+    let listen = |addresses: &str| error("interface = \"br1\"", &format!("listen = [{addresses}]"));
+    assert_eq!(
+        listen("\"192.168.150.40\""),
+        "tutorial.toml:9:10: dhcp.subnet.pools: 192.168.150.30-192.168.150.50 contains \
+         192.168.150.40, which dhcp.listen says is taken; leave it out, or a machine may get it"
+    );
+    assert_eq!(
+        listen("\"192.168.150.2\", \"192.168.150.2\""),
+        "tutorial.toml:6:28: dhcp.listen: 192.168.150.2 is named twice; name it once"
+    );
+    let broadcast = listen("\"255.255.255.255\"");
+    assert!(broadcast.contains("dhcp.listen: 255.255.255.255 is no machine's address; "));
+}
+
+#[test]
 fn two_listeners_cannot_share_an_address() {
     let http = "\"192.168.150.1:80\", \"192.168.150.1:8080\"";
     let same = error(http, "\"192.168.150.1:80\", \"192.168.150.1:80\"");

@@ -193,6 +193,21 @@ fn reload_by_signal_and_by_command() {
     assert_eq!(tftp_get(server.tftp, "hello").expect("found"), b"hello\n");
 }
 
+#[test]
+fn an_address_of_another_machine_is_named() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let file = directory.path().join("server.toml");
+    // RFC 5737 gives 192.0.2.0/24 to documentation, so no machine has it.
+    let config = "[server]\ncontrol = \"\"\n[tree]\nroot = \".\"\n[dhcp]\nlisten = \"192.0.2.1\"\n\
+        port = 10067\n[dhcp.subnet]\nnetwork = \"192.0.2.0/24\"\npools = \"192.0.2.9\"\n";
+    std::fs::write(&file, config).expect("writable");
+    let output = program(&["serve"]).arg(&file).output().expect("built");
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    let expected = "this machine does not have the address 192.0.2.1; choose one";
+    assert!(said.contains(expected), "{said}");
+}
+
 /// `pxe-server leases | head -1`, where head has gone already.
 #[test]
 fn a_reader_that_went_away_is_no_panic() {

@@ -9,7 +9,7 @@ use pxe_dhcp::Ipv4Net;
 use super::super::file::{self, OneOrMany};
 use super::super::place::Problems;
 use super::super::{Boot, Dhcp, Http, Subnet, Tftp};
-use super::value::{addresses, number};
+use super::value::{address, addresses, number};
 
 /// IFNAMSIZ without the NUL.
 const INTERFACE_BYTES_MAX: usize = 15;
@@ -39,11 +39,13 @@ pub(super) fn own_addresses(boot: Option<&Boot>, tftp: Option<&Tftp>, http: &[Ht
         .collect()
 }
 
-pub(super) fn dhcp(problems: &mut Problems<'_>, raw: &file::Dhcp, owned: &Taken) -> Dhcp {
+pub(super) fn dhcp(problems: &mut Problems<'_>, raw: &file::Dhcp, mut owned: Taken) -> Dhcp {
     let interfaces = interfaces(problems, &raw.interface);
+    let listen = listen(problems, &raw.listen);
+    owned.extend(listen.iter().map(|address| (*address, "dhcp.listen")));
     let mut subnets: Vec<Subnet> = Vec::new();
     for (path, raw) in raw.subnet.with_paths("dhcp.subnet") {
-        let Some(subnet) = subnet(problems, &path, raw, owned) else {
+        let Some(subnet) = subnet(problems, &path, raw, &owned) else {
             continue;
         };
         if let Some(twin) = subnets
@@ -65,7 +67,6 @@ pub(super) fn dhcp(problems: &mut Problems<'_>, raw: &file::Dhcp, owned: &Taken)
             "add [[dhcp.subnet]] with network and pools",
         );
     }
-    let listen = addresses(problems, "dhcp.listen", &raw.listen);
     if raw.interface.values.is_empty() && raw.listen.values.is_empty() {
         problems.error(
             "dhcp.interface",
@@ -80,6 +81,27 @@ pub(super) fn dhcp(problems: &mut Problems<'_>, raw: &file::Dhcp, owned: &Taken)
         port: port.unwrap_or(67),
         subnets,
     }
+}
+
+fn listen(problems: &mut Problems<'_>, raw: &OneOrMany<String>) -> Vec<Ipv4Addr> {
+    let mut listen: Vec<Ipv4Addr> = Vec::new();
+    for (path, text) in raw.with_paths("dhcp.listen") {
+        let Some(own) = address(problems, &path, text) else {
+            continue;
+        };
+        if own.is_multicast() || own.is_broadcast() {
+            problems.error(
+                &path,
+                format!("{own} is no machine's address"),
+                "choose one that `ip address` shows; an interface hears broadcasts by itself",
+            );
+        } else if listen.contains(&own) {
+            problems.error(&path, format!("{own} is named twice"), "name it once");
+        } else {
+            listen.push(own);
+        }
+    }
+    listen
 }
 
 fn interfaces(problems: &mut Problems<'_>, raw: &OneOrMany<String>) -> Vec<String> {

@@ -30,7 +30,7 @@ pub(super) fn validate(raw: &File, places: Places, file: &Path) -> Result<Config
     let boot = raw.boot.as_ref().map(|raw| boot(&mut problems, raw));
     let dhcp = raw.dhcp.as_ref().map(|raw| {
         let owned = own_addresses(boot.as_ref(), tftp.as_ref(), &http);
-        dhcp(&mut problems, raw, &owned)
+        dhcp(&mut problems, raw, owned)
     });
     let log = log(&mut problems, &raw.log);
     distinct_listeners(&mut problems, tftp.as_ref(), &http);
