@@ -62,6 +62,8 @@ pub struct Machine {
     pub facts: VecDeque<Fact>,
     /// How many older facts were forgotten.
     pub facts_forgotten: u64,
+    /// The address that it has by its last lease, under which it is in `by_ip`.
+    leased: Option<IpAddr>,
     last_seen: u64,
 }
 
@@ -192,6 +194,7 @@ impl Table {
                 ip: None,
                 facts: VecDeque::new(),
                 facts_forgotten: 0,
+                leased: None,
                 last_seen: sequence,
             };
             self.machines.insert(id, machine);
@@ -203,7 +206,7 @@ impl Table {
         let Some(machine) = self.machines.remove(&id) else {
             return;
         };
-        if let (MachineId::Mac(mac), Some(ip)) = (id, machine.ip) {
+        if let (MachineId::Mac(mac), Some(ip)) = (id, machine.leased) {
             self.unlease(ip, mac);
         }
     }
@@ -211,7 +214,7 @@ impl Table {
     /// `mac` has `ip` now, and no other address: so there are never more addresses than machines.
     fn lease(&mut self, ip: IpAddr, mac: MacAddr) {
         if let Some(machine) = self.machines.get_mut(&MachineId::Mac(mac))
-            && let Some(old) = machine.ip.replace(ip)
+            && let Some(old) = machine.leased.replace(ip)
             && old != ip
         {
             self.unlease(old, mac);
@@ -279,6 +282,24 @@ mod tests {
         machines.record(leased(2, 31));
         assert_eq!(machines.mac_of(ip(30)), None);
         assert_eq!(machines.mac_of(ip(31)), Some(mac(2)));
+    }
+
+    /// lpxelinux names its hardware address in HTTP requests, from whatever address they come.
+    #[test]
+    fn an_address_without_a_lease_does_not_hide_the_leased_one() {
+        let machines = Machines::new(Limits {
+            machines_max: 2,
+            facts_max: 3,
+        });
+        machines.record(leased(1, 30));
+        machines.record(missing(99).with_mac(mac(1)));
+        machines.record(leased(1, 31));
+        assert_eq!(machines.mac_of(ip(30)), None, "it has another one now");
+        machines.record(missing(99).with_mac(mac(1)));
+        machines.record(leased(2, 40));
+        machines.record(leased(3, 41));
+        assert_eq!(machines.mac_of(ip(31)), None, "the machine is forgotten");
+        assert_eq!(machines.table().by_ip.len(), 2);
     }
 
     #[test]
