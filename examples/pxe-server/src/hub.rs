@@ -14,15 +14,23 @@ use crate::machines::Machines;
 
 /// At most this many transfers are listed as running; more are served, and counted.
 const TRANSFERS_MAX: usize = 16_384;
+/// At most this many notes of one kind are warnings within a second; more are told at level debug,
+/// and counted. A client that floods us must not flood the log, too.
+const WARNINGS_PER_SECOND_MAX: u32 = 10;
 
 /// The one place that all protocols report to.
 #[derive(Debug)]
 pub(crate) struct Hub {
     started: StdInstant,
     machines: Arc<Machines>,
-    counters: Mutex<BTreeMap<(Protocol, &'static str), u64>>,
+    counters: Mutex<BTreeMap<Kind, u64>>,
     transfers: Mutex<HashMap<TransferKey, Transfer>>,
+    /// The last second in which a kind of note was a warning, and how often it was.
+    warnings: Mutex<HashMap<Kind, (u64, u32)>>,
 }
+
+/// What facts are counted by: the protocol, and the name of what happened.
+type Kind = (Protocol, &'static str);
 
 /// A running transfer, by its protocol's own number for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -58,6 +66,7 @@ impl Hub {
             machines,
             counters: Mutex::default(),
             transfers: Mutex::default(),
+            warnings: Mutex::default(),
         }
     }
 
@@ -95,7 +104,26 @@ impl Hub {
     pub(crate) fn note(&self, mut fact: Fact, level: LogLevel) {
         self.count(fact.protocol, fact.what.name(), 1);
         fact.mac = fact.mac.or_else(|| self.machines.mac_of(fact.ip?));
-        log::write(&fact, level);
+        log::write(&fact, self.quieten(&fact, level));
+    }
+
+    /// The level of a note, less than a warning if there were enough of its kind.
+    fn quieten(&self, fact: &Fact, level: LogLevel) -> LogLevel {
+        if level > LogLevel::Warn {
+            return level;
+        }
+        let second = fact.at.mono.as_nanos() / 1_000_000_000;
+        let mut warnings = lock(&self.warnings);
+        let kind = (fact.protocol, fact.what.name());
+        let (last, count) = warnings.entry(kind).or_insert((second, 0));
+        if *last != second {
+            (*last, *count) = (second, 0);
+        }
+        *count = count.saturating_add(1);
+        match *count > WARNINGS_PER_SECOND_MAX {
+            true => LogLevel::Debug,
+            false => level,
+        }
     }
 
     fn count(&self, protocol: Protocol, name: &'static str, more: u64) {
@@ -126,7 +154,7 @@ impl Hub {
     }
 
     /// How often each thing happened; `bytes` counts bytes of content.
-    pub(crate) fn counters(&self) -> BTreeMap<(Protocol, &'static str), u64> {
+    pub(crate) fn counters(&self) -> BTreeMap<Kind, u64> {
         lock(&self.counters).clone()
     }
 
@@ -182,6 +210,24 @@ mod tests {
             .get(crate::MachineId::Ip(ip))
             .expect("remembered");
         assert_eq!(machine.facts.len(), 2);
+    }
+
+    #[test]
+    fn a_flood_of_one_kind_is_a_few_warnings_a_second() {
+        let hub = Hub::new(Arc::default());
+        let level = |name, seconds| {
+            let text = String::new();
+            let at = Instant::EPOCH + Duration::from_secs(seconds);
+            let now = Now::new(at, UnixTime::from_seconds(0));
+            let fact = Fact::new(now, Protocol::Dhcp, What::Note { name, text });
+            hub.quieten(&fact, LogLevel::Warn)
+        };
+        for _ in 0..WARNINGS_PER_SECOND_MAX {
+            assert_eq!(level("ignored", 5), LogLevel::Warn);
+        }
+        assert_eq!(level("ignored", 5), LogLevel::Debug);
+        assert_eq!(level("limit", 5), LogLevel::Warn);
+        assert_eq!(level("ignored", 6), LogLevel::Warn);
     }
 
     #[test]
