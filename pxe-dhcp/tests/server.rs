@@ -346,6 +346,21 @@ async fn binding_says_what_is_wrong() {
     assert!(matches!(bad, Err(BindError::Config(_))));
 }
 
+/// Two servers of one interface would both answer, each without knowing of the other's leases.
+#[tokio::test]
+async fn an_interface_has_one_server() {
+    let (relay, server) = pair().await;
+    let port = server.local_addrs().expect("addresses")[0].port();
+    drop((relay, server));
+    let bind = || Server::bind(BindSpec::interface("lo"), config(port));
+    let _first = bind().expect("the port is free again");
+    let second = bind();
+    assert!(
+        matches!(second, Err(BindError::Socket { .. })),
+        "{second:?}"
+    );
+}
+
 #[tokio::test]
 async fn memory_store_conforms() {
     pxe_dhcp::conformance::lease_store(&MemoryStore::new()).await;

@@ -55,8 +55,8 @@ fn open(spec: &BindSpec, port: u16) -> io::Result<UdpSocket> {
     socket.set_broadcast(true)?;
     let address = match spec {
         BindSpec::Interface(name) => {
-            // Another server may listen on port 67 of other interfaces, as libvirt's dnsmasq does.
-            socket.set_reuse_address(true)?;
+            // Sockets of other interfaces, such as libvirt's dnsmasq has, share the port with this
+            // one by themselves. SO_REUSEADDR would also let in a second server of this interface.
             socket.bind_device(Some(name.as_bytes()))?;
             Ipv4Addr::UNSPECIFIED
         }
