@@ -92,7 +92,7 @@ fn every_length_arrives_whole_over_a_bad_link() {
 
 #[test]
 fn block_numbers_roll_over_to_zero() {
-    // C3 rule 5: 65536 blocks and more, in lock-step and in windows across the edge.
+    // 65536 blocks and more, in lock-step and in windows across the edge.
     for (windowsize, blocks) in [(None, 65_535), (None, 65_536), (Some(7), 131_080)] {
         let mut world = World::new(Config::default());
         world.keep_sent = false;

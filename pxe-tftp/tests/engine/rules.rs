@@ -83,7 +83,7 @@ fn code(packets: &[Vec<u8>]) -> ErrorCode {
     }
 }
 
-// C3 rule 1. EDK2's PXE driver asks for tsize, reads the OACK and sends ERROR 8 "User aborted the
+// EDK2's PXE driver asks for tsize, reads the OACK and sends ERROR 8 "User aborted the
 // transfer" (seen in OVMF, and in pin/tftp issue 125); Intel's BIOS ROMs send ERROR 0 "TFTP Aborted"
 // (danderson/netboot issue 21).
 #[test]
@@ -126,7 +126,7 @@ fn error_after_data_is_an_abort_and_no_probe() {
     assert_eq!(message.to_string(), "TFTP Aborted");
 }
 
-// C3 rule 2: what each loader asks for, and gets on Ethernet.
+// What each loader asks for, and gets on Ethernet.
 #[test]
 fn requests_of_known_clients_are_granted() {
     for (client, options, granted) in [
@@ -162,7 +162,6 @@ fn requests_of_known_clients_are_granted() {
     }
 }
 
-// C3 rule 3.
 #[test]
 fn windowsize_is_capped() {
     let mut script = Script::new(Config::default(), 100_000);
@@ -184,7 +183,6 @@ fn unknown_options_get_data_and_no_empty_oack() {
     assert_eq!(blocks(&script.ask(&ask)), [1]);
 }
 
-// C3 rule 4.
 #[test]
 fn blksize_is_clamped_to_the_interface_unless_switched_off() {
     for (mtu, clamp, granted) in [
@@ -214,7 +212,7 @@ fn fragmented_blocks_leave_one_by_one() {
     assert!(world.clients[client].data == content(100_000));
 }
 
-// C3 rule 6. lpxelinux repeats after 60 ms and uses one port for all its files: dnsmasq starts two
+// lpxelinux repeats after 60 ms and uses one port for all its files: dnsmasq starts two
 // transfers then, and the orphan's OACK comes when the client waits for the next file.
 #[test]
 fn repeated_request_is_a_retransmission() {
@@ -255,7 +253,7 @@ fn repeated_request_without_options_gets_data_1_again() {
     assert!(script.ask(&ask).is_empty());
 }
 
-// C3 rule 10: the Raspberry Pi's boot ROM sends each request twice (raspberrypi/firmware issue 1041).
+// The Raspberry Pi's boot ROM sends each request twice (raspberrypi/firmware issue 1041).
 #[test]
 fn twin_requests_of_the_raspberry_pi_are_one_transfer() {
     let mut script = Script::new(Config::default(), 100_000);
@@ -364,9 +362,10 @@ fn late_ack_in_single_port_mode_gets_no_error() {
     assert!(script.give(LISTENER, &ack(1)).is_empty());
 }
 
-// C3 rule 7 is asserted for every packet by `World`, and by tests/driver.rs on real sockets.
+// That answers leave from the address that was asked is asserted for every packet by `World`, and
+// by tests/driver.rs on real sockets.
 
-// C3 rule 8. pxelinux probes a dozen names before `default`: it takes minutes if errors are lost.
+// pxelinux probes a dozen names before `default`: it takes minutes if errors are lost.
 #[test]
 fn missing_file_gets_error_1_at_once() {
     let mut script = Script::new(Config::default(), 100);
@@ -388,7 +387,6 @@ fn write_is_refused_with_error_2() {
     assert!(script.world.engine.is_idle());
 }
 
-// C3 rule 11.
 #[test]
 fn modes_are_octet_and_netascii_in_any_case() {
     for mode in ["octet", "OCTET", "netascii", "NetAscii"] {
@@ -402,7 +400,6 @@ fn modes_are_octet_and_netascii_in_any_case() {
     }
 }
 
-// C3 rule 12.
 #[test]
 fn first_block_of_a_window_lost_is_sent_again_once_per_round_trip() {
     let mut script = Script::new(Config::default(), 100_000);
