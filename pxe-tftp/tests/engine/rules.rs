@@ -198,6 +198,23 @@ fn blksize_is_clamped_to_the_interface_unless_switched_off() {
     }
 }
 
+// A window of blocks that fit the MTU leaves in one send.
+#[test]
+fn a_window_is_one_transmit_of_equal_segments() {
+    let mut script = Script::new(Config::default(), 100_000);
+    script.ask(
+        &Ask::new("file")
+            .option("blksize", 1428)
+            .option("windowsize", 8),
+    );
+    script.world.largest_batch = 0;
+    assert_eq!(
+        blocks(&script.give(FIRST, &ack(0))),
+        [1, 2, 3, 4, 5, 6, 7, 8]
+    );
+    assert_eq!(script.world.largest_batch, 8);
+}
+
 // Blocks that must be fragmented cannot be segments of one send.
 #[test]
 fn fragmented_blocks_leave_one_by_one() {

@@ -105,6 +105,8 @@ pub(crate) struct World {
     /// Packets that the server sent, with the time.
     pub(crate) sent: Vec<(Instant, usize, Vec<u8>)>,
     pub(crate) keep_sent: bool,
+    /// The most segments that one send had.
+    pub(crate) largest_batch: usize,
     pub(crate) wants: u64,
     /// Sockets open now.
     pub(crate) sockets: BTreeMap<u16, SocketId>,
@@ -132,6 +134,7 @@ impl World {
             mtu: Some(MTU),
             sent: Vec::new(),
             keep_sent: true,
+            largest_batch: 0,
             wants: 0,
             sockets: BTreeMap::from([(69, LISTENER)]),
             open: BTreeMap::new(),
@@ -424,6 +427,7 @@ impl World {
                 assert!(segments[0].len() + 28 <= mtu, "segments are not fragmented");
             }
             assert!(segments.len() <= limit.segments_max.get());
+            self.largest_batch = self.largest_batch.max(segments.len());
             let client = (0..self.clients.len()).find(|client| Self::address(*client) == to);
             for segment in segments {
                 Packet::decode(segment).expect("every packet is valid");
