@@ -153,6 +153,26 @@ fn plain_rom_gets_file_siaddr_and_configfile_unasked() {
     assert_eq!(offer(&mut Bench::lan(), &plain_rom()), expected);
 }
 
+/// RFC 5071: pxelinux reads 208 to 211, and no firmware asks for them.
+#[test]
+fn pxelinux_is_told_208_to_211_unasked() {
+    let policy = policy()
+        .with_pxelinux_magic()
+        .with_path_prefix("bios/")
+        .with_reboot_seconds(60);
+    let mut bench = Bench::new(Config::new().with_subnet(lan()), policy);
+    let reply = bench.ask(&plain_rom());
+    let message = Message::parse(&reply).expect("an offer");
+    let told = |code: u8| {
+        let mut options = message.options().filter(|option| option.code.0 == code);
+        options.next().map(|option| option.data.to_vec())
+    };
+    assert_eq!(told(208), Some(vec![0xf1, 0, 0x74, 0x7e]));
+    assert_eq!(told(209), Some(b"pxelinux.cfg/default".to_vec()));
+    assert_eq!(told(210), Some(b"bios/".to_vec()));
+    assert_eq!(told(211), Some(vec![0, 0, 0, 60]));
+}
+
 #[test]
 fn edk2_pxe_gets_its_architectures_file() {
     for (vendor_class, arch, file) in [
