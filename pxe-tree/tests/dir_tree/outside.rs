@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use pxe_tree::{ErrorKind, Name, Tree, resolve};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -86,10 +86,11 @@ async fn a_renamer_that_races_with_us_wins_nothing() {
     let (top, root) = besieged();
     for tree in both_walls(&root) {
         let stop = Arc::new(AtomicBool::new(false));
+        let exchanges = Arc::new(AtomicU64::new(0));
         let renamer = std::thread::spawn({
             let (stop, root) = (Arc::clone(&stop), root.clone());
+            let exchanges = Arc::clone(&exchanges);
             move || {
-                let mut exchanges = 0_u64;
                 while !stop.load(Ordering::Relaxed) {
                     let exchange = |a: &str, b: &str| {
                         let (a, b) = (root.join(a), root.join(b));
@@ -97,11 +98,14 @@ async fn a_renamer_that_races_with_us_wins_nothing() {
                     };
                     exchange("d", "absolute");
                     exchange("f", "absolute_file");
-                    exchanges += 1;
+                    exchanges.fetch_add(1, Ordering::Relaxed);
                 }
-                exchanges
             }
         });
+        while exchanges.load(Ordering::Relaxed) == 0 && !renamer.is_finished() {
+            std::thread::yield_now();
+        }
+        let before = exchanges.load(Ordering::Relaxed);
         let (mut good, mut refused) = (0, 0);
         for round in 0..4000 {
             let asked = ["d/f", "f", "absolute/f", "absolute_file"][round % 4];
@@ -123,10 +127,11 @@ async fn a_renamer_that_races_with_us_wins_nothing() {
             }
         }
         stop.store(true, Ordering::Relaxed);
-        let exchanges = renamer.join().expect("the renamer");
+        renamer.join().expect("the renamer");
+        let meanwhile = exchanges.load(Ordering::Relaxed) - before;
         assert!(
-            good > 0 && refused > 0,
-            "no race: {good} good, {refused} refused, {exchanges}"
+            good > 0 && refused > 0 && meanwhile > 0,
+            "no race: {good} good, {refused} refused, {meanwhile} exchanges meanwhile"
         );
     }
     drop(top);
