@@ -84,8 +84,49 @@ fn arch_policy(boot: &Boot) -> ArchPolicy {
     if let Some(prefix) = &boot.path_prefix {
         policy = policy.with_path_prefix(prefix);
     }
+    if boot.pxelinux_magic {
+        policy = policy.with_pxelinux_magic();
+    }
     match boot.reboot_seconds {
         Some(seconds) => policy.with_reboot_seconds(seconds),
         None => policy,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    use pxe_dhcp::wire::OptionCode;
+    use pxe_dhcp::{BootRequest, ClientArch};
+
+    #[test]
+    fn pxelinux_options_are_those_of_the_configuration() {
+        let text = "[tree]\nroot = \"/srv/tftp\"\n[dhcp]\nlisten = \"127.0.0.1\"\n\
+            [[dhcp.subnet]]\nnetwork = \"10.0.0.0/8\"\npools = \"10.0.0.5\"\n[boot]\nfiles = { default = \"lpxelinux.0\" }\n\
+            configfile = \"pxelinux.cfg/default\"\npath_prefix = \"bios/\"\nreboot_seconds = 60\n";
+        let option = |text: &str, code| {
+            let config = Config::parse(text, Path::new("test.toml")).expect("valid");
+            let request = BootRequest::new([192, 168, 150, 1].into())
+                .with_architectures(&[ClientArch::X86_BIOS]);
+            let decision = policy(&config).decide(&request);
+            decision.option(code).map(<[u8]>::to_vec)
+        };
+        let magic = format!("{text}pxelinux_magic = true\n");
+        assert_eq!(option(text, OptionCode::PXELINUX_MAGIC), None);
+        assert_eq!(
+            option(&magic, OptionCode::PXELINUX_MAGIC),
+            Some(vec![0xf1, 0, 0x74, 0x7e])
+        );
+        for (code, value) in [
+            (209, &b"pxelinux.cfg/default"[..]),
+            (210, b"bios/"),
+            (211, &[0, 0, 0, 60]),
+        ] {
+            let sent = option(text, OptionCode(code)).expect("sent");
+            // A text may end in a NUL.
+            assert_eq!(sent.strip_suffix(b"\0").unwrap_or(&sent), value, "{code}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use pxe_tree::{ErrorKind, FileRequest, Opened, Result, Source, Tree, TreePath, TreeSource};
+use pxe_tree::{FileRequest, Opened, Result, Source, Tree, TreePath, TreeSource};
 
 use crate::config::{Config, Http};
 
@@ -37,20 +37,6 @@ impl Source for SwapSource {
     }
 }
 
-/// Refuses directories: for sites that do not want them listed.
-#[derive(Debug)]
-struct WithoutListings<S>(S);
-
-#[async_trait]
-impl<S: Source> Source for WithoutListings<S> {
-    async fn open(&self, request: &FileRequest<'_>) -> Result<Opened> {
-        match self.0.open(request).await? {
-            Opened::Directory(..) => Err(ErrorKind::PermissionDenied.into()),
-            opened => Ok(opened),
-        }
-    }
-}
-
 /// The tree's files, as a TFTP client names them.
 pub(crate) fn tftp_source(config: &Config, tree: Arc<dyn Tree>) -> Box<dyn Source> {
     Box::new(tree_source(config, tree))
@@ -58,11 +44,7 @@ pub(crate) fn tftp_source(config: &Config, tree: Arc<dyn Tree>) -> Box<dyn Sourc
 
 /// The files of one directory of the tree, as an HTTP client names them.
 pub(crate) fn http_source(config: &Config, http: &Http, tree: Arc<dyn Tree>) -> Box<dyn Source> {
-    let source = tree_source(config, tree).with_base(http.root.clone());
-    match http.listings {
-        true => Box::new(source),
-        false => Box::new(WithoutListings(source)),
-    }
+    Box::new(tree_source(config, tree).with_base(http.root.clone()))
 }
 
 fn tree_source(config: &Config, tree: Arc<dyn Tree>) -> TreeSource {
@@ -108,14 +90,14 @@ mod tests {
         }
     }
 
-    fn config(http: &str) -> Config {
-        let text = format!("[tree]\nroot = \"/srv/tftp\"\n[http]\nroot = \"/os\"\n{http}");
-        Config::parse(&text, Path::new("test.toml")).expect("valid")
+    fn config() -> Config {
+        let text = "[tree]\nroot = \"/srv/tftp\"\n[http]\nroot = \"/os\"\n";
+        Config::parse(text, Path::new("test.toml")).expect("valid")
     }
 
     #[tokio::test]
     async fn a_swapped_source_answers_at_once_and_open_files_stay() {
-        let config = config("");
+        let config = config();
         let source = SwapSource::new(tftp_source(&config, tree("old")));
         let path = TreePath::parse("os/linux").expect("valid");
         let remote = ([127, 0, 0, 1], 2070).into();
@@ -130,7 +112,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_roots_own_path_is_dropped_and_http_begins_below() {
-        let config = config("");
+        let config = config();
         let tftp = tftp_source(&config, tree("x"));
         assert_eq!(
             read(&*tftp, "/srv/tftp/os/linux").await.expect("found"),
@@ -139,14 +121,5 @@ mod tests {
         let http = http_source(&config, &config.http[0], tree("x"));
         assert_eq!(read(&*http, "/linux").await.expect("found"), "x");
         assert_eq!(read(&*http, "/").await.expect("found"), "directory");
-    }
-
-    #[tokio::test]
-    async fn listings_can_be_refused() {
-        let config = config("listings = false\n");
-        let http = http_source(&config, &config.http[0], tree("x"));
-        let error = read(&*http, "/").await.expect_err("refused");
-        assert_eq!(error.kind(), ErrorKind::PermissionDenied);
-        assert_eq!(read(&*http, "/linux").await.expect("found"), "x");
     }
 }

@@ -78,6 +78,7 @@ pub(super) struct Boot {
     pub(super) ipxe: Option<String>,
     pub(super) configfile: Option<String>,
     pub(super) path_prefix: Option<String>,
+    pub(super) pxelinux_magic: Option<bool>,
     pub(super) reboot_seconds: Option<i64>,
 }
 
@@ -98,7 +99,6 @@ pub(super) struct Tftp {
 pub(super) struct Http {
     pub(super) listen: Option<OneOrMany<String>>,
     pub(super) root: Option<String>,
-    pub(super) listings: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -125,6 +125,8 @@ pub struct Boot {
     pub configfile: Option<String>,
     /// Option 210: what pxelinux puts before each name.
     pub path_prefix: Option<String>,
+    /// Option 208: the magic that PXELINUX before 3.55 wants to see before it believes the others.
+    pub pxelinux_magic: bool,
     /// Option 211: after how many seconds pxelinux reboots if all fails.
     pub reboot_seconds: Option<u32>,
 }
@@ -157,8 +159,6 @@ pub struct Http {
     pub listen: Vec<SocketAddr>,
     /// The directory of the tree that `/` shows.
     pub root: TreePath,
-    /// Whether directories are listed.
-    pub listings: bool,
     /// Its path in the file: `http`, or `http[1]`.
     pub(crate) key: String,
 }

@@ -61,6 +61,7 @@ pub(super) fn boot(problems: &mut Problems<'_>, raw: &file::Boot) -> Boot {
         ipxe: raw.ipxe.clone(),
         configfile: raw.configfile.clone(),
         path_prefix: raw.path_prefix.clone(),
+        pxelinux_magic: raw.pxelinux_magic.unwrap_or(false),
         reboot_seconds: number(problems, "boot.reboot_seconds", raw.reboot_seconds, seconds),
     }
 }

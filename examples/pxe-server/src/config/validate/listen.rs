@@ -86,7 +86,6 @@ pub(super) fn http(problems: &mut Problems<'_>, raw: &OneOrMany<file::Http>) -> 
         all.push(Http {
             listen: listeners(problems, &format!("{key}.listen"), raw.listen.as_ref(), 80),
             root,
-            listings: raw.listings.unwrap_or(true),
             key,
         });
     }
