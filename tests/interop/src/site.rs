@@ -34,7 +34,7 @@ pub(crate) struct Site {
     server: Process,
     pub(crate) client: Namespace,
     pub(crate) far_client: Namespace,
-    _router: Namespace,
+    router: Namespace,
     _server_namespace: Namespace,
     directory: TempDir,
     server_log: PathBuf,
@@ -85,7 +85,7 @@ impl Site {
             server,
             client,
             far_client,
-            _router: router,
+            router,
             _server_namespace: at_server,
             directory,
             server_log,
@@ -121,6 +121,21 @@ impl Site {
             std::thread::sleep(POLL_INTERVAL);
         }
         Err(format!("the server logged no line with {parts:?}"))
+    }
+
+    /// How many fragments the router has made (RFC 4293, ipSystemStatsOutFragCreates).
+    pub(crate) fn fragments(&self) -> Result<u64, String> {
+        let output = self.router.command("cat").arg("/proc/net/snmp").output();
+        let output = output.map_err(|error| format!("cannot read /proc/net/snmp: {error}"))?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix("Ip: "));
+        let (names, values) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""));
+        names
+            .split(' ')
+            .zip(values.split(' '))
+            .find(|(name, _)| *name == "FragCreates")
+            .and_then(|(_, value)| value.parse().ok())
+            .ok_or_else(|| format!("no FragCreates in: {text}"))
     }
 
     /// The server's process, once it has dropped its privileges.

@@ -64,6 +64,11 @@ fn curl_fetches_across_small_mtu(site: &Site) -> Result<(), String> {
     let arguments = ["-sS", "--tftp-blksize", "1468", "-o", &to, &url];
     client(&site.far_client, "curl", &arguments)?.succeeds()?;
     same(&fetched, &site.served("os/small.bin"))?;
+    // 68 full blocks of two fragments each: the block size was granted, and fragments came through.
+    let fragments = site.fragments()?;
+    ensure(fragments >= 2 * 68, || {
+        format!("the router made {fragments} fragments only")
+    })?;
     site.await_log(&["tftp", "os/small.bin", "sent"])
 }
 
