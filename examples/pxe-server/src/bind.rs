@@ -162,11 +162,9 @@ fn bind_dhcp(config: &Config, hub: &Arc<Hub>) -> Result<Option<pxe_dhcp::Server>
         })?);
     }
     let hub = Arc::clone(hub);
-    Ok(server.map(|server| {
-        server
-            .with_seed(seed())
-            .on_event(move |event| observe::dhcp(&hub, event))
-    }))
+    // The seed stays the same from run to run: while leases are kept in memory, a machine finds its
+    // address again after a restart, because the search for it begins at the same place.
+    Ok(server.map(|server| server.on_event(move |event| observe::dhcp(&hub, event))))
 }
 
 fn bind_tftp(config: &Config, hub: &Arc<Hub>) -> Result<Option<pxe_tftp::Server>, StartError> {
@@ -261,10 +259,4 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
-}
-
-/// Which of the free addresses a new client gets should differ from run to run.
-fn seed() -> u64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(std::process::id())
 }

@@ -32,6 +32,22 @@ fn demo_boots_and_exits_0() {
     assert_eq!(stderr, "");
 }
 
+/// Leases are kept in memory, and yet a server that was restarted gives a machine its address again.
+#[test]
+fn a_machine_gets_the_same_address_from_the_next_server() {
+    let leased = || {
+        let output = demo().output().expect("started");
+        let leased = |line: &&str| line.contains(" leased ");
+        let lines = text(&output.stdout).lines().filter(leased);
+        // Without the time in front.
+        let facts = lines.map(|line| line.split(" leased ").last().unwrap_or(line).to_owned());
+        facts.collect::<Vec<_>>()
+    };
+    let first = leased();
+    assert_eq!(first.len(), 3, "{first:?}");
+    assert_eq!(first, leased());
+}
+
 #[test]
 fn demo_with_a_wrong_bit_names_the_step_and_exits_1() {
     let mut command = demo();
