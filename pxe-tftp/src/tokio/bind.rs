@@ -43,7 +43,7 @@ pub(super) fn bind_transfer(
         ports,
         ports_tried,
     ) {
-        // The request was sent to a directed broadcast, or the address is gone.
+        // The address has gone meanwhile.
         Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable && local_ip.is_some() => {
             let socket = bind_ip(unspecified, interface, ports, ports_tried)?;
             Ok((socket, true))
