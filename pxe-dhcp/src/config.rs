@@ -1,5 +1,6 @@
 //! What a server is told.
 
+use core::fmt;
 use core::net::Ipv4Addr;
 use core::time::Duration;
 
@@ -17,6 +18,46 @@ pub enum Probing {
     /// When it was another client's before. An address that nobody had, or that this client had,
     /// is offered at once: waiting for a probe slows the boot of BIOS clients.
     Reused,
+}
+
+/// What a server is to its clients.
+///
+/// | | port 67 | port 4011 |
+/// |---|---|---|
+/// | [`Authoritative`](Self::Authoritative) | addresses and boot information | boot information |
+/// | [`Proxy`](Self::Proxy) | boot information | boot information |
+/// | [`Binl`](Self::Binl) | nothing | boot information |
+///
+/// Port 4011 is [`Engine::handle_binl_datagram`](crate::Engine::handle_binl_datagram).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Mode {
+    /// It gives addresses, and tells clients what to boot.
+    #[default]
+    Authoritative,
+    /// It gives no addresses: another server does, and this one adds what to boot to that
+    /// server's offer (proxyDHCP; Intel's PXE specification 2.1 section 2.2).
+    Proxy,
+    /// It answers at port 4011 only (the specification's boot server, Microsoft's BINL): for a
+    /// DHCP server on the same host, or one that sends clients here.
+    Binl,
+}
+
+impl Mode {
+    /// Whether it gives addresses.
+    pub const fn gives_addresses(self) -> bool {
+        matches!(self, Self::Authoritative)
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Authoritative => "authoritative",
+            Self::Proxy => "proxy",
+            Self::Binl => "binl",
+        })
+    }
 }
 
 /// What a server does.
@@ -37,7 +78,10 @@ pub enum Probing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The subnets that addresses are given in.
+    /// What the server is to its clients. Default: authoritative.
+    pub mode: Mode,
+    /// The subnets that addresses are given in. In the other modes none is needed: those that are
+    /// here tell the policy where a client is, and our address there.
     pub subnets: Vec<Subnet>,
     /// The UDP port to listen on, and of relays. Default: 67.
     ///
@@ -46,6 +90,9 @@ pub struct Config {
     pub server_port: u16,
     /// The UDP port of clients. Default: 68.
     pub client_port: u16,
+    /// The UDP port of boot servers, where clients ask for what they boot in all modes. Default:
+    /// 4011. iPXE takes answers from no other.
+    pub binl_port: u16,
     /// How long an offered address is kept for the client. Default: 60 s, as EDK2 collects offers
     /// for 4 s and repeats its REQUEST for up to 32 s.
     pub offer_time: Duration,
@@ -66,9 +113,11 @@ impl Config {
     /// No subnets, and every default.
     pub fn new() -> Self {
         Self {
+            mode: Mode::Authoritative,
             subnets: Vec::new(),
             server_port: 67,
             client_port: 68,
+            binl_port: 4011,
             offer_time: Duration::from_secs(60),
             quarantine_time: Duration::from_secs(3600),
             probing: Probing::Off,
@@ -76,6 +125,13 @@ impl Config {
             own_addresses: Vec::new(),
             limits: Limits::new(),
         }
+    }
+
+    /// The same, in another mode.
+    #[must_use]
+    pub const fn with_mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
     }
 
     /// The same, with one more subnet.
@@ -90,6 +146,13 @@ impl Config {
     pub const fn with_ports(mut self, server_port: u16, client_port: u16) -> Self {
         self.server_port = server_port;
         self.client_port = client_port;
+        self
+    }
+
+    /// The same, on another port for boot servers than 4011.
+    #[must_use]
+    pub const fn with_binl_port(mut self, binl_port: u16) -> Self {
+        self.binl_port = binl_port;
         self
     }
 
@@ -113,14 +176,22 @@ impl Config {
     ///
     /// The first contradiction that is found, with the value at fault.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if self.server_port == 0 || self.client_port == 0 {
+        if self.server_port == 0 || self.client_port == 0 || self.binl_port == 0 {
             return Err(ConfigError::PortZero);
+        }
+        if self.server_port == self.binl_port {
+            return Err(ConfigError::PortsEqual(self.server_port));
         }
         if self.message_bytes_max < 548 {
             return Err(ConfigError::MessageBytesMax(self.message_bytes_max));
         }
         for (index, subnet) in self.subnets.iter().enumerate() {
             subnet.check()?;
+            let has_addresses = !subnet.pools.is_empty() || !subnet.reservations.is_empty();
+            if has_addresses && !self.mode.gives_addresses() {
+                let (subnet, mode) = (subnet.network, self.mode);
+                return Err(ConfigError::AddressesWithoutLeases { subnet, mode });
+            }
             let others = self.subnets.iter().take(index).map(|other| other.network);
             for other in others {
                 let network = subnet.network;
@@ -146,6 +217,17 @@ pub enum ConfigError {
     /// A port is 0.
     #[error("port 0 is no port to listen on or to answer to")]
     PortZero,
+    /// Port 67 and port 4011 are the same.
+    #[error("port {0} cannot be both the server's port and the boot servers' port")]
+    PortsEqual(u16),
+    /// A subnet has pools or reservations, and the server gives no addresses.
+    #[error("subnet {subnet}: pools and reservations make no sense in {mode} mode")]
+    AddressesWithoutLeases {
+        /// Where.
+        subnet: Ipv4Net,
+        /// The mode.
+        mode: Mode,
+    },
     /// [`Config::message_bytes_max`] is below what every client takes.
     #[error("message_bytes_max is {0}, but every client takes 548 bytes (RFC 2131 section 2)")]
     MessageBytesMax(usize),
@@ -290,5 +372,29 @@ mod tests {
             Config::new().with_ports(0, 68).check(),
             Err(ConfigError::PortZero)
         );
+        assert_eq!(
+            Config::new().with_binl_port(67).check(),
+            Err(ConfigError::PortsEqual(67))
+        );
+    }
+
+    #[test]
+    fn only_who_gives_addresses_has_pools_and_reservations() {
+        let mac = MacAddr::new([2, 0, 0, 0, 0, 1]);
+        let lan = || Subnet::new(net("10.0.0.0/24"));
+        let pool = lan().with_pool(ip("10.0.0.5"), ip("10.0.0.9"));
+        let reserved = lan().with_reservation(Reservation::new(mac, ip("10.0.0.5")));
+        for mode in [Mode::Proxy, Mode::Binl] {
+            let check = |subnet| Config::new().with_mode(mode).with_subnet(subnet).check();
+            assert_eq!(Config::new().with_mode(mode).check(), Ok(()));
+            assert_eq!(check(lan()), Ok(()));
+            let subnet = net("10.0.0.0/24");
+            for subnet_config in [pool.clone(), reserved.clone()] {
+                assert_eq!(
+                    check(subnet_config),
+                    Err(ConfigError::AddressesWithoutLeases { subnet, mode })
+                );
+            }
+        }
     }
 }

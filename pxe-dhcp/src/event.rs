@@ -108,6 +108,45 @@ pub enum Event {
         /// What it was told to boot.
         boot: Boot,
     },
+    /// A client was told what to boot, and that another server gives addresses
+    /// ([`Mode::Proxy`](crate::Mode::Proxy)).
+    ProxyOffered {
+        /// Who.
+        client: ClientInfo,
+        /// What it was told to boot. UEFI firmware is told by
+        /// [`BootServerAcknowledged`](Self::BootServerAcknowledged), when it asks at port 4011.
+        boot: Boot,
+        /// The boot server that it was told.
+        next_server: Ipv4Addr,
+        /// Why.
+        explanation: Explanation,
+    },
+    /// A client that has an address asked a boot server, at port 4011 mostly, and was told what to
+    /// boot.
+    BootServerAcknowledged {
+        /// Who.
+        client: ClientInfo,
+        /// Its address, if it says it.
+        address: Option<Ipv4Addr>,
+        /// The item of a [`BootMenu`](crate::BootMenu) that it asked for.
+        item_type: Option<u16>,
+        /// What it was told to boot.
+        boot: Boot,
+        /// The boot server that it was told.
+        next_server: Ipv4Addr,
+        /// Why.
+        explanation: Explanation,
+    },
+    /// A client takes an address from another server, as its broadcast REQUEST tells. Not in
+    /// [`Mode::Authoritative`](crate::Mode::Authoritative).
+    LeasedByOther {
+        /// Who.
+        client: ClientInfo,
+        /// The address.
+        address: Ipv4Addr,
+        /// The other server, if the client names it.
+        server: Option<Ipv4Addr>,
+    },
     /// A REQUEST was refused: the client has to start over.
     Nak {
         /// Who.
@@ -274,6 +313,15 @@ pub enum IgnoreReason {
     InProgress,
     /// The client sends more than [`Limits::client_burst`](crate::Limits::client_burst) allows.
     RateLimit,
+    /// It is about an address, and this server gives none ([`Mode`](crate::Mode)).
+    NotLeasing(MessageType),
+    /// There is nothing for it to boot, and this server does nothing else.
+    NothingToBoot,
+    /// It asks for an item that the client's menu does not have.
+    UnknownItem(u16),
+    /// It was sent to port 4011 from another address than the one that it claims: an answer could
+    /// go to somebody who did not ask.
+    OtherSender,
     /// There is nowhere to send an answer to: no relay, no address, and no known interface.
     NoRoute,
 }
@@ -294,6 +342,12 @@ impl fmt::Display for IgnoreReason {
             Self::NotHolder => f.write_str("client does not have this address"),
             Self::InProgress => f.write_str("the answer is on its way"),
             Self::RateLimit => f.write_str("client sends too much"),
+            Self::NotLeasing(message_type) => {
+                write!(f, "{message_type} is for the server that gives addresses")
+            }
+            Self::NothingToBoot => f.write_str("there is nothing for it to boot"),
+            Self::UnknownItem(item_type) => write!(f, "its menu has no item {item_type}"),
+            Self::OtherSender => f.write_str("sender has another address than it says"),
             Self::NoRoute => f.write_str("there is no way to answer"),
         }
     }

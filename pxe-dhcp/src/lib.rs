@@ -72,6 +72,7 @@
 
 mod arch;
 mod arch_policy;
+mod boot_menu;
 mod commit_error;
 mod config;
 #[cfg(feature = "tokio")]
@@ -94,8 +95,9 @@ pub mod wire;
 
 pub use crate::arch::{ClientArch, ParseClientArchError};
 pub use crate::arch_policy::ArchPolicy;
+pub use crate::boot_menu::{BootItem, BootMenu, BootMenuError};
 pub use crate::commit_error::CommitError;
-pub use crate::config::{Config, ConfigError, Probing};
+pub use crate::config::{Config, ConfigError, Mode, Probing};
 pub use crate::destination::ReplyRoute;
 pub use crate::engine::{Counters, Engine, Output, ProbeResult, Ticket};
 pub use crate::event::{ClientInfo, Event, IgnoreReason, Limit, NakReason};

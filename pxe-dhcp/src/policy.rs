@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use pxe_core::MacAddr;
 
 use crate::wire::{IpxeFeatures, MachineUuid, OptionCode};
-use crate::{ClientArch, DhcpOption, Ipv4Net};
+use crate::{BootMenu, ClientArch, DhcpOption, Ipv4Net};
 
 /// Decides what each client is to boot.
 ///
@@ -215,6 +215,9 @@ pub enum Boot {
     File(String),
     /// A URL; the only kind of answer for [`Stage::Http`], and understood by iPXE.
     Url(String),
+    /// A menu that the client shows by itself: for [`Stage::Pxe`]. A client that cannot show one
+    /// gets its first item.
+    Menu(BootMenu),
 }
 
 /// What a policy decided, and why.

@@ -5,7 +5,7 @@ use core::net::Ipv4Addr;
 use crate::wire::{
     BROADCAST_FLAG, Header, Message, MessageType, OptionCode, Priority, Reply, UDP_IP_HEADER_BYTES,
 };
-use crate::{Boot, BootDecision, DhcpOption, Reservation, Stage, Subnet};
+use crate::{Boot, BootDecision, BootItem, DhcpOption, Reservation, Stage, Subnet};
 
 /// The length that every client takes: 576, an IP datagram's (RFC 2131 section 2).
 const CLIENT_BYTES_MIN: u16 = 576;
@@ -162,8 +162,9 @@ pub(super) fn limit(request: &Message<'_>, message_bytes_max: usize) -> usize {
 /// What goes into option 67; firmware that boots by HTTP can use nothing but a URL.
 pub(super) fn boot_file(stage: Stage, boot: &Boot) -> Option<&str> {
     match (boot, stage) {
-        (Boot::Nothing, _) | (Boot::File(_), Stage::Http) => None,
+        (Boot::Nothing, _) | (Boot::File(_) | Boot::Menu(_), Stage::Http) => None,
         (Boot::File(file) | Boot::Url(file), _) => Some(file),
+        (Boot::Menu(menu), _) => menu.first().and_then(BootItem::boot),
     }
 }
 

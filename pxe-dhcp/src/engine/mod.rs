@@ -85,10 +85,14 @@ pub enum ProbeResult {
 pub struct Counters {
     /// Datagrams handled.
     pub received: u64,
-    /// OFFERs.
+    /// OFFERs of addresses.
     pub offers: u64,
     /// ACKs, those to INFORM included.
     pub acks: u64,
+    /// OFFERs of boot information alone ([`Mode::Proxy`](crate::Mode::Proxy)).
+    pub proxy_offers: u64,
+    /// ACKs of boot information alone, to clients that ask a boot server.
+    pub boot_server_acks: u64,
     /// NAKs.
     pub naks: u64,
     /// Messages left without an answer.
@@ -97,7 +101,8 @@ pub struct Counters {
     pub limits: BTreeMap<Limit, u64>,
 }
 
-/// An authoritative DHCP server without input or output.
+/// A DHCP server, a proxyDHCP server or a boot server, without input or output: see
+/// [`Mode`](crate::Mode).
 ///
 /// Give it datagrams, time and answers by `handle_*`; then fetch what it wants by `poll_*` until
 /// they have nothing more. The order of the `poll_*` calls does not matter.
@@ -250,6 +255,19 @@ impl Engine {
         self.advance(now);
         self.counters.received += 1;
         self.receive(now, meta, payload, Origin::Wire);
+    }
+
+    /// Takes a datagram that came in at the port of boot servers, 4011
+    /// ([`Config::binl_port`]): a client that has an address asks what it is to boot. The answer
+    /// goes to the address and port that it came from, by the socket that it came in at: clients
+    /// look at the port that an answer comes from.
+    ///
+    /// It is answered in every mode. `meta.local_ip` is as for
+    /// [`handle_datagram`](Self::handle_datagram).
+    pub fn handle_binl_datagram(&mut self, now: Now, meta: &RecvMeta, payload: &[u8]) {
+        self.advance(now);
+        self.counters.received += 1;
+        self.receive(now, meta, payload, Origin::Binl);
     }
 
     /// Does what is due. Early and repeated calls are harmless.

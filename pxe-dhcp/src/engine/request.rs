@@ -21,8 +21,10 @@ const MALFORMED_EVENTS_MAX: usize = 8;
 /// Where a message comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// A datagram.
+    /// A datagram at port 67.
     Wire,
+    /// A datagram at port 4011.
+    Binl,
     /// The DISCOVER of an offer that was probed: so many addresses were in use before.
     Probed { failed: u32 },
 }
@@ -60,7 +62,8 @@ impl Engine {
         if message.op() != Op::Request {
             return self.ignore(client, IgnoreReason::FromServer);
         }
-        if origin == Origin::Wire {
+        let is_new = !matches!(origin, Origin::Probed { .. });
+        if is_new {
             for code in message.malformed().take(MALFORMED_EVENTS_MAX) {
                 self.event(Event::MalformedOption {
                     client: client.clone(),
@@ -71,7 +74,7 @@ impl Engine {
         let Some(client) = client else {
             return self.ignore(None, IgnoreReason::NoClient);
         };
-        if origin == Origin::Wire {
+        if is_new {
             let hash = rate::hash(self.seed, &client.key);
             if !self.rate.allows(now.mono, hash) {
                 return self.ignore(Some(client), IgnoreReason::RateLimit);
@@ -82,8 +85,11 @@ impl Engine {
         };
         let architectures = architectures_of(message);
         let stage = stage_of(message, &architectures);
-        if origin == Origin::Wire {
+        if is_new {
             self.report(message, message_type, &client, stage, &architectures);
+        }
+        if origin == Origin::Binl || !self.plan.config.mode.gives_addresses() {
+            return self.ignore(Some(client), IgnoreReason::NotLeasing(message_type));
         }
         let Some((subnet, server_ip)) = self.locate(message, meta) else {
             return self.ignore(Some(client), IgnoreReason::NoSubnet);
@@ -166,7 +172,7 @@ impl Engine {
             OfferState::Sent
         };
         let probes_failed = match origin {
-            Origin::Wire => 0,
+            Origin::Wire | Origin::Binl => 0,
             Origin::Probed { failed } => failed,
         };
         let expires = now.mono + self.plan.config.offer_time;
