@@ -74,6 +74,7 @@ mod arch;
 mod arch_policy;
 mod boot_menu;
 mod commit_error;
+mod condition;
 mod config;
 #[cfg(feature = "tokio")]
 pub mod conformance;
@@ -85,6 +86,7 @@ pub mod fuzzing;
 mod lease;
 mod limits;
 mod net;
+mod pattern;
 mod policy;
 #[cfg(feature = "tokio")]
 mod store;
@@ -97,6 +99,7 @@ pub use crate::arch::{ClientArch, ParseClientArchError};
 pub use crate::arch_policy::ArchPolicy;
 pub use crate::boot_menu::{BootItem, BootMenu, BootMenuError};
 pub use crate::commit_error::CommitError;
+pub use crate::condition::{Checked, Condition};
 pub use crate::config::{Config, ConfigError, Mode, Probing};
 pub use crate::destination::ReplyRoute;
 pub use crate::engine::{Counters, Engine, Output, ProbeResult, Ticket};
@@ -104,8 +107,9 @@ pub use crate::event::{ClientInfo, Event, IgnoreReason, Limit, NakReason};
 pub use crate::lease::{ClientKey, LeaseRecord, LeaseState};
 pub use crate::limits::Limits;
 pub use crate::net::{Ipv4Net, ParseIpv4NetError};
+pub use crate::pattern::{MacPrefix, ParseMacPrefixError, ParsePatternError, Pattern};
 pub use crate::policy::{
-    Boot, BootDecision, BootPolicy, BootRequest, Explanation, NoBoot, Stage, Tried,
+    Boot, BootDecision, BootPolicy, BootRequest, Explanation, NoBoot, ParseStageError, Stage, Tried,
 };
 #[cfg(feature = "tokio")]
 pub use crate::store::{Commit, Cursor, LeaseStore, MemoryStore, StoreError};

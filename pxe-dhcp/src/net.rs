@@ -48,6 +48,11 @@ impl Ipv4Net {
         address.to_bits() & mask_bits(self.prefix) == self.network.to_bits()
     }
 
+    /// Whether all addresses of the other network are of this one.
+    pub const fn covers(self, other: Self) -> bool {
+        self.prefix <= other.prefix && self.contains(other.network)
+    }
+
     /// Whether a host can have the address: neither the network's nor the broadcast address
     /// (RFC 3021: networks of 31 bits have neither).
     pub const fn is_host(self, address: Ipv4Addr) -> bool {
@@ -115,6 +120,8 @@ mod tests {
         assert!(lan.is_host(ip("192.168.150.1")));
         assert!(!lan.is_host(ip("192.168.150.0")) && !lan.is_host(ip("192.168.150.255")));
         assert!(!lan.contains(ip("192.168.151.1")));
+        assert!(lan.covers(lan) && lan.covers(net("192.168.150.128/25")));
+        assert!(!lan.covers(net("192.168.0.0/16")) && !lan.covers(net("192.168.151.0/25")));
         assert!(net("10.0.0.0/31").is_host(ip("10.0.0.0")));
         assert!(net("0.0.0.0/0").contains(ip("255.1.2.3")));
         for text in [

@@ -2,11 +2,12 @@
 
 use core::fmt;
 use core::net::Ipv4Addr;
+use core::str::FromStr;
 use std::borrow::Cow;
 
 use pxe_core::MacAddr;
 
-use crate::wire::{IpxeFeatures, MachineUuid, OptionCode};
+use crate::wire::{IpxeFeatures, MachineUuid, Message, OptionCode};
 use crate::{BootMenu, ClientArch, DhcpOption, Ipv4Net};
 
 /// Decides what each client is to boot.
@@ -71,6 +72,29 @@ impl fmt::Display for Stage {
     }
 }
 
+/// A text names no [`Stage`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParseStageError;
+
+impl fmt::Display for ParseStageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a stage of a boot: pxe, http, ipxe or system")
+    }
+}
+
+impl core::error::Error for ParseStageError {}
+
+impl FromStr for Stage {
+    type Err = ParseStageError;
+
+    fn from_str(text: &str) -> Result<Self, ParseStageError> {
+        let all = [Self::Pxe, Self::Http, Self::Ipxe, Self::System];
+        let found = all.into_iter().find(|stage| stage.to_string() == text);
+        found.ok_or(ParseStageError)
+    }
+}
+
 /// All that is known of a client that asks. Built by the engine, or by hand to ask a policy what
 /// it would do:
 ///
@@ -101,8 +125,10 @@ pub struct BootRequest<'a> {
     pub user_classes: &'a [&'a [u8]],
     /// iPXE's features (option 175).
     pub ipxe_features: Option<IpxeFeatures>,
-    /// The machine's UUID (option 97).
+    /// The machine's UUID (option 97), if that is one.
     pub uuid: Option<MachineUuid>,
+    /// Option 97 as it was sent: a Raspberry Pi's is not always a UUID.
+    pub machine_id: Option<&'a [u8]>,
     /// Its host name (option 12).
     pub host_name: Option<&'a [u8]>,
     /// The relay that the request came through.
@@ -119,6 +145,8 @@ pub struct BootRequest<'a> {
     pub client_ip: Option<Ipv4Addr>,
     /// Our address towards the client: what a URL should name.
     pub server_ip: Ipv4Addr,
+    /// The message itself, for what has no field here.
+    pub message: Option<&'a Message<'a>>,
 }
 
 impl<'a> BootRequest<'a> {
@@ -133,6 +161,7 @@ impl<'a> BootRequest<'a> {
             user_classes: &[],
             ipxe_features: None,
             uuid: None,
+            machine_id: None,
             host_name: None,
             giaddr: None,
             circuit_id: None,
@@ -141,7 +170,13 @@ impl<'a> BootRequest<'a> {
             subnet: None,
             client_ip: None,
             server_ip,
+            message: None,
         }
+    }
+
+    /// An option's value as the client sent it, if the request came as a message.
+    pub fn option(&self, code: OptionCode) -> Option<Cow<'a, [u8]>> {
+        self.message?.option(code)
     }
 
     /// The same, from this Ethernet address.
@@ -218,6 +253,10 @@ pub enum Boot {
     /// A menu that the client shows by itself: for [`Stage::Pxe`]. A client that cannot show one
     /// gets its first item.
     Menu(BootMenu),
+    /// Nothing, at any stage and by any protocol: the client gets an address and no boot
+    /// information at all, no boot server and no option about booting either, and whoever serves
+    /// files by another protocol should refuse them to it.
+    Denied,
 }
 
 /// What a policy decided, and why.

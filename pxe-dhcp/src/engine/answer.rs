@@ -28,7 +28,9 @@ impl Answer<'_> {
     /// The reply.
     pub(super) fn reply(&self) -> Reply {
         let mut header = header_of(self.request);
-        header.siaddr = self.next_server();
+        if !self.is_denied() {
+            header.siaddr = self.next_server();
+        }
         if let Some((address, _)) = self.lease {
             header.yiaddr = address;
         }
@@ -65,7 +67,14 @@ impl Answer<'_> {
         self.decision.next_server.unwrap_or(self.server_ip)
     }
 
+    fn is_denied(&self) -> bool {
+        self.decision.boot == Boot::Denied
+    }
+
     fn push_boot(&self, reply: &mut Reply) {
+        if self.is_denied() {
+            return;
+        }
         if let Some(file) = boot_file(self.stage, &self.decision.boot) {
             if self.stage == Stage::Http {
                 // EDK2 takes only offers whose vendor class begins so (HttpBootParseDhcp4Packet).
@@ -112,6 +121,9 @@ impl Answer<'_> {
         for option in known {
             let is_there = chosen.iter().any(|(_, other)| other.code == option.code);
             if is_there || is_engines(option.code) || reply.has(option.code) {
+                continue;
+            }
+            if self.is_denied() && is_about_booting(option.code, self.stage) {
                 continue;
             }
             let asked_at = match &asked {
@@ -162,7 +174,7 @@ pub(super) fn limit(request: &Message<'_>, message_bytes_max: usize) -> usize {
 /// What goes into option 67; firmware that boots by HTTP can use nothing but a URL.
 pub(super) fn boot_file(stage: Stage, boot: &Boot) -> Option<&str> {
     match (boot, stage) {
-        (Boot::Nothing, _) | (Boot::File(_) | Boot::Menu(_), Stage::Http) => None,
+        (Boot::Nothing | Boot::Denied, _) | (Boot::File(_) | Boot::Menu(_), Stage::Http) => None,
         (Boot::File(file) | Boot::Url(file), _) => Some(file),
         (Boot::Menu(menu), _) => menu.first().and_then(BootItem::boot),
     }
@@ -218,4 +230,20 @@ fn is_engines(code: OptionCode) -> bool {
             | OptionCode::RELAY_AGENT_INFO
             | OptionCode::END
     )
+}
+
+/// Options that tell a client what to boot or from where: not for one that is denied its boot.
+/// Of option 43, an operating system may have another use than firmware (PXE 2.1 section 2.4).
+fn is_about_booting(code: OptionCode, stage: Stage) -> bool {
+    const BOOT_FILE_SIZE: OptionCode = OptionCode(13);
+    const ROOT_PATH: OptionCode = OptionCode(17);
+    const TFTP_SERVER_ADDRESS: OptionCode = OptionCode(150);
+    match code {
+        BOOT_FILE_SIZE | ROOT_PATH | TFTP_SERVER_ADDRESS => true,
+        OptionCode::TFTP_SERVER_NAME | OptionCode::BOOT_FILE_NAME | OptionCode::IPXE => true,
+        OptionCode::PXELINUX_MAGIC | OptionCode::CONFIG_FILE => true,
+        OptionCode::PATH_PREFIX | OptionCode::REBOOT_TIME => true,
+        OptionCode::VENDOR_SPECIFIC => stage != Stage::System,
+        _ => false,
+    }
 }

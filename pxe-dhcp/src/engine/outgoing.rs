@@ -7,7 +7,7 @@ use pxe_core::{Destination, SocketId};
 use super::Engine;
 use super::answer::{self, Answer};
 use super::request::Asking;
-use crate::wire::{MessageType, RelayAgentInfo, Reply};
+use crate::wire::{MessageType, OptionCode, RelayAgentInfo, Reply};
 use crate::{Boot, BootDecision, BootRequest, Event, IgnoreReason, ReplyRoute};
 
 /// A reply that waits to be sent.
@@ -24,6 +24,7 @@ impl Engine {
         let message = asking.message;
         let (vendor_class, host_name) = (message.vendor_class(), message.host_name());
         let (client_id, requested) = (message.client_id(), message.parameter_request_list());
+        let machine_id = message.option(OptionCode::CLIENT_MACHINE_ID);
         let relay = message.relay_agent_info();
         let relay = relay.as_deref().map(RelayAgentInfo::new);
         let user_classes = message.user_classes();
@@ -40,6 +41,7 @@ impl Engine {
             user_classes: &user_classes,
             ipxe_features: message.ipxe_features(),
             uuid: message.machine_uuid(),
+            machine_id: machine_id.as_deref(),
             host_name: host_name.as_deref(),
             giaddr: message.giaddr(),
             circuit_id: relay.and_then(|relay| relay.circuit_id()),
@@ -48,10 +50,11 @@ impl Engine {
             subnet: Some(self.plan.subnets[subnet].config.network),
             client_ip,
             server_ip: asking.server_ip,
+            message: Some(message),
         };
         let mut decision = self.policy.decide(&request);
         let is_told = answer::boot_file(asking.stage, &decision.boot).is_some();
-        if !is_told && decision.boot != Boot::Nothing {
+        if !is_told && !matches!(decision.boot, Boot::Nothing | Boot::Denied) {
             decision
                 .explanation
                 .failed("http", "firmware that boots by HTTP needs a URL");

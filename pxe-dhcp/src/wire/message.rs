@@ -77,7 +77,7 @@ impl fmt::Display for ParseMessageError {
 impl core::error::Error for ParseMessageError {}
 
 /// A set of option codes.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct CodeSet([u64; 4]);
 
 impl CodeSet {
@@ -97,7 +97,7 @@ impl CodeSet {
 ///
 /// Accessors of options give `None` for an option that is missing or cannot mean anything; which
 /// of them were malformed is said by [`malformed`](Self::malformed).
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Message<'a> {
     op: Op,
     header: &'a [u8; HEADER_BYTES],

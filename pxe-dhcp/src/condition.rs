@@ -1,0 +1,677 @@
+//! What a rule asks of a client.
+
+use core::fmt;
+use std::borrow::Cow;
+
+use crate::pattern::Shown;
+use crate::wire::{IpxeFeature, MachineUuid, OptionCode};
+use crate::{BootRequest, ClientArch, Ipv4Net, MacPrefix, Pattern, Stage};
+
+/// The most alternatives that a reason names; the rest are counted.
+const WANTED_MAX: usize = 4;
+/// The longest reason, in bytes; what is longer ends in `...`.
+const REASON_BYTES_MAX: usize = 400;
+
+/// What a rule or a class asks of a client: a question to a [`BootRequest`], which can say why it
+/// was answered so.
+///
+/// A client that does not say what is asked for does not match; so it does match
+/// [`Not`](Self::Not) of that.
+///
+/// ```
+/// use pxe_dhcp::{BootRequest, ClientArch, Condition};
+///
+/// let lab = Condition::All(vec![
+///     Condition::Mac("52:54:00".parse()?),
+///     Condition::Not(Box::new(Condition::Arch(ClientArch::X86_BIOS))),
+/// ]);
+/// let request = BootRequest::new([192, 168, 150, 1].into())
+///     .with_mac("52:54:00:15:00:01".parse()?)
+///     .with_architectures(&[ClientArch::UEFI_X64]);
+/// let checked = lab.check(&request);
+/// assert!(checked.matched);
+/// assert_eq!(
+///     checked.reason,
+///     "mac 52:54:00:15:00:01 begins with 52:54:00, architecture is uefi-x64, not x86-bios"
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Condition {
+    /// The client is at this step of its boot.
+    Stage(Stage),
+    /// One of its architectures (option 93, or 60) is this one; 7 and 9 are alike, and 0x10 and
+    /// 0x11 ([`ClientArch::canonical`]).
+    Arch(ClientArch),
+    /// Its Ethernet address begins so.
+    Mac(MacPrefix),
+    /// Its UUID (option 97) is this one.
+    Uuid(MachineUuid),
+    /// Its client identifier (option 61), type octet included.
+    ClientId(Pattern),
+    /// Its vendor class (option 60).
+    VendorClass(Pattern),
+    /// One of its user classes (option 77).
+    UserClass(Pattern),
+    /// Its host name (option 12), upper and lower case alike.
+    HostName(Pattern),
+    /// It is an iPXE that has this feature (option 175).
+    IpxeFeature(IpxeFeature),
+    /// The address that it has or is about to get is in this network; where none is known yet,
+    /// its subnet is.
+    Subnet(Ipv4Net),
+    /// It came through a relay (`giaddr`) with an address in this network.
+    Relay(Ipv4Net),
+    /// The circuit identifier that the relay added (option 82, 1).
+    CircuitId(Pattern),
+    /// The remote identifier that the relay added (option 82, 2).
+    RemoteId(Pattern),
+    /// It asks for this option (option 55).
+    Requested(OptionCode),
+    /// It sent this option, with such a value.
+    Option(OptionCode, Pattern),
+    /// Each of these; an empty list always matches.
+    All(Vec<Condition>),
+    /// At least one of these; an empty list never matches.
+    Any(Vec<Condition>),
+    /// Anything but this.
+    Not(Box<Condition>),
+}
+
+/// Whether a client matches a [`Condition`], and why.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Checked {
+    /// Whether it matches.
+    pub matched: bool,
+    /// Why it does or does not, in words, on one line: what the client sent is escaped, and cut
+    /// off where it is long.
+    pub reason: Cow<'static, str>,
+}
+
+impl Condition {
+    /// Whether the client matches.
+    pub fn matches(&self, request: &BootRequest<'_>) -> bool {
+        let is = |value: Option<&[u8]>, pattern: &Pattern| {
+            value.is_some_and(|value| pattern.matches(value))
+        };
+        match self {
+            Self::Stage(stage) => request.stage == *stage,
+            Self::Arch(arch) => arch_of(request, *arch).is_some(),
+            Self::Mac(prefix) => request.mac.is_some_and(|mac| prefix.matches(mac)),
+            Self::Uuid(uuid) => request.uuid == Some(*uuid),
+            Self::ClientId(pattern) => is(request.client_id, pattern),
+            Self::VendorClass(pattern) => is(request.vendor_class, pattern),
+            Self::UserClass(pattern) => user_class_of(request, pattern).is_some(),
+            Self::HostName(pattern) => request
+                .host_name
+                .is_some_and(|name| pattern.matches_ignoring_case(name)),
+            Self::IpxeFeature(feature) => request
+                .ipxe_features
+                .is_some_and(|features| features.has(*feature)),
+            Self::Subnet(network) => match (request.client_ip, request.subnet) {
+                (Some(address), _) => network.contains(address),
+                (None, Some(subnet)) => network.covers(subnet),
+                (None, None) => false,
+            },
+            Self::Relay(network) => request.giaddr.is_some_and(|relay| network.contains(relay)),
+            Self::CircuitId(pattern) => is(request.circuit_id, pattern),
+            Self::RemoteId(pattern) => is(request.remote_id, pattern),
+            Self::Requested(code) => request.requested_options.contains(&code.0),
+            Self::Option(code, pattern) => is(request.option(*code).as_deref(), pattern),
+            Self::All(conditions) => conditions.iter().all(|one| one.matches(request)),
+            Self::Any(conditions) => conditions.iter().any(|one| one.matches(request)),
+            Self::Not(condition) => !condition.matches(request),
+        }
+    }
+
+    /// Whether the client matches, and why.
+    pub fn check(&self, request: &BootRequest<'_>) -> Checked {
+        let matched = self.matches(request);
+        let mut reason = self.reason(request, matched).into_text();
+        if reason.len() > REASON_BYTES_MAX {
+            let text = reason.to_mut();
+            while text.len() > REASON_BYTES_MAX {
+                text.pop();
+            }
+            text.push_str("...");
+        }
+        Checked { matched, reason }
+    }
+
+    /// Why the client matches or does not, which is known already.
+    fn reason(&self, request: &BootRequest<'_>, matched: bool) -> Reason {
+        match self {
+            Self::Stage(stage) if matched => Reason::text(format_args!("stage is {stage}")),
+            Self::Stage(stage) => Reason::missed("stage is ", request.stage, stage),
+            Self::Arch(arch) => arch_reason(request, *arch),
+            Self::Mac(prefix) => mac_reason(request, prefix, matched),
+            Self::Uuid(uuid) => match request.uuid {
+                None => Reason::known("no uuid"),
+                Some(found) if matched => Reason::text(format_args!("uuid is {found}")),
+                Some(found) => Reason::missed("uuid is ", found, uuid),
+            },
+            Self::ClientId(pattern) => {
+                pattern_reason(&["client id"], request.client_id, pattern, matched)
+            }
+            Self::VendorClass(pattern) => {
+                pattern_reason(&["vendor class"], request.vendor_class, pattern, matched)
+            }
+            Self::UserClass(pattern) => user_class_reason(request, pattern),
+            Self::HostName(pattern) => {
+                pattern_reason(&["host name"], request.host_name, pattern, matched)
+            }
+            Self::IpxeFeature(feature) => match request.ipxe_features {
+                None => Reason::known("no ipxe features"),
+                Some(_) if matched => Reason::text(format_args!("ipxe has {feature}")),
+                Some(_) => Reason::Missed {
+                    said: "ipxe lacks ".into(),
+                    wanted: feature.to_string(),
+                },
+            },
+            Self::Subnet(network) => match (request.client_ip, request.subnet) {
+                (Some(address), _) => in_reason("address", address, *network, matched),
+                (None, Some(subnet)) => in_reason("subnet", subnet, *network, matched),
+                (None, None) => Reason::known("no address and no subnet"),
+            },
+            Self::Relay(network) => match request.giaddr {
+                Some(relay) => in_reason("relay", relay, *network, matched),
+                None => Reason::known("no relay"),
+            },
+            Self::CircuitId(pattern) => {
+                pattern_reason(&["circuit id"], request.circuit_id, pattern, matched)
+            }
+            Self::RemoteId(pattern) => {
+                pattern_reason(&["remote id"], request.remote_id, pattern, matched)
+            }
+            Self::Requested(code) if matched => {
+                Reason::text(format_args!("it asks for option {code}"))
+            }
+            Self::Requested(code) => Reason::Missed {
+                said: "it does not ask for option ".into(),
+                wanted: code.to_string(),
+            },
+            Self::Option(code, pattern) => {
+                let noun = ["option ", &code.to_string()];
+                pattern_reason(&noun, request.option(*code).as_deref(), pattern, matched)
+            }
+            Self::All(conditions) => all_reason(conditions, request, matched),
+            Self::Any(conditions) => any_reason(conditions, request, matched),
+            Self::Not(condition) if matched => condition.reason(request, false),
+            Self::Not(condition) => {
+                let text = condition.reason(request, true).into_text();
+                Reason::text(format_args!("{text}, which is excluded"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+/// A reason before it is put together, so that alternatives can share what they have in common:
+/// "architecture is x86-bios, not uefi-x64 or uefi-arm64".
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Reason {
+    Text(Cow<'static, str>),
+    Missed { said: String, wanted: String },
+}
+
+impl Reason {
+    const fn known(text: &'static str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+
+    fn text(text: fmt::Arguments<'_>) -> Self {
+        Self::Text(Cow::Owned(text.to_string()))
+    }
+
+    fn missed(said: &str, found: impl fmt::Display, wanted: impl fmt::Display) -> Self {
+        Self::Missed {
+            said: format!("{said}{found}, not "),
+            wanted: wanted.to_string(),
+        }
+    }
+
+    fn into_text(self) -> Cow<'static, str> {
+        match self {
+            Self::Text(text) => text,
+            Self::Missed { said, wanted } => Cow::Owned(said + &wanted),
+        }
+    }
+}
+
+/// The architecture of the client that counts as this one.
+fn arch_of(request: &BootRequest<'_>, arch: ClientArch) -> Option<ClientArch> {
+    let mut found = request.architectures.iter().copied();
+    found.find(|found| found.canonical() == arch.canonical())
+}
+
+fn arch_reason(request: &BootRequest<'_>, arch: ClientArch) -> Reason {
+    let said = match request.architectures {
+        [] => return Reason::known("no architecture"),
+        [_] => "architecture is ",
+        _ => "architectures are ",
+    };
+    match arch_of(request, arch) {
+        Some(found) if request.architectures.len() > 1 => Reason::text(format_args!(
+            "architecture {found} is among its {}",
+            request.architectures.len()
+        )),
+        Some(found) if found != arch => Reason::text(format_args!(
+            "architecture is {found}, which counts as {arch}"
+        )),
+        Some(found) => Reason::text(format_args!("architecture is {found}")),
+        None => Reason::missed(said, Listed(request.architectures), arch),
+    }
+}
+
+fn mac_reason(request: &BootRequest<'_>, prefix: &MacPrefix, matched: bool) -> Reason {
+    match request.mac {
+        None => Reason::known("no mac"),
+        Some(mac) if !matched => Reason::missed("mac is ", mac, prefix),
+        Some(mac) if prefix.is_whole() => Reason::text(format_args!("mac is {mac}")),
+        Some(mac) => {
+            let prefix = prefix.to_string();
+            let stem = prefix.trim_end_matches(":*");
+            Reason::text(format_args!("mac {mac} begins with {stem}"))
+        }
+    }
+}
+
+fn user_class_of<'a>(request: &BootRequest<'a>, pattern: &Pattern) -> Option<&'a [u8]> {
+    let mut found = request.user_classes.iter().copied();
+    found.find(|class| pattern.matches(class))
+}
+
+fn user_class_reason(request: &BootRequest<'_>, pattern: &Pattern) -> Reason {
+    let found = user_class_of(request, pattern);
+    match (request.user_classes, found) {
+        (_, Some(_)) => pattern_reason(&["user class"], found, pattern, true),
+        ([.., last], None) if request.user_classes.len() > 1 => {
+            let said = format!(
+                "none of {} user classes, the last ",
+                request.user_classes.len()
+            );
+            Reason::missed(&said, Shown(last), Quoted(pattern))
+        }
+        (classes, None) => {
+            pattern_reason(&["user class"], classes.first().copied(), pattern, false)
+        }
+    }
+}
+
+fn pattern_reason(noun: &[&str], found: Option<&[u8]>, pattern: &Pattern, matched: bool) -> Reason {
+    let noun = noun.concat();
+    let Some(found) = found else {
+        return Reason::text(format_args!("no {noun}"));
+    };
+    let found = Shown(found);
+    match (matched, pattern.as_exact()) {
+        (true, Some(_)) => Reason::text(format_args!("{noun} is {found}")),
+        (true, None) => Reason::text(format_args!("{noun} {found} matches {}", Quoted(pattern))),
+        (false, _) => Reason::missed(&format!("{noun} is "), found, Quoted(pattern)),
+    }
+}
+
+fn in_reason(noun: &str, found: impl fmt::Display, network: Ipv4Net, matched: bool) -> Reason {
+    if matched {
+        Reason::text(format_args!("{noun} {found} is in {network}"))
+    } else {
+        Reason::Missed {
+            said: format!("{noun} {found} is not in "),
+            wanted: network.to_string(),
+        }
+    }
+}
+
+/// Of those that match, all reasons; otherwise the first that does not.
+fn all_reason(conditions: &[Condition], request: &BootRequest<'_>, matched: bool) -> Reason {
+    if !matched {
+        let failed = conditions.iter().find(|one| !one.matches(request));
+        return match failed {
+            Some(failed) => failed.reason(request, false),
+            None => Reason::known("no condition"),
+        };
+    }
+    let mut reasons = conditions.iter().map(|one| one.reason(request, true));
+    let Some(first) = reasons.next() else {
+        return Reason::known("no condition");
+    };
+    let Some(second) = reasons.next() else {
+        return first;
+    };
+    let mut text = first.into_text().into_owned();
+    for reason in core::iter::once(second).chain(reasons) {
+        if text.len() > REASON_BYTES_MAX {
+            break;
+        }
+        text.push_str(", ");
+        text.push_str(&reason.into_text());
+    }
+    Reason::Text(Cow::Owned(text))
+}
+
+/// The first that matches; otherwise all, those that begin alike together.
+fn any_reason(conditions: &[Condition], request: &BootRequest<'_>, matched: bool) -> Reason {
+    if matched {
+        let found = conditions.iter().find(|one| one.matches(request));
+        return match found {
+            Some(found) => found.reason(request, true),
+            None => Reason::known("one of them"),
+        };
+    }
+    let mut groups: Vec<Missed> = Vec::new();
+    for condition in conditions {
+        let reason = condition.reason(request, false);
+        let Some(reason) = (match groups.last_mut() {
+            Some(last) => last.join(reason),
+            None => Some(reason),
+        }) else {
+            continue;
+        };
+        if groups.len() == WANTED_MAX {
+            break;
+        }
+        groups.push(Missed {
+            reason,
+            named: 1,
+            unnamed: 0,
+        });
+    }
+    match groups.len() {
+        0 => Reason::known("nothing matches"),
+        _ => {
+            let texts: Vec<String> = groups.into_iter().map(Missed::into_text).collect();
+            Reason::Text(Cow::Owned(texts.join(", ")))
+        }
+    }
+}
+
+/// What the client says instead of some alternatives.
+struct Missed {
+    reason: Reason,
+    named: usize,
+    unnamed: usize,
+}
+
+impl Missed {
+    /// Adds an alternative that was missed for the same reason; gives another reason back.
+    fn join(&mut self, next: Reason) -> Option<Reason> {
+        match (&mut self.reason, next) {
+            (
+                Reason::Missed { said, wanted },
+                Reason::Missed {
+                    said: other,
+                    wanted: next,
+                },
+            ) if *said == other => {
+                if self.named < WANTED_MAX {
+                    self.named += 1;
+                    wanted.push_str(" or ");
+                    wanted.push_str(&next);
+                } else {
+                    self.unnamed += 1;
+                }
+                None
+            }
+            (reason, next) => (*reason != next).then_some(next),
+        }
+    }
+
+    fn into_text(self) -> String {
+        let text = self.reason.into_text();
+        match self.unnamed {
+            0 => text.into_owned(),
+            1 => format!("{text} or another"),
+            others => format!("{text} or {others} others"),
+        }
+    }
+}
+
+/// Architectures with commas between them; the first few of many.
+pub(crate) struct Listed<'a>(pub(crate) &'a [ClientArch]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("no architecture");
+        }
+        for (index, arch) in self.0.iter().enumerate() {
+            if index == WANTED_MAX {
+                return write!(f, " and {} others", self.0.len() - index);
+            }
+            let separator = if index == 0 { "" } else { ", " };
+            write!(f, "{separator}{arch}")?;
+        }
+        Ok(())
+    }
+}
+
+struct Quoted<'a>(&'a Pattern);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::Ipv4Addr;
+
+    use pxe_core::MacAddr;
+
+    use crate::wire::IpxeFeatures;
+
+    const ARCHITECTURES: [ClientArch; 1] = [ClientArch::UEFI_X64];
+
+    fn request() -> BootRequest<'static> {
+        let mut request = BootRequest::new(Ipv4Addr::new(192, 168, 150, 1))
+            .with_architectures(&ARCHITECTURES)
+            .with_vendor_class(b"PXEClient:Arch:00007:UNDI:003000")
+            .with_mac(MacAddr::new([0x52, 0x54, 0, 0x15, 0, 1]))
+            .with_ipxe_features(IpxeFeatures::new().with(IpxeFeature::HTTP))
+            .with_user_classes(&[b"iPXE"]);
+        request.subnet = "192.168.150.0/24".parse().ok();
+        request.giaddr = Some(Ipv4Addr::new(10, 0, 0, 7));
+        request.host_name = Some(b"PC-1");
+        request.remote_id = Some(&[0, 6, 1]);
+        request.requested_options = &[66, 67];
+        request
+    }
+
+    fn pattern(text: &str) -> Pattern {
+        text.parse().expect("a pattern")
+    }
+
+    fn net(text: &str) -> Ipv4Net {
+        text.parse().expect("a network")
+    }
+
+    fn mac(text: &str) -> Condition {
+        Condition::Mac(text.parse().expect("a prefix"))
+    }
+
+    #[track_caller]
+    fn check(condition: &Condition, matched: bool, reason: &str) {
+        let checked = condition.check(&request());
+        assert_eq!(
+            (checked.matched, checked.reason.as_ref()),
+            (matched, reason)
+        );
+        let not = Condition::Not(Box::new(condition.clone()));
+        assert_eq!(not.matches(&request()), !matched);
+    }
+
+    #[test]
+    fn each_condition_says_why() {
+        use Condition::*;
+        check(&Stage(crate::Stage::Ipxe), true, "stage is ipxe");
+        check(&Stage(crate::Stage::Http), false, "stage is ipxe, not http");
+        check(
+            &Arch(ClientArch::UEFI_X64),
+            true,
+            "architecture is uefi-x64",
+        );
+        check(
+            &Arch(ClientArch::X86_BIOS),
+            false,
+            "architecture is uefi-x64, not x86-bios",
+        );
+        check(
+            &mac("52:54:00"),
+            true,
+            "mac 52:54:00:15:00:01 begins with 52:54:00",
+        );
+        check(&mac("52:54:00:15:00:01"), true, "mac is 52:54:00:15:00:01");
+        check(
+            &mac("52:55"),
+            false,
+            "mac is 52:54:00:15:00:01, not 52:55:*",
+        );
+        check(&Uuid(MachineUuid::from_wire([1; 16])), false, "no uuid");
+        check(&ClientId(pattern("a")), false, "no client id");
+        check(
+            &VendorClass(pattern("PXEClient*")),
+            true,
+            "vendor class \"PXEClient:Arch:00007:UNDI:003000\" matches \"PXEClient*\"",
+        );
+        check(&UserClass(pattern("iPXE")), true, "user class is \"iPXE\"");
+        check(
+            &UserClass(pattern("gPXE")),
+            false,
+            "user class is \"iPXE\", not \"gPXE\"",
+        );
+        check(
+            &HostName(pattern("pc-*")),
+            true,
+            "host name \"PC-1\" matches \"pc-*\"",
+        );
+        check(
+            &IpxeFeature(crate::wire::IpxeFeature::HTTP),
+            true,
+            "ipxe has http",
+        );
+        check(
+            &IpxeFeature(crate::wire::IpxeFeature::NFS),
+            false,
+            "ipxe lacks nfs",
+        );
+        check(
+            &Subnet(net("192.168.0.0/16")),
+            true,
+            "subnet 192.168.150.0/24 is in 192.168.0.0/16",
+        );
+        check(
+            &Subnet(net("192.168.150.0/25")),
+            false,
+            "subnet 192.168.150.0/24 is not in 192.168.150.0/25",
+        );
+        check(
+            &Relay(net("10.0.0.0/8")),
+            true,
+            "relay 10.0.0.7 is in 10.0.0.0/8",
+        );
+        check(&CircuitId(pattern("*")), false, "no circuit id");
+        check(
+            &RemoteId(pattern("hex:0006*")),
+            true,
+            "remote id hex:000601 matches \"hex:0006*\"",
+        );
+        check(&Requested(OptionCode(66)), true, "it asks for option 66");
+        check(
+            &Requested(OptionCode(43)),
+            false,
+            "it does not ask for option 43",
+        );
+        check(&Option(OptionCode(43), pattern("*")), false, "no option 43");
+    }
+
+    #[test]
+    fn lists_say_what_decided() {
+        use Condition::*;
+        let arch = |number| Arch(ClientArch(number));
+        check(&All(vec![]), true, "no condition");
+        check(&Any(vec![]), false, "nothing matches");
+        check(
+            &All(vec![mac("52"), arch(0), mac("53")]),
+            false,
+            "architecture is uefi-x64, not x86-bios",
+        );
+        check(
+            &Any(vec![arch(0), arch(9)]),
+            true,
+            "architecture is uefi-x64, which counts as uefi-ebc",
+        );
+        check(
+            &Any(vec![arch(0), arch(6), mac("53"), mac("54")]),
+            false,
+            "architecture is uefi-x64, not x86-bios or uefi-x86, \
+             mac is 52:54:00:15:00:01, not 53:* or 54:*",
+        );
+        let many = (0..100)
+            .map(|octet| mac(&format!("00:{octet:02}")))
+            .collect();
+        check(
+            &Any(many),
+            false,
+            "mac is 52:54:00:15:00:01, not 00:00:* or 00:01:* or 00:02:* or 00:03:* or 96 others",
+        );
+        check(
+            &Not(Box::new(arch(0))),
+            true,
+            "architecture is uefi-x64, not x86-bios",
+        );
+        check(
+            &Not(Box::new(mac("52"))),
+            false,
+            "mac 52:54:00:15:00:01 begins with 52, which is excluded",
+        );
+        check(
+            &Any(vec![ClientId(pattern("a")), ClientId(pattern("b"))]),
+            false,
+            "no client id",
+        );
+    }
+
+    #[test]
+    fn an_address_is_asked_for_before_its_subnet() {
+        let mut request = request();
+        request.client_ip = Some(Ipv4Addr::new(192, 168, 150, 30));
+        let upper = Condition::Subnet(net("192.168.150.128/25"));
+        assert_eq!(
+            upper.check(&request).reason,
+            "address 192.168.150.30 is not in 192.168.150.128/25"
+        );
+        assert!(Condition::Subnet(net("192.168.150.0/25")).matches(&request));
+    }
+
+    #[test]
+    fn a_reason_is_one_short_line_whatever_the_client_sends() {
+        let class = vec![b'\n'; 4000];
+        let classes: Vec<&[u8]> = vec![&class; 100];
+        let architectures = vec![ClientArch(4711); 700];
+        let request = BootRequest::new(Ipv4Addr::LOCALHOST)
+            .with_architectures(&architectures)
+            .with_vendor_class(&class)
+            .with_user_classes(&classes);
+        let text = pattern("*\n*");
+        for condition in [
+            Condition::Any(vec![Condition::Arch(ClientArch::UEFI_X64); 1000]),
+            Condition::VendorClass(text.clone()),
+            Condition::VendorClass(pattern("x")),
+            Condition::All(vec![Condition::UserClass(text); 1000]),
+            Condition::Any(vec![Condition::UserClass(pattern("y")); 1000]),
+        ] {
+            let reason = condition.check(&request).reason;
+            assert!(reason.len() <= REASON_BYTES_MAX + 3, "{reason}");
+            assert!(!reason.contains('\n'), "{reason}");
+        }
+    }
+}
