@@ -113,6 +113,8 @@ pub use crate::policy::{
 };
 #[cfg(feature = "tokio")]
 pub use crate::store::{Commit, Cursor, LeaseStore, MemoryStore, StoreError};
+#[cfg(feature = "redb")]
+pub use crate::store::{Medium, OpenStoreError, RedbStore};
 pub use crate::subnet::{DhcpOption, Reservation, Subnet};
 #[cfg(all(feature = "tokio", target_os = "linux"))]
 pub use crate::tokio::{BindError, BindSpec, Handle, RunError, Server};

@@ -1,0 +1,419 @@
+//! A store in one file, each batch of it flushed.
+
+use core::net::Ipv4Addr;
+use core::time::Duration;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use ::tokio::sync::oneshot;
+use async_trait::async_trait;
+use thiserror::Error;
+
+use super::ledger::{Fault, Ledger};
+use super::medium::{FileMedium, Medium};
+use super::{Commit, Cursor, LeaseStore, StoreError};
+use crate::{CommitError, LeaseRecord};
+
+/// How long a store that failed answers so before it tries again: opening it reads all of it.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// A store in one file, for one server: a batch is flushed (`fdatasync`) before it is answered, so
+/// an ACK that left survives a loss of power. The file is a [redb](https://www.redb.org) database.
+///
+/// - **Opening checks everything**: every page and every record has a checksum. What is not as it
+///   was written is refused ([`OpenStoreError::Damaged`]), and the file stays as it is. A batch
+///   that a loss of power cut off is undone; none of it was acknowledged.
+/// - **One program at a time** has the file; it is locked (`flock`) while the store lives.
+/// - **A medium that fails** (full, or with errors) makes commits and reads
+///   [`Unavailable`](CommitError::Unavailable), so no client gets an ACK. The store is opened again
+///   when it is next asked for something, at most once a second, and goes on when that works.
+///   A full disk needs room only; where a disk comes back under another device, restart the server.
+/// - **A thread of its own** does the work, so the runtime never waits for the disk. Dropping the
+///   store waits for what it is doing, and closes the file.
+///
+/// Records that were replaced leave room for new ones: the file has some 350 bytes a lease, twice
+/// to four times that after many changes, and does not grow beyond.
+///
+/// ```
+/// # #[::tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pxe_core::{MacAddr, UnixTime};
+/// use pxe_dhcp::{Commit, LeaseRecord, LeaseState, LeaseStore, RedbStore};
+///
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("leases.redb");
+/// let store = RedbStore::open(&path)?;
+/// let seen = UnixTime::from_seconds(1_795_000_000);
+/// let state = LeaseState::Bound { expires: seen.saturating_add_seconds(3600) };
+/// let lease = LeaseRecord::new([192, 168, 150, 7].into(), MacAddr::new([2, 0, 0, 0, 0, 1]), state, seen);
+/// assert_eq!(store.commit(vec![Commit::new(lease.clone(), None)]).await, [Ok(())]);
+///
+/// drop(store);
+/// let again = RedbStore::open(&path)?;
+/// assert_eq!(again.load(None, 10).await?, [lease]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct RedbStore {
+    calls: Option<mpsc::Sender<Call>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A store cannot be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenStoreError {
+    /// The file cannot be made or used.
+    #[error("cannot open the lease store {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// It is no file.
+    #[error("the lease store {} is not a regular file", path.display())]
+    NoFile {
+        /// What it is said to be.
+        path: PathBuf,
+    },
+    /// Another program has it open, most likely a server.
+    #[error("another server has the lease store {} open", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is not as it was written. It was not changed: keep a copy, and put a backup in its place,
+    /// or nothing, as a server without records gives clients that renew their leases again.
+    #[error("the lease store {} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The medium cannot be read or written.
+    #[error("the lease store {} cannot be used: {reason}", path.display())]
+    Unavailable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+impl RedbStore {
+    /// Opens a store, or makes one that is empty; its folder must exist.
+    ///
+    /// A new file is its owner's alone (mode 0600), as it tells who is where; a file that is there
+    /// keeps its mode.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made or used, another program has it, or it is damaged.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenStoreError> {
+        let path = path.as_ref();
+        let file = open_file(path, OpenOptions::new().read(true).write(true))?;
+        lock(path, file.try_lock())?;
+        let medium: Arc<dyn Medium> = Arc::new(FileMedium::new(file));
+        Self::start(medium, RETRY_AFTER, false).map_err(|fault| told(fault, path))
+    }
+
+    /// Opens a store to look at it: nothing is written, and commits are
+    /// [`Unavailable`](CommitError::Unavailable). Meanwhile no server can open it.
+    ///
+    /// # Errors
+    ///
+    /// If it does not exist, another program has it, or it is damaged.
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, OpenStoreError> {
+        let path = path.as_ref();
+        let file = open_file(path, OpenOptions::new().read(true))?;
+        lock(path, file.try_lock_shared())?;
+        let medium: Arc<dyn Medium> = Arc::new(FileMedium::new(file));
+        Self::start(medium, RETRY_AFTER, true).map_err(|fault| told(fault, path))
+    }
+
+    /// Opens a store on something else than a file; an empty one becomes a store without records.
+    /// A medium that failed is tried again `retry_after` that, at the next call.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be used, or holds something damaged.
+    pub fn with_medium(medium: Arc<dyn Medium>, retry_after: Duration) -> Result<Self, StoreError> {
+        Self::start(medium, retry_after, false).map_err(StoreError::from)
+    }
+
+    fn start(
+        medium: Arc<dyn Medium>,
+        retry_after: Duration,
+        is_read_only: bool,
+    ) -> Result<Self, Fault> {
+        let ledger = guarded(|| {
+            if is_read_only {
+                Ledger::open_as_it_is(&medium)
+            } else {
+                Ledger::open(&medium)
+            }
+        })?;
+        let worker = Worker {
+            medium,
+            retry_after,
+            is_read_only,
+            state: State::Open(ledger),
+        };
+        // Not bounded: each call in it has a caller who waits.
+        let (calls, receiver) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("lease store".to_owned())
+            .spawn(move || worker.run(&receiver))?;
+        Ok(Self {
+            calls: Some(calls),
+            thread: Some(thread),
+        })
+    }
+
+    async fn call<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Option<T> {
+        let (sender, receiver) = oneshot::channel();
+        self.calls.as_ref()?.send(call(sender)).ok()?;
+        receiver.await.ok()
+    }
+}
+
+impl Drop for RedbStore {
+    fn drop(&mut self) {
+        drop(self.calls.take());
+        if let Some(thread) = self.thread.take() {
+            // It catches panics; there is nothing to learn here.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[async_trait]
+impl LeaseStore for RedbStore {
+    async fn load(
+        &self,
+        after: Option<Ipv4Addr>,
+        records_max: usize,
+    ) -> Result<Vec<LeaseRecord>, StoreError> {
+        let call = |reply| Call::Load {
+            after,
+            records_max,
+            reply,
+        };
+        self.call(call).await.unwrap_or_else(|| Err(has_ended()))
+    }
+
+    async fn commit(&self, batch: Vec<Commit>) -> Vec<Result<(), CommitError>> {
+        let len = batch.len();
+        let results = self.call(|reply| Call::Commit { batch, reply }).await;
+        results.unwrap_or_else(|| unavailable(len, &has_ended()))
+    }
+
+    async fn changes_since(
+        &self,
+        cursor: Option<Cursor>,
+        records_max: usize,
+    ) -> Result<(Vec<LeaseRecord>, Cursor), StoreError> {
+        let call = |reply| Call::Changes {
+            cursor,
+            records_max,
+            reply,
+        };
+        self.call(call).await.unwrap_or_else(|| Err(has_ended()))
+    }
+}
+
+/// What the thread is asked for, and where the answer goes.
+enum Call {
+    Load {
+        after: Option<Ipv4Addr>,
+        records_max: usize,
+        reply: oneshot::Sender<Result<Vec<LeaseRecord>, StoreError>>,
+    },
+    Commit {
+        batch: Vec<Commit>,
+        reply: oneshot::Sender<Vec<Result<(), CommitError>>>,
+    },
+    Changes {
+        cursor: Option<Cursor>,
+        records_max: usize,
+        reply: oneshot::Sender<Result<(Vec<LeaseRecord>, Cursor), StoreError>>,
+    },
+}
+
+/// What runs on the store's thread.
+struct Worker {
+    medium: Arc<dyn Medium>,
+    retry_after: Duration,
+    is_read_only: bool,
+    state: State,
+}
+
+enum State {
+    Open(Ledger),
+    Failed { reason: String, at: Instant },
+}
+
+impl Worker {
+    fn run(mut self, calls: &mpsc::Receiver<Call>) {
+        while let Ok(call) = calls.recv() {
+            // Who asked may have gone.
+            match call {
+                Call::Load {
+                    after,
+                    records_max,
+                    reply,
+                } => {
+                    let _ = reply.send(self.with(|ledger| ledger.load(after, records_max)));
+                }
+                Call::Commit { batch, reply } => {
+                    let results = if self.is_read_only {
+                        Err(StoreError::Unavailable("it is open for reading".to_owned()))
+                    } else {
+                        self.with(|ledger| ledger.commit(&batch))
+                    };
+                    let _ = reply
+                        .send(results.unwrap_or_else(|error| unavailable(batch.len(), &error)));
+                }
+                Call::Changes {
+                    cursor,
+                    records_max,
+                    reply,
+                } => {
+                    let changes = self.with(|ledger| ledger.changes_since(cursor, records_max));
+                    let forgotten = || StoreError::Forgotten(cursor.unwrap_or(Cursor::new(0)));
+                    let _ = reply.send(changes.and_then(|found| found.ok_or_else(forgotten)));
+                }
+            }
+        }
+        // Closing writes, and what is damaged may panic there too.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(self)));
+    }
+
+    /// Works with the ledger; opens it again if it failed.
+    fn with<T>(
+        &mut self,
+        work: impl FnOnce(&mut Ledger) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
+        if let State::Failed { reason, at } = &self.state {
+            if at.elapsed() < self.retry_after {
+                return Err(StoreError::Unavailable(reason.clone()));
+            }
+            match guarded(|| {
+                if self.is_read_only {
+                    Ledger::open_as_it_is(&self.medium)
+                } else {
+                    Ledger::reopen(&self.medium)
+                }
+            }) {
+                Ok(ledger) => self.state = State::Open(ledger),
+                Err(fault) => return Err(self.fail(fault)),
+            }
+        }
+        let State::Open(ledger) = &mut self.state else {
+            return Err(has_ended());
+        };
+        guarded(|| work(ledger)).map_err(|fault| self.fail(fault))
+    }
+
+    /// After a fault the database refuses everything: it is closed, and opened again later.
+    fn fail(&mut self, fault: Fault) -> StoreError {
+        let failed = State::Failed {
+            reason: fault.to_string(),
+            at: Instant::now(),
+        };
+        let before = std::mem::replace(&mut self.state, failed);
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(before)));
+        fault.into()
+    }
+}
+
+/// Makes a fault of a panic: redb panics on some damaged pages ("index out of bounds").
+///
+/// What was being worked on is dropped after a fault, so nothing half done is seen again.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        let text = text.unwrap_or("no reason was given");
+        Err(Fault::Damaged(format!("the database gave up: {text}")))
+    })
+}
+
+fn open_file(path: &Path, options: &mut OpenOptions) -> Result<File, OpenStoreError> {
+    let path_buf = || path.to_path_buf();
+    let failed = |source| OpenStoreError::File {
+        path: path_buf(),
+        source,
+    };
+    let file = match options.open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // Without the writing that this needs, it fails as not found again.
+            let made = options.create_new(true).mode(0o600).open(path);
+            let file = made.map_err(|again| match again.kind() {
+                io::ErrorKind::InvalidInput => failed(error),
+                _ => failed(again),
+            })?;
+            // The name must survive a loss of power as well as what is in the file.
+            let folder = match path.parent() {
+                Some(folder) if folder != Path::new("") => folder,
+                _ => Path::new("."),
+            };
+            File::open(folder)
+                .and_then(|folder| folder.sync_all())
+                .map_err(failed)?;
+            file
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(OpenStoreError::NoFile { path: path_buf() });
+    }
+    Ok(file)
+}
+
+fn lock(path: &Path, locked: Result<(), TryLockError>) -> Result<(), OpenStoreError> {
+    let path = path.to_path_buf();
+    locked.map_err(|error| match error {
+        TryLockError::WouldBlock => OpenStoreError::InUse { path },
+        TryLockError::Error(source) => OpenStoreError::File { path, source },
+    })
+}
+
+fn told(fault: Fault, path: &Path) -> OpenStoreError {
+    let path = path.to_path_buf();
+    match fault {
+        Fault::Unavailable(reason) => OpenStoreError::Unavailable { path, reason },
+        Fault::Damaged(reason) => OpenStoreError::Damaged { path, reason },
+    }
+}
+
+impl From<Fault> for StoreError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Unavailable(reason) => Self::Unavailable(reason),
+            Fault::Damaged(reason) => Self::Damaged(reason),
+        }
+    }
+}
+
+fn has_ended() -> StoreError {
+    StoreError::Unavailable("its thread has ended".to_owned())
+}
+
+fn unavailable(len: usize, error: &StoreError) -> Vec<Result<(), CommitError>> {
+    let reason = match error {
+        StoreError::Unavailable(reason) => reason.clone(),
+        other => other.to_string(),
+    };
+    vec![Err(CommitError::Unavailable(reason)); len]
+}
