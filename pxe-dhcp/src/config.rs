@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use thiserror::Error;
 
-use crate::{Ipv4Net, Limits, Subnet};
+use crate::{DhcpOption, Ipv4Net, Limits, ReservedFor, Subnet};
 
 /// When an address is probed before it is offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -83,6 +83,9 @@ pub struct Config {
     /// The subnets that addresses are given in. In the other modes none is needed: those that are
     /// here tell the policy where a client is, and our address there.
     pub subnets: Vec<Subnet>,
+    /// Options for the clients of every subnet, as [`Subnet::options`] are for those of one: of
+    /// each code the subnet's counts.
+    pub options: Vec<DhcpOption>,
     /// The UDP port to listen on, and of relays. Default: 67.
     ///
     /// Another one, like dnsmasq's `dhcp-alternate-port`, needs clients that know it: test
@@ -115,6 +118,7 @@ impl Config {
         Self {
             mode: Mode::Authoritative,
             subnets: Vec::new(),
+            options: Vec::new(),
             server_port: 67,
             client_port: 68,
             binl_port: 4011,
@@ -138,6 +142,13 @@ impl Config {
     #[must_use]
     pub fn with_subnet(mut self, subnet: Subnet) -> Self {
         self.subnets.push(subnet);
+        self
+    }
+
+    /// The same, with an option for the clients of every subnet.
+    #[must_use]
+    pub fn with_option(mut self, option: DhcpOption) -> Self {
+        self.options.push(option);
         self
     }
 
@@ -211,7 +222,7 @@ impl Default for Config {
 }
 
 /// A configuration contradicts itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A port is 0.
@@ -297,13 +308,47 @@ pub enum ConfigError {
         /// The address.
         address: Ipv4Addr,
     },
-    /// An address is reserved for two clients, or a client has two reserved addresses.
-    #[error("subnet {subnet}: address {address} or its client is reserved twice")]
-    ReservedTwice {
+    /// An address is reserved for two clients.
+    #[error("subnet {subnet}: address {address} is reserved twice")]
+    AddressReservedTwice {
         /// Where.
         subnet: Ipv4Net,
-        /// The later reservation's address.
+        /// The address.
         address: Ipv4Addr,
+    },
+    /// A client has two reservations.
+    #[error("subnet {subnet}: {client} has two reservations")]
+    ClientReservedTwice {
+        /// Where.
+        subnet: Ipv4Net,
+        /// For whom.
+        client: ReservedFor,
+    },
+    /// The lease times of a reservation are out of order, or zero.
+    #[error("subnet {subnet}: lease times reserved for {client} must be 0 < min <= default <= max")]
+    ReservationLeaseTimes {
+        /// Where.
+        subnet: Ipv4Net,
+        /// For whom.
+        client: ReservedFor,
+    },
+    /// T1 and T2 are out of order, or not within the default lease time.
+    #[error("subnet {subnet}: renewal times must be 0 < T1 {t1} < T2 {t2} < lease time {lease}")]
+    RenewalTimes {
+        /// Where.
+        subnet: Ipv4Net,
+        /// T1, in seconds.
+        t1: u32,
+        /// T2, in seconds.
+        t2: u32,
+        /// The default lease time, in seconds.
+        lease: u32,
+    },
+    /// Addresses for BOOTP clients have no time.
+    #[error("subnet {subnet}: the lease time of BOOTP clients must be above 0")]
+    BootpLeaseTime {
+        /// Where.
+        subnet: Ipv4Net,
     },
 }
 
@@ -359,7 +404,7 @@ mod tests {
                     .with_reservation(Reservation::new(mac, first))
                     .with_reservation(Reservation::new(mac, last))
             ),
-            Err(ConfigError::ReservedTwice { .. })
+            Err(ConfigError::ClientReservedTwice { .. })
         ));
         assert!(matches!(
             Config::new()

@@ -5,8 +5,8 @@ use core::net::Ipv4Addr;
 
 use pxe_core::{MacAddr, UnixTime};
 
-use crate::ClientArch;
 use crate::wire::{ClientFqdn, MachineUuid, Message};
+use crate::{ClientArch, ReservedFor};
 
 /// By what a client is known, so that it keeps its address.
 ///
@@ -135,6 +135,8 @@ pub struct LeaseRecord {
     pub fqdn: Option<ClientFqdn>,
     /// The vendor class (option 60) that came last.
     pub vendor_class: Option<Vec<u8>>,
+    /// The relay that the client's last relayed request came through.
+    pub giaddr: Option<Ipv4Addr>,
     /// The relay's circuit identifier (option 82, 1).
     pub circuit_id: Option<Vec<u8>>,
     /// The relay's remote identifier (option 82, 2).
@@ -143,6 +145,9 @@ pub struct LeaseRecord {
     pub uuid: Option<MachineUuid>,
     /// The architecture (option 93 or 60), as the boot ROM or loader said it.
     pub arch: Option<ClientArch>,
+    /// By what the client was recognised when it was given this address, if it was reserved: it
+    /// may not say so again (an operating system says no UUID).
+    pub reserved_for: Option<ReservedFor>,
 }
 
 impl LeaseRecord {
@@ -171,10 +176,12 @@ impl LeaseRecord {
             host_name: None,
             fqdn: None,
             vendor_class: None,
+            giaddr: None,
             circuit_id: None,
             remote_id: None,
             uuid: None,
             arch: None,
+            reserved_for: None,
         }
     }
 

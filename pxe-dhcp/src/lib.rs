@@ -79,15 +79,18 @@ mod config;
 #[cfg(feature = "tokio")]
 pub mod conformance;
 mod destination;
+mod dhcp_option;
 mod engine;
 mod event;
 #[doc(hidden)]
 pub mod fuzzing;
 mod lease;
+mod lease_times;
 mod limits;
 mod net;
 mod pattern;
 mod policy;
+mod reservation;
 #[cfg(feature = "tokio")]
 mod store;
 mod subnet;
@@ -102,20 +105,23 @@ pub use crate::commit_error::CommitError;
 pub use crate::condition::{Checked, Condition};
 pub use crate::config::{Config, ConfigError, Mode, Probing};
 pub use crate::destination::ReplyRoute;
+pub use crate::dhcp_option::DhcpOption;
 pub use crate::engine::{Counters, Engine, Output, ProbeResult, Ticket};
 pub use crate::event::{ClientInfo, Event, IgnoreReason, Limit, NakReason};
 pub use crate::lease::{ClientKey, LeaseRecord, LeaseState};
+pub use crate::lease_times::LeaseTimes;
 pub use crate::limits::Limits;
 pub use crate::net::{Ipv4Net, ParseIpv4NetError};
 pub use crate::pattern::{MacPrefix, ParseMacPrefixError, ParsePatternError, Pattern};
 pub use crate::policy::{
     Boot, BootDecision, BootPolicy, BootRequest, Explanation, NoBoot, ParseStageError, Stage, Tried,
 };
+pub use crate::reservation::{Reservation, ReservedFor};
 #[cfg(feature = "tokio")]
 pub use crate::store::{Commit, Cursor, LeaseStore, MemoryStore, StoreError};
 #[cfg(feature = "redb")]
 pub use crate::store::{Medium, OpenStoreError, RedbStore};
-pub use crate::subnet::{DhcpOption, Reservation, Subnet};
+pub use crate::subnet::{Bootp, Subnet};
 #[cfg(all(feature = "tokio", target_os = "linux"))]
 pub use crate::tokio::{BindError, BindSpec, Handle, RunError, Server};
 

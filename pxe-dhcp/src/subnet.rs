@@ -2,86 +2,32 @@
 
 use core::net::Ipv4Addr;
 use core::ops::RangeInclusive;
-
-use pxe_core::MacAddr;
+use std::collections::BTreeSet;
 
 use crate::wire::OptionCode;
-use crate::{ClientKey, ConfigError, Ipv4Net};
+use crate::{ConfigError, DhcpOption, Ipv4Net, Reservation};
 
 /// The most addresses that a subnet's pools may have together: those of a network of 8 bits.
 pub(crate) const POOL_ADDRESSES_MAX: u64 = 1 << 24;
 
-/// An option with its value, as bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// How clients that speak plain BOOTP (RFC 951) are served in a subnet.
+///
+/// They know no leases: what they are given they use until they are switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
-pub struct DhcpOption {
-    /// The code.
-    pub code: OptionCode,
-    /// The value. Longer than 255 bytes is split (RFC 3396).
-    pub data: Vec<u8>,
-    /// Whether it is sent even if the client did not ask for it.
-    pub is_forced: bool,
-}
-
-impl DhcpOption {
-    /// An option that is sent if the client asks for it.
-    pub fn new(code: OptionCode, data: impl AsRef<[u8]>) -> Self {
-        Self {
-            code,
-            data: data.as_ref().to_vec(),
-            is_forced: false,
-        }
-    }
-
-    /// An option that holds addresses.
-    pub fn addresses(code: OptionCode, addresses: &[Ipv4Addr]) -> Self {
-        let data = addresses
-            .iter()
-            .flat_map(|address| address.octets())
-            .collect();
-        Self {
-            code,
-            data,
-            is_forced: false,
-        }
-    }
-
-    /// The same, sent even if the client did not ask for it.
-    #[must_use]
-    pub const fn forced(mut self) -> Self {
-        self.is_forced = true;
-        self
-    }
-}
-
-/// An address that is kept for one client.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Reservation {
-    /// For whom.
-    pub client: ClientKey,
-    /// The address; it need not be in a pool.
-    pub address: Ipv4Addr,
-    /// A host name to tell the client (option 12).
-    pub host_name: Option<String>,
-}
-
-impl Reservation {
-    /// This address for the client with this MAC.
-    pub const fn new(mac: MacAddr, address: Ipv4Addr) -> Self {
-        Self {
-            client: ClientKey::Ethernet(mac),
-            address,
-            host_name: None,
-        }
-    }
-
-    /// The same, with a host name for the client.
-    #[must_use]
-    pub fn with_host_name(mut self, host_name: impl Into<String>) -> Self {
-        self.host_name = Some(host_name.into());
-        self
-    }
+pub enum Bootp {
+    /// Not at all.
+    Ignored,
+    /// Those that an address is reserved for.
+    #[default]
+    Reserved,
+    /// Others get an address of a pool (isc-dhcpd's `dynamic-bootp`). Nothing tells when they
+    /// are switched off, so after that many seconds since its last request the address counts as
+    /// free.
+    Dynamic {
+        /// For how long, in seconds.
+        lease_seconds: u32,
+    },
 }
 
 /// A subnet, and what its clients are told.
@@ -97,18 +43,32 @@ pub struct Subnet {
     pub pools: Vec<RangeInclusive<Ipv4Addr>>,
     /// Ranges within the pools that are not given.
     pub exclusions: Vec<RangeInclusive<Ipv4Addr>>,
-    /// Addresses kept for one client each.
+    /// What is kept for one client each: an address, and what it is told.
     pub reservations: Vec<Reservation>,
+    /// Whether only clients with a reservation are served: others are offered no address, and
+    /// keep one that they have until it runs out. Default: false.
+    pub known_clients_only: bool,
+    /// How clients that speak plain BOOTP are served. Default: those with a reserved address.
+    pub bootp: Bootp,
     /// The lease time, in seconds, for a client that does not ask for one. Default: 3600.
     pub lease_seconds_default: u32,
     /// The shortest lease time, in seconds, that a client can ask for. Default: 120.
     pub lease_seconds_min: u32,
     /// The longest lease time, in seconds, that a client can ask for. Default: 86400.
     pub lease_seconds_max: u32,
+    /// When a client is to renew its lease with us (T1, option 58), in seconds. `None`, the
+    /// default, and for leases that are no longer than [`t2_seconds`](Self::t2_seconds): half of
+    /// the lease (RFC 2131 section 4.4.5).
+    pub t1_seconds: Option<u32>,
+    /// When a client is to renew its lease with any server (T2, option 59), in seconds. `None`,
+    /// the default, and for leases that are no longer: 7/8 of the lease.
+    pub t2_seconds: Option<u32>,
     /// The server's address to tell clients as its identifier (option 54) and boot server.
     /// `None`, the default: the address that the request was received at.
     pub server_ip: Option<Ipv4Addr>,
-    /// Options for every client, in the order of their importance. The mask (1), the lease times
+    /// Options for every client of the subnet, in the order of their importance. Those of a
+    /// decision, a reservation and a class come before them, and those of
+    /// [`Config::options`](crate::Config::options) after them: of each code the first counts. The mask (1), the lease times
     /// (51, 58, 59), the message type (53) and the server (54) are the engine's and not taken from
     /// here; the broadcast address (28) follows from the network unless it is here.
     pub options: Vec<DhcpOption>,
@@ -123,9 +83,13 @@ impl Subnet {
             pools: Vec::new(),
             exclusions: Vec::new(),
             reservations: Vec::new(),
+            known_clients_only: false,
+            bootp: Bootp::Reserved,
             lease_seconds_default: 3600,
             lease_seconds_min: 120,
             lease_seconds_max: 86_400,
+            t1_seconds: None,
+            t2_seconds: None,
             server_ip: None,
             options: Vec::new(),
         }
@@ -158,6 +122,28 @@ impl Subnet {
         self.lease_seconds_default = seconds;
         self.lease_seconds_min = seconds;
         self.lease_seconds_max = seconds;
+        self
+    }
+
+    /// The same, with T1 and T2 (options 58 and 59), in seconds.
+    #[must_use]
+    pub const fn with_renewal_seconds(mut self, t1_seconds: u32, t2_seconds: u32) -> Self {
+        self.t1_seconds = Some(t1_seconds);
+        self.t2_seconds = Some(t2_seconds);
+        self
+    }
+
+    /// The same, for clients with a reservation only.
+    #[must_use]
+    pub const fn for_known_clients_only(mut self) -> Self {
+        self.known_clients_only = true;
+        self
+    }
+
+    /// The same, with this treatment of clients that speak plain BOOTP.
+    #[must_use]
+    pub const fn with_bootp(mut self, bootp: Bootp) -> Self {
+        self.bootp = bootp;
         self
     }
 
@@ -226,6 +212,10 @@ impl Subnet {
                 max,
             });
         }
+        self.check_renewal()?;
+        if self.bootp == (Bootp::Dynamic { lease_seconds: 0 }) {
+            return Err(ConfigError::BootpLeaseTime { subnet });
+        }
         let mut pools = 0_u64;
         for range in self.pools.iter().chain(&self.exclusions) {
             let (first, last) = (*range.start(), *range.end());
@@ -263,16 +253,46 @@ impl Subnet {
                 addresses: pools,
             });
         }
-        for (index, reservation) in self.reservations.iter().enumerate() {
-            let address = reservation.address;
-            if !subnet.is_host(address) {
-                return Err(ConfigError::ReservationOutside { subnet, address });
-            }
-            let others = self.reservations.iter().take(index);
-            for other in others {
-                if other.address == address || other.client == reservation.client {
-                    return Err(ConfigError::ReservedTwice { subnet, address });
+        self.check_reservations()
+    }
+
+    fn check_renewal(&self) -> Result<(), ConfigError> {
+        let lease = self.lease_seconds_default;
+        let t1 = self.t1_seconds.unwrap_or(lease / 2);
+        let t2 = self.t2_seconds.unwrap_or((u64::from(lease) * 7 / 8) as u32);
+        let is_said = self.t1_seconds.is_some() || self.t2_seconds.is_some();
+        if is_said && !(0 < t1 && t1 < t2 && t2 < lease) {
+            let subnet = self.network;
+            return Err(ConfigError::RenewalTimes {
+                subnet,
+                t1,
+                t2,
+                lease,
+            });
+        }
+        Ok(())
+    }
+
+    fn check_reservations(&self) -> Result<(), ConfigError> {
+        let subnet = self.network;
+        let (mut addresses, mut clients) = (BTreeSet::new(), BTreeSet::new());
+        for reservation in &self.reservations {
+            let client = &reservation.client;
+            if let Some(address) = reservation.address {
+                if !subnet.is_host(address) {
+                    return Err(ConfigError::ReservationOutside { subnet, address });
                 }
+                if !addresses.insert(address) {
+                    return Err(ConfigError::AddressReservedTwice { subnet, address });
+                }
+            }
+            if !clients.insert(client) {
+                let client = client.clone();
+                return Err(ConfigError::ClientReservedTwice { subnet, client });
+            }
+            if !reservation.lease.is_ordered() {
+                let client = client.clone();
+                return Err(ConfigError::ReservationLeaseTimes { subnet, client });
             }
         }
         Ok(())

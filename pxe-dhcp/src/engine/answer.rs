@@ -21,6 +21,8 @@ pub(super) struct Answer<'a> {
     pub(super) lease: Option<(Ipv4Addr, u32)>,
     pub(super) subnet: &'a Subnet,
     pub(super) reservation: Option<&'a Reservation>,
+    /// Those of the whole server.
+    pub(super) options: &'a [DhcpOption],
     pub(super) decision: &'a BootDecision,
 }
 
@@ -44,10 +46,9 @@ impl Answer<'_> {
                 reply.push(code, seconds.to_be_bytes(), priority);
             };
             push(OptionCode::LEASE_TIME, seconds, Priority::Required);
-            push(OptionCode::RENEWAL_TIME, seconds / 2, Priority::Requested);
-            // T2 is 7/8 of the lease (RFC 2131 section 4.4.5); in 64 bits, as 7 times overflows.
-            let rebinding = (u64::from(seconds) * 7 / 8) as u32;
-            push(OptionCode::REBINDING_TIME, rebinding, Priority::Requested);
+            let (t1, t2) = self.renewal_seconds(seconds);
+            push(OptionCode::RENEWAL_TIME, t1, Priority::Requested);
+            push(OptionCode::REBINDING_TIME, t2, Priority::Requested);
         }
         let mask = self.subnet.network.mask().octets();
         reply.push(OptionCode::SUBNET_MASK, mask, Priority::Required);
@@ -55,7 +56,7 @@ impl Answer<'_> {
         for code in [OptionCode::CLIENT_MACHINE_ID, OptionCode::CLIENT_ID] {
             push_echo(&mut reply, self.request, code);
         }
-        self.push_subnet_options(&mut reply);
+        self.push_options(&mut reply);
         push_echo(&mut reply, self.request, OptionCode::RELAY_AGENT_INFO);
         reply
     }
@@ -69,6 +70,17 @@ impl Answer<'_> {
 
     fn is_denied(&self) -> bool {
         self.decision.boot == Boot::Denied
+    }
+
+    /// T1 and T2 of a lease, in seconds: the subnet's if they fit into it, else a half and 7/8
+    /// (RFC 2131 section 4.4.5).
+    fn renewal_seconds(&self, lease: u32) -> (u32, u32) {
+        // In 64 bits, as 7 times overflows.
+        let t2_default = (u64::from(lease) * 7 / 8) as u32;
+        let t2 = self.subnet.t2_seconds.filter(|t2| *t2 < lease);
+        let t2 = t2.unwrap_or(t2_default);
+        let t1 = self.subnet.t1_seconds.filter(|t1| *t1 < t2);
+        (t1.unwrap_or(lease / 2).min(t2), t2)
     }
 
     fn push_boot(&self, reply: &mut Reply) {
@@ -102,9 +114,10 @@ impl Answer<'_> {
         }
     }
 
-    /// Options of the subnet: those that the client asks for, in its order (RFC 2132 section
-    /// 9.8), then those that are sent anyway.
-    fn push_subnet_options(&self, reply: &mut Reply) {
+    /// Options of the configuration: those that the client asks for, in its order (RFC 2132
+    /// section 9.8), then those that are sent anyway. Of each code the first counts: the
+    /// reservation's, then the subnet's, then the server's.
+    fn push_options(&self, reply: &mut Reply) {
         let network = self.subnet.network;
         let broadcast = (network.prefix() < 31)
             .then(|| DhcpOption::addresses(OptionCode::BROADCAST_ADDRESS, &[network.broadcast()]));
@@ -112,9 +125,13 @@ impl Answer<'_> {
             .reservation
             .and_then(|reservation| reservation.host_name.as_ref());
         let host_name = host_name.map(|name| DhcpOption::new(OptionCode::HOST_NAME, name));
-        let known = host_name
-            .iter()
+        let reserved = self.reservation.map(|reservation| &reservation.options);
+        let known = reserved
+            .into_iter()
+            .flatten()
+            .chain(&host_name)
             .chain(&self.subnet.options)
+            .chain(self.options)
             .chain(&broadcast);
         let asked = self.request.parameter_request_list();
         let mut chosen: Vec<(usize, &DhcpOption)> = Vec::new();

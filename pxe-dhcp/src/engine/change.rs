@@ -224,6 +224,7 @@ impl Engine {
         record.htype = message.htype();
         record.chaddr = message.chaddr().to_vec();
         fill(&mut record, message);
+        record.reserved_for = self.reservation(asking).map(|one| one.client.clone());
         if let Some(arch) = asking.architectures.first() {
             record.arch = Some(*arch);
         }
@@ -286,6 +287,7 @@ fn fill(record: &mut LeaseRecord, message: &Message<'_>) {
     record.host_name = owned(message.host_name()).or(record.host_name.take());
     record.fqdn = message.client_fqdn().or(record.fqdn.take());
     record.uuid = message.machine_uuid().or(record.uuid);
+    record.giaddr = message.giaddr().or(record.giaddr);
     if let Some(data) = message.relay_agent_info() {
         let relay = RelayAgentInfo::new(&data);
         record.circuit_id = relay.circuit_id().map(<[u8]>::to_vec);

@@ -6,7 +6,7 @@ use super::change::Purpose;
 use super::lease_table::{Hold, Lease};
 use super::request::Asking;
 use super::{Engine, rate};
-use crate::{ClientKey, Event, NakReason, Probing};
+use crate::{ClientKey, Event, NakReason, Probing, Subnet};
 
 /// An address for a client.
 #[derive(Debug, Clone, Copy)]
@@ -22,11 +22,8 @@ impl Engine {
     pub(super) fn choose(&mut self, asking: &Asking<'_>) -> Option<Choice> {
         let client = &asking.client.key;
         let link = self.plan.subnets[asking.subnet].link.clone();
-        for index in &link {
-            let reserved = self.plan.subnets[*index].reservation_of(client);
-            let Some(address) = reserved.map(|reservation| reservation.address) else {
-                continue;
-            };
+        let reservation = self.reservation(asking);
+        if let Some(address) = reservation.and_then(|reservation| reservation.address) {
             match self.check(asking, address) {
                 Ok(()) => {
                     return Some(Choice {
@@ -61,6 +58,11 @@ impl Engine {
                 needs_probe: false,
             });
         }
+        let is_served = |config: &Subnet| !config.known_clients_only || asking.reserved.is_some();
+        let link: Vec<_> = link
+            .into_iter()
+            .filter(|index| is_served(&self.plan.subnets[*index].config))
+            .collect();
         let hash = rate::hash(self.seed, client);
         for index in &link {
             let pool = &self.plan.subnets[*index].pool;
@@ -139,12 +141,16 @@ impl Engine {
         {
             return Err(NakReason::HeldByOther);
         }
-        match subnet.reservation_at(address) {
-            Some(reservation) if reservation.client == *client => Ok(()),
+        // A lease outlives a change of the pools: a running system would lose its root file system
+        // with its address.
+        let is_given = || {
+            let is_served = !subnet.config.known_clients_only || asking.reserved.is_some();
+            (is_served && subnet.pool.contains(address)) || self.holds(client, address)
+        };
+        match self.plan.reservation_at(address) {
+            Some(reservation) if asking.identities.contains(&reservation.client) => Ok(()),
             Some(_) => Err(NakReason::HeldByOther),
-            // A lease outlives a change of the pools: a running system would lose its root file
-            // system with its address.
-            None if subnet.pool.contains(address) || self.holds(client, address) => Ok(()),
+            None if is_given() => Ok(()),
             None => Err(NakReason::NotAvailable),
         }
     }
@@ -159,8 +165,8 @@ impl Engine {
     /// Whether a pool or a reservation gives this address.
     pub(super) fn gives(&self, address: Ipv4Addr) -> bool {
         self.plan.subnet_of(address).is_some_and(|index| {
-            let subnet = &self.plan.subnets[index];
-            subnet.pool.contains(address) || subnet.reservation_at(address).is_some()
+            let is_pooled = self.plan.subnets[index].pool.contains(address);
+            is_pooled || self.plan.reservation_at(address).is_some()
         })
     }
 

@@ -4,6 +4,7 @@ mod address_pool;
 mod answer;
 mod change;
 mod choice;
+mod identity;
 mod lease_table;
 mod offer_table;
 mod outgoing;

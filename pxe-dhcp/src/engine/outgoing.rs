@@ -79,7 +79,8 @@ impl Engine {
             server_ip: asking.server_ip,
             lease,
             subnet: &subnet.config,
-            reservation: subnet.reservation_of(&asking.client.key),
+            reservation: self.reservation(asking),
+            options: &self.plan.config.options,
             decision,
         };
         (answer.reply(), answer.next_server())

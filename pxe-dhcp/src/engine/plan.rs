@@ -7,7 +7,7 @@ use pxe_core::UnixTime;
 
 use super::address_pool::AddressPool;
 use crate::wire::OptionCode;
-use crate::{ClientKey, Config, ConfigError, Reservation, Subnet};
+use crate::{Config, ConfigError, Reservation, ReservedFor, Subnet};
 
 /// A subnet's number in [`Plan::subnets`].
 pub(super) type SubnetIndex = usize;
@@ -15,28 +15,22 @@ pub(super) type SubnetIndex = usize;
 /// A subnet, prepared.
 #[derive(Debug)]
 pub(super) struct PlannedSubnet {
+    /// Without its reservations, of which there may be many: [`Plan::reservation`] has them.
     pub(super) config: Subnet,
     /// The subnets on the same link, this one first.
     pub(super) link: Vec<SubnetIndex>,
     pub(super) pool: AddressPool,
     /// Addresses whose lease is over, the longest ago first: they are given again in this order.
     pub(super) idle: BTreeSet<(UnixTime, Ipv4Addr)>,
-    by_client: BTreeMap<ClientKey, usize>,
+    by_client: BTreeMap<ReservedFor, usize>,
     by_address: BTreeMap<Ipv4Addr, usize>,
 }
 
-impl PlannedSubnet {
-    /// The reservation of this client.
-    pub(super) fn reservation_of(&self, client: &ClientKey) -> Option<&Reservation> {
-        self.config.reservations.get(*self.by_client.get(client)?)
-    }
-
-    /// The reservation of this address.
-    pub(super) fn reservation_at(&self, address: Ipv4Addr) -> Option<&Reservation> {
-        self.config
-            .reservations
-            .get(*self.by_address.get(&address)?)
-    }
+/// A reservation's place: its subnet, and its number there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reserved {
+    pub(super) subnet: SubnetIndex,
+    number: usize,
 }
 
 /// A configuration, prepared.
@@ -46,6 +40,7 @@ pub(super) struct Plan {
     pub(super) subnets: Vec<PlannedSubnet>,
     by_network: BTreeMap<Ipv4Addr, SubnetIndex>,
     own: BTreeSet<Ipv4Addr>,
+    has_reservations: bool,
 }
 
 impl Plan {
@@ -70,12 +65,16 @@ impl Plan {
                 link,
                 pool: pool_of(subnet, &own),
                 idle: BTreeSet::new(),
-                by_client: numbered(subnet, |reservation| reservation.client.clone()),
+                by_client: numbered(subnet, |reservation| Some(reservation.client.clone())),
                 by_address: numbered(subnet, |reservation| reservation.address),
-                config: subnet.clone(),
+                config: without_reservations(subnet),
             });
         }
         Ok(Self {
+            has_reservations: config
+                .subnets
+                .iter()
+                .any(|one| !one.reservations.is_empty()),
             config,
             subnets,
             by_network,
@@ -90,17 +89,66 @@ impl Plan {
         subnet.config.network.contains(address).then_some(*index)
     }
 
+    /// Whether anything is reserved for anybody.
+    pub(super) const fn has_reservations(&self) -> bool {
+        self.has_reservations
+    }
+
+    /// The first reservation on a link for any of these, in their order.
+    pub(super) fn reserved_for(
+        &self,
+        keys: &[ReservedFor],
+        link: &[SubnetIndex],
+    ) -> Option<Reserved> {
+        keys.iter().find_map(|key| {
+            link.iter().find_map(|subnet| {
+                let number = *self.subnets.get(*subnet)?.by_client.get(key)?;
+                let subnet = *subnet;
+                Some(Reserved { subnet, number })
+            })
+        })
+    }
+
+    /// The reservation at a place.
+    pub(super) fn reservation(&self, reserved: Reserved) -> Option<&Reservation> {
+        let subnet = self.config.subnets.get(reserved.subnet)?;
+        subnet.reservations.get(reserved.number)
+    }
+
+    /// The reservation of this address.
+    pub(super) fn reservation_at(&self, address: Ipv4Addr) -> Option<&Reservation> {
+        let subnet = self.subnet_of(address)?;
+        let number = *self.subnets.get(subnet)?.by_address.get(&address)?;
+        self.reservation(Reserved { subnet, number })
+    }
+
     /// Whether an address is this server's.
     pub(super) fn is_own(&self, address: Ipv4Addr) -> bool {
         self.own.contains(&address)
     }
 }
 
-fn numbered<K: Ord>(subnet: &Subnet, key: impl Fn(&Reservation) -> K) -> BTreeMap<K, usize> {
+fn numbered<K: Ord>(
+    subnet: &Subnet,
+    key: impl Fn(&Reservation) -> Option<K>,
+) -> BTreeMap<K, usize> {
     let reservations = subnet.reservations.iter().enumerate();
     reservations
-        .map(|(index, reservation)| (key(reservation), index))
+        .filter_map(|(number, reservation)| Some((key(reservation)?, number)))
         .collect()
+}
+
+fn without_reservations(subnet: &Subnet) -> Subnet {
+    // Not `clone`: that would copy what there may be 100,000 of.
+    Subnet {
+        network: subnet.network,
+        shared_network: subnet.shared_network.clone(),
+        pools: subnet.pools.clone(),
+        exclusions: subnet.exclusions.clone(),
+        reservations: Vec::new(),
+        options: subnet.options.clone(),
+        ..*subnet
+    }
 }
 
 /// What can be given to anybody: the pools without exclusions, reservations, our own addresses,
@@ -116,7 +164,7 @@ fn pool_of(subnet: &Subnet, own: &BTreeSet<Ipv4Addr>) -> AddressPool {
     }
     own.iter().copied().for_each(&mut exclude);
     for reservation in &subnet.reservations {
-        exclude(reservation.address);
+        reservation.address.into_iter().for_each(&mut exclude);
     }
     for option in &subnet.options {
         if option.code == OptionCode::ROUTERS {

@@ -8,11 +8,13 @@ use pxe_core::{Now, RecvMeta};
 use super::answer::{self};
 use super::change::{Change, Purpose};
 use super::offer_table::{Offer, OfferState};
-use super::plan::SubnetIndex;
+use super::plan::{Reserved, SubnetIndex};
 use super::{Engine, Output, rate};
+use crate::lease_times::LeaseBounds;
 use crate::wire::{Message, MessageType, Op};
 use crate::{
-    ClientArch, ClientInfo, ClientKey, Event, IgnoreReason, LeaseState, Limit, NakReason, Stage,
+    ClientArch, ClientInfo, ClientKey, Event, IgnoreReason, LeaseState, Limit, NakReason,
+    Reservation, ReservedFor, Stage,
 };
 
 /// How many malformed options of one message are worth an event.
@@ -41,6 +43,10 @@ pub(super) struct Asking<'a> {
     pub(super) subnet: SubnetIndex,
     /// Our address towards it.
     pub(super) server_ip: Ipv4Addr,
+    /// All that it is recognised by, the most telling first; empty if nothing is reserved at all.
+    pub(super) identities: Vec<ReservedFor>,
+    /// What is reserved for it.
+    pub(super) reserved: Option<Reserved>,
 }
 
 impl Engine {
@@ -94,6 +100,9 @@ impl Engine {
         let Some((subnet, server_ip)) = self.locate(message, meta) else {
             return self.ignore(Some(client), IgnoreReason::NoSubnet);
         };
+        let link = &self.plan.subnets[subnet].link;
+        let identities = self.identities(message, &client.key, link);
+        let reserved = self.plan.reserved_for(&identities, link);
         let asking = Asking {
             message,
             meta,
@@ -102,6 +111,8 @@ impl Engine {
             stage,
             subnet,
             server_ip,
+            identities,
+            reserved,
         };
         match message_type {
             MessageType::DISCOVER => self.on_discover(now, &asking, payload, origin),
@@ -433,14 +444,18 @@ impl Engine {
         }
     }
 
-    /// What the client asks for, within the subnet's bounds.
+    /// What the client asks for, within the bounds of its subnet and reservation.
     fn lease_seconds(&self, asking: &Asking<'_>, address: Ipv4Addr) -> u32 {
         let index = self.plan.subnet_of(address).unwrap_or(asking.subnet);
-        let subnet = &self.plan.subnets[index].config;
-        match asking.message.lease_seconds() {
-            Some(seconds) => seconds.clamp(subnet.lease_seconds_min, subnet.lease_seconds_max),
-            None => subnet.lease_seconds_default,
+        let mut bounds = LeaseBounds::of(&self.plan.subnets[index].config);
+        if let Some(reservation) = self.reservation(asking) {
+            bounds.narrow(&reservation.lease);
         }
+        bounds.seconds(asking.message.lease_seconds())
+    }
+
+    pub(super) fn reservation(&self, asking: &Asking<'_>) -> Option<&Reservation> {
+        self.plan.reservation(asking.reserved?)
     }
 
     pub(super) fn ignore(&mut self, client: Option<ClientInfo>, reason: IgnoreReason) {

@@ -17,7 +17,7 @@ use pxe_core::{MacAddr, UnixTime};
 use thiserror::Error;
 
 use crate::wire::{ClientFqdn, MachineUuid};
-use crate::{ClientArch, ClientKey, LeaseRecord, LeaseState};
+use crate::{ClientArch, ClientKey, LeaseRecord, LeaseState, ReservedFor};
 
 const FORMAT: u8 = 1;
 
@@ -35,6 +35,14 @@ mod tag {
     pub(super) const REMOTE_ID: u8 = 10;
     pub(super) const UUID: u8 = 11;
     pub(super) const ARCH: u8 = 12;
+    pub(super) const GIADDR: u8 = 13;
+    pub(super) const RESERVED_MAC: u8 = 14;
+    pub(super) const RESERVED_HARDWARE: u8 = 15;
+    pub(super) const RESERVED_CLIENT_ID: u8 = 16;
+    pub(super) const RESERVED_UUID: u8 = 17;
+    pub(super) const RESERVED_RELAY_PORT: u8 = 18;
+    pub(super) const RESERVED_CIRCUIT_ID: u8 = 19;
+    pub(super) const RESERVED_REMOTE_ID: u8 = 20;
 }
 
 /// A field of a record is longer than a record can hold.
@@ -71,10 +79,12 @@ pub(super) fn encode(key: u64, record: &LeaseRecord) -> Result<Vec<u8>, FieldToo
         host_name,
         fqdn,
         vendor_class,
+        giaddr,
         circuit_id,
         remote_id,
         uuid,
         arch,
+        reserved_for,
     } = record;
     let mut bytes = Vec::with_capacity(192);
     bytes.extend([0; 4]);
@@ -123,6 +133,12 @@ pub(super) fn encode(key: u64, record: &LeaseRecord) -> Result<Vec<u8>, FieldToo
     }
     if let Some(arch) = arch {
         field(&mut bytes, tag::ARCH, &[&arch.0.to_be_bytes()])?;
+    }
+    if let Some(giaddr) = giaddr {
+        field(&mut bytes, tag::GIADDR, &[&giaddr.octets()])?;
+    }
+    if let Some(reserved_for) = reserved_for {
+        reserved_for_field(&mut bytes, reserved_for)?;
     }
     let (checksum, rest) = bytes.split_at_mut(4);
     checksum.copy_from_slice(&checksum_of(key, rest).to_be_bytes());
@@ -183,10 +199,57 @@ pub(super) fn decode(key: u64, bytes: &[u8]) -> Result<LeaseRecord, DecodeError>
             }
             tag::UUID => record.uuid = Some(MachineUuid::from_wire(value.array()?)),
             tag::ARCH => record.arch = Some(ClientArch(u16::from_be_bytes(value.array()?))),
-            other => return Err(DecodeError::Field(other)),
+            tag::GIADDR => record.giaddr = Some(Ipv4Addr::from(value.array::<4>()?)),
+            other => record.reserved_for = Some(reserved_for(other, value)?),
         }
     }
     Ok(record)
+}
+
+fn reserved_for_field(bytes: &mut Vec<u8>, reserved_for: &ReservedFor) -> Result<(), FieldTooLong> {
+    match reserved_for {
+        ReservedFor::Mac(mac) => field(bytes, tag::RESERVED_MAC, &[&mac.octets()]),
+        ReservedFor::Hardware { htype, address } => {
+            field(bytes, tag::RESERVED_HARDWARE, &[&[*htype], address])
+        }
+        ReservedFor::ClientId(id) => field(bytes, tag::RESERVED_CLIENT_ID, &[id]),
+        ReservedFor::Uuid(uuid) => field(bytes, tag::RESERVED_UUID, &[&uuid.to_wire()]),
+        ReservedFor::RelayPort {
+            circuit_id,
+            remote_id,
+        } => {
+            let len = circuit_id.len();
+            let len = u16::try_from(len).map_err(|_| FieldTooLong(len))?;
+            let parts = [&len.to_be_bytes(), circuit_id.as_slice(), remote_id];
+            field(bytes, tag::RESERVED_RELAY_PORT, &parts)
+        }
+        ReservedFor::CircuitId(id) => field(bytes, tag::RESERVED_CIRCUIT_ID, &[id]),
+        ReservedFor::RemoteId(id) => field(bytes, tag::RESERVED_REMOTE_ID, &[id]),
+    }
+}
+
+fn reserved_for(tag: u8, mut value: Reader<'_>) -> Result<ReservedFor, DecodeError> {
+    Ok(match tag {
+        tag::RESERVED_MAC => ReservedFor::Mac(MacAddr::new(value.array()?)),
+        tag::RESERVED_HARDWARE => ReservedFor::Hardware {
+            htype: value.u8()?,
+            address: value.rest.to_vec(),
+        },
+        tag::RESERVED_CLIENT_ID => ReservedFor::ClientId(value.rest.to_vec()),
+        tag::RESERVED_UUID => ReservedFor::Uuid(MachineUuid::from_wire(value.array()?)),
+        tag::RESERVED_RELAY_PORT => {
+            let len = usize::from(u16::from_be_bytes(value.array()?));
+            let parts = value.rest.split_at_checked(len);
+            let (circuit, remote) = parts.ok_or(DecodeError::Incomplete)?;
+            ReservedFor::RelayPort {
+                circuit_id: circuit.to_vec(),
+                remote_id: remote.to_vec(),
+            }
+        }
+        tag::RESERVED_CIRCUIT_ID => ReservedFor::CircuitId(value.rest.to_vec()),
+        tag::RESERVED_REMOTE_ID => ReservedFor::RemoteId(value.rest.to_vec()),
+        other => return Err(DecodeError::Field(other)),
+    })
 }
 
 fn checksum_of(key: u64, bytes: &[u8]) -> u32 {
@@ -277,6 +340,33 @@ mod tests {
         ];
         for client in clients {
             let record = record(client);
+            let bytes = encode(3, &record).expect("short fields");
+            assert_eq!(decode(3, &bytes), Ok(record));
+        }
+    }
+
+    #[test]
+    fn every_kind_of_reservation_survives() {
+        let mac = MacAddr::new([2, 0, 0, 0, 0, 1]);
+        let (circuit_id, remote_id) = (b"port".to_vec(), b"switch".to_vec());
+        for reserved_for in [
+            ReservedFor::Mac(mac),
+            ReservedFor::Hardware {
+                htype: 32,
+                address: vec![7; 16],
+            },
+            ReservedFor::ClientId(b"\xffid".to_vec()),
+            ReservedFor::Uuid(MachineUuid::from_wire([9; 16])),
+            ReservedFor::CircuitId(circuit_id.clone()),
+            ReservedFor::RemoteId(remote_id.clone()),
+            ReservedFor::RelayPort {
+                circuit_id,
+                remote_id,
+            },
+        ] {
+            let mut record = record(mac.into());
+            record.giaddr = Some(Ipv4Addr::LOCALHOST);
+            record.reserved_for = Some(reserved_for);
             let bytes = encode(3, &record).expect("short fields");
             assert_eq!(decode(3, &bytes), Ok(record));
         }
