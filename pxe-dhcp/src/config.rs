@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use thiserror::Error;
 
-use crate::{DhcpOption, Ipv4Net, Limits, ReservedFor, Subnet};
+use crate::{Class, DhcpOption, Ipv4Net, Limits, ReservedFor, Subnet};
 
 /// When an address is probed before it is offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -86,6 +86,8 @@ pub struct Config {
     /// Options for the clients of every subnet, as [`Subnet::options`] are for those of one: of
     /// each code the subnet's counts.
     pub options: Vec<DhcpOption>,
+    /// Clients that are alike, and what they are told.
+    pub classes: Vec<Class>,
     /// The UDP port to listen on, and of relays. Default: 67.
     ///
     /// Another one, like dnsmasq's `dhcp-alternate-port`, needs clients that know it: test
@@ -119,6 +121,7 @@ impl Config {
             mode: Mode::Authoritative,
             subnets: Vec::new(),
             options: Vec::new(),
+            classes: Vec::new(),
             server_port: 67,
             client_port: 68,
             binl_port: 4011,
@@ -149,6 +152,13 @@ impl Config {
     #[must_use]
     pub fn with_option(mut self, option: DhcpOption) -> Self {
         self.options.push(option);
+        self
+    }
+
+    /// The same, with one more class; the classes before it come first.
+    #[must_use]
+    pub fn with_class(mut self, class: Class) -> Self {
+        self.classes.push(class);
         self
     }
 
@@ -195,6 +205,11 @@ impl Config {
         }
         if self.message_bytes_max < 548 {
             return Err(ConfigError::MessageBytesMax(self.message_bytes_max));
+        }
+        let mut classes = self.classes.iter();
+        if let Some(class) = classes.find(|class| !class.lease.is_ordered()) {
+            let class = class.name.clone();
+            return Err(ConfigError::ClassLeaseTimes { class });
         }
         for (index, subnet) in self.subnets.iter().enumerate() {
             subnet.check()?;
@@ -331,6 +346,12 @@ pub enum ConfigError {
         subnet: Ipv4Net,
         /// For whom.
         client: ReservedFor,
+    },
+    /// The lease times of a class are out of order, or zero.
+    #[error("class {class}: lease times must be 0 < min <= default <= max")]
+    ClassLeaseTimes {
+        /// Its name.
+        class: String,
     },
     /// T1 and T2 are out of order, or not within the default lease time.
     #[error("subnet {subnet}: renewal times must be 0 < T1 {t1} < T2 {t2} < lease time {lease}")]

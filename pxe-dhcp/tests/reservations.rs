@@ -4,9 +4,12 @@ mod support;
 
 use std::net::Ipv4Addr;
 
+use dhcproto::{Decodable, Decoder, v4};
 use pxe_core::MacAddr;
 use pxe_dhcp::wire::{MachineUuid, Message, MessageType, OptionCode};
-use pxe_dhcp::{Config, DhcpOption, Event, LeaseTimes, Reservation, ReservedFor, Subnet};
+use pxe_dhcp::{
+    Class, Condition, Config, DhcpOption, Event, LeaseTimes, Reservation, ReservedFor, Subnet,
+};
 use support::{Bench, MAC, Request, client, ip, lan, mac, policy, yiaddr};
 
 const ACK: MessageType = MessageType::ACK;
@@ -256,4 +259,80 @@ fn a_hundred_thousand_reservations() {
     let stranger = Request::new(mac(1)).giaddr([10, 0, 0, 2].into());
     let address = yiaddr(&bench.ask(&stranger.discover())).expect("an address");
     assert!(address.to_bits() >= 0x0a80_0000 + 100_000);
+}
+
+#[test]
+fn a_class_comes_between_the_reservation_and_the_subnet() {
+    let ntp = |last| DhcpOption::addresses(OptionCode::NTP_SERVERS, &[ip(last)]);
+    let log = |last| DhcpOption::addresses(OptionCode(7), &[ip(last)]);
+    let virtual_machines = Condition::Mac("52:54:00".parse().expect("a prefix"));
+    let own_uuid = Condition::Uuid(MachineUuid::from_wire(UUID));
+    let subnet = lan()
+        .with_option(ntp(2))
+        .with_option(log(2))
+        .with_reservation(Reservation::new(mac(9), ip(50)).with_option(ntp(1)));
+    let mut longest = LeaseTimes::new();
+    longest.max_seconds = Some(100);
+    let config = Config::new()
+        .with_subnet(subnet)
+        .with_class(Class::new("one machine", own_uuid).with_option(ntp(5)))
+        .with_class(
+            Class::new("virtual machines", virtual_machines)
+                .with_option(ntp(3))
+                .with_option(log(3).forced())
+                .with_lease(longest),
+        );
+    let mut bench = Bench::new(config, policy());
+    let mut told = |request: Request| {
+        let offer = bench.ask(&request.option(55, [42]).discover());
+        let offer = Message::parse(&offer).expect("an offer");
+        let last = |code| offer.option(OptionCode(code)).map(|value| value[3]);
+        (last(42), last(7), offer.lease_seconds())
+    };
+    let other = Request::new(MacAddr::new([2, 0, 0, 0, 0, 1]));
+    assert_eq!(told(other), (Some(2), None, Some(3600)));
+    assert_eq!(told(client()), (Some(3), Some(3), Some(100)));
+    assert_eq!(told(rom(MAC)), (Some(5), Some(3), Some(100)));
+    assert_eq!(told(Request::new(mac(9))), (Some(1), Some(3), Some(100)));
+}
+
+#[test]
+fn a_forced_option_is_sent_with_the_first_value() {
+    let ntp = |last| DhcpOption::addresses(OptionCode::NTP_SERVERS, &[ip(last)]);
+    let subnet = lan()
+        .with_option(ntp(2).forced())
+        .with_reservation(Reservation::new(MAC, ip(50)).with_option(ntp(1)));
+    let mut bench = bench(subnet);
+    let offer = bench.ask(&client().option(55, [1]).discover());
+    let offer = Message::parse(&offer).expect("an offer");
+    let value = offer.option(OptionCode::NTP_SERVERS);
+    assert_eq!(value.as_deref(), Some(&ip(1).octets()[..]));
+}
+
+#[test]
+fn a_long_option_is_split_and_a_search_list_read_by_others() {
+    // RFC 3396; dhcproto joins adjacent parts, as clients do.
+    let domains: Vec<String> = (0..40)
+        .map(|number| format!("floor{number}.lab.lan"))
+        .collect();
+    let search = DhcpOption::domain_search(domains.iter().map(String::as_str)).expect("names");
+    assert!(search.data.len() > 255);
+    let mut bench = bench(lan().with_option(search.clone()));
+    let request = client()
+        .option(55, [119])
+        .option(57, 1500_u16.to_be_bytes());
+    let offer = bench.ask(&request.discover());
+    let message = Message::parse(&offer).expect("an offer");
+    let code = OptionCode::DOMAIN_SEARCH;
+    assert_eq!(message.options().filter(|one| one.code == code).count(), 2);
+    assert_eq!(message.option(code).as_deref(), Some(&search.data[..]));
+    let decoded = v4::Message::decode(&mut Decoder::new(&offer)).expect("a message");
+    let Some(v4::DhcpOption::DomainSearch(names)) =
+        decoded.opts().get(v4::OptionCode::DomainSearch)
+    else {
+        panic!("no domain search")
+    };
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    assert_eq!(names.len(), 40);
+    assert!(names[39].starts_with("floor39.lab.lan"), "{}", names[39]);
 }

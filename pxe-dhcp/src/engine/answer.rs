@@ -5,7 +5,7 @@ use core::net::Ipv4Addr;
 use crate::wire::{
     BROADCAST_FLAG, Header, Message, MessageType, OptionCode, Priority, Reply, UDP_IP_HEADER_BYTES,
 };
-use crate::{Boot, BootDecision, BootItem, DhcpOption, Reservation, Stage, Subnet};
+use crate::{Boot, BootDecision, BootItem, Class, DhcpOption, Reservation, Stage, Subnet};
 
 /// The length that every client takes: 576, an IP datagram's (RFC 2131 section 2).
 const CLIENT_BYTES_MIN: u16 = 576;
@@ -21,6 +21,8 @@ pub(super) struct Answer<'a> {
     pub(super) lease: Option<(Ipv4Addr, u32)>,
     pub(super) subnet: &'a Subnet,
     pub(super) reservation: Option<&'a Reservation>,
+    /// Those that the client is of.
+    pub(super) classes: Vec<&'a Class>,
     /// Those of the whole server.
     pub(super) options: &'a [DhcpOption],
     pub(super) decision: &'a BootDecision,
@@ -116,7 +118,8 @@ impl Answer<'_> {
 
     /// Options of the configuration: those that the client asks for, in its order (RFC 2132
     /// section 9.8), then those that are sent anyway. Of each code the first counts: the
-    /// reservation's, then the subnet's, then the server's.
+    /// reservation's, then the classes', the subnet's, the server's; but it is sent unasked if any
+    /// of them says so.
     fn push_options(&self, reply: &mut Reply) {
         let network = self.subnet.network;
         let broadcast = (network.prefix() < 31)
@@ -126,37 +129,39 @@ impl Answer<'_> {
             .and_then(|reservation| reservation.host_name.as_ref());
         let host_name = host_name.map(|name| DhcpOption::new(OptionCode::HOST_NAME, name));
         let reserved = self.reservation.map(|reservation| &reservation.options);
-        let known = reserved
-            .into_iter()
+        let classes = self.classes.iter().map(|class| &class.options);
+        let levels = reserved.into_iter().chain(classes);
+        let known = levels
             .flatten()
             .chain(&host_name)
             .chain(&self.subnet.options)
             .chain(self.options)
             .chain(&broadcast);
         let asked = self.request.parameter_request_list();
-        let mut chosen: Vec<(usize, &DhcpOption)> = Vec::new();
+        let asked_at = |code: OptionCode| match &asked {
+            Some(codes) => codes.iter().position(|asked| *asked == code.0),
+            // A client without a list is told all there is.
+            None => Some(0),
+        };
+        // Each code's first value, and its place: `None` is not sent, the last is sent unasked.
+        let mut chosen: Vec<(Option<usize>, &DhcpOption)> = Vec::new();
         for option in known {
-            let is_there = chosen.iter().any(|(_, other)| other.code == option.code);
-            if is_there || is_engines(option.code) || reply.has(option.code) {
+            let code = option.code;
+            if is_engines(code) || (self.is_denied() && is_about_booting(code, self.stage)) {
                 continue;
             }
-            if self.is_denied() && is_about_booting(option.code, self.stage) {
-                continue;
-            }
-            let asked_at = match &asked {
-                Some(codes) => codes.iter().position(|code| *code == option.code.0),
-                // A client without a list is told all there is.
-                None => Some(0),
-            };
-            match (asked_at, option.is_forced) {
-                (Some(position), _) => chosen.push((position, option)),
-                (None, true) => chosen.push((usize::MAX, option)),
-                (None, false) => {}
+            let unasked = option.is_forced.then_some(usize::MAX);
+            match chosen.iter_mut().find(|(_, other)| other.code == code) {
+                Some((place, _)) => *place = place.or(unasked),
+                None if reply.has(code) => {}
+                None => chosen.push((asked_at(code).or(unasked), option)),
             }
         }
         chosen.sort_by_key(|(position, _)| *position);
-        for (_, option) in chosen {
-            reply.push(option.code, &option.data, Priority::Requested);
+        for (place, option) in chosen {
+            if place.is_some() {
+                reply.push(option.code, &option.data, Priority::Requested);
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use super::Engine;
 use super::answer::{self, Answer};
 use super::request::Asking;
 use crate::wire::{MessageType, OptionCode, RelayAgentInfo, Reply};
-use crate::{Boot, BootDecision, BootRequest, Event, IgnoreReason, ReplyRoute};
+use crate::{Boot, BootDecision, BootRequest, Class, Event, IgnoreReason, ReplyRoute};
 
 /// A reply that waits to be sent.
 #[derive(Debug)]
@@ -21,6 +21,36 @@ pub(super) struct Outgoing {
 
 impl Engine {
     pub(super) fn decide(&self, asking: &Asking<'_>, client_ip: Option<Ipv4Addr>) -> BootDecision {
+        let mut decision = self.with_request(asking, client_ip, |one| self.policy.decide(one));
+        let is_told = answer::boot_file(asking.stage, &decision.boot).is_some();
+        if !is_told && !matches!(decision.boot, Boot::Nothing | Boot::Denied) {
+            decision
+                .explanation
+                .failed("http", "firmware that boots by HTTP needs a URL");
+            decision.boot = Boot::Nothing;
+        }
+        decision
+    }
+
+    /// The classes that the client is of, in their order.
+    pub(super) fn classes(&self, asking: &Asking<'_>, client_ip: Option<Ipv4Addr>) -> Vec<&Class> {
+        let classes = &self.plan.config.classes;
+        if classes.is_empty() {
+            return Vec::new();
+        }
+        self.with_request(asking, client_ip, |request| {
+            let classes = classes.iter();
+            classes.filter(|one| one.when.matches(request)).collect()
+        })
+    }
+
+    /// All that is known of a client, for a policy or a condition.
+    fn with_request<T>(
+        &self,
+        asking: &Asking<'_>,
+        client_ip: Option<Ipv4Addr>,
+        ask: impl FnOnce(&BootRequest<'_>) -> T,
+    ) -> T {
         let message = asking.message;
         let (vendor_class, host_name) = (message.vendor_class(), message.host_name());
         let (client_id, requested) = (message.client_id(), message.parameter_request_list());
@@ -52,15 +82,7 @@ impl Engine {
             server_ip: asking.server_ip,
             message: Some(message),
         };
-        let mut decision = self.policy.decide(&request);
-        let is_told = answer::boot_file(asking.stage, &decision.boot).is_some();
-        if !is_told && !matches!(decision.boot, Boot::Nothing | Boot::Denied) {
-            decision
-                .explanation
-                .failed("http", "firmware that boots by HTTP needs a URL");
-            decision.boot = Boot::Nothing;
-        }
-        decision
+        ask(&request)
     }
 
     pub(super) fn reply(
@@ -72,6 +94,7 @@ impl Engine {
     ) -> (Reply, Ipv4Addr) {
         let index = lease.and_then(|(address, _)| self.plan.subnet_of(address));
         let subnet = &self.plan.subnets[index.unwrap_or(asking.subnet)];
+        let client_ip = lease.map(|(address, _)| address);
         let answer = Answer {
             message_type,
             request: asking.message,
@@ -80,6 +103,7 @@ impl Engine {
             lease,
             subnet: &subnet.config,
             reservation: self.reservation(asking),
+            classes: self.classes(asking, client_ip.or(asking.message.ciaddr())),
             options: &self.plan.config.options,
             decision,
         };

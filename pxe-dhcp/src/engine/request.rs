@@ -444,10 +444,13 @@ impl Engine {
         }
     }
 
-    /// What the client asks for, within the bounds of its subnet and reservation.
+    /// What the client asks for, within the bounds of its subnet, classes and reservation.
     fn lease_seconds(&self, asking: &Asking<'_>, address: Ipv4Addr) -> u32 {
         let index = self.plan.subnet_of(address).unwrap_or(asking.subnet);
         let mut bounds = LeaseBounds::of(&self.plan.subnets[index].config);
+        for class in self.classes(asking, Some(address)).iter().rev() {
+            bounds.narrow(&class.lease);
+        }
         if let Some(reservation) = self.reservation(asking) {
             bounds.narrow(&reservation.lease);
         }

@@ -50,6 +50,8 @@ option_codes! {
     CLIENT_NDI = 94, "the client's network interface (RFC 4578 section 2.2)";
     CLIENT_MACHINE_ID = 97, "the machine's UUID (RFC 4578 section 2.3)";
     SUBNET_SELECTION = 118, "the subnet a client wants an address in (RFC 3011)";
+    DOMAIN_SEARCH = 119, "domains to complete names with (RFC 3397)";
+    CLASSLESS_ROUTES = 121, "routes, the default route among them (RFC 3442)";
     IPXE = 175, "iPXE's own options, encapsulated (ipxe.org/howto/dhcpd)";
     PXELINUX_MAGIC = 208, "f1:00:74:7e, for PXELINUX before 3.55 (RFC 5071 section 4)";
     CONFIG_FILE = 209, "PXELINUX's configuration file (RFC 5071 section 5)";
