@@ -170,6 +170,13 @@ pub enum Event {
         /// The address.
         address: Ipv4Addr,
     },
+    /// The operator freed an address: see [`Engine::withdraw`](crate::Engine::withdraw).
+    Withdrawn {
+        /// Whose it was.
+        client: ClientKey,
+        /// The address.
+        address: Ipv4Addr,
+    },
     /// A client found its address in use: the address is in quarantine.
     Declined {
         /// Who.

@@ -108,7 +108,7 @@ pub use crate::condition::{Checked, Condition};
 pub use crate::config::{Config, ConfigError, Mode, Probing};
 pub use crate::destination::ReplyRoute;
 pub use crate::dhcp_option::{DhcpOption, OptionValueError};
-pub use crate::engine::{Counters, Engine, Output, ProbeResult, Ticket};
+pub use crate::engine::{Counters, Engine, Output, ProbeResult, Ticket, WithdrawError};
 pub use crate::event::{ClientInfo, Event, IgnoreReason, Limit, NakReason};
 pub use crate::lease::{ClientKey, LeaseRecord, LeaseState};
 pub use crate::lease_times::LeaseTimes;

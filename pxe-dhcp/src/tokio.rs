@@ -13,7 +13,9 @@ use std::time::Duration;
 use ::tokio::sync::{mpsc, oneshot};
 use thiserror::Error;
 
-use crate::{BootPolicy, Config, ConfigError, Event, LeaseRecord, LeaseStore, StoreError};
+use crate::{
+    BootPolicy, Config, ConfigError, Event, LeaseRecord, LeaseStore, StoreError, WithdrawError,
+};
 use driver::Driver;
 use socket::LinkSocket;
 
@@ -140,6 +142,7 @@ enum Control {
     ShutDown,
     Reconfigure(Box<Config>, Arc<dyn BootPolicy>),
     Leases(oneshot::Sender<Vec<LeaseRecord>>),
+    Withdraw(Ipv4Addr, oneshot::Sender<Result<(), WithdrawError>>),
 }
 
 impl Server {
@@ -283,6 +286,20 @@ impl Handle {
         let (sender, receiver) = oneshot::channel();
         self.sender.send(Control::Leases(sender)).ok()?;
         receiver.await.ok()
+    }
+
+    /// Frees an address: see [`Engine::withdraw`](crate::Engine::withdraw). When it returns, the
+    /// store has it.
+    ///
+    /// # Errors
+    ///
+    /// If nobody holds the address, it is being changed, the store refuses, or the server has
+    /// ended.
+    pub async fn withdraw(&self, address: Ipv4Addr) -> Result<(), WithdrawError> {
+        let (sender, receiver) = oneshot::channel();
+        let sent = self.sender.send(Control::Withdraw(address, sender));
+        sent.map_err(|_| WithdrawError::Ended)?;
+        receiver.await.unwrap_or(Err(WithdrawError::Ended))
     }
 }
 

@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use pxe_core::MacAddr;
 use pxe_dhcp::wire::{Message, MessageType};
 use pxe_dhcp::{
-    BindError, BindSpec, Commit, CommitError, Config, Cursor, Event, LeaseRecord, LeaseStore,
-    MemoryStore, NoBoot, Server, StoreError, Subnet,
+    BindError, BindSpec, Commit, CommitError, Config, Cursor, Event, LeaseRecord, LeaseState,
+    LeaseStore, MemoryStore, NoBoot, Server, StoreError, Subnet, WithdrawError,
 };
 use support::{Request, mac, policy};
 use tokio::net::UdpSocket;
@@ -122,6 +122,28 @@ async fn a_lease_over_real_sockets() {
     let events = events.lock().expect("no panic");
     let acknowledged = |event: &&Event| matches!(event, Event::Acknowledged { .. });
     assert_eq!(events.iter().filter(acknowledged).count(), 2);
+}
+
+#[tokio::test]
+async fn a_handle_withdraws_a_lease() {
+    let (relay, server) = pair().await;
+    let handle = server.handle();
+    let store = Arc::new(MemoryStore::new());
+    let stored: Arc<dyn LeaseStore> = Arc::clone(&store) as _;
+    let running = tokio::spawn(server.run(stored, Arc::new(policy()), std::future::pending()));
+    let address = lease(&relay, mac(1)).await;
+    assert_eq!(handle.withdraw(address).await, Ok(()));
+    let record = &store.load(None, 10).await.expect("readable")[0];
+    assert!(matches!(record.state, LeaseState::Released { .. }));
+    let not_held = Err(WithdrawError::NotHeld(address));
+    assert_eq!(handle.withdraw(address).await, not_held);
+    handle.shut_down();
+    timeout(PATIENCE, running)
+        .await
+        .expect("it ends")
+        .expect("no panic")
+        .expect("no error");
+    assert_eq!(handle.withdraw(address).await, Err(WithdrawError::Ended));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use pxe_core::{Destination, UnixTime};
 use pxe_dhcp::wire::{Message, MessageType};
 use pxe_dhcp::{
     CommitError, Config, Event, IgnoreReason, LeaseRecord, LeaseState, NakReason, Reservation,
+    WithdrawError,
 };
 use support::{Bench, MAC, Request, client, ip, is_ignored, lan, mac, policy, small, yiaddr};
 
@@ -332,6 +333,64 @@ fn an_older_record_is_passed_over_and_a_shorter_one_ends_no_lease_early() {
     assert!(bench.send(&Request::new(mac(2)).discover()).is_empty());
     bench.advance(Duration::from_secs(1));
     assert_eq!(bench.lease(&Request::new(mac(2))), address);
+}
+
+#[test]
+fn a_withdrawn_lease_is_free_when_the_store_has_that() {
+    let mut bench = Bench::new(small(10, 10), policy());
+    let missing = bench.engine.withdraw(bench.now, ip(10));
+    assert_eq!(missing, Err(WithdrawError::NotHeld(ip(10))));
+    let address = bench.lease(&client());
+    bench.holds_commits = true;
+    bench.engine.withdraw(bench.now, address).expect("a lease");
+    bench.drain();
+    let again = bench.engine.withdraw(bench.now, address);
+    assert_eq!(again, Err(WithdrawError::Busy(address)));
+    let other = Request::new(mac(2));
+    assert!(bench.send(&other.discover()).is_empty(), "not yet");
+    bench.commit_all();
+    bench.drain();
+    assert!(matches!(
+        bench.last_event(),
+        Event::Withdrawn { client, address: freed } if client.mac() == Some(MAC) && *freed == address
+    ));
+    let record = &bench.store[&address];
+    assert_eq!(record.version, 2);
+    let at = bench.now.wall;
+    assert_eq!(record.state, LeaseState::Released { at });
+    bench.holds_commits = false;
+    assert_eq!(bench.lease(&other), address);
+    // Nothing of the first lease's end is left to free the second.
+    let refused = bench.send(&client().renew(address));
+    assert_eq!(Bench::type_of(&refused), [NAK]);
+}
+
+#[test]
+fn a_withdrawal_frees_an_address_in_quarantine() {
+    let mut bench = Bench::new(small(10, 10), policy());
+    let address = bench.lease(&client());
+    bench.send(&client().decline(address));
+    assert!(bench.send(&client().discover()).is_empty());
+    bench.engine.withdraw(bench.now, address).expect("held");
+    bench.drain();
+    assert_eq!(bench.lease(&client()), address);
+}
+
+#[test]
+fn a_withdrawal_that_cannot_be_stored_frees_nothing() {
+    let mut bench = Bench::new(small(10, 10), policy());
+    let address = bench.lease(&client());
+    bench.holds_commits = true;
+    let ticket = bench.engine.withdraw(bench.now, address).expect("a lease");
+    bench.drain();
+    let failed = CommitError::Unavailable("disk full".to_owned());
+    bench
+        .engine
+        .handle_committed(bench.now, ticket, Err(failed));
+    bench.commits.clear();
+    bench.holds_commits = false;
+    assert!(bench.send(&Request::new(mac(2)).discover()).is_empty());
+    assert_eq!(Bench::type_of(&bench.send(&client().renew(address))), [ACK]);
 }
 
 #[test]

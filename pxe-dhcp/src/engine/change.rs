@@ -22,6 +22,8 @@ pub(super) enum Purpose {
     },
     /// The client gave its address back.
     Release { client: ClientInfo },
+    /// The operator freed the address.
+    Withdraw,
     /// The address is in use by somebody else.
     Quarantine { event: Event },
 }
@@ -119,6 +121,14 @@ impl Engine {
                     hold: Hold::Idle,
                 });
                 self.event(Event::Released { client, address });
+            }
+            (Ok(()), Purpose::Withdraw) => {
+                let client = record.client.clone();
+                self.put(Lease {
+                    record,
+                    hold: Hold::Idle,
+                });
+                self.event(Event::Withdrawn { client, address });
             }
             (Ok(()), Purpose::Quarantine { event }) => self.quarantine(now, record, event),
             (Err(CommitError::Conflict { current }), purpose) => {

@@ -11,6 +11,7 @@ mod outgoing;
 mod plan;
 mod rate;
 mod request;
+mod withdraw;
 
 use core::fmt;
 use core::net::Ipv4Addr;
@@ -27,6 +28,7 @@ use self::outgoing::Outgoing;
 use self::plan::Plan;
 use self::rate::RateLimiter;
 use self::request::Origin;
+pub use self::withdraw::WithdrawError;
 use crate::{
     BootPolicy, CommitError, Config, ConfigError, Event, LeaseRecord, LeaseState, Limit, Limits,
 };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ::tokio::sync::mpsc;
+use ::tokio::sync::{mpsc, oneshot};
 use ::tokio::time::{Instant as TokioInstant, sleep_until};
 use pxe_core::{BatchLimit, Instant, Now, SocketId, UnixTime};
 
@@ -16,7 +16,7 @@ use super::socket::{RunningSocket, own_addresses};
 use super::{Control, Observer, RunError, Server};
 use crate::{
     BootPolicy, Commit, CommitError, Config, Cursor, Engine, Event, LeaseRecord, LeaseStore,
-    Output, ProbeResult, StoreError, Ticket,
+    Output, ProbeResult, StoreError, Ticket, WithdrawError,
 };
 
 /// Datagrams of one socket that are read before the others, the store and the clock have a turn.
@@ -40,6 +40,8 @@ pub(super) struct Driver {
     waiting: VecDeque<(Ticket, Commit)>,
     in_flight: Option<Pending<Vec<Result<(), CommitError>>>>,
     in_flight_tickets: Vec<Ticket>,
+    /// Who waits for a commit of the operator's.
+    withdrawals: Vec<(Ticket, oneshot::Sender<Result<(), WithdrawError>>)>,
     changes_interval: Option<Duration>,
     changes_at: TokioInstant,
     /// The store may be slow: clients are served meanwhile.
@@ -115,6 +117,7 @@ impl Driver {
             waiting: VecDeque::new(),
             in_flight: None,
             in_flight_tickets: Vec::new(),
+            withdrawals: Vec::new(),
             changes_interval: server.changes_interval,
             changes_at: TokioInstant::now(),
             changes: None,
@@ -251,8 +254,14 @@ impl Driver {
                     "the store gave no answer".to_owned(),
                 ))
             };
-            self.engine
-                .handle_committed(now, ticket, results.next().unwrap_or_else(missing));
+            let result = results.next().unwrap_or_else(missing);
+            let refusal = result.as_ref().err().map(ToString::to_string);
+            self.engine.handle_committed(now, ticket, result);
+            if let Some(index) = self.withdrawals.iter().position(|(one, _)| *one == ticket) {
+                let (_, sender) = self.withdrawals.swap_remove(index);
+                // Who asked may have gone.
+                let _ = sender.send(refusal.map_or(Ok(()), |why| Err(WithdrawError::Refused(why))));
+            }
         }
     }
 
@@ -275,6 +284,14 @@ impl Driver {
                 let leases: Vec<LeaseRecord> = self.engine.leases().cloned().collect();
                 // Who asked may have gone.
                 let _ = sender.send(leases);
+            }
+            Control::Withdraw(address, sender) => {
+                match self.engine.withdraw(self.clock.now(), address) {
+                    Ok(ticket) => self.withdrawals.push((ticket, sender)),
+                    Err(error) => {
+                        let _ = sender.send(Err(error));
+                    }
+                }
             }
         }
         Ok(false)
