@@ -4,13 +4,20 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod comparison;
 mod dhcp;
+mod differences;
+mod firmware;
 mod http;
+mod reply;
+mod segment;
 mod site;
 mod tftp;
+mod wiretap;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Parser;
 
@@ -19,15 +26,34 @@ use crate::site::Site;
 /// A test: a name, and what it does on a site of its own.
 type Test = (&'static str, fn(&Site) -> Result<(), String>);
 
+/// A test that lays out its own networks, and starts this server on them.
+type LoneTest = (&'static str, fn(&Path) -> Result<(), String>);
+
+const LONE_TESTS: [LoneTest; 2] = [
+    (
+        "the_tutorials_dhcpd_conf_has_the_same_answers",
+        comparison::tutorial,
+    ),
+    (
+        "the_alpine_dhcpd_conf_has_the_same_answers",
+        comparison::alpine,
+    ),
+];
+
 /// The Debian packages whose programs the tests run.
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 8] = [
     "atftp",
     "busybox",
     "curl",
     "isc-dhcp-client",
+    "isc-dhcp-server",
     "procps",
     "tftp-hpa",
+    "tshark",
 ];
+
+/// How many tests run at once: most of the time they wait for clients.
+const TESTS_AT_ONCE: usize = 6;
 
 #[derive(Debug, Parser)]
 #[command(about = "Clients that nobody here wrote, against pxe-server (needs root)")]
@@ -59,28 +85,54 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         None => site::build_server()?,
     };
     pxe_test_lab::remove_stale(&std::env::temp_dir());
-    let (mut passed, mut failed) = (0, 0);
-    let tests = [tftp::TESTS, http::TESTS, dhcp::TESTS].concat();
-    for (name, test) in tests
+    let on_sites = [tftp::TESTS, http::TESTS, dhcp::TESTS].concat();
+    let on_sites = on_sites
         .into_iter()
+        .map(|(name, test)| (name, Job::OnSite(test)));
+    let alone = LONE_TESTS.map(|(name, test)| (name, Job::Alone(test)));
+    let jobs: Vec<(&str, Job)> = alone
+        .into_iter()
+        .chain(on_sites)
         .filter(|(name, _)| name.contains(&arguments.only))
-    {
-        // A site each: no test sees the leases or the transfers of another.
-        let outcome = Site::new(&server).and_then(|site| {
-            let result = test(&site);
-            site.judge(result)
-        });
-        match outcome {
-            Ok(()) => {
-                passed += 1;
-                println!("ok      {name}");
+        .collect();
+    let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..TESTS_AT_ONCE.min(jobs.len()) {
+            scope.spawn(|| {
+                while let Some((name, job)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    match job.run(&server) {
+                        Ok(()) => println!("ok      {name}"),
+                        Err(error) => {
+                            failed.fetch_add(1, Ordering::Relaxed);
+                            println!("FAILED  {name}: {error}");
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner();
+    println!("{} passed, {failed} failed", jobs.len() - failed);
+    Ok(failed == 0 && !jobs.is_empty())
+}
+
+/// A test, by what it needs.
+#[derive(Debug, Clone, Copy)]
+enum Job {
+    OnSite(fn(&Site) -> Result<(), String>),
+    Alone(fn(&Path) -> Result<(), String>),
+}
+
+impl Job {
+    fn run(self, server: &Path) -> Result<(), String> {
+        match self {
+            // A site each: no test sees the leases or the transfers of another.
+            Self::OnSite(test) => {
+                let site = Site::new(server)?;
+                let result = test(&site);
+                site.judge(result)
             }
-            Err(error) => {
-                failed += 1;
-                println!("FAILED  {name}: {error}");
-            }
+            Self::Alone(test) => test(server),
         }
     }
-    println!("{passed} passed, {failed} failed");
-    Ok(failed == 0 && passed > 0)
 }

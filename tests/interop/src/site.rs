@@ -6,7 +6,6 @@
 //! ```
 
 use std::fs;
-use std::io::Read;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -80,7 +79,7 @@ impl Site {
         let mut command = at_server.command(&server.display().to_string());
         command.arg("serve").arg(&config);
         let mut server = Process::spawn(command, "pxe-server", &server_log, Output::Log)?;
-        await_ports(&at_server, &mut server, &server_log)?;
+        await_ports(&at_server, &mut server, &server_log, &[67, 69, 80, 8080])?;
         Ok(Self {
             server,
             client,
@@ -200,29 +199,46 @@ fn noise(len: usize, mut state: u64) -> Vec<u8> {
     bytes
 }
 
-/// Waits until the server holds its ports.
-fn await_ports(at: &Namespace, server: &mut Process, log: &Path) -> Result<(), String> {
-    let deadline = Instant::now() + START_PATIENCE;
-    loop {
-        if let Some(status) = server.ended() {
-            let mut text = String::new();
-            let _ = fs::File::open(log).and_then(|mut log| log.read_to_string(&mut text));
-            return Err(format!("the server ended with {status}:\n{text}"));
-        }
+/// Waits until a server holds these UDP or TCP ports.
+pub(crate) fn await_ports(
+    at: &Namespace,
+    server: &mut Process,
+    log: &Path,
+    ports: &[u16],
+) -> Result<(), String> {
+    await_server(server, log, || {
         let sockets = at.command("ss").args(["-lnutH"]).output();
         let sockets = sockets
             .map_err(|error| format!("cannot run ss: {error}"))?
             .stdout;
         let sockets = String::from_utf8_lossy(&sockets);
-        if [":67 ", ":69 ", ":80 ", ":8080 "]
-            .iter()
-            .all(|port| sockets.contains(port))
-        {
-            return Ok(());
+        let is_open = |port: &u16| sockets.contains(&format!(":{port} "));
+        Ok(ports.iter().all(is_open))
+    })
+}
+
+/// Waits until a server has logged this text.
+pub(crate) fn await_text(server: &mut Process, log: &Path, text: &str) -> Result<(), String> {
+    await_server(server, log, || {
+        Ok(fs::read_to_string(log).unwrap_or_default().contains(text))
+    })
+}
+
+fn await_server(
+    server: &mut Process,
+    log: &Path,
+    is_ready: impl Fn() -> Result<bool, String>,
+) -> Result<(), String> {
+    let deadline = Instant::now() + START_PATIENCE;
+    let log = || fs::read_to_string(log).unwrap_or_default();
+    while !is_ready()? {
+        if let Some(status) = server.ended() {
+            return Err(format!("the server ended with {status}:\n{}", log()));
         }
         if Instant::now() > deadline {
-            return Err(format!("ports are not open; there are:\n{sockets}"));
+            return Err(format!("the server is not ready:\n{}", log()));
         }
         std::thread::sleep(POLL_INTERVAL);
     }
+    Ok(())
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -104,6 +105,27 @@ impl Namespace {
         let mut command = tied_command("ip");
         command.args(["netns", "exec", &self.name, program]);
         command
+    }
+
+    /// Does something inside, in a thread of its own. A socket that is made there stays there.
+    ///
+    /// # Errors
+    /// If the namespace cannot be entered.
+    pub fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, String> {
+        let path = Path::new(NAMES).join(&self.name);
+        let failed = |error: String| format!("cannot enter {}: {error}", path.display());
+        let namespace = fs::File::open(&path).map_err(|error| failed(error.to_string()))?;
+        let entered = std::thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                setns(&namespace, CloneFlags::CLONE_NEWNET)?;
+                Ok::<T, nix::Error>(work())
+            });
+            inside.join()
+        });
+        match entered {
+            Ok(result) => result.map_err(|error| failed(error.to_string())),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
     }
 }
 
