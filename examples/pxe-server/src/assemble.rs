@@ -6,6 +6,7 @@ use pxe_dhcp::{ArchPolicy, BindSpec, BootPolicy, NoBoot};
 use pxe_tftp::PortMode;
 
 use crate::config::{Boot, Config, Dhcp, Subnet, Tftp};
+use crate::decisions::Decisions;
 
 /// What the TFTP server is told.
 pub(crate) fn tftp(tftp: &Tftp) -> pxe_tftp::Config {
@@ -54,6 +55,18 @@ pub(crate) fn dhcp_sockets(dhcp: &Dhcp) -> Vec<BindSpec> {
     let interfaces = dhcp.interfaces.iter().map(BindSpec::interface);
     let addresses = dhcp.listen.iter().copied().map(BindSpec::address);
     interfaces.chain(addresses).collect()
+}
+
+/// Puts the configuration's decisions about machines in force.
+pub(crate) fn decide_by(config: &Config, decisions: &Decisions) {
+    let subnets = config.dhcp.iter().flat_map(|dhcp| &dhcp.subnets);
+    let networks = subnets.map(|subnet| subnet.network).collect();
+    decisions.set_policy(policy(config), networks, can_deny(config));
+}
+
+/// Whether any rule denies a machine its boot.
+fn can_deny(_config: &Config) -> bool {
+    true
 }
 
 /// What machines are told to boot.

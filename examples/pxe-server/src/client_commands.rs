@@ -164,12 +164,34 @@ fn machines_text(answer: &Answer, is_one: bool, now: u64) -> String {
     for machine in list(answer, "machines") {
         let (mac, ip) = (text_of(&machine["mac"]), text_of(&machine["ip"]));
         let _ = if is_one {
-            writeln!(text, "{mac} {ip}\n{}", text_of(&machine["timeline"]))
+            let decided = decision_text(machine);
+            writeln!(
+                text,
+                "{mac} {ip}\n{decided}{}",
+                text_of(&machine["timeline"])
+            )
         } else {
             let ago = now.saturating_sub(machine["last_seen"].as_u64().unwrap_or(now));
             let standing = text_of(&machine["standing"]);
             writeln!(text, "{mac:<17} {ip:<15} {:<10} {standing}", duration(ago))
         };
+    }
+    text
+}
+
+/// What was decided about a machine, and the rules that were tried, if anything was.
+fn decision_text(machine: &Value) -> String {
+    let Some(decision) = machine["decision"].as_str() else {
+        return String::new();
+    };
+    let mut text = format!("  {decision}\n");
+    for tried in machine["reasons"].as_array().into_iter().flatten() {
+        let sign = match tried["matched"].as_bool() {
+            Some(true) => '+',
+            _ => '-',
+        };
+        let (rule, reason) = (text_of(&tried["rule"]), text_of(&tried["reason"]));
+        let _ = writeln!(text, "    {sign} {rule}: {reason}");
     }
     text
 }
@@ -253,6 +275,9 @@ mod tests {
     fn machines_are_a_table_or_a_timeline() {
         let answer = answer(json!({ "machines": [
             { "mac": "52:54:00:00:00:01", "ip": "10.0.0.9", "last_seen": 95,
+              "decision": "boots x (pxe)", "reasons": [
+                { "rule": "lab", "matched": false, "reason": "arch is bios" },
+                { "rule": "default", "matched": true, "reason": "any" } ],
               "standing": "at menu", "timeline": "  0.000 s  dhcp  discover" },
         ] }));
         assert_eq!(
@@ -262,7 +287,8 @@ mod tests {
         );
         assert_eq!(
             machines_text(&answer, true, 100),
-            "52:54:00:00:00:01 10.0.0.9\n  0.000 s  dhcp  discover\n"
+            "52:54:00:00:00:01 10.0.0.9\n  boots x (pxe)\n    - lab: arch is bios\n    + default: any\n\
+             \x20 0.000 s  dhcp  discover\n"
         );
     }
 

@@ -128,6 +128,13 @@ pub enum What {
         /// Why.
         reason: String,
     },
+    /// The machine may not boot: it got no boot information (DHCP), or no file.
+    Denied {
+        /// The path as the client named it, if it asked for one.
+        file: Option<String>,
+        /// Which rule denies it, and why that rule matched.
+        reason: String,
+    },
     /// A file's size was asked for, without its content (TFTP `tsize` probe, HTTP HEAD).
     Probed {
         /// The path as the client named it.
@@ -186,6 +193,7 @@ impl What {
             Self::Released { .. } => "released",
             Self::Declined { .. } => "declined",
             Self::Refused { .. } => "refused",
+            Self::Denied { .. } => "denied",
             Self::Probed { .. } => "probed",
             Self::Started { .. } => "started",
             Self::Sent { .. } => "sent",
@@ -198,9 +206,10 @@ impl What {
     /// The file it is about, if it is about one.
     pub fn file(&self) -> Option<&str> {
         match self {
-            Self::Offered { file, .. } | Self::Leased { file, .. } | Self::Failed { file, .. } => {
-                file.as_deref()
-            }
+            Self::Offered { file, .. }
+            | Self::Leased { file, .. }
+            | Self::Denied { file, .. }
+            | Self::Failed { file, .. } => file.as_deref(),
             Self::Probed { file, .. }
             | Self::Started { file, .. }
             | Self::Sent { file, .. }
@@ -244,6 +253,11 @@ impl fmt::Display for What {
                 write!(f, "declined {address}: another machine answers there")
             }
             Self::Refused { reason } => write!(f, "refused: {reason}"),
+            Self::Denied {
+                file: Some(file),
+                reason,
+            } => write!(f, "{file} is {reason}"),
+            Self::Denied { file: None, reason } => write!(f, "boot is {reason}"),
             Self::Probed { file, bytes, .. } => {
                 write!(f, "asked the size of {file}")?;
                 size(f, *bytes)

@@ -8,6 +8,8 @@ use std::time::{Instant as StdInstant, SystemTime, UNIX_EPOCH};
 use pxe_core::{Instant, MacAddr, Now, UnixTime};
 
 use crate::config::LogLevel;
+use crate::decisions::neighbours::Neighbours;
+use crate::decisions::{self, Decisions};
 use crate::fact::{Fact, Protocol, What};
 use crate::log;
 use crate::machines::Machines;
@@ -23,6 +25,8 @@ const WARNINGS_PER_SECOND_MAX: u32 = 10;
 pub(crate) struct Hub {
     started: StdInstant,
     machines: Arc<Machines>,
+    decisions: Decisions,
+    neighbours: Neighbours,
     counters: Mutex<BTreeMap<Kind, u64>>,
     transfers: Mutex<HashMap<TransferKey, Transfer>>,
     /// The last second in which a kind of note was a warning, and how often it was.
@@ -61,9 +65,12 @@ pub(crate) struct Transfer {
 
 impl Hub {
     pub(crate) fn new(machines: Arc<Machines>) -> Self {
+        let addresses = Arc::clone(machines.addresses());
         Self {
             started: StdInstant::now(),
             machines,
+            decisions: Decisions::new(addresses, decisions::Limits::default()),
+            neighbours: Neighbours::of_kernel(),
             counters: Mutex::default(),
             transfers: Mutex::default(),
             warnings: Mutex::default(),
@@ -72,6 +79,14 @@ impl Hub {
 
     pub(crate) const fn machines(&self) -> &Arc<Machines> {
         &self.machines
+    }
+
+    pub(crate) const fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    pub(crate) const fn neighbours(&self) -> &Neighbours {
+        &self.neighbours
     }
 
     pub(crate) const fn started(&self) -> StdInstant {

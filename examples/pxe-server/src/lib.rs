@@ -9,6 +9,7 @@
 //!   `privileges`, `port_holder`, `open_files`);
 //! - [`Running`] serves (`running`, `assemble`, `source`); its [`Handle`] reloads and stops it
 //!   (`reload`), and answers the control socket (`control/`, `status`);
+//! - what is decided about a machine holds for every protocol (`decisions/`, `addresses`);
 //! - the crates' events become [`Fact`]s (`observe/`), which the hub logs, counts, and keeps with
 //!   their [`Machine`] (`hub`, `log/`, `machines`, `timeline`);
 //! - the commands: `serve`, `client_commands`, `init/`, `demo/`, all listed in `cli`.
@@ -43,12 +44,14 @@
 //! here.
 #![deny(unsafe_code)]
 
+mod addresses;
 mod assemble;
 mod bind;
 mod cli;
 mod client_commands;
 mod config;
 mod control;
+mod decisions;
 mod demo;
 mod fact;
 mod hub;

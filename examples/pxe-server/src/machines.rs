@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pxe_core::MacAddr;
 
+use crate::addresses::Addresses;
 use crate::fact::{Fact, What};
 
 /// How much is remembered. A peer can make us hold no more than this.
@@ -62,8 +63,6 @@ pub struct Machine {
     pub facts: VecDeque<Fact>,
     /// How many older facts were forgotten.
     pub facts_forgotten: u64,
-    /// The address that it has by its last lease, under which it is in `by_ip`.
-    leased: Option<IpAddr>,
     last_seen: u64,
 }
 
@@ -74,13 +73,13 @@ pub struct Machine {
 #[derive(Debug)]
 pub struct Machines {
     limits: Limits,
+    addresses: Arc<Addresses>,
     table: Mutex<Table>,
 }
 
 #[derive(Debug, Default)]
 struct Table {
     machines: HashMap<MachineId, Machine>,
-    by_ip: HashMap<IpAddr, MacAddr>,
     /// `last_seen` of each machine, to find the one that was silent longest.
     silence: BTreeMap<u64, MachineId>,
     sequence: u64,
@@ -94,6 +93,7 @@ impl Machines {
                 machines_max: limits.machines_max.max(1),
                 facts_max: limits.facts_max.max(1),
             },
+            addresses: Arc::default(),
             table: Mutex::default(),
         }
     }
@@ -101,26 +101,24 @@ impl Machines {
     /// Remembers a fact, and gives it back with the hardware address filled in where it is known.
     /// A fact about no client at all is given back as it is.
     pub fn record(&self, mut fact: Fact) -> Fact {
-        let mut table = self.table();
-        if fact.mac.is_none() {
-            fact.mac = fact.ip.and_then(|ip| table.by_ip.get(&ip).copied());
-        }
+        fact.mac = fact.mac.or_else(|| self.mac_of(fact.ip?));
         let id = match (fact.mac, fact.ip) {
             (Some(mac), _) => MachineId::Mac(mac),
             (None, Some(ip)) => MachineId::Ip(ip),
             (None, None) => return fact,
         };
-        table.touch(id, self.limits.machines_max);
         match (&fact.what, fact.mac) {
             (What::Leased { address, .. }, Some(mac)) => {
-                table.lease(IpAddr::V4(*address), mac);
+                self.addresses.give(IpAddr::V4(*address), mac);
                 fact.ip = fact.ip.or(Some(IpAddr::V4(*address)));
             }
             (What::Released { address } | What::Declined { address }, Some(mac)) => {
-                table.unlease(IpAddr::V4(*address), mac);
+                self.addresses.take(IpAddr::V4(*address), mac);
             }
             _ => {}
         }
+        let mut table = self.table();
+        table.touch(id, self.limits.machines_max);
         if let Some(machine) = table.machines.get_mut(&id) {
             machine.ip = fact.ip.or(machine.ip);
             if machine.facts.len() >= self.limits.facts_max {
@@ -132,9 +130,14 @@ impl Machines {
         fact
     }
 
+    /// Whose address is whose, by the leases seen.
+    pub(crate) const fn addresses(&self) -> &Arc<Addresses> {
+        &self.addresses
+    }
+
     /// Whose address this is, by the leases seen.
     pub fn mac_of(&self, ip: IpAddr) -> Option<MacAddr> {
-        self.table().by_ip.get(&ip).copied()
+        self.addresses.mac_of(ip)
     }
 
     /// One machine, as it is known now.
@@ -187,45 +190,18 @@ impl Table {
                 let Some((_, silent)) = self.silence.pop_first() else {
                     break;
                 };
-                self.forget(silent);
+                self.machines.remove(&silent);
             }
             let machine = Machine {
                 id,
                 ip: None,
                 facts: VecDeque::new(),
                 facts_forgotten: 0,
-                leased: None,
                 last_seen: sequence,
             };
             self.machines.insert(id, machine);
         }
         self.silence.insert(sequence, id);
-    }
-
-    fn forget(&mut self, id: MachineId) {
-        let Some(machine) = self.machines.remove(&id) else {
-            return;
-        };
-        if let (MachineId::Mac(mac), Some(ip)) = (id, machine.leased) {
-            self.unlease(ip, mac);
-        }
-    }
-
-    /// `mac` has `ip` now, and no other address: so there are never more addresses than machines.
-    fn lease(&mut self, ip: IpAddr, mac: MacAddr) {
-        if let Some(machine) = self.machines.get_mut(&MachineId::Mac(mac))
-            && let Some(old) = machine.leased.replace(ip)
-            && old != ip
-        {
-            self.unlease(old, mac);
-        }
-        self.by_ip.insert(ip, mac);
-    }
-
-    fn unlease(&mut self, ip: IpAddr, mac: MacAddr) {
-        if self.by_ip.get(&ip) == Some(&mac) {
-            self.by_ip.remove(&ip);
-        }
     }
 }
 
@@ -298,8 +274,11 @@ mod tests {
         machines.record(missing(99).with_mac(mac(1)));
         machines.record(leased(2, 40));
         machines.record(leased(3, 41));
-        assert_eq!(machines.mac_of(ip(31)), None, "the machine is forgotten");
-        assert_eq!(machines.table().by_ip.len(), 2);
+        assert!(
+            machines.by_mac(mac(1)).is_none(),
+            "the machine is forgotten"
+        );
+        assert_eq!(machines.mac_of(ip(31)), Some(mac(1)), "and not its address");
     }
 
     #[test]
@@ -327,7 +306,6 @@ mod tests {
             machines.ids(),
             [MachineId::Mac(mac(3)), MachineId::Mac(mac(1))]
         );
-        assert_eq!(machines.mac_of(ip(31)), None);
         for _ in 0..10 {
             machines.record(missing(30));
         }
@@ -335,7 +313,6 @@ mod tests {
         assert_eq!((machine.facts.len(), machine.facts_forgotten), (3, 9));
         let table = machines.table();
         assert_eq!(table.machines.len(), table.silence.len());
-        assert_eq!(table.by_ip.len(), 2);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use pxe_tree::{CaseFold, DirTree, Tree};
 use crate::assemble;
 use crate::config::{Config, Problem};
 use crate::control::{Answer, Failure};
+use crate::decisions::Remembered;
 use crate::running::Handle;
 use crate::source::{http_source, tftp_source};
 
@@ -94,8 +95,11 @@ impl Handle {
         if let (Some(handle), Some(tftp)) = (&shared.tftp, &config.tftp) {
             handle.reconfigure(assemble::tftp(tftp));
         }
+        // First, so that nobody is judged by the former rules from here on.
+        assemble::decide_by(&config, shared.hub.decisions());
         if let (Some(handle), Some(dhcp)) = (&shared.dhcp, &config.dhcp) {
-            let result = handle.reconfigure(assemble::dhcp(dhcp), assemble::policy(&config));
+            let policy = Arc::new(Remembered(Arc::clone(&shared.hub)));
+            let result = handle.reconfigure(assemble::dhcp(dhcp), policy);
             if let Err(error) = result {
                 tracing::error!(event = "reload_failed", "dhcp: {error}");
             }

@@ -14,6 +14,7 @@ use crate::assemble;
 use crate::bind::{Bound, StartError};
 use crate::config::Config;
 use crate::control::{Answer, Command, Failure, Handler};
+use crate::decisions::{Guarded, Remembered};
 use crate::fact::Protocol;
 use crate::hub::Hub;
 use crate::log::LogControl;
@@ -197,7 +198,8 @@ impl Bound {
             .map(|http| SwapSource::new(http_source(&config, http, Arc::clone(tree))))
             .collect();
         let (stop, stopped) = watch::channel(false);
-        let policy = assemble::policy(&config);
+        assemble::decide_by(&config, hub.decisions());
+        let policy = Arc::new(Remembered(Arc::clone(&hub)));
         let grace = config.server.grace;
         let shared = Arc::new(Shared {
             hub: Arc::clone(&hub),
@@ -225,6 +227,7 @@ impl Bound {
         }
         if let (Some(tftp), Some(source)) = (tftp, tftp_source) {
             let stopped = wait_for_stop(stopped.clone());
+            let source = Guarded::new(source, Arc::clone(&hub));
             tasks.spawn(async move {
                 tftp.run(source, stopped)
                     .await
@@ -232,11 +235,13 @@ impl Bound {
             });
         }
         if !http.is_empty() {
+            let observer = Arc::clone(&hub);
             let mut server =
-                pxe_http::Server::new().on_event(move |event| observe::http(&hub, event));
+                pxe_http::Server::new().on_event(move |event| observe::http(&observer, event));
             for (number, bound) in http {
                 if let Some(source) = http_sources.get(number) {
-                    server = server.listen(bound, Arc::clone(source) as _);
+                    let source = Guarded::new(Arc::clone(source) as _, Arc::clone(&hub));
+                    server = server.listen(bound, source);
                 }
             }
             let server = server.start()?;
@@ -260,6 +265,8 @@ impl Bound {
             })
         });
         handle.announce();
+        let recalled = handle.clone();
+        tokio::spawn(async move { recalled.recall_leases().await });
         Ok(Running {
             handle,
             tasks,
@@ -353,6 +360,16 @@ impl Handle {
         match &self.shared.dhcp {
             Some(dhcp) => dhcp.leases().await.unwrap_or_default(),
             None => Vec::new(),
+        }
+    }
+
+    /// Whose address is whose, and what is decided about them, by the leases of earlier runs: a
+    /// machine that runs on does not speak DHCP until it renews.
+    async fn recall_leases(&self) {
+        let now = self.shared.hub.now().wall;
+        let leases = self.leases().await;
+        for lease in leases.iter().filter(|lease| lease.is_active(now)) {
+            self.shared.hub.decisions().recall(lease);
         }
     }
 

@@ -8,6 +8,7 @@ use pxe_dhcp::{LeaseRecord, LeaseState};
 use serde_json::{Map, Value, json};
 
 use crate::control::{Answer, Failure};
+use crate::decisions::Access;
 use crate::fact::{Fact, Protocol, printable};
 use crate::machines::{Machine, MachineId};
 use crate::running::Handle;
@@ -123,7 +124,7 @@ pub(crate) fn machines(handle: &Handle, which: Option<&str>) -> Result<Answer, F
     let Some(which) = which else {
         let all: Vec<Value> = (table.ids().into_iter())
             .filter_map(|id| table.get(id))
-            .map(|mut machine| machine_object(&mut machine))
+            .map(|mut machine| machine_object(handle, &mut machine))
             .collect();
         return Ok(object(json!({ "machines": all })));
     };
@@ -141,7 +142,13 @@ pub(crate) fn machines(handle: &Handle, which: Option<&str>) -> Result<Answer, F
             format!("{which} was not seen yet"),
         ));
     };
-    let mut value = machine_object(&mut machine);
+    let mut value = machine_object(handle, &mut machine);
+    if let Some(shown) = handle.shared.hub.decisions().show(id) {
+        let reasons = shown.decision.explanation.tried().iter().map(
+            |tried| json!({ "rule": tried.rule, "matched": tried.matched, "reason": tried.reason }),
+        );
+        value["reasons"] = reasons.collect();
+    }
     value["timeline"] = Timeline::of_machine(&mut machine).to_string().into();
     let facts: Vec<Value> = machine.facts.iter().map(fact_object).collect();
     value["facts"] = facts.into();
@@ -149,8 +156,14 @@ pub(crate) fn machines(handle: &Handle, which: Option<&str>) -> Result<Answer, F
     Ok(object(json!({ "machines": [value] })))
 }
 
-fn machine_object(machine: &mut Machine) -> Value {
+fn machine_object(handle: &Handle, machine: &mut Machine) -> Value {
+    let shown = handle.shared.hub.decisions().show(machine.id);
     json!({
+        "decision": shown.as_ref().map(|shown| shown.to_string()),
+        "access": shown.as_ref().map(|shown| match &shown.access {
+            Access::Allowed => "allowed",
+            Access::Denied(_) => "denied",
+        }),
         "mac": match machine.id {
             MachineId::Mac(mac) => Some(mac.to_string()),
             _ => None,

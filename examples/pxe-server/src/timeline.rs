@@ -172,6 +172,10 @@ impl<'a> Timeline<'a> {
                 step,
                 why: reason.clone(),
             },
+            What::Denied { file, .. } => Standing::Stopped {
+                step: at(file.as_deref()),
+                why: last.what.to_string(),
+            },
             what => Standing::Underway {
                 step,
                 last: what.to_string(),
@@ -282,7 +286,7 @@ impl Line {
 fn is_trouble(what: &What) -> bool {
     matches!(
         what,
-        What::Missing { .. } | What::Failed { .. } | What::Refused { .. }
+        What::Missing { .. } | What::Failed { .. } | What::Refused { .. } | What::Denied { .. }
     )
 }
 
@@ -301,6 +305,9 @@ fn ends(end: &Fact, start: &Fact, file: &str) -> bool {
     let ended = match &end.what {
         What::Sent { file, .. } | What::Missing { file } | What::Probed { file, .. } => file,
         What::Failed {
+            file: Some(file), ..
+        }
+        | What::Denied {
             file: Some(file), ..
         } => file,
         _ => return false,

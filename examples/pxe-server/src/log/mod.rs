@@ -154,7 +154,9 @@ impl<'a> Fields<'a> {
             What::Offered { address, .. }
             | What::Released { address }
             | What::Declined { address } => fields.address = Some(*address),
-            What::Refused { reason } => fields.reason = Some(reason),
+            What::Refused { reason } | What::Denied { reason, .. } => {
+                fields.reason = Some(reason);
+            }
             What::Probed { bytes, .. } | What::Started { bytes, .. } => fields.bytes = *bytes,
             What::Sent { bytes, took, .. } => {
                 fields.bytes = Some(*bytes);

@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 
 use pxe_dhcp::wire::MessageType;
-use pxe_dhcp::{Boot, ClientInfo, Event, IgnoreReason, Stage};
+use pxe_dhcp::{Boot, ClientInfo, Event, Explanation, IgnoreReason, Stage};
 
 use crate::config::LogLevel;
+use crate::decisions::Access;
 use crate::fact::{Fact, Protocol, What, printable};
 use crate::hub::Hub;
 
@@ -51,6 +52,9 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
                 file: file(boot),
             };
             tell(client, LogLevel::Info, what);
+            if let Some(denied) = denied(boot, explanation) {
+                tell(client, LogLevel::Warn, denied);
+            }
             let reasons = explanation.to_string().replace('\n', "; ");
             tracing::debug!(event = "decided", "boot decision for {client}: {reasons}");
         }
@@ -59,6 +63,7 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
             address,
             lease_seconds,
             boot,
+            explanation,
             ..
         } => {
             let what = What::Leased {
@@ -70,6 +75,9 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
                 fact(hub, Some(client), what).with_ip(IpAddr::V4(*address)),
                 LogLevel::Info,
             );
+            if let Some(denied) = denied(boot, explanation) {
+                tell(client, LogLevel::Warn, denied);
+            }
         }
         Event::Informed {
             client, address, ..
@@ -116,6 +124,9 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
             };
             let mut fact = fact(hub, None, what);
             fact.mac = client.mac();
+            if let Some(mac) = fact.mac {
+                hub.machines().addresses().take((*address).into(), mac);
+            }
             hub.note(fact, LogLevel::Info);
         }
         Event::PoolExhausted { client, subnet } => {
@@ -182,6 +193,13 @@ fn fact(hub: &Hub, client: Option<&ClientInfo>, what: What) -> Fact {
     let mut fact = Fact::new(hub.now(), Protocol::Dhcp, what);
     fact.mac = client.and_then(ClientInfo::mac);
     fact
+}
+
+/// What is told of a decision that denies a machine its boot.
+fn denied(boot: &Boot, explanation: &Explanation) -> Option<What> {
+    let access = Access::of(boot, explanation);
+    let reason = printable(&access.denial()?.to_string());
+    Some(What::Denied { file: None, reason })
 }
 
 fn file(boot: &Boot) -> Option<String> {

@@ -18,7 +18,13 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
         }
         Event::Response(response) => {
             hub.end(key(&response.request));
-            let (level, what) = responded(response);
+            let denied = (response.status.as_u16() == 403)
+                .then(|| hub.denied(response.request.remote.ip(), &file(&response.request)))
+                .flatten();
+            let (level, what) = match denied {
+                Some(denied) => (LogLevel::Warn, denied),
+                None => responded(response),
+            };
             hub.tell(fact(hub, &response.request, what), level);
         }
         Event::Limited(limited) => {

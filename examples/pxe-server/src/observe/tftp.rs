@@ -1,5 +1,6 @@
 //! What TFTP's events mean.
 
+use pxe_tftp::wire::Opcode;
 use pxe_tftp::{ErrorCode, Event, Limit, Outcome, Peer, Report};
 
 use crate::config::LogLevel;
@@ -59,11 +60,17 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
         }
         Event::Refused {
             peer,
+            opcode,
             filename,
             refusal,
             ..
         } => {
             let file = printable(&filename.to_string());
+            if (*opcode, refusal.code) == (Opcode::RRQ, ErrorCode::ACCESS_VIOLATION)
+                && let Some(denied) = hub.denied(peer.remote.ip(), &file)
+            {
+                return tell(peer, LogLevel::Warn, denied);
+            }
             let (level, what) = match refusal.code {
                 ErrorCode::FILE_NOT_FOUND => (LogLevel::Info, What::Missing { file }),
                 _ => {

@@ -1,0 +1,79 @@
+//! Where decisions are made and where they are enforced: the boot policy that DHCP asks, and the
+//! source that TFTP and HTTP ask.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pxe_dhcp::{BootDecision, BootPolicy, BootRequest};
+use pxe_tree::{ErrorKind, FileRequest, Opened, Result, Source};
+
+use super::{Access, LookUp};
+use crate::fact::{What, printable};
+use crate::hub::Hub;
+
+/// The policy in force, which remembers what it decided.
+#[derive(Debug)]
+pub(crate) struct Remembered(pub(crate) Arc<Hub>);
+
+impl BootPolicy for Remembered {
+    fn decide(&self, request: &BootRequest<'_>) -> BootDecision {
+        self.0.decisions().decide(request)
+    }
+}
+
+/// A source that opens nothing for a machine that may not boot: TFTP says ERROR 2 (access
+/// violation), HTTP says 403.
+#[derive(Debug)]
+pub(crate) struct Guarded {
+    source: Arc<dyn Source>,
+    hub: Arc<Hub>,
+}
+
+impl Guarded {
+    pub(crate) fn new(source: Arc<dyn Source>, hub: Arc<Hub>) -> Arc<Self> {
+        Arc::new(Self { source, hub })
+    }
+}
+
+#[async_trait]
+impl Source for Guarded {
+    async fn open(&self, request: &FileRequest<'_>) -> Result<Opened> {
+        let local = request.local.map(|local| local.ip());
+        match self.hub.access(request.remote.ip(), local).await {
+            Access::Allowed => self.source.open(request).await,
+            Access::Denied(_) => {
+                Err(pxe_tree::Error::new(ErrorKind::PermissionDenied).at(request.path))
+            }
+        }
+    }
+}
+
+impl Hub {
+    /// Whether the client at this address may have files. It waits for the kernel's neighbour
+    /// table at most, and for that only if the client is not known yet.
+    pub(crate) async fn access(&self, remote: IpAddr, local: Option<IpAddr>) -> Access {
+        let ip = remote.to_canonical();
+        let local = local.map(|local| local.to_canonical());
+        match self.decisions().look_up(ip, self.now().mono) {
+            LookUp::Known(access) => access,
+            LookUp::Unknown => {
+                let neighbour = match ip {
+                    IpAddr::V4(ip) => self.neighbours().mac_of(ip).await,
+                    IpAddr::V6(_) => None,
+                };
+                self.decisions()
+                    .judge(ip, neighbour, local, self.now().mono)
+            }
+        }
+    }
+
+    /// What is told of a request that was refused, if it was because the machine may not boot.
+    pub(crate) fn denied(&self, remote: IpAddr, file: &str) -> Option<What> {
+        let denial = self.decisions().denial(remote.to_canonical())?;
+        Some(What::Denied {
+            file: Some(file.to_owned()),
+            reason: printable(&denial.to_string()),
+        })
+    }
+}
