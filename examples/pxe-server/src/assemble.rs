@@ -60,8 +60,8 @@ pub(crate) fn dhcp_sockets(dhcp: &Dhcp) -> Vec<BindSpec> {
 /// Puts the configuration's decisions about machines in force.
 pub(crate) fn decide_by(config: &Config, decisions: &Decisions) {
     let subnets = config.dhcp.iter().flat_map(|dhcp| &dhcp.subnets);
-    let networks = subnets.map(|subnet| subnet.network).collect();
-    decisions.set_policy(policy(config), networks, can_deny(config));
+    let networks: Vec<_> = subnets.map(|subnet| subnet.network).collect();
+    decisions.set_policy(&policy(config), &networks, can_deny(config));
 }
 
 /// Whether any rule denies a machine its boot.

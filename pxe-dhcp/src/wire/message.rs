@@ -156,6 +156,15 @@ impl<'a> Message<'a> {
         Ok(message)
     }
 
+    /// The bytes that it was read from, to be kept and read again.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let cookie: &[u8] = match self.has_cookie {
+            true => &MAGIC_COOKIE,
+            false => &[],
+        };
+        [self.header.as_slice(), cookie, self.options].concat()
+    }
+
     /// Who sent it.
     pub const fn op(&self) -> Op {
         self.op
@@ -501,6 +510,16 @@ mod tests {
         let message = Message::parse(&bytes).expect("a message");
         let malformed: Vec<_> = message.malformed().map(|code| code.0).collect();
         assert_eq!(malformed, [57, 12]);
+    }
+
+    #[test]
+    fn a_message_gives_its_bytes_back() {
+        for bytes in [
+            message(&[53, 1, 1, 255, 0, 7]),
+            message(&[])[..HEADER_BYTES].to_vec(),
+        ] {
+            assert_eq!(Message::parse(&bytes).expect("a message").to_bytes(), bytes);
+        }
     }
 
     #[test]

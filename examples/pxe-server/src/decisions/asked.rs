@@ -3,11 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use pxe_core::MacAddr;
-use pxe_dhcp::wire::{IpxeFeatures, MachineUuid};
+use pxe_dhcp::wire::{IpxeFeatures, MachineUuid, Message};
 use pxe_dhcp::{BootDecision, BootPolicy, BootRequest, ClientArch, Ipv4Net, LeaseRecord, Stage};
 
 /// What a [`BootRequest`] says, with nothing borrowed. All of it came in one DHCP message, so it
-/// is no longer than that.
+/// is no longer than two of them.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Asked {
     pub(super) stage: Stage,
@@ -18,6 +18,7 @@ pub(super) struct Asked {
     user_classes: Vec<Vec<u8>>,
     ipxe_features: Option<IpxeFeatures>,
     uuid: Option<MachineUuid>,
+    machine_id: Option<Vec<u8>>,
     host_name: Option<Vec<u8>>,
     giaddr: Option<Ipv4Addr>,
     circuit_id: Option<Vec<u8>>,
@@ -26,6 +27,7 @@ pub(super) struct Asked {
     subnet: Option<Ipv4Net>,
     client_ip: Option<Ipv4Addr>,
     server_ip: Ipv4Addr,
+    message: Option<Vec<u8>>,
 }
 
 impl Asked {
@@ -44,6 +46,7 @@ impl Asked {
                 .collect(),
             ipxe_features: request.ipxe_features,
             uuid: request.uuid,
+            machine_id: owned(request.machine_id),
             host_name: owned(request.host_name),
             giaddr: request.giaddr,
             circuit_id: owned(request.circuit_id),
@@ -52,6 +55,7 @@ impl Asked {
             subnet: request.subnet,
             client_ip: request.client_ip,
             server_ip: request.server_ip,
+            message: request.message.map(Message::to_bytes),
         }
     }
 
@@ -106,6 +110,7 @@ impl Asked {
         request.user_classes = &user_classes;
         request.ipxe_features = self.ipxe_features;
         request.uuid = self.uuid;
+        request.machine_id = self.machine_id.as_deref();
         request.host_name = self.host_name.as_deref();
         request.giaddr = self.giaddr;
         request.circuit_id = self.circuit_id.as_deref();
@@ -113,6 +118,12 @@ impl Asked {
         request.requested_options = &self.requested_options;
         request.subnet = self.subnet;
         request.client_ip = self.client_ip;
+        // It was a message, so it is one.
+        let message = self
+            .message
+            .as_deref()
+            .and_then(|bytes| Message::parse(bytes).ok());
+        request.message = message.as_ref();
         policy.decide(&request)
     }
 }

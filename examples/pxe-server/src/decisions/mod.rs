@@ -53,12 +53,12 @@ pub(crate) struct Limits {
 }
 
 impl Default for Limits {
-    /// A decision is some 600 bytes for the usual requests, so that a full table takes 10 MiB; one
-    /// that hostile peers filled with the longest messages stays under 100 MiB. An address changes
-    /// its machine at most as fast as a lease can be given again.
+    /// A request is some 800 bytes usually, and there are two in a boot, so that a full table takes
+    /// 13 MiB; one that hostile peers filled with the longest messages (4 KiB, three of them for a
+    /// boot) stays under 200 MiB. No address should change its machine faster than `stranger_time`.
     fn default() -> Self {
         Self {
-            machines_max: 16_384,
+            machines_max: 8192,
             strangers_max: 16_384,
             stranger_time: Duration::from_secs(10),
         }
@@ -223,13 +223,13 @@ impl Decisions {
     /// next request.
     pub(crate) fn set_policy(
         &self,
-        policy: Arc<dyn BootPolicy>,
-        networks: Vec<Ipv4Net>,
+        policy: &Arc<dyn BootPolicy>,
+        networks: &[Ipv4Net],
         can_deny: bool,
     ) {
         self.rules.rcu(|former| Rules {
-            policy: Arc::clone(&policy),
-            networks: networks.clone(),
+            policy: Arc::clone(policy),
+            networks: networks.to_vec(),
             can_deny,
             generation: former.generation + 1,
         });
@@ -366,10 +366,12 @@ impl Rules {
 impl Table {
     /// The machine's decisions, as the one that asked last; made room for if it is new.
     fn touch(&mut self, id: MachineId, machines_max: usize) -> &mut Known {
-        if !self.machines.contains_key(&id) && self.machines.len() >= machines_max.max(1) {
-            if let Some((_, silent)) = self.silence.pop_first() {
-                self.machines.remove(&silent);
-            }
+        let is_full = self.machines.len() >= machines_max.max(1);
+        if is_full
+            && !self.machines.contains_key(&id)
+            && let Some((_, silent)) = self.silence.pop_first()
+        {
+            self.machines.remove(&silent);
         }
         self.sequence += 1;
         let known = self.machines.entry(id).or_default();

@@ -38,6 +38,10 @@ impl BootPolicy for Odd {
     }
 }
 
+fn odd() -> Arc<dyn BootPolicy> {
+    Arc::new(Odd)
+}
+
 fn mac(last: u8) -> MacAddr {
     MacAddr::new([0x52, 0x54, 0, 0, 0, last])
 }
@@ -55,8 +59,8 @@ fn decisions() -> Decisions {
         stranger_time: Duration::from_secs(10),
     };
     let decisions = Decisions::new(Arc::default(), limits);
-    let networks = vec!["10.0.0.4/30".parse().expect("a network")];
-    decisions.set_policy(Arc::new(Odd), networks, true);
+    let networks = ["10.0.0.4/30".parse().expect("a network")];
+    decisions.set_policy(&odd(), &networks, true);
     decisions
 }
 
@@ -175,15 +179,16 @@ fn another_policy_is_asked_about_all_that_was_decided() {
     decisions.addresses.give(ip(10), mac(1));
     assert_eq!(rule(&access(&decisions, 10, None, NOW)), Some("odd"));
     assert_eq!(rule(&access(&decisions, 66, None, NOW)), Some("66"));
-    decisions.set_policy(Arc::new(NoBoot::new()), Vec::new(), true);
+    let no_boot: Arc<dyn BootPolicy> = Arc::new(NoBoot::new());
+    decisions.set_policy(&no_boot, &[], true);
     assert_eq!(access(&decisions, 10, None, NOW), Access::Allowed);
     assert_eq!(access(&decisions, 66, None, NOW), Access::Allowed);
-    decisions.set_policy(Arc::new(Odd), Vec::new(), true);
+    decisions.set_policy(&odd(), &[], true);
     assert_eq!(rule(&access(&decisions, 10, None, NOW)), Some("odd"));
     let shown = decisions.show(MachineId::Mac(mac(1))).expect("known");
     assert_eq!(shown.to_string(), "denied by odd: it is");
     // Nothing can be denied: no table is asked.
-    decisions.set_policy(Arc::new(Odd), Vec::new(), false);
+    decisions.set_policy(&odd(), &[], false);
     assert_eq!(
         decisions.look_up(ip(77), NOW),
         LookUp::Known(Access::Allowed)
