@@ -28,9 +28,8 @@ impl Access {
         if *boot != Boot::Denied {
             return Self::Allowed;
         }
-        let tried = explanation.tried();
-        // The first rule that matches decides, and what is tried after it are its consequences.
-        let decisive = tried.iter().find(|tried| tried.matched);
+        // Those that matched before it said something, and left the boot to it.
+        let decisive = explanation.tried().iter().rfind(|tried| tried.matched);
         Self::Denied(Arc::new(Denial {
             rule: decisive.map_or_else(|| "the policy".to_owned(), |tried| tried.rule.to_string()),
             reason: decisive.map_or_else(String::new, |tried| tried.reason.to_string()),
