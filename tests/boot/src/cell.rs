@@ -17,6 +17,7 @@ use crate::serial::Screen;
 use crate::server::{self, Server};
 use crate::signals;
 use crate::tree;
+use crate::verdict;
 use crate::wire::Conversations;
 
 /// How often a running boot is looked after while its console is silent.
@@ -29,7 +30,6 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Setting<'a> {
     pub(crate) matrix: &'a Matrix,
-    pub(crate) definition: &'a ServerDefinition,
     pub(crate) server: &'a Path,
     /// Where the work directories are made.
     pub(crate) work_parent: &'a Path,
@@ -74,6 +74,7 @@ impl Outcome {
 #[derive(Debug, Clone, Copy)]
 struct Parts<'a> {
     cell: &'a Cell,
+    server: &'a ServerDefinition,
     firmware: &'a Firmware,
     loader: &'a Loader,
     system: &'a System,
@@ -96,7 +97,9 @@ pub(crate) fn run(setting: &Setting<'_>, cell: &Cell) -> Outcome {
     let work = WorkDirectory(setting.work_parent.join(&name));
     if let Err(error) = boot(setting, cell, &name, &work.0, &mut outcome) {
         outcome.failure = Some(error);
-        outcome.last_logs = server::log_ends(setting.definition, &work.0);
+        if let Some(server) = setting.matrix.servers.get(&cell.server) {
+            outcome.last_logs = server::log_ends(server, &work.0);
+        }
     }
     if outcome.failure.is_some() || setting.keep {
         match report::save(setting.artifacts, &work.0, &outcome) {
@@ -118,6 +121,7 @@ fn boot(
     let missing = || format!("cell {:?} has an unknown part", cell.name);
     let parts = Parts {
         cell,
+        server: matrix.servers.get(&cell.server).ok_or_else(missing)?,
         firmware: matrix.firmware.get(&cell.firmware).ok_or_else(missing)?,
         loader: matrix.loaders.get(&cell.loader).ok_or_else(missing)?,
         system: matrix.systems.get(&cell.system).ok_or_else(missing)?,
@@ -131,8 +135,13 @@ fn boot(
     )?;
     // Dropped in reverse order: machine, server, capture, then the network below them.
     let namespace = network::make(name)?;
+    if let Some(rules) = &parts.firmware.nftables {
+        let file = work.join("rules.nft");
+        tree::write(&file, rules.as_bytes())?;
+        network::load_rules(&namespace, &file)?;
+    }
     let capture = Capture::start(&namespace, work)?;
-    let mut server = Server::start(&namespace, setting.definition, &variables, work)?;
+    let mut server = Server::start(&namespace, parts.server, &variables, work)?;
     let mut machine = Machine::start(&namespace, parts.firmware, parts.system, work)?;
     let power_on = machine.power_on;
     let mut screen = Screen::default();
@@ -154,17 +163,7 @@ fn boot(
     outcome.last_requests = last_requests(&conversations);
     watched.map_err(|error| explain(&error, &outcome.phases))?;
     stopped?;
-    if let Some(reason) = phases::impostor(parts.firmware, &conversations) {
-        return Err(reason);
-    }
-    // A client that waits for an answer in vain waits for minutes: it may boot all the same, but not from a good server.
-    if let Some(request) = conversations
-        .requests
-        .iter()
-        .find(|request| request.answer.is_none())
-    {
-        return Err(request.to_string());
-    }
+    verdict::judge(parts.firmware, parts.server, &cell.expect, &conversations)?;
     match outcome.phases.missing() {
         Some(_) => Err(explain("the marker came by another way", &outcome.phases)),
         None => Ok(()),
@@ -174,18 +173,22 @@ fn boot(
 fn variables(parts: &Parts<'_>, server: &Path, work: &Path) -> Variables {
     let files = &parts.loader.boot_files;
     // A JSON string is a TOML string as well.
-    let pair = |(name, file): (&String, &String)| {
-        format!("{name} = {}", serde_json::Value::from(file.as_str()))
-    };
-    let table = files.iter().map(pair).collect::<Vec<_>>().join(", ");
+    let pair = |(name, file): (&str, &str)| format!("{name} = {}", serde_json::Value::from(file));
+    let ipxe = parts.loader.ipxe.as_deref();
+    let ipxe = ipxe.map_or_else(String::new, |ipxe| pair(("ipxe", ipxe)));
+    let files_as_text = files
+        .iter()
+        .map(|(name, file)| (name.as_str(), file.as_str()));
+    let table = files_as_text.map(pair).collect::<Vec<_>>().join(", ");
     let mut variables = Variables::from([
-        ("address".to_owned(), ADDRESS.to_owned()),
+        ("address".to_owned(), ADDRESS.to_string()),
         ("interface".to_owned(), BRIDGE.to_owned()),
         ("append".to_owned(), parts.system.append.clone()),
         ("server".to_owned(), server.display().to_string()),
         ("work".to_owned(), work.display().to_string()),
         ("tree".to_owned(), work.join("tree").display().to_string()),
         ("boot_files".to_owned(), format!("{{ {table} }}")),
+        ("boot_ipxe".to_owned(), ipxe),
     ]);
     for (name, file) in files {
         variables.insert(format!("boot:{name}"), file.clone());

@@ -14,6 +14,7 @@ mod serial;
 mod server;
 mod signals;
 mod tree;
+mod verdict;
 mod wire;
 
 use std::num::NonZeroUsize;
@@ -50,7 +51,7 @@ struct Options {
     /// The server's program; built from examples/pxe-server where it is not given.
     #[arg(long, value_name = "PATH")]
     server: Option<PathBuf>,
-    /// How another server is configured and started, instead of matrix/server.toml.
+    /// How other servers are configured and started, instead of matrix/server.toml. Only cells with a server in it are run.
     #[arg(long, value_name = "FILE")]
     definition: Option<PathBuf>,
     /// Another directory with a matrix.
@@ -78,7 +79,7 @@ fn run(options: &Options) -> Result<ExitCode, String> {
         None => Matrix::load(&home.join("matrix"))?,
     };
     if let Some(file) = &options.definition {
-        matrix.load_server(file)?;
+        matrix.load_servers(file)?;
     }
     let wanted = |cell: &&Cell| {
         options.only.is_empty() || options.only.iter().any(|name| cell.name.contains(name))
@@ -94,7 +95,6 @@ fn run(options: &Options) -> Result<ExitCode, String> {
         list(&matrix, &cells);
         return Ok(ExitCode::SUCCESS);
     }
-    let definition = matrix.server.as_ref().ok_or("the matrix has no server")?;
     signals::listen()?;
     let tcpdump = "tcpdump".to_owned();
     let parts = cells.iter().flat_map(|cell| packages_of(&matrix, cell));
@@ -110,7 +110,6 @@ fn run(options: &Options) -> Result<ExitCode, String> {
     };
     let setting = Setting {
         matrix: &matrix,
-        definition,
         server: &server,
         work_parent: &work_parent,
         artifacts: &home.join("artifacts"),
@@ -186,13 +185,21 @@ fn packages_of<'a>(matrix: &'a Matrix, cell: &Cell) -> impl Iterator<Item = &'a 
         .systems
         .get(&cell.system)
         .map(|system| &system.packages);
-    [firmware, loader, system].into_iter().flatten().flatten()
+    let server = matrix
+        .servers
+        .get(&cell.server)
+        .map(|server| &server.packages);
+    [firmware, loader, system, server]
+        .into_iter()
+        .flatten()
+        .flatten()
 }
 
 fn list(matrix: &Matrix, cells: &[&Cell]) {
     for cell in cells {
         println!("{}", cell.name);
         let parts = [
+            matrix.servers.get(&cell.server).map(|server| &server.about),
             matrix
                 .firmware
                 .get(&cell.firmware)

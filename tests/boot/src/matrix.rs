@@ -1,8 +1,9 @@
-//! The matrix of boots as data: firmware, loaders, systems, the server, and the cells that join them.
+//! The matrix of boots as data: firmware, loaders, systems, servers, and the cells that join them.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ pub(crate) struct Matrix {
     pub(crate) firmware: BTreeMap<String, Firmware>,
     pub(crate) loaders: BTreeMap<String, Loader>,
     pub(crate) systems: BTreeMap<String, System>,
+    pub(crate) servers: BTreeMap<String, ServerDefinition>,
     pub(crate) cells: Vec<Cell>,
-    pub(crate) server: Option<ServerDefinition>,
 }
 
 /// One file: any part of the matrix.
@@ -29,8 +30,9 @@ struct MatrixFile {
     #[serde(default)]
     system: BTreeMap<String, System>,
     #[serde(default)]
+    server: BTreeMap<String, ServerDefinition>,
+    #[serde(default)]
     cell: Vec<Cell>,
-    server: Option<ServerDefinition>,
 }
 
 /// What runs when the machine is switched on.
@@ -47,6 +49,8 @@ pub(crate) struct Firmware {
     pub(crate) flash: Option<Flash>,
     #[serde(default)]
     pub(crate) arguments: Vec<String>,
+    /// A ruleset of nft(8) for the namespace, which may change what the card sends.
+    pub(crate) nftables: Option<String>,
     /// Option 60 of the first DHCPDISCOVER.
     pub(crate) vendor_class: String,
     /// Option 77 of the first DHCPDISCOVER; without it there must be none.
@@ -72,6 +76,8 @@ pub(crate) struct Loader {
     pub(crate) packages: Vec<String>,
     /// Architecture's name -> boot file, as the server's configuration has them.
     pub(crate) boot_files: BTreeMap<String, String>,
+    /// What iPXE is told, as the server's configuration has it.
+    pub(crate) ipxe: Option<String>,
     #[serde(default)]
     pub(crate) tree: TreeSpec,
     #[serde(default)]
@@ -124,11 +130,12 @@ pub(crate) struct Edit {
     pub(crate) replace: Vec<(String, String)>,
 }
 
-/// A firmware, a loader and a system that have to boot together.
+/// A firmware, a loader and a system that have to boot together from a server.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cell {
     pub(crate) name: String,
+    pub(crate) server: String,
     pub(crate) firmware: String,
     pub(crate) loader: String,
     pub(crate) system: String,
@@ -205,25 +212,32 @@ impl TryFrom<String> for Step {
     }
 }
 
-/// The server under test.
+/// The server under test, and what else serves on the network beside it.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ServerDefinition {
-    /// Ports that are bound when it serves.
-    pub(crate) ready: Vec<Port>,
+    pub(crate) about: String,
+    #[serde(default)]
+    pub(crate) packages: Vec<String>,
+    /// Who gives addresses, if not the server under test. It must say nothing of a boot.
+    pub(crate) leases_from: Option<Ipv4Addr>,
     /// Name in the work directory -> content, with `@names@` filled in.
     #[serde(default)]
     pub(crate) files: BTreeMap<String, String>,
     pub(crate) process: Vec<ServerProcess>,
 }
 
-/// One process of the server under test.
+/// One process of a server.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ServerProcess {
     pub(crate) name: String,
+    /// The address of a host of its own on the same network; without it, it runs on the server's.
+    pub(crate) host: Option<Ipv4Addr>,
     /// Program and arguments, with `@names@` filled in.
     pub(crate) command: Vec<String>,
+    /// Ports that are bound when it serves.
+    pub(crate) ready: Vec<Port>,
     /// SIGTERM must end it with status 0.
     #[serde(default)]
     pub(crate) clean_exit: bool,
@@ -286,12 +300,14 @@ impl Matrix {
         Ok(matrix)
     }
 
-    /// Replaces the server by that of another file.
-    pub(crate) fn load_server(&mut self, file: &Path) -> Result<(), String> {
+    /// Replaces the servers by those of another file, and keeps the cells that have one there.
+    pub(crate) fn load_servers(&mut self, file: &Path) -> Result<(), String> {
         let at = |error: &dyn fmt::Display| format!("{}: {error}", file.display());
         let text = fs::read_to_string(file).map_err(|error| at(&error))?;
-        self.server = None;
+        self.servers.clear();
         self.add(&text).map_err(|error| at(&error))?;
+        let servers = &self.servers;
+        self.cells.retain(|cell| servers.contains_key(&cell.server));
         self.check()
     }
 
@@ -300,16 +316,12 @@ impl Matrix {
         join("firmware", &mut self.firmware, file.firmware)?;
         join("loader", &mut self.loaders, file.loader)?;
         join("system", &mut self.systems, file.system)?;
+        join("server", &mut self.servers, file.server)?;
         for cell in file.cell {
             if self.cells.iter().any(|other| other.name == cell.name) {
                 return Err(format!("cell {:?} is there twice", cell.name));
             }
             self.cells.push(cell);
-        }
-        if let Some(server) = file.server
-            && self.server.replace(server).is_some()
-        {
-            return Err("server is there twice".to_owned());
         }
         Ok(())
     }
@@ -327,6 +339,9 @@ impl Matrix {
             }
             let unknown =
                 |kind: &str, what: &str| format!("cell {name:?}: there is no {kind} {what:?}");
+            if !self.servers.contains_key(&cell.server) {
+                return Err(unknown("server", &cell.server));
+            }
             if !self.firmware.contains_key(&cell.firmware) {
                 return Err(unknown("firmware", &cell.firmware));
             }
@@ -356,12 +371,12 @@ impl Matrix {
                 }
             }
         }
-        match &self.server {
-            Some(server) if server.process.is_empty() => {
-                Err("the server has no process".to_owned())
+        for (name, server) in &self.servers {
+            if server.process.is_empty() {
+                return Err(format!("server {name:?} has no process"));
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 }
 
@@ -436,8 +451,12 @@ mod tests {
         append = ""
         kernel_banner = "Linux"
         marker = "hello"
+        [server.v]
+        about = ""
+        process = [{ name = "p", command = ["p"], ready = ["udp 67"] }]
         [[cell]]
         name = "one"
+        server = "v"
         firmware = "f"
         loader = "l"
         system = "s"
@@ -468,19 +487,44 @@ mod tests {
     }
 
     #[test]
-    fn the_shipped_matrix_is_valid_and_has_the_three_boots() {
+    fn the_shipped_matrix_is_valid_and_has_every_way_to_boot() {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("matrix");
         let matrix = Matrix::load(&directory).unwrap();
         let names: Vec<&str> = matrix.cells.iter().map(|cell| cell.name.as_str()).collect();
-        for name in ["seabios-ipxe-lpxelinux", "ovmf-syslinux-efi", "ovmf-grub"] {
+        for name in [
+            "seabios-ipxe-lpxelinux",
+            "seabios-undionly-script",
+            "ovmf-syslinux-efi",
+            "ovmf-grub",
+            "ovmf-snponly-script",
+            "ovmf-http-snponly-script",
+        ] {
             assert!(names.contains(&name), "{name} is not in {names:?}");
         }
-        assert!(matrix.server.unwrap().ready.contains(&Port::Udp(67)));
+    }
+
+    #[test]
+    fn a_definition_of_servers_keeps_the_cells_that_it_can_serve() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("other.toml");
+        let process = "process = [{ name = \"p\", command = [\"p\"], ready = [] }]";
+        for (name, kept) in [("v", 1), ("w", 0)] {
+            let mut matrix = parse(SMALL).unwrap();
+            let definition = format!("[server.{name}]\nabout = \"other\"\n{process}\n");
+            fs::write(&file, definition).unwrap();
+            matrix.load_servers(&file).unwrap();
+            assert_eq!(matrix.cells.len(), kept);
+            assert_eq!(matrix.servers[name].about, "other");
+        }
     }
 
     #[test]
     fn faults_are_named() {
         for (change, complaint) in [
+            (
+                ("server = \"v\"", "server = \"w\""),
+                "there is no server \"w\"",
+            ),
             (
                 ("firmware = \"f\"", "firmware = \"g\""),
                 "there is no firmware \"g\"",

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::matrix::{Expect, Firmware, Step};
+use crate::matrix::{Expect, Step};
 use crate::wire::{Answer, Conversations, Request};
 
 /// A phase of a boot, in order.
@@ -150,28 +150,6 @@ fn served<'a>(
         .find(|request| request.at >= after && request.is(step) && request.is_served())
 }
 
-/// Why the machine that asked is not the firmware of the cell, if it is not.
-pub(crate) fn impostor(firmware: &Firmware, conversations: &Conversations) -> Option<String> {
-    let discover = conversations.discover.as_ref()?;
-    let wrong = |option: u8, wanted: Option<&str>, seen: Option<&str>| {
-        (wanted != seen).then(|| {
-            format!("DHCPDISCOVER option {option} is {seen:?}, this firmware sends {wanted:?}")
-        })
-    };
-    wrong(
-        60,
-        Some(&firmware.vendor_class),
-        discover.vendor_class.as_deref(),
-    )
-    .or_else(|| {
-        wrong(
-            77,
-            firmware.user_class.as_deref(),
-            discover.user_class.as_deref(),
-        )
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,29 +262,5 @@ mod tests {
         };
         let phases = derive(Duration::ZERO, &expect(), &script.conversations, spoken);
         assert_eq!(phases.missing(), Some(Phase::KernelSpeaks));
-    }
-
-    #[test]
-    fn the_firmware_is_known_by_its_discover() {
-        let mut firmware = Firmware {
-            about: String::new(),
-            packages: Vec::new(),
-            emulator: String::new(),
-            machine: String::new(),
-            nic: String::new(),
-            flash: None,
-            arguments: Vec::new(),
-            vendor_class: "PXEClient:Arch:00000:UNDI:002001".to_owned(),
-            user_class: None,
-            failures: Vec::new(),
-        };
-        let script = boot();
-        assert_eq!(impostor(&firmware, &script.conversations), None);
-        firmware.user_class = Some("iPXE".to_owned());
-        let reason = impostor(&firmware, &script.conversations).unwrap();
-        assert!(
-            reason.starts_with("DHCPDISCOVER option 77 is None"),
-            "{reason}"
-        );
     }
 }

@@ -9,14 +9,17 @@ use pxe_test_lab::{Namespace, Output, POLL_INTERVAL, Process};
 use serde_json::Value;
 
 use crate::matrix::{Port, ServerDefinition, ServerProcess, Variables, fill};
+use crate::network;
 use crate::tree;
 
 const READY_PATIENCE: Duration = Duration::from_secs(15);
 
-/// The running processes of the server.
+/// The running processes of the server, and the hosts on which some of them run.
 #[derive(Debug)]
 pub(crate) struct Server {
+    // Dropped first.
     processes: Vec<(ServerProcess, Process)>,
+    hosts: Vec<Namespace>,
 }
 
 impl Server {
@@ -33,6 +36,7 @@ impl Server {
         }
         let mut server = Server {
             processes: Vec::new(),
+            hosts: Vec::new(),
         };
         for wanted in &definition.process {
             let words: Result<Vec<String>, String> = wanted
@@ -44,14 +48,22 @@ impl Server {
             let (program, arguments) = words
                 .split_first()
                 .ok_or_else(|| format!("{} has no command", wanted.name))?;
-            let mut command = namespace.command(program);
+            let mut command = match wanted.host {
+                None => namespace.command(program),
+                Some(address) => {
+                    let host = network::add_host(namespace, server.hosts.len(), address)?;
+                    let command = host.command(program);
+                    server.hosts.push(host);
+                    command
+                }
+            };
             command.args(arguments);
             let log = work.join(format!("{}.log", wanted.name));
             let process = Process::spawn(command, &wanted.name, &log, Output::Log)?;
             server.processes.push((wanted.clone(), process));
         }
         let deadline = Instant::now() + READY_PATIENCE;
-        while let Some(port) = server.unbound(&definition.ready) {
+        while let Some(port) = server.unbound() {
             if let Some(reason) = server.ended() {
                 return Err(reason);
             }
@@ -63,14 +75,15 @@ impl Server {
         Ok(server)
     }
 
-    fn unbound(&self, ports: &[Port]) -> Option<Port> {
-        let (_, first) = self.processes.first()?;
-        let read = |table| fs::read_to_string(format!("/proc/{}/net/{table}", first.id()));
-        let both = |four, six| read(four).unwrap_or_default() + &read(six).unwrap_or_default();
-        let (udp, tcp) = (both("udp", "udp6"), both("tcp", "tcp6"));
-        ports.iter().copied().find(|port| match *port {
-            Port::Udp(number) => !is_bound(&udp, number, None),
-            Port::Tcp(number) => !is_bound(&tcp, number, Some("0A")),
+    fn unbound(&self) -> Option<Port> {
+        self.processes.iter().find_map(|(wanted, process)| {
+            let read = |table| fs::read_to_string(format!("/proc/{}/net/{table}", process.id()));
+            let both = |four, six| read(four).unwrap_or_default() + &read(six).unwrap_or_default();
+            let (udp, tcp) = (both("udp", "udp6"), both("tcp", "tcp6"));
+            wanted.ready.iter().copied().find(|port| match *port {
+                Port::Udp(number) => !is_bound(&udp, number, None),
+                Port::Tcp(number) => !is_bound(&tcp, number, Some("0A")),
+            })
         })
     }
 

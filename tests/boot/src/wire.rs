@@ -1,7 +1,7 @@
 //! What was asked and answered on the wire: DHCP, TFTP and HTTP, as far as a boot is judged by it.
 
 use std::fmt;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use crate::matrix::{Protocol, Step};
@@ -13,6 +13,8 @@ pub(crate) struct Conversations {
     pub(crate) discover: Option<Discover>,
     /// When each DHCPACK was sent.
     pub(crate) acks: Vec<Duration>,
+    /// Each answer of a DHCP server.
+    pub(crate) replies: Vec<Reply>,
     pub(crate) requests: Vec<Request>,
 }
 
@@ -26,6 +28,16 @@ pub(crate) struct Discover {
     pub(crate) user_class: Option<String>,
 }
 
+/// What an answer of a DHCP server told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reply {
+    pub(crate) from: Ipv4Addr,
+    /// It has an address for the client.
+    pub(crate) leases: bool,
+    /// It says what to boot, or that it could: `file`, or option 43, 60 or 67.
+    pub(crate) boots: bool,
+}
+
 /// A request for a file.
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -33,6 +45,8 @@ pub(crate) struct Request {
     pub(crate) protocol: Protocol,
     /// As it was asked for.
     pub(crate) path: String,
+    /// Only its size is asked for, as EDK2 does before it reads by HTTP.
+    head: bool,
     client: SocketAddrV4,
     server: SocketAddrV4,
     /// How often it was sent again before an answer.
@@ -47,7 +61,7 @@ pub(crate) enum Answer {
     Data(Duration),
     /// TFTP ERROR of the server.
     Error(u16, String),
-    /// TFTP ERROR of the client before any data: a size probe.
+    /// TFTP ERROR of the client before any data, or an answer to HTTP HEAD: a size probe.
     Probe,
     /// HTTP status.
     Status(u16),
@@ -72,7 +86,7 @@ impl fmt::Display for Request {
             None => f.write_str("no answer")?,
             Some(Answer::Data(_)) => f.write_str("data")?,
             Some(Answer::Error(code, text)) => write!(f, "error {code} {text:?}")?,
-            Some(Answer::Probe) => f.write_str("size asked for, then aborted by the client")?,
+            Some(Answer::Probe) => f.write_str("only the size was asked for")?,
             Some(Answer::Status(status)) => write!(f, "status {status}")?,
         }
         match self.repeats {
@@ -96,17 +110,28 @@ impl Conversations {
 
     fn add(&mut self, at: Duration, packet: &Packet<'_>) {
         match packet.transport {
-            Transport::Udp if packet.destination.port() == 67 || packet.source.port() == 67 => {
-                self.add_dhcp(at, packet.payload);
-            }
+            Transport::Udp if is_dhcp(packet) => self.add_dhcp(at, packet),
             Transport::Udp => self.add_tftp(at, packet),
             Transport::Tcp => self.add_http(at, packet),
         }
     }
 
-    fn add_dhcp(&mut self, at: Duration, message: &[u8]) {
+    fn add_dhcp(&mut self, at: Duration, packet: &Packet<'_>) {
+        const BOOTREPLY: u8 = 2;
         const DHCPDISCOVER: u8 = 1;
         const DHCPACK: u8 = 5;
+        let message = packet.payload;
+        if message.first() == Some(&BOOTREPLY) {
+            let set = |field: Option<&[u8]>| field.is_some_and(|field| field != [0; 4]);
+            self.replies.push(Reply {
+                from: *packet.source.ip(),
+                leases: set(message.get(16..20)),
+                boots: message.get(108).is_some_and(|first| *first != 0)
+                    || [43, 60, 67]
+                        .iter()
+                        .any(|code| dhcp_option(message, *code).is_some()),
+            });
+        }
         match dhcp_option(message, 53).and_then(|value| value.first()) {
             Some(&DHCPDISCOVER) if self.discover.is_none() => {
                 let text = |code| {
@@ -134,7 +159,7 @@ impl Conversations {
         match u16::from_be_bytes(*opcode) {
             RRQ if packet.destination.port() == 69 => {
                 if let Some(path) = rest.split(|byte| *byte == 0).next() {
-                    self.ask(at, Protocol::Tftp, path, packet);
+                    self.ask(at, Protocol::Tftp, path, false, packet);
                 }
             }
             DATA => {
@@ -165,9 +190,9 @@ impl Conversations {
     fn add_http(&mut self, at: Duration, packet: &Packet<'_>) {
         let mut words = packet.payload.split(|byte| byte.is_ascii_whitespace());
         match words.next() {
-            Some(b"GET" | b"HEAD") => {
+            Some(method @ (b"GET" | b"HEAD")) => {
                 if let Some(path) = words.next() {
-                    self.ask(at, Protocol::Http, path, packet);
+                    self.ask(at, Protocol::Http, path, method == b"HEAD", packet);
                 }
             }
             Some(version) if version.starts_with(b"HTTP/1.") => {
@@ -176,14 +201,24 @@ impl Conversations {
                 if let (Some(status), Some(request)) =
                     (status, self.open(packet.destination, Some(packet.source)))
                 {
-                    request.answer = Some(Answer::Status(status));
+                    request.answer = Some(match (request.head, status) {
+                        (true, 200) => Answer::Probe,
+                        _ => Answer::Status(status),
+                    });
                 }
             }
             _ => {}
         }
     }
 
-    fn ask(&mut self, at: Duration, protocol: Protocol, path: &[u8], packet: &Packet<'_>) {
+    fn ask(
+        &mut self,
+        at: Duration,
+        protocol: Protocol,
+        path: &[u8],
+        head: bool,
+        packet: &Packet<'_>,
+    ) {
         let path = String::from_utf8_lossy(path).into_owned();
         // Sent again from the same port before an answer: a retransmission.
         if let Some(request) = self.open(packet.source, None)
@@ -196,6 +231,7 @@ impl Conversations {
             at,
             protocol,
             path,
+            head,
             client: packet.source,
             server: packet.destination,
             repeats: 0,
@@ -214,6 +250,12 @@ impl Conversations {
             .find(same)
             .filter(|request| request.answer.is_none())
     }
+}
+
+/// Whether the datagram is one of DHCP, or of PXE's port for boot servers (PXE 2.1 section 2.2).
+fn is_dhcp(packet: &Packet<'_>) -> bool {
+    let ports = [packet.source.port(), packet.destination.port()];
+    packet.transport == Transport::Udp && ports.iter().any(|port| [67, 4011].contains(port))
 }
 
 /// The value of an option outside the `file` and `sname` fields; the first, where it is split.

@@ -1,0 +1,207 @@
+//! What must be true of a boot's traffic, beyond the phases: a boot that reached its system in spite of a fault is no success.
+
+use crate::matrix::{Expect, Firmware, ServerDefinition};
+use crate::network::ADDRESS;
+use crate::wire::Conversations;
+
+/// Says what was wrong with the traffic, if something was.
+pub(crate) fn judge(
+    firmware: &Firmware,
+    server: &ServerDefinition,
+    expect: &Expect,
+    conversations: &Conversations,
+) -> Result<(), String> {
+    let faults = [
+        impostor(firmware, conversations),
+        unanswered(conversations),
+        repetition(expect, conversations),
+        interference(server, conversations),
+    ];
+    match faults.into_iter().flatten().next() {
+        Some(fault) => Err(fault),
+        None => Ok(()),
+    }
+}
+
+/// Why the machine that asked is not the firmware of the cell.
+fn impostor(firmware: &Firmware, conversations: &Conversations) -> Option<String> {
+    let discover = conversations.discover.as_ref()?;
+    let wrong = |option: u8, wanted: Option<&str>, seen: Option<&str>| {
+        (wanted != seen).then(|| {
+            format!("DHCPDISCOVER option {option} is {seen:?}, this firmware sends {wanted:?}")
+        })
+    };
+    wrong(
+        60,
+        Some(&firmware.vendor_class),
+        discover.vendor_class.as_deref(),
+    )
+    .or_else(|| {
+        wrong(
+            77,
+            firmware.user_class.as_deref(),
+            discover.user_class.as_deref(),
+        )
+    })
+}
+
+/// A client that waits for an answer in vain waits for minutes: it may boot all the same, but not from a good server.
+fn unanswered(conversations: &Conversations) -> Option<String> {
+    let mut requests = conversations.requests.iter();
+    let request = requests.find(|request| request.answer.is_none())?;
+    Some(request.to_string())
+}
+
+/// iPXE that is told to load iPXE goes round in a circle, for ever or until somebody presses a key.
+fn repetition(expect: &Expect, conversations: &Conversations) -> Option<String> {
+    let served = |step| {
+        let requests = conversations.requests.iter();
+        requests
+            .filter(|request| request.is(step) && request.is_served())
+            .count()
+    };
+    let times = served(&expect.loader);
+    (times > 1).then(|| format!("{} was loaded {times} times", expect.loader))
+}
+
+/// Each server must keep to its part: one gives addresses, and ours alone says what to boot.
+fn interference(server: &ServerDefinition, conversations: &Conversations) -> Option<String> {
+    let lessor = server.leases_from.unwrap_or(ADDRESS);
+    conversations.replies.iter().find_map(|reply| {
+        let from = reply.from;
+        if reply.leases && from != lessor {
+            Some(format!("{from} gives addresses, and only {lessor} may"))
+        } else if reply.boots && from != ADDRESS {
+            Some(format!("{from} says what to boot, and only {ADDRESS} may"))
+        } else {
+            None
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::Step;
+    use crate::wire::Reply;
+    use crate::wire::tests::{CLIENT, Script, TFTP};
+    use std::collections::BTreeMap;
+    use std::net::Ipv4Addr;
+
+    const DNSMASQ: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+    const ROM: &[u8] = b"PXEClient:Arch:00000:UNDI:002001";
+
+    fn firmware() -> Firmware {
+        Firmware {
+            about: String::new(),
+            packages: Vec::new(),
+            emulator: String::new(),
+            machine: String::new(),
+            nic: String::new(),
+            flash: None,
+            arguments: Vec::new(),
+            nftables: None,
+            vendor_class: String::from_utf8_lossy(ROM).into_owned(),
+            user_class: None,
+            failures: Vec::new(),
+        }
+    }
+
+    fn server(leases_from: Option<Ipv4Addr>) -> ServerDefinition {
+        ServerDefinition {
+            about: String::new(),
+            packages: Vec::new(),
+            leases_from,
+            files: BTreeMap::new(),
+            process: Vec::new(),
+        }
+    }
+
+    fn expect() -> Expect {
+        let step = |text: &str| Step::try_from(text.to_owned()).unwrap();
+        Expect {
+            loader: step("tftp ipxe/undionly.kpxe"),
+            menu: step("http boot.ipxe"),
+            kernel: step("http linux"),
+            initrd: step("http initrd"),
+        }
+    }
+
+    fn verdict(script: &Script, leases_from: Option<Ipv4Addr>) -> Result<(), String> {
+        judge(
+            &firmware(),
+            &server(leases_from),
+            &expect(),
+            &script.conversations,
+        )
+    }
+
+    #[test]
+    fn the_firmware_is_known_by_its_discover() {
+        let mut script = Script::default();
+        script.dhcp(1, &[(60, ROM)]);
+        assert_eq!(verdict(&script, None), Ok(()));
+        let mut script = Script::default();
+        script.dhcp(1, &[(60, ROM), (77, b"iPXE")]);
+        let reason = verdict(&script, None).unwrap_err();
+        assert!(
+            reason.starts_with("DHCPDISCOVER option 77 is Some(\"iPXE\")"),
+            "{reason}"
+        );
+    }
+
+    #[test]
+    fn a_request_without_an_answer_fails_the_boot() {
+        let mut script = Script::default();
+        script.udp(CLIENT, TFTP, b"\0\x01x\0octet\0");
+        assert_eq!(verdict(&script, None).unwrap_err(), "tftp x: no answer");
+    }
+
+    #[test]
+    fn a_loader_that_loads_itself_fails_the_boot() {
+        let mut script = Script::default();
+        script.tftp_file("ipxe/undionly.kpxe");
+        script.http_file("/boot.ipxe");
+        assert_eq!(verdict(&script, None), Ok(()));
+        script.tftp_file("ipxe/undionly.kpxe");
+        assert_eq!(
+            verdict(&script, None).unwrap_err(),
+            "tftp ipxe/undionly.kpxe was loaded 2 times"
+        );
+    }
+
+    #[test]
+    fn each_server_keeps_to_its_part() {
+        let reply = |from, leases, boots| Reply {
+            from,
+            leases,
+            boots,
+        };
+        for (replies, leases_from, complaint) in [
+            (vec![reply(ADDRESS, true, true)], None, None),
+            (
+                vec![reply(DNSMASQ, true, false), reply(ADDRESS, false, true)],
+                Some(DNSMASQ),
+                None,
+            ),
+            (
+                vec![reply(ADDRESS, true, true)],
+                Some(DNSMASQ),
+                Some("10.77.0.1 gives addresses"),
+            ),
+            (
+                vec![reply(DNSMASQ, true, true)],
+                Some(DNSMASQ),
+                Some("10.77.0.2 says what to boot"),
+            ),
+        ] {
+            let mut script = Script::default();
+            script.conversations.replies = replies;
+            match (verdict(&script, leases_from), complaint) {
+                (Ok(()), None) => {}
+                (Err(said), Some(complaint)) => assert!(said.starts_with(complaint), "{said}"),
+                (said, complaint) => panic!("{said:?} instead of {complaint:?}"),
+            }
+        }
+    }
+}
