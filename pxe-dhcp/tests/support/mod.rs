@@ -68,6 +68,8 @@ pub(crate) fn is_ignored(bench: &Bench, expected: IgnoreReason) -> bool {
 pub(crate) struct Bench {
     pub(crate) engine: Engine,
     pub(crate) now: Now,
+    /// The address from which every reply has to leave.
+    pub(crate) server: Ipv4Addr,
     pub(crate) store: BTreeMap<Ipv4Addr, LeaseRecord>,
     pub(crate) events: Vec<Event>,
     pub(crate) probes: Vec<(Ticket, Ipv4Addr)>,
@@ -84,6 +86,7 @@ impl Bench {
         Self {
             engine,
             now: Now::new(Instant::EPOCH, UnixTime::from_seconds(1_795_000_000)),
+            server: SERVER,
             store: BTreeMap::new(),
             events: Vec::new(),
             probes: Vec::new(),
@@ -176,7 +179,7 @@ impl Bench {
             .engine
             .poll_transmit(self.now, BatchLimit::ONE, &mut buffer)
         {
-            assert_eq!(transmit.source, Some(IpAddr::V4(SERVER)));
+            assert_eq!(transmit.source, Some(IpAddr::V4(self.server)));
             self.sent.push((transmit.to, std::mem::take(&mut buffer)));
         }
     }

@@ -4,6 +4,7 @@
 
 mod capture;
 mod cell;
+mod fixtures;
 mod matrix;
 mod network;
 mod pcap;
@@ -24,7 +25,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use crate::cell::{Outcome, Setting};
 use crate::matrix::{Cell, Matrix};
@@ -33,9 +34,9 @@ use crate::matrix::{Cell, Matrix};
 #[derive(Debug, Parser)]
 #[command(name = "pxe-boot-tests")]
 struct Options {
-    /// Runs the boots; the same as nothing.
-    #[arg(value_parser = ["run"])]
-    command: Option<String>,
+    /// What to do.
+    #[arg(value_enum, default_value = "run")]
+    command: Command,
     /// Only the cells with this in their name; may be given several times.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
@@ -60,6 +61,14 @@ struct Options {
     /// Keeps the artifacts of boots that passed, too.
     #[arg(long)]
     keep: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Command {
+    /// Runs the boots.
+    Run,
+    /// Writes what the boots kept by `run --keep` said over DHCP into pxe-dhcp/tests/captures.
+    Fixtures,
 }
 
 fn main() -> ExitCode {
@@ -95,6 +104,12 @@ fn run(options: &Options) -> Result<ExitCode, String> {
         list(&matrix, &cells);
         return Ok(ExitCode::SUCCESS);
     }
+    let artifacts = home.join("artifacts");
+    if options.command == Command::Fixtures {
+        let to = home.join("../../pxe-dhcp/tests/captures");
+        fixtures::make(&artifacts, &cells, &to)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     signals::listen()?;
     let tcpdump = "tcpdump".to_owned();
     let parts = cells.iter().flat_map(|cell| packages_of(&matrix, cell));
@@ -112,7 +127,7 @@ fn run(options: &Options) -> Result<ExitCode, String> {
         matrix: &matrix,
         server: &server,
         work_parent: &work_parent,
-        artifacts: &home.join("artifacts"),
+        artifacts: &artifacts,
         keep: options.keep,
     };
     let jobs = options

@@ -157,7 +157,7 @@ pub(crate) mod tests {
         frame
     }
 
-    fn capture(magic: u32, order: fn(u32) -> [u8; 4], frames: &[&[u8]]) -> Vec<u8> {
+    pub(crate) fn capture(magic: u32, order: fn(u32) -> [u8; 4], frames: &[&[u8]]) -> Vec<u8> {
         let mut file = Vec::new();
         for word in [magic, 0x0004_0002, 0, 0, 65535, LINKTYPE_ETHERNET] {
             file.extend(order(word));

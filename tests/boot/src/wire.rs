@@ -253,35 +253,40 @@ impl Conversations {
 }
 
 /// Whether the datagram is one of DHCP, or of PXE's port for boot servers (PXE 2.1 section 2.2).
-fn is_dhcp(packet: &Packet<'_>) -> bool {
+pub(crate) fn is_dhcp(packet: &Packet<'_>) -> bool {
     let ports = [packet.source.port(), packet.destination.port()];
     packet.transport == Transport::Udp && ports.iter().any(|port| [67, 4011].contains(port))
 }
 
 /// The value of an option outside the `file` and `sname` fields; the first, where it is split.
 fn dhcp_option(message: &[u8], code: u8) -> Option<&[u8]> {
+    dhcp_options(message)
+        .find(|(this, _)| *this == code)
+        .map(|(_, value)| value)
+}
+
+/// The options outside the `file` and `sname` fields, in their order, up to the first that is cut off.
+pub(crate) fn dhcp_options(message: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     const MAGIC_COOKIE: [u8; 4] = [99, 130, 83, 99];
     const PAD: u8 = 0;
     const END: u8 = 255;
-    if message.get(236..240)? != MAGIC_COOKIE {
-        return None;
-    }
-    let mut rest = message.get(240..)?;
-    loop {
-        let (&this, after) = rest.split_first()?;
-        match this {
-            PAD => rest = after,
-            END => return None,
-            _ => {
-                let (&len, after) = after.split_first()?;
-                let value = after.get(..len.into())?;
-                if this == code {
-                    return Some(value);
+    let marked = message.get(236..240) == Some(&MAGIC_COOKIE);
+    let mut rest = message.get(240..).filter(|_| marked).unwrap_or_default();
+    std::iter::from_fn(move || {
+        loop {
+            let (&code, after) = rest.split_first()?;
+            match code {
+                PAD => rest = after,
+                END => return None,
+                _ => {
+                    let (&len, after) = after.split_first()?;
+                    let (value, after) = after.split_at_checked(len.into())?;
+                    rest = after;
+                    return Some((code, value));
                 }
-                rest = after.get(len.into()..)?;
             }
         }
-    }
+    })
 }
 
 #[cfg(test)]
