@@ -119,6 +119,39 @@ impl ClientArch {
         )
     }
 
+    /// Whether the firmware is UEFI, or the EFI before it, whatever it boots from.
+    pub const fn is_uefi(self) -> bool {
+        matches!(
+            self,
+            Self::ITANIUM
+                | Self::UEFI_X86
+                | Self::UEFI_X64
+                | Self::EFI_XSCALE
+                | Self::UEFI_EBC
+                | Self::UEFI_ARM32
+                | Self::UEFI_ARM64
+                | Self::UEFI_X86_HTTP
+                | Self::UEFI_X64_HTTP
+                | Self::UEFI_EBC_HTTP
+                | Self::UEFI_ARM32_HTTP
+                | Self::UEFI_ARM64_HTTP
+                | Self::UEFI_RISCV32
+                | Self::UEFI_RISCV32_HTTP
+                | Self::UEFI_RISCV64
+                | Self::UEFI_RISCV64_HTTP
+                | Self::UEFI_RISCV128
+                | Self::UEFI_RISCV128_HTTP
+                | Self::MIPS32_UEFI
+                | Self::MIPS64_UEFI
+                | Self::SUNWAY32_UEFI
+                | Self::SUNWAY64_UEFI
+                | Self::UEFI_LOONGARCH32
+                | Self::UEFI_LOONGARCH32_HTTP
+                | Self::UEFI_LOONGARCH64
+                | Self::UEFI_LOONGARCH64_HTTP
+        )
+    }
+
     /// The architecture under which a table should look this one up: 9 counts as 7, and 0x11 as
     /// 0x10, for the reason given at [`is_uefi_x64`](Self::is_uefi_x64).
     #[must_use]
@@ -206,6 +239,15 @@ mod tests {
         use dhcproto::v4::Architecture;
         assert_eq!(ClientArch::UEFI_ARM64.0, Architecture::Arm64.0);
         assert_eq!(ClientArch::UEFI_X64_HTTP.0, Architecture::X64_Http.0);
+    }
+
+    #[test]
+    fn uefi_has_it_in_its_name() {
+        for arch in ClientArch::REGISTRY {
+            let name = arch.to_string();
+            let says_so = name.starts_with("uefi-") || name.starts_with("efi-");
+            assert_eq!(arch.is_uefi(), says_so || *arch == ClientArch::ITANIUM);
+        }
     }
 
     #[test]

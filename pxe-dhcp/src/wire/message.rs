@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use pxe_core::MacAddr;
 
 use super::{
-    ClientFqdn, IpxeFeatures, MachineUuid, MessageType, OptionCode, OptionWalk, RelayAgentInfo,
-    UserClasses,
+    ClientFqdn, IpxeFeatures, MachineUuid, MessageType, OptionCode, OptionWalk, PxeBootItem,
+    PxeOptions, RelayAgentInfo, UserClasses,
 };
 use crate::ClientArch;
 
@@ -425,6 +425,11 @@ impl<'a> Message<'a> {
     /// Option 97, the machine's UUID, if it is one.
     pub fn machine_uuid(&self) -> Option<MachineUuid> {
         MachineUuid::read(&self.option(OptionCode::CLIENT_MACHINE_ID)?)
+    }
+
+    /// The item that a PXE client asks a boot server for, in option 43 (71).
+    pub fn pxe_boot_item(&self) -> Option<PxeBootItem> {
+        PxeOptions::new(&self.option(OptionCode::VENDOR_SPECIFIC)?).boot_item()
     }
 
     /// Option 175, what an iPXE (or gPXE) client can do; `None` for other clients.

@@ -22,6 +22,7 @@ mod code;
 mod ipxe;
 mod message;
 mod option;
+mod pxe_vendor;
 mod reply;
 mod user_class;
 mod uuid;
@@ -32,6 +33,7 @@ pub use self::message::{
     BROADCAST_FLAG, HEADER_BYTES, MAGIC_COOKIE, Message, OPTIONS_OFFSET, Op, ParseMessageError,
 };
 pub use self::option::{ClientFqdn, OptionField, OptionWalk, RawOption, RelayAgentInfo};
+pub use self::pxe_vendor::{DiscoveryControl, PxeBootItem, PxeOptions, PxeOptionsWriter, PxeTag};
 pub use self::reply::{
     Header, MESSAGE_BYTES_MIN, Priority, Reply, ReplyTooLong, UDP_IP_HEADER_BYTES, Written,
 };
