@@ -20,6 +20,8 @@ pub struct ReplyRoute {
     pub is_broadcast: bool,
     /// Whether the reply is a NAK.
     pub is_nak: bool,
+    /// Where the request came from, if it asks a boot server: the reply goes back there.
+    pub asked_from: Option<SocketAddrV4>,
     /// The link that the request came from.
     pub interface: Option<IfIndex>,
     /// Where clients listen: 68.
@@ -38,6 +40,7 @@ impl ReplyRoute {
             mac: None,
             is_broadcast: false,
             is_nak: false,
+            asked_from: None,
             interface,
             client_port: 68,
             server_port: 67,
@@ -45,7 +48,7 @@ impl ReplyRoute {
     }
 
     /// Where the reply goes; `None` if it would have to be broadcast, or sent by hardware address,
-    /// on a link that is not known.
+    /// on a link that is not known, or to somebody who did not ask.
     ///
     /// | RFC 2131 section 4.1 | destination |
     /// |---|---|
@@ -54,12 +57,27 @@ impl ReplyRoute {
     /// | `ciaddr` is not zero | `ciaddr` |
     /// | the broadcast bit is set | broadcast |
     /// | otherwise | `chaddr` and `yiaddr`; broadcast for hardware that is not Ethernet |
+    ///
+    /// A request to a boot server is answered where it came from, address and port: BIOS ROMs and
+    /// iPXE ask from port 68, and EDK2 asks from 4011 and listens only there
+    /// (`PxeBcDhcp4Discover`). `ciaddr` or `giaddr` has to be that address too, if they are said:
+    /// a request that claims to be another's is a forged one.
     pub fn destination(&self) -> Option<Destination> {
         let unicast = |ip: Ipv4Addr, port| {
             Some(Destination::Unicast(SocketAddr::V4(SocketAddrV4::new(
                 ip, port,
             ))))
         };
+        if let Some(sender) = self.asked_from {
+            let (ip, port) = (*sender.ip(), sender.port());
+            let is_host = !ip.is_unspecified() && !ip.is_broadcast() && !ip.is_multicast();
+            let is_who_it_says = match (self.ciaddr, self.giaddr) {
+                (None, None) => true,
+                (ciaddr, giaddr) => ciaddr == Some(ip) || giaddr == Some(ip),
+            };
+            let is_sound = is_host && port != 0 && is_who_it_says;
+            return is_sound.then(|| unicast(ip, port)).flatten();
+        }
         if let Some(giaddr) = self.giaddr {
             return unicast(giaddr, self.server_port);
         }
@@ -122,6 +140,43 @@ mod tests {
                 (_, _, _, _, false) => broadcast,
             };
             assert_eq!(route.destination(), expected, "{route:?}");
+        }
+    }
+
+    #[test]
+    fn boot_servers_answer_where_they_were_asked_from() {
+        let client = Ipv4Addr::new(10, 0, 0, 7);
+        let other = Ipv4Addr::new(10, 0, 0, 8);
+        for port in [68, 4011] {
+            let sender = SocketAddrV4::new(client, port);
+            let back = Some(Destination::Unicast(SocketAddr::V4(sender)));
+            for (ciaddr, giaddr, expected) in [
+                (None, None, back),
+                (Some(client), None, back),
+                (None, Some(client), back),
+                (Some(other), Some(client), back),
+                (Some(client), Some(other), back),
+                (Some(other), None, None),
+                (None, Some(other), None),
+                (Some(other), Some(other), None),
+            ] {
+                for is_broadcast in [false, true] {
+                    let mut route = ReplyRoute::new(IfIndex::new(3));
+                    (route.ciaddr, route.giaddr) = (ciaddr, giaddr);
+                    (route.asked_from, route.is_broadcast) = (Some(sender), is_broadcast);
+                    assert_eq!(route.destination(), expected, "{route:?}");
+                }
+            }
+        }
+        for sender in [
+            SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 68),
+            SocketAddrV4::new(Ipv4Addr::BROADCAST, 68),
+            SocketAddrV4::new(Ipv4Addr::new(224, 0, 0, 1), 68),
+            SocketAddrV4::new(client, 0),
+        ] {
+            let mut route = ReplyRoute::new(IfIndex::new(3));
+            route.asked_from = Some(sender);
+            assert_eq!(route.destination(), None, "{sender}");
         }
     }
 

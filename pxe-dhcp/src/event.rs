@@ -137,6 +137,16 @@ pub enum Event {
         /// Why.
         explanation: Explanation,
     },
+    /// A client that wants to boot was left without an answer, as there is nothing for it to boot
+    /// and it gets its address from another server.
+    NotBooted {
+        /// Who.
+        client: ClientInfo,
+        /// [`Boot::Nothing`] or [`Boot::Denied`].
+        boot: Boot,
+        /// Why.
+        explanation: Explanation,
+    },
     /// A client takes an address from another server, as its broadcast REQUEST tells. Not in
     /// [`Mode::Authoritative`](crate::Mode::Authoritative).
     LeasedByOther {
@@ -322,7 +332,7 @@ pub enum IgnoreReason {
     RateLimit,
     /// It is about an address, and this server gives none ([`Mode`](crate::Mode)).
     NotLeasing(MessageType),
-    /// There is nothing for it to boot, and this server does nothing else.
+    /// It comes from an operating system, and this server has nothing to tell but what to boot.
     NothingToBoot,
     /// It asks for an item that the client's menu does not have.
     UnknownItem(u16),
@@ -352,7 +362,7 @@ impl fmt::Display for IgnoreReason {
             Self::NotLeasing(message_type) => {
                 write!(f, "{message_type} is for the server that gives addresses")
             }
-            Self::NothingToBoot => f.write_str("there is nothing for it to boot"),
+            Self::NothingToBoot => f.write_str("client does not boot from the network"),
             Self::UnknownItem(item_type) => write!(f, "its menu has no item {item_type}"),
             Self::OtherSender => f.write_str("sender has another address than it says"),
             Self::NoRoute => f.write_str("there is no way to answer"),

@@ -97,6 +97,7 @@ mod store;
 mod subnet;
 #[cfg(all(feature = "tokio", target_os = "linux"))]
 mod tokio;
+mod told;
 pub mod wire;
 
 pub use crate::arch::{ClientArch, ParseClientArchError};

@@ -1,11 +1,12 @@
 //! What a reply says.
 
 use core::net::Ipv4Addr;
+use std::borrow::Cow;
 
 use crate::wire::{
     BROADCAST_FLAG, Header, Message, MessageType, OptionCode, Priority, Reply, UDP_IP_HEADER_BYTES,
 };
-use crate::{Boot, BootDecision, BootItem, Class, DhcpOption, Reservation, Stage, Subnet};
+use crate::{Boot, BootDecision, Class, DhcpOption, Reservation, Stage, Subnet};
 
 /// The length that every client takes: 576, an IP datagram's (RFC 2131 section 2).
 const CLIENT_BYTES_MIN: u16 = 576;
@@ -89,31 +90,25 @@ impl Answer<'_> {
         if self.is_denied() {
             return;
         }
-        if let Some(file) = boot_file(self.stage, &self.decision.boot) {
+        let boot = &self.decision.boot;
+        if let Boot::Menu(menu) = boot {
+            // Without 60 EDK2 does not look at 43 (`PxeBcParseDhcp4Packet`).
+            reply.push(OptionCode::VENDOR_CLASS, b"PXEClient", Priority::Required);
+            let menu = menu.vendor_options(self.server_ip);
+            reply.push(OptionCode::VENDOR_SPECIFIC, menu, Priority::Required);
+        }
+        if let Some(file) = file_of(boot) {
             if self.stage == Stage::Http {
                 // EDK2 takes only offers whose vendor class begins so (HttpBootParseDhcp4Packet).
                 reply.push(OptionCode::VENDOR_CLASS, b"HTTPClient", Priority::Required);
             }
-            let server_name = match &self.decision.server_name {
-                Some(name) => name.clone(),
-                None => self.next_server().to_string(),
-            };
-            // The fields too, and never overloaded: some firmware reads only one of the two.
-            reply.set_sname(server_name.as_bytes());
-            reply.set_file(file.as_bytes());
-            let (name, required) = (server_name.as_bytes(), Priority::Required);
-            reply.push_text(OptionCode::TFTP_SERVER_NAME, name, required);
-            reply.push_text(OptionCode::BOOT_FILE_NAME, file.as_bytes(), required);
+            push_file(reply, self.decision, self.next_server(), &file);
             if self.stage == Stage::Ipxe {
                 // no-pxedhcp: iPXE need not wait for a proxyDHCP server (its net/udp/dhcp.c).
                 reply.push(OptionCode::IPXE, [0xb0, 1, 1], Priority::Required);
             }
         }
-        for option in &self.decision.options {
-            if !is_engines(option.code) {
-                reply.push(option.code, &option.data, Priority::Required);
-            }
-        }
+        push_decided(reply, self.decision);
     }
 
     /// Options of the configuration: those that the client asks for, in its order (RFC 2132
@@ -193,16 +188,45 @@ pub(super) fn limit(request: &Message<'_>, message_bytes_max: usize) -> usize {
     (usize::from(client) - UDP_IP_HEADER_BYTES).min(message_bytes_max)
 }
 
-/// What goes into option 67; firmware that boots by HTTP can use nothing but a URL.
-pub(super) fn boot_file(stage: Stage, boot: &Boot) -> Option<&str> {
-    match (boot, stage) {
-        (Boot::Nothing | Boot::Denied, _) | (Boot::File(_) | Boot::Menu(_), Stage::Http) => None,
-        (Boot::File(file) | Boot::Url(file), _) => Some(file),
-        (Boot::Menu(menu), _) => menu.first().and_then(BootItem::boot),
+/// What goes into option 67; of a menu, its first item's file, for a client that shows none
+/// although it should.
+pub(super) fn file_of(boot: &Boot) -> Option<Cow<'_, str>> {
+    match boot {
+        Boot::File(file) | Boot::Url(file) => Some(Cow::Borrowed(file)),
+        Boot::Menu(menu) => menu.first()?.file(0),
+        Boot::Nothing | Boot::Denied => None,
     }
 }
 
-fn header_of(request: &Message<'_>) -> Header {
+/// The boot server's name and the boot file's.
+pub(super) fn push_file(
+    reply: &mut Reply,
+    decision: &BootDecision,
+    next_server: Ipv4Addr,
+    file: &str,
+) {
+    let server_name = match &decision.server_name {
+        Some(name) => name.clone(),
+        None => next_server.to_string(),
+    };
+    // The fields too, and never overloaded: some firmware reads only one of the two.
+    reply.set_sname(server_name.as_bytes());
+    reply.set_file(file.as_bytes());
+    let (name, required) = (server_name.as_bytes(), Priority::Required);
+    reply.push_text(OptionCode::TFTP_SERVER_NAME, name, required);
+    reply.push_text(OptionCode::BOOT_FILE_NAME, file.as_bytes(), required);
+}
+
+/// The options that the policy decided on.
+pub(super) fn push_decided(reply: &mut Reply, decision: &BootDecision) {
+    for option in &decision.options {
+        if !is_engines(option.code) {
+            reply.push(option.code, &option.data, Priority::Required);
+        }
+    }
+}
+
+pub(super) fn header_of(request: &Message<'_>) -> Header {
     let mut header = Header::reply();
     header.htype = request.htype();
     header.hlen = request.hlen();
@@ -214,7 +238,7 @@ fn header_of(request: &Message<'_>) -> Header {
     header
 }
 
-fn push_type(reply: &mut Reply, message_type: MessageType, server_ip: Ipv4Addr) {
+pub(super) fn push_type(reply: &mut Reply, message_type: MessageType, server_ip: Ipv4Addr) {
     reply.push(
         OptionCode::MESSAGE_TYPE,
         [message_type.0],
@@ -230,7 +254,7 @@ fn push_type(reply: &mut Reply, message_type: MessageType, server_ip: Ipv4Addr) 
 /// Repeats an option of the request: 61 (RFC 6842), 82 (RFC 3046 section 2.2), 97 (RFC 4578
 /// section 2.3), whatever its value: a Raspberry Pi's UUID is too short, and wants to be seen
 /// again. Only an option without a value is not repeated.
-fn push_echo(reply: &mut Reply, request: &Message<'_>, code: OptionCode) {
+pub(super) fn push_echo(reply: &mut Reply, request: &Message<'_>, code: OptionCode) {
     if let Some(data) = request.option(code).filter(|data| !data.is_empty()) {
         reply.push(code, data, Priority::Required);
     }

@@ -9,6 +9,7 @@ mod lease_table;
 mod offer_table;
 mod outgoing;
 mod plan;
+mod proxy;
 mod rate;
 mod request;
 mod withdraw;

@@ -2,13 +2,16 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 
-use pxe_core::{Destination, SocketId};
+use pxe_core::{Destination, RecvMeta, SocketId};
 
 use super::Engine;
 use super::answer::{self, Answer};
 use super::request::Asking;
-use crate::wire::{MessageType, OptionCode, RelayAgentInfo, Reply};
-use crate::{Boot, BootDecision, BootRequest, Class, Event, IgnoreReason, ReplyRoute};
+use crate::wire::{Message, MessageType, OptionCode, RelayAgentInfo, Reply};
+use crate::{
+    BootDecision, BootRequest, Class, ClientArch, ClientInfo, Event, IgnoreReason, Ipv4Net,
+    ReplyRoute, Stage,
+};
 
 /// A reply that waits to be sent.
 #[derive(Debug)]
@@ -19,39 +22,22 @@ pub(super) struct Outgoing {
     pub(super) payload: Vec<u8>,
 }
 
-impl Engine {
-    pub(super) fn decide(&self, asking: &Asking<'_>, client_ip: Option<Ipv4Addr>) -> BootDecision {
-        let mut decision = self.with_request(asking, client_ip, |one| self.policy.decide(one));
-        let is_told = answer::boot_file(asking.stage, &decision.boot).is_some();
-        if !is_told && !matches!(decision.boot, Boot::Nothing | Boot::Denied) {
-            decision
-                .explanation
-                .failed("http", "firmware that boots by HTTP needs a URL");
-            decision.boot = Boot::Nothing;
-        }
-        decision
-    }
+/// What a decision is made from.
+#[derive(Debug)]
+pub(super) struct Facts<'a> {
+    pub(super) message: &'a Message<'a>,
+    pub(super) client: &'a ClientInfo,
+    pub(super) stage: Stage,
+    pub(super) architectures: &'a [ClientArch],
+    pub(super) network: Option<Ipv4Net>,
+    pub(super) client_ip: Option<Ipv4Addr>,
+    pub(super) server_ip: Ipv4Addr,
+}
 
-    /// The classes that the client is of, in their order.
-    pub(super) fn classes(&self, asking: &Asking<'_>, client_ip: Option<Ipv4Addr>) -> Vec<&Class> {
-        let classes = &self.plan.config.classes;
-        if classes.is_empty() {
-            return Vec::new();
-        }
-        self.with_request(asking, client_ip, |request| {
-            let classes = classes.iter();
-            classes.filter(|one| one.when.matches(request)).collect()
-        })
-    }
-
+impl Facts<'_> {
     /// All that is known of a client, for a policy or a condition.
-    fn with_request<T>(
-        &self,
-        asking: &Asking<'_>,
-        client_ip: Option<Ipv4Addr>,
-        ask: impl FnOnce(&BootRequest<'_>) -> T,
-    ) -> T {
-        let message = asking.message;
+    fn with_request<T>(&self, ask: impl FnOnce(&BootRequest<'_>) -> T) -> T {
+        let message = self.message;
         let (vendor_class, host_name) = (message.vendor_class(), message.host_name());
         let (client_id, requested) = (message.client_id(), message.parameter_request_list());
         let machine_id = message.option(OptionCode::CLIENT_MACHINE_ID);
@@ -59,14 +45,11 @@ impl Engine {
         let relay = relay.as_deref().map(RelayAgentInfo::new);
         let user_classes = message.user_classes();
         let user_classes: Vec<&[u8]> = user_classes.iter().collect();
-        let subnet = client_ip
-            .and_then(|ip| self.plan.subnet_of(ip))
-            .unwrap_or(asking.subnet);
         let request = BootRequest {
-            stage: asking.stage,
-            mac: asking.client.mac(),
+            stage: self.stage,
+            mac: self.client.mac(),
             client_id: client_id.as_deref(),
-            architectures: &asking.architectures,
+            architectures: self.architectures,
             vendor_class: vendor_class.as_deref(),
             user_classes: &user_classes,
             ipxe_features: message.ipxe_features(),
@@ -77,12 +60,49 @@ impl Engine {
             circuit_id: relay.and_then(|relay| relay.circuit_id()),
             remote_id: relay.and_then(|relay| relay.remote_id()),
             requested_options: requested.as_deref().unwrap_or_default(),
-            subnet: Some(self.plan.subnets[subnet].config.network),
-            client_ip,
-            server_ip: asking.server_ip,
+            subnet: self.network,
+            client_ip: self.client_ip,
+            server_ip: self.server_ip,
             message: Some(message),
         };
         ask(&request)
+    }
+}
+
+impl Engine {
+    pub(super) fn decide(&self, asking: &Asking<'_>, client_ip: Option<Ipv4Addr>) -> BootDecision {
+        self.decide_by(&self.facts(asking, client_ip))
+    }
+
+    pub(super) fn decide_by(&self, facts: &Facts<'_>) -> BootDecision {
+        facts.with_request(|request| self.policy.decide(request).told_to(request))
+    }
+
+    /// The classes that the client is of, in their order.
+    pub(super) fn classes(&self, asking: &Asking<'_>, client_ip: Option<Ipv4Addr>) -> Vec<&Class> {
+        let classes = &self.plan.config.classes;
+        if classes.is_empty() {
+            return Vec::new();
+        }
+        self.facts(asking, client_ip).with_request(|request| {
+            let classes = classes.iter();
+            classes.filter(|one| one.when.matches(request)).collect()
+        })
+    }
+
+    fn facts<'a>(&self, asking: &'a Asking<'_>, client_ip: Option<Ipv4Addr>) -> Facts<'a> {
+        let subnet = client_ip
+            .and_then(|ip| self.plan.subnet_of(ip))
+            .unwrap_or(asking.subnet);
+        Facts {
+            message: asking.message,
+            client: &asking.client,
+            stage: asking.stage,
+            architectures: &asking.architectures,
+            network: Some(self.plan.subnets[subnet].config.network),
+            client_ip,
+            server_ip: asking.server_ip,
+        }
     }
 
     pub(super) fn reply(
@@ -131,15 +151,27 @@ impl Engine {
             mac: message.mac(),
             is_broadcast: message.is_broadcast(),
             is_nak,
-            interface: meta.interface,
             client_port: self.plan.config.client_port,
             server_port: self.plan.config.server_port,
+            ..ReplyRoute::new(meta.interface)
         };
         let client = &asking.client;
         let Some(to) = route.destination() else {
             self.ignore(Some(client.clone()), IgnoreReason::NoRoute);
             return None;
         };
+        self.pack(message, meta, client, reply, to)
+    }
+
+    /// The reply's bytes, within the client's limit.
+    pub(super) fn pack(
+        &mut self,
+        message: &Message<'_>,
+        meta: &RecvMeta,
+        client: &ClientInfo,
+        reply: &Reply,
+        to: Destination,
+    ) -> Option<Outgoing> {
         let limit = answer::limit(message, self.plan.config.message_bytes_max);
         let mut payload = Vec::new();
         match reply.write(limit, &mut payload) {

@@ -1,5 +1,6 @@
 //! How much one client may send.
 
+use core::net::Ipv4Addr;
 use core::time::Duration;
 
 use pxe_core::Instant;
@@ -67,6 +68,16 @@ pub(super) fn hash(seed: u64, client: &ClientKey) -> u64 {
         ClientKey::ClientId(id) => (1, id),
         ClientKey::Hardware { htype, address } => (*htype, address),
     };
+    hash_of_bytes(seed, kind, bytes)
+}
+
+/// An address's hash, for those who can say any client.
+pub(super) fn hash_of_address(seed: u64, address: Ipv4Addr) -> u64 {
+    // The other seed keeps it apart from those of clients.
+    hash_of_bytes(!seed, 0, &address.octets())
+}
+
+fn hash_of_bytes(seed: u64, kind: u8, bytes: &[u8]) -> u64 {
     // FNV-1a, then the finalizer of SplitMix64, which spreads it over all bits.
     let mut hash = seed ^ 0xcbf2_9ce4_8422_2325;
     for byte in [kind].iter().chain(bytes) {

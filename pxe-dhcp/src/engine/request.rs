@@ -9,6 +9,7 @@ use super::answer::{self};
 use super::change::{Change, Purpose};
 use super::offer_table::{Offer, OfferState};
 use super::plan::{Reserved, SubnetIndex};
+use super::proxy::Call;
 use super::{Engine, Output, rate};
 use crate::lease_times::LeaseBounds;
 use crate::wire::{Message, MessageType, Op};
@@ -94,8 +95,16 @@ impl Engine {
         if is_new {
             self.report(message, message_type, &client, stage, &architectures);
         }
-        if origin == Origin::Binl || !self.plan.config.mode.gives_addresses() {
-            return self.ignore(Some(client), IgnoreReason::NotLeasing(message_type));
+        if self.is_call(message, message_type, stage, origin) {
+            let call = Call {
+                message,
+                message_type,
+                meta,
+                client,
+                architectures,
+                stage,
+            };
+            return self.on_call(now, &call, origin);
         }
         let Some((subnet, server_ip)) = self.locate(message, meta) else {
             return self.ignore(Some(client), IgnoreReason::NoSubnet);

@@ -1,6 +1,8 @@
 //! An engine with its store, in virtual time, and the requests of clients.
 #![allow(dead_code)] // each test program uses a part of it
 
+pub(crate) mod firmware;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -126,6 +128,33 @@ impl Bench {
         self.engine.handle_datagram(self.now, &meta, payload);
         self.drain();
         std::mem::take(&mut self.sent)
+    }
+
+    /// Sends a request to port 4011 from this address and port, and gives the replies.
+    pub(crate) fn send_binl(
+        &mut self,
+        request: &Request,
+        from: (Ipv4Addr, u16),
+    ) -> Vec<(Destination, Vec<u8>)> {
+        self.xid += 1;
+        let mut request = request.clone();
+        request.header.xid = self.xid;
+        let meta = RecvMeta::new(SocketId(1), SocketAddr::from(from))
+            .with_local_ip(IpAddr::V4(request.local_ip))
+            .with_interface(IfIndex::new(2).expect("not zero"));
+        self.engine
+            .handle_binl_datagram(self.now, &meta, &request.bytes());
+        self.drain();
+        std::mem::take(&mut self.sent)
+    }
+
+    /// The one reply to a request at port 4011, which went back where that came from.
+    pub(crate) fn ask_binl(&mut self, request: &Request, from: (Ipv4Addr, u16)) -> Vec<u8> {
+        let mut replies = self.send_binl(request, from);
+        assert_eq!(replies.len(), 1, "{:?}", self.events);
+        let (to, reply) = replies.remove(0);
+        assert_eq!(to, Destination::Unicast(SocketAddr::from(from)));
+        reply
     }
 
     /// The one reply to a request.
@@ -347,6 +376,9 @@ pub(crate) fn describe(reply: &[u8]) -> String {
     let mut line = |name: &str, value: String| writeln!(text, "{name} {value}").expect("a string");
     let zero = |address: Option<Ipv4Addr>| address.map_or("-".to_owned(), |one| one.to_string());
     line("flags", format!("{:04x}", message.flags()));
+    if let Some(ciaddr) = message.ciaddr() {
+        line("ciaddr", ciaddr.to_string());
+    }
     line("yiaddr", zero(message.yiaddr()));
     line("siaddr", zero(message.siaddr()));
     let name = |name: Option<&[u8]>| String::from_utf8_lossy(name.unwrap_or(b"-")).into_owned();
