@@ -12,11 +12,12 @@ use crate::{Class, DhcpOption, Ipv4Net, Limits, ReservedFor, Subnet};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Probing {
-    /// Never.
-    #[default]
+    /// Never: for drivers that cannot probe, and measurements. If the wall clock was stepped before
+    /// a restart, an address whose lease seems over may then be given to a second client.
     Off,
     /// When it was another client's before. An address that nobody had, or that this client had,
     /// is offered at once: waiting for a probe slows the boot of BIOS clients.
+    #[default]
     Reused,
 }
 
@@ -103,7 +104,7 @@ pub struct Config {
     pub offer_time: Duration,
     /// How long an address that was found in use is given to nobody. Default: one hour.
     pub quarantine_time: Duration,
-    /// When an address is probed before it is offered. Default: never.
+    /// When an address is probed before it is offered. Default: when it was another client's.
     pub probing: Probing,
     /// The longest message to send, in bytes, whatever the client allows with option 57 (EDK2
     /// says 65280). Default: 1472, what an Ethernet frame carries.
@@ -127,7 +128,7 @@ impl Config {
             binl_port: 4011,
             offer_time: Duration::from_secs(60),
             quarantine_time: Duration::from_secs(3600),
-            probing: Probing::Off,
+            probing: Probing::Reused,
             message_bytes_max: 1472,
             own_addresses: Vec::new(),
             limits: Limits::new(),

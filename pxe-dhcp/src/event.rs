@@ -339,6 +339,11 @@ pub enum IgnoreReason {
     /// It was sent to port 4011 from another address than the one that it claims: an answer could
     /// go to somebody who did not ask.
     OtherSender,
+    /// A limit that holds for clients that are not known yet.
+    Limit(Limit),
+    /// No address is given to clients without a reservation here
+    /// ([`Subnet::known_clients_only`](crate::Subnet::known_clients_only)).
+    NotReserved,
     /// There is nowhere to send an answer to: no relay, no address, and no known interface.
     NoRoute,
 }
@@ -365,6 +370,8 @@ impl fmt::Display for IgnoreReason {
             Self::NothingToBoot => f.write_str("client does not boot from the network"),
             Self::UnknownItem(item_type) => write!(f, "its menu has no item {item_type}"),
             Self::OtherSender => f.write_str("sender has another address than it says"),
+            Self::Limit(limit) => write!(f, "new clients have to wait: {limit}"),
+            Self::NotReserved => f.write_str("nothing is reserved for this client"),
             Self::NoRoute => f.write_str("there is no way to answer"),
         }
     }
@@ -387,4 +394,34 @@ pub enum Limit {
     /// [`Limits::quarantined_max`](crate::Limits::quarantined_max): the oldest address in
     /// quarantine came free early.
     Quarantined,
+    /// [`Limits::client_burst`](crate::Limits::client_burst): a client's message was left without
+    /// an answer.
+    ClientMessages,
+    /// [`Limits::new_clients_burst`](crate::Limits::new_clients_burst): a new client was left
+    /// without an answer, and so in the three below.
+    NewClients,
+    /// [`Limits::offers_per_port_max`](crate::Limits::offers_per_port_max).
+    PortOffers,
+    /// [`Limits::leases_per_port_max`](crate::Limits::leases_per_port_max).
+    PortLeases,
+    /// [`Limits::leases_per_oui_max`](crate::Limits::leases_per_oui_max).
+    OuiLeases,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Offers => "offers_max",
+            Self::Leases => "leases_max",
+            Self::Commits => "commits_max",
+            Self::Transmits => "transmits_max",
+            Self::Events => "events_max",
+            Self::Quarantined => "quarantined_max",
+            Self::ClientMessages => "client_burst",
+            Self::NewClients => "new_clients_burst",
+            Self::PortOffers => "offers_per_port_max",
+            Self::PortLeases => "leases_per_port_max",
+            Self::OuiLeases => "leases_per_oui_max",
+        })
+    }
 }

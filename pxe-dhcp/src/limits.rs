@@ -10,7 +10,8 @@ pub struct Limits {
     /// have the address if it is free when the REQUEST comes. Default: 16384.
     pub offers_max: usize,
     /// Records of leases, expired ones included; beyond it the longest expired is forgotten, and
-    /// if none is expired, new clients get nothing. Default: 1,000,000, some 400 MB.
+    /// if none is expired, new clients get nothing. Of a store that has more, no more are loaded.
+    /// Default: 1,000,000, some 600 MB.
     pub leases_max: usize,
     /// Changes on their way to the store. Default: 4096.
     pub commits_max: usize,
@@ -27,8 +28,28 @@ pub struct Limits {
     /// How many messages per second a client may send on and on. Default: 8; boots send less than
     /// one.
     pub client_messages_per_second: u32,
-    /// How many clients' rates are remembered, rounded up to a power of two. Default: 8192.
+    /// How many clients' and how many ports' rates are remembered, each rounded up to a power of
+    /// two. Default: 8192.
     pub rate_clients_max: usize,
+    /// How many new clients a port may have at once. A client is new if it has neither a lease,
+    /// past ones included, nor an offer nor a reservation; its port is that of option 82, else
+    /// the relay, else our interface. So inventing MACs empties no pool at once, and those who are
+    /// known do not notice. Default: 2048, a machine hall that is switched on.
+    pub new_clients_burst: u32,
+    /// How many new clients per second a port may have on and on. Default: 256.
+    pub new_clients_per_second: u32,
+    /// Offers to clients at one port that wait for their REQUEST; beyond it, new clients there
+    /// have to wait. Default: 4096.
+    pub offers_per_port_max: usize,
+    /// Active leases of the clients at one port of a relay (`giaddr` and option 82, 1 and 2);
+    /// beyond it, new clients there get nothing. Relays that say no circuit are not counted.
+    /// Default: 4096, as there are relays with one circuit for a whole network (isc-dhcp-relay
+    /// says its interface there). Where each machine has a circuit of its own, 4 is enough.
+    pub leases_per_port_max: usize,
+    /// Active leases of clients whose MACs begin with the same three bytes; beyond it, new clients
+    /// with such MACs get nothing. Default: 65536, as there are halls full of one vendor's
+    /// machines, and virtual machines all begin alike.
+    pub leases_per_oui_max: usize,
 }
 
 impl Limits {
@@ -46,6 +67,11 @@ impl Limits {
             client_burst: 32,
             client_messages_per_second: 8,
             rate_clients_max: 8192,
+            new_clients_burst: 2048,
+            new_clients_per_second: 256,
+            offers_per_port_max: 4096,
+            leases_per_port_max: 4096,
+            leases_per_oui_max: 65_536,
         }
     }
 }

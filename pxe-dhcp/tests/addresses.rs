@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pxe_dhcp::wire::{Message, MessageType};
 use pxe_dhcp::{
-    Config, Event, IgnoreReason, LeaseState, NakReason, ProbeResult, Probing, Reservation, Subnet,
+    Config, Event, IgnoreReason, LeaseState, Limits, NakReason, ProbeResult, Reservation, Subnet,
 };
 use support::{Bench, MAC, Request, client, ip, is_ignored, lan, mac, policy, small, yiaddr};
 
@@ -107,7 +107,10 @@ fn a_big_pool_is_given_to_its_last_address() {
     let subnet = Subnet::new("10.0.0.0/20".parse().expect("a network"))
         .with_server_ip([10, 0, 0, 1].into())
         .with_pool([10, 0, 0, 0].into(), [10, 0, 15, 255].into());
-    let mut bench = Bench::new(Config::new().with_subnet(subnet), policy());
+    let mut limits = Limits::new();
+    limits.new_clients_burst = 8192;
+    let config = Config::new().with_subnet(subnet).with_limits(limits);
+    let mut bench = Bench::new(config, policy());
     let client = |number: u16| {
         let [a, b] = number.to_be_bytes();
         let request = Request::new(pxe_core::MacAddr::new([2, 0, 0, 0, a, b]));
@@ -139,8 +142,8 @@ fn every_address_of_a_pool_can_be_on_offer_at_once() {
 
 #[test]
 fn a_reused_address_is_probed_first() {
-    let config = small(10, 11).with_probing(Probing::Reused);
-    let mut bench = Bench::new(config, policy());
+    let mut bench = Bench::new(small(10, 11), policy());
+    bench.holds_probes = true;
     // Fresh, and the client's own: offered at once.
     let first = bench.lease(&client());
     bench.lease(&client());

@@ -379,3 +379,59 @@ fn a_nak_repeats_the_relays_information_and_frees_the_offer() {
     assert_eq!(nak.relay_agent_info().as_deref(), Some(&[1, 1, b'p'][..]));
     assert_eq!(bench.engine.offers_len(), 0);
 }
+
+#[test]
+fn a_renewing_client_comes_before_who_was_offered_its_address() {
+    let mut bench = Bench::new(small(10, 10), policy());
+    let offered = Request::new(mac(2));
+    let address = yiaddr(&bench.ask(&offered.discover())).expect("an address");
+    // Our records were lost; who uses the address says so.
+    assert_eq!(Bench::type_of(&bench.send(&client().renew(address))), [ACK]);
+    let naks = bench.send(&offered.select(address));
+    assert_eq!(Bench::type_of(&naks), [NAK]);
+    // What is leased to another stays so.
+    assert_eq!(Bench::type_of(&bench.send(&offered.renew(address))), [NAK]);
+}
+
+#[test]
+fn a_relay_that_overrides_the_server_identifier_is_told_as_the_server() {
+    // RFC 5107 section 4.
+    let mut bench = Bench::lan();
+    let relay = ip(2);
+    let request = client()
+        .giaddr(relay)
+        .option(82, [1, 1, b'p', 11, 4, 192, 168, 150, 2]);
+    let offer = bench.ask(&request.discover());
+    let offer = Message::parse(&offer).expect("an offer");
+    assert_eq!(offer.server_id(), Some(relay));
+    assert_eq!(offer.siaddr(), Some(SERVER), "the boot server is still us");
+    let address = offer.yiaddr().expect("an address");
+    let ack = bench.ask(&request.select_of(address, relay));
+    let ack = Message::parse(&ack).expect("an ACK");
+    let found = (ack.message_type(), ack.server_id());
+    assert_eq!(found, (Some(ACK), Some(relay)));
+    let mut release = request.release(address);
+    let server_id = release.options.iter_mut().find(|(code, _)| *code == 54);
+    server_id.expect("it is there").1 = relay.octets().to_vec();
+    bench.send(&release);
+    assert!(matches!(bench.last_event(), Event::Released { .. }));
+}
+
+#[test]
+fn a_subnet_selection_is_repeated_and_a_relays_comes_before_it() {
+    // RFC 3011 section 2, RFC 3527 section 3.
+    let far = Subnet::new("10.20.0.0/16".parse().expect("a network"))
+        .with_pool([10, 20, 0, 10].into(), [10, 20, 0, 20].into());
+    let mut bench = Bench::new(Config::new().with_subnet(lan()).with_subnet(far), policy());
+    let selects = client().option(118, [10, 20, 0, 0]).option(55, [1]);
+    let offer = bench.ask(&selects.discover());
+    let offer = Message::parse(&offer).expect("an offer");
+    let selected = offer.option(OptionCode::SUBNET_SELECTION);
+    assert_eq!(selected.as_deref(), Some(&[10, 20, 0, 0][..]));
+    let relayed = Request::new(mac(2))
+        .option(118, [10, 20, 0, 0])
+        .giaddr([172, 16, 0, 1].into())
+        .option(82, [5, 4, 192, 168, 150, 0]);
+    let address = yiaddr(&bench.ask(&relayed.discover())).expect("an address");
+    assert_eq!(address.octets()[..2], [192, 168]);
+}

@@ -5,10 +5,10 @@ mod support;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use pxe_core::{IfIndex, RecvMeta, SocketId};
+use pxe_core::{IfIndex, MacAddr, RecvMeta, SocketId};
 use pxe_dhcp::wire::MessageType;
-use pxe_dhcp::{Config, Event, IgnoreReason, Limit, Limits, ProbeResult, Probing};
-use support::{Bench, Request, SERVER, client, is_ignored, lan, mac, policy, small, yiaddr};
+use pxe_dhcp::{Config, Event, IgnoreReason, Limit, Limits, ProbeResult, Reservation};
+use support::{Bench, Request, SERVER, client, ip, is_ignored, lan, mac, policy, small, yiaddr};
 
 const ACK: MessageType = MessageType::ACK;
 
@@ -122,8 +122,8 @@ fn events_that_wait_are_bounded_and_their_loss_is_told_once() {
 
 #[test]
 fn one_discover_is_worth_three_probes_in_vain() {
-    let config = small(10, 20).with_probing(Probing::Reused);
-    let mut bench = Bench::new(config, policy());
+    let mut bench = Bench::new(small(10, 20), policy());
+    bench.holds_probes = true;
     for number in 0..11 {
         bench.lease(&Request::new(mac(number)));
     }
@@ -135,4 +135,117 @@ fn one_discover_is_worth_three_probes_in_vain() {
         probes += 1;
     }
     assert_eq!(probes, 3);
+}
+
+/// A machine with a MAC that nobody had before.
+fn stranger(number: u32) -> Request {
+    let [a, b, c, d] = number.wrapping_mul(0x9e37_79b1).to_be_bytes();
+    Request::new(MacAddr::new([a & 0xfe | 2, b, c, d, a, 9]))
+}
+
+fn at_port(request: Request, port: u8) -> Request {
+    request.giaddr(ip(2)).option(82, [1, 1, port])
+}
+
+#[test]
+fn a_hundred_thousand_strangers_leave_known_clients_and_reservations_served() {
+    let subnet = lan().with_reservation(Reservation::new(mac(77), ip(50)));
+    let mut bench = Bench::new(Config::new().with_subnet(subnet), policy());
+    let address = bench.lease(&client());
+    let former = Request::new(mac(2));
+    let given_back = bench.lease(&former);
+    bench.send(&former.release(given_back));
+    for number in 0..100_000 {
+        bench.send(&stranger(number).discover());
+        bench.events.clear();
+        if number % 1000 == 0 {
+            bench.advance(Duration::from_millis(10));
+        }
+    }
+    assert_eq!(Bench::type_of(&bench.send(&client().renew(address))), [ACK]);
+    assert_eq!(bench.lease(&client()), address);
+    assert_eq!(bench.lease(&Request::new(mac(77))), ip(50));
+    let refused = bench.engine.counters().limits[&Limit::NewClients];
+    assert!(refused > 90_000, "{refused}");
+    assert!(
+        bench.engine.offers_len() <= 101,
+        "no more than the pool has"
+    );
+}
+
+#[test]
+fn a_class_of_200_machines_behind_one_relay_is_served_at_once() {
+    let subnet = lan().with_pool(ip(3), ip(99)).with_pool(ip(201), ip(254));
+    let mut bench = Bench::new(Config::new().with_subnet(subnet), policy());
+    let machine = |number: u8| at_port(Request::new(mac(number)), 1);
+    let offers: Vec<_> = (0..200)
+        .map(|number| yiaddr(&bench.ask(&machine(number).discover())).expect("an address"))
+        .collect();
+    for (number, address) in (0..200).zip(offers) {
+        let acks = bench.send(&machine(number).select(address));
+        assert_eq!(Bench::type_of(&acks), [ACK]);
+    }
+}
+
+#[test]
+fn leases_of_a_port_are_bounded() {
+    let mut limits = Limits::new();
+    limits.leases_per_port_max = 2;
+    let config = Config::new().with_subnet(lan()).with_limits(limits);
+    let mut bench = Bench::new(config, policy());
+    let machine = |number, port| at_port(stranger(number), port);
+    let first = bench.lease(&machine(1, 1));
+    bench.lease(&machine(2, 1));
+    assert!(bench.send(&machine(3, 1).discover()).is_empty());
+    let limit = Limit::PortLeases;
+    assert!(is_ignored(&bench, IgnoreReason::Limit(limit)));
+    assert!(bench.send(&machine(3, 1).select(ip(150))).is_empty());
+    assert_eq!(bench.engine.counters().limits[&limit], 2);
+    // Another port, those who are there, and after a restart.
+    bench.lease(&machine(4, 2));
+    assert_eq!(bench.lease(&machine(1, 1)), first);
+    let mut again = Bench::new(bench.engine.config().clone(), policy());
+    again.store = bench.store.clone();
+    again.engine.load(again.now, bench.store.values().cloned());
+    assert!(again.send(&machine(3, 1).discover()).is_empty());
+    again.send(&machine(1, 1).release(first));
+    again.lease(&machine(3, 1));
+}
+
+#[test]
+fn leases_of_a_block_of_macs_are_bounded() {
+    let mut limits = Limits::new();
+    limits.leases_per_oui_max = 2;
+    let config = Config::new().with_subnet(lan()).with_limits(limits);
+    let mut bench = Bench::new(config, policy());
+    bench.lease(&Request::new(mac(1)));
+    bench.lease(&Request::new(mac(2)));
+    assert!(bench.send(&Request::new(mac(3)).discover()).is_empty());
+    assert!(is_ignored(&bench, IgnoreReason::Limit(Limit::OuiLeases)));
+    bench.lease(&stranger(1));
+}
+
+#[test]
+fn offers_and_new_clients_of_a_port_are_bounded() {
+    let mut limits = Limits::new();
+    (limits.offers_per_port_max, limits.new_clients_burst) = (2, 3);
+    limits.new_clients_per_second = 1;
+    let config = Config::new().with_subnet(lan()).with_limits(limits);
+    let mut bench = Bench::new(config, policy());
+    let machine = |number, port| at_port(stranger(number), port);
+    let first = yiaddr(&bench.ask(&machine(1, 1).discover())).expect("an address");
+    bench.ask(&machine(2, 1).discover());
+    assert!(bench.send(&machine(3, 1).discover()).is_empty());
+    assert!(is_ignored(&bench, IgnoreReason::Limit(Limit::PortOffers)));
+    bench.ask(&machine(5, 2).discover());
+    assert_eq!(
+        Bench::type_of(&bench.send(&machine(1, 1).select(first))),
+        [ACK]
+    );
+    bench.lease(&machine(2, 1));
+    bench.lease(&machine(3, 1));
+    assert!(bench.send(&machine(4, 1).discover()).is_empty());
+    assert!(is_ignored(&bench, IgnoreReason::Limit(Limit::NewClients)));
+    bench.advance(Duration::from_secs(1));
+    bench.lease(&machine(4, 1));
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use pxe_core::{Destination, UnixTime};
 use pxe_dhcp::wire::{Message, MessageType};
 use pxe_dhcp::{
-    CommitError, Config, Event, IgnoreReason, LeaseRecord, LeaseState, NakReason, Reservation,
-    WithdrawError,
+    CommitError, Config, Event, IgnoreReason, LeaseRecord, LeaseState, Limit, Limits, NakReason,
+    ProbeResult, Probing, Reservation, WithdrawError,
 };
 use support::{Bench, MAC, Request, client, ip, is_ignored, lan, mac, policy, small, yiaddr};
 
@@ -170,19 +170,106 @@ fn a_record_whose_answer_was_lost_ends_no_lease_early() {
     bench.now.wall = bench.now.wall.saturating_add_seconds(86_400);
     // The next renewal finds the newer record, which seems to be over by the wall clock.
     bench.holds_commits = false;
-    assert!(bench.send(&client().renew(address)).is_empty());
-    assert!(matches!(
-        bench.last_event(),
-        Event::CommitRefused {
-            is_conflict: true,
-            ..
-        }
-    ));
+    assert_eq!(Bench::type_of(&bench.send(&client().renew(address))), [ACK]);
+    let is_told = |event: &Event| {
+        matches!(
+            event,
+            Event::CommitRefused {
+                is_conflict: true,
+                ..
+            }
+        )
+    };
+    assert!(bench.events.iter().any(is_told));
     assert!(
         bench.send(&Request::new(mac(2)).discover()).is_empty(),
         "the client still has it"
     );
+    assert_eq!(bench.store[&address].version, 3);
+}
+
+#[test]
+fn a_conflict_with_the_clients_own_longer_lease_is_acknowledged_at_once() {
+    let mut bench = Bench::new(small(10, 10), policy());
+    let address = bench.lease(&client());
+    let mut theirs = bench.store[&address].clone();
+    theirs.version = 2;
+    let expires = bench.now.wall.saturating_add_seconds(700);
+    theirs.state = LeaseState::Bound { expires };
+    bench.store.insert(address, theirs.clone());
     assert_eq!(Bench::type_of(&bench.send(&client().renew(address))), [ACK]);
+    assert_eq!(bench.store[&address], theirs, "nothing was written");
+}
+
+/// The wall clock went a day forward, and the server starts anew.
+fn restarted(bench: &Bench, config: Config) -> Bench {
+    let mut again = Bench::new(config, policy());
+    again.now = bench.now;
+    again.now.wall = bench.now.wall.saturating_add_seconds(86_400);
+    again.store = bench.store.clone();
+    again.holds_probes = true;
+    again.engine.load(again.now, bench.store.values().cloned());
+    again
+}
+
+#[test]
+fn a_lease_that_looks_over_after_a_restart_is_given_away_only_if_a_probe_finds_it_free() {
+    let mut bench = Bench::new(small(10, 13), policy());
+    let kept = bench.lease(&client());
+    let released = bench.lease(&Request::new(mac(2)));
+    bench.send(&Request::new(mac(2)).release(released));
+    let other = bench.lease(&Request::new(mac(3)));
+    let mut again = restarted(&bench, small(10, 13));
+    // Addresses that nobody had come first, then those that were given back, without doubt.
+    let fresh = yiaddr(&again.ask(&Request::new(mac(10)).discover())).expect("one is fresh");
+    assert!(![kept, released, other].contains(&fresh));
+    assert!(again.send(&Request::new(mac(11)).discover()).is_empty());
+    assert_eq!(
+        again.probes.pop().map(|(_, address)| address),
+        Some(released)
+    );
+    assert!(again.send(&Request::new(mac(12)).discover()).is_empty());
+    let doubtful = again.probes[0].1;
+    assert!([kept, other].contains(&doubtful));
+    // Nobody gets it by a REQUEST alone, neither who waits for the probe nor anybody else.
+    for asking in [mac(12), mac(13)] {
+        let naks = again.send(&Request::new(asking).select(doubtful));
+        assert_eq!(Bench::type_of(&naks), [NAK], "{asking}");
+    }
+    assert!(again.send(&Request::new(mac(12)).discover()).is_empty());
+    assert!(again.probed(ProbeResult::InUse).is_empty());
+    // It costs its own client nothing.
+    let own = if doubtful == kept { mac(3) } else { MAC };
+    let own = Request::new(own);
+    let address = if doubtful == kept { other } else { kept };
+    assert_eq!(yiaddr(&again.ask(&own.discover())), Some(address));
+    assert_eq!(Bench::type_of(&again.send(&own.renew(address))), [ACK]);
+}
+
+#[test]
+fn the_doubt_ends_with_the_time_that_the_lease_was_given_for() {
+    let mut bench = Bench::new(small(10, 10), policy());
+    let address = bench.lease(&client());
+    let mut again = restarted(&bench, small(10, 10).with_probing(Probing::Off));
+    let other = Request::new(mac(2));
+    assert_eq!(Bench::type_of(&again.send(&other.select(address))), [NAK]);
+    again.advance(Duration::from_secs(600));
+    assert_eq!(Bench::type_of(&again.send(&other.select(address))), [ACK]);
+}
+
+#[test]
+fn no_more_records_are_loaded_than_leases_max() {
+    let mut bench = Bench::new(small(10, 20), policy());
+    for number in 0..5 {
+        bench.lease(&Request::new(mac(number)));
+    }
+    let mut limits = Limits::new();
+    limits.leases_max = 3;
+    let mut again = Bench::new(small(10, 20).with_limits(limits), policy());
+    again.store = bench.store.clone();
+    again.engine.load(again.now, bench.store.values().cloned());
+    assert_eq!(again.engine.leases().count(), 3);
+    assert_eq!(again.engine.counters().limits[&Limit::Leases], 2);
 }
 
 #[test]

@@ -18,6 +18,7 @@ pub(super) struct Answer<'a> {
     pub(super) request: &'a Message<'a>,
     pub(super) stage: Stage,
     pub(super) server_ip: Ipv4Addr,
+    pub(super) server_id: Ipv4Addr,
     /// The address and its lease time in seconds; `None` in the answer to INFORM.
     pub(super) lease: Option<(Ipv4Addr, u32)>,
     pub(super) subnet: &'a Subnet,
@@ -43,7 +44,7 @@ impl Answer<'_> {
             header.ciaddr = self.request.ciaddr().unwrap_or(Ipv4Addr::UNSPECIFIED);
         }
         let mut reply = Reply::new(header);
-        push_type(&mut reply, self.message_type, self.server_ip);
+        push_type(&mut reply, self.message_type, self.server_id);
         if let Some((_, seconds)) = self.lease {
             let mut push = |code, seconds: u32, priority| {
                 reply.push(code, seconds.to_be_bytes(), priority);
@@ -60,6 +61,8 @@ impl Answer<'_> {
             push_echo(&mut reply, self.request, code);
         }
         self.push_options(&mut reply);
+        // Asked for or not (RFC 3011 section 2).
+        push_echo(&mut reply, self.request, OptionCode::SUBNET_SELECTION);
         push_echo(&mut reply, self.request, OptionCode::RELAY_AGENT_INFO);
         reply
     }

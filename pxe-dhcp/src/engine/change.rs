@@ -3,13 +3,15 @@
 use core::net::Ipv4Addr;
 use core::time::Duration;
 
-use pxe_core::Now;
+use pxe_core::{Now, UnixTime};
 
-use super::lease_table::{Hold, Lease};
+use super::lease_table::{Hold, Lease, Rank};
 use super::request::{Asking, Origin};
 use super::{Engine, Outgoing, Output, ProbeResult, Ticket};
 use crate::wire::{Message, RelayAgentInfo};
-use crate::{ClientInfo, CommitError, Event, IgnoreReason, LeaseRecord, LeaseState, Limit};
+use crate::{
+    ClientInfo, ClientKey, CommitError, Event, IgnoreReason, LeaseRecord, LeaseState, Limit,
+};
 
 /// What follows when a change is in the store.
 #[derive(Debug)]
@@ -33,6 +35,18 @@ pub(super) enum Purpose {
 pub(super) struct Change {
     pub(super) record: LeaseRecord,
     pub(super) purpose: Purpose,
+    /// Whether the store has refused it once, for another version of the client's own record.
+    pub(super) is_retry: bool,
+}
+
+impl Change {
+    pub(super) const fn new(record: LeaseRecord, purpose: Purpose) -> Self {
+        Self {
+            record,
+            purpose,
+            is_retry: false,
+        }
+    }
 }
 
 impl Engine {
@@ -87,6 +101,7 @@ impl Engine {
         let Some(Change {
             mut record,
             purpose,
+            is_retry,
         }) = self.changes.remove(&ticket)
         else {
             return;
@@ -102,18 +117,13 @@ impl Engine {
                     lease_time,
                 },
             ) => {
-                let offered = self.offers.get(&record.client).map(|offer| offer.address);
-                if offered == Some(address) {
-                    self.offers.remove(&record.client);
-                }
+                self.withdraw_offer_of(&record.client, address);
                 // From now, which is later than the client counts from.
                 let hold = Hold::Active {
                     expires: now.mono + lease_time,
                 };
                 self.put(Lease { record, hold });
-                self.counters.acks += 1;
-                self.send(reply);
-                self.event(event);
+                self.acknowledge(reply, event);
             }
             (Ok(()), Purpose::Release { client }) => {
                 self.put(Lease {
@@ -132,9 +142,17 @@ impl Engine {
             }
             (Ok(()), Purpose::Quarantine { event }) => self.quarantine(now, record, event),
             (Err(CommitError::Conflict { current }), purpose) => {
-                let is_lost = current.is_none()
-                    && matches!(purpose, Purpose::Acknowledge { .. })
-                    && self.holds(&record.client, address);
+                let is_ack = matches!(purpose, Purpose::Acknowledge { .. });
+                let is_lost = current.is_none() && is_ack && self.holds(&record.client, address);
+                let own = current.as_ref().filter(|current| {
+                    is_ack
+                        && current.client == record.client
+                        && matches!(current.state, LeaseState::Bound { .. })
+                });
+                // Another server that shares the store was asked the same: the client may have
+                // its lease from either.
+                let is_long_enough = own.is_some_and(|own| ends_of(own) >= ends_of(&record));
+                let is_own = own.is_some();
                 let reason = match &current {
                     Some(current) => format!("the store has version {}", current.version),
                     None => "the store has no such record".to_owned(),
@@ -149,11 +167,21 @@ impl Engine {
                     is_conflict: true,
                 });
                 self.mark(address);
-                if is_lost {
-                    // The client was promised this address: it has to stay its own.
-                    record.version = 1;
+                if is_long_enough && let Purpose::Acknowledge { reply, event, .. } = purpose {
+                    self.withdraw_offer_of(&record.client, address);
+                    self.acknowledge(reply, event);
+                } else if is_lost || (is_own && !is_retry) {
+                    // The client was promised this address, or has it, if not for long enough.
+                    let known = self.leases.get(address).map(|lease| lease.record.version);
+                    record.version = known.unwrap_or(0).saturating_add(1);
                     let client = ClientInfo::new(record.client.clone(), 0);
-                    self.start_change(&client, Change { record, purpose });
+                    let is_retry = true;
+                    let change = Change {
+                        record,
+                        purpose,
+                        is_retry,
+                    };
+                    self.start_change(&client, change);
                 }
             }
             (Err(error), purpose) => {
@@ -170,6 +198,19 @@ impl Engine {
                 }
                 self.mark(address);
             }
+        }
+    }
+
+    fn acknowledge(&mut self, reply: Outgoing, event: Event) {
+        self.counters.acks += 1;
+        self.send(reply);
+        self.event(event);
+    }
+
+    /// Takes the offer of this address back, which became a lease.
+    fn withdraw_offer_of(&mut self, client: &ClientKey, address: Ipv4Addr) {
+        if self.offers.client_at(address) == Some(client) {
+            self.offers.remove(client);
         }
     }
 
@@ -196,7 +237,7 @@ impl Engine {
     }
 
     /// Whether one more lease can be kept; forgets the one that ended first if need be.
-    fn make_room(&mut self) -> bool {
+    pub(super) fn make_room(&mut self) -> bool {
         if self.leases.len() + self.changes.len() < self.limits().leases_max {
             return true;
         }
@@ -206,9 +247,13 @@ impl Engine {
             .iter()
             .filter_map(|subnet| subnet.idle.first())
             .min();
-        let Some((_, address)) = oldest.copied() else {
+        let Some((rank, _, address)) = oldest.copied() else {
             return false;
         };
+        // What is forgotten counts as nobody's.
+        if rank == Rank::Doubtful {
+            return false;
+        }
         self.forget(address);
         true
     }
@@ -273,13 +318,7 @@ impl Engine {
             let record = self.declined(now, &info, address);
             let event = Event::AddressInUse { address };
             self.mark(address);
-            self.start_change(
-                &info,
-                Change {
-                    record,
-                    purpose: Purpose::Quarantine { event },
-                },
-            );
+            self.start_change(&info, Change::new(record, Purpose::Quarantine { event }));
             failed = failed.saturating_add(1);
             if failed >= self.limits().probes_per_client_max {
                 return;
@@ -287,6 +326,14 @@ impl Engine {
         }
         // The DISCOVER again: now it finds the offer as sent, or chooses another address.
         self.receive(now, &meta, &discover, Origin::Probed { failed });
+    }
+}
+
+/// Until when a record gives its address to its client, by civil time.
+fn ends_of(record: &LeaseRecord) -> Option<UnixTime> {
+    match record.state {
+        LeaseState::Bound { expires } => Some(expires),
+        LeaseState::Released { .. } | LeaseState::Declined { .. } => None,
     }
 }
 

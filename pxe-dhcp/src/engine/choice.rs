@@ -4,6 +4,7 @@ use core::net::Ipv4Addr;
 
 use super::change::Purpose;
 use super::lease_table::{Hold, Lease};
+use super::offer_table::OfferState;
 use super::request::Asking;
 use super::{Engine, rate};
 use crate::{ClientKey, Event, NakReason, Probing, Subnet};
@@ -24,11 +25,13 @@ impl Engine {
         let link = self.plan.subnets[asking.subnet].link.clone();
         let reservation = self.reservation(asking);
         if let Some(address) = reservation.and_then(|reservation| reservation.address) {
-            match self.check(asking, address) {
+            match self.check_but_doubt(asking, address) {
                 Ok(()) => {
+                    let needs_probe = self.is_doubtful(client, address)
+                        && self.plan.config.probing == Probing::Reused;
                     return Some(Choice {
                         address,
-                        needs_probe: false,
+                        needs_probe,
                     });
                 }
                 Err(NakReason::HeldByOther) => self.report_holder(asking, address),
@@ -83,8 +86,10 @@ impl Engine {
             let idle = self.plan.subnets[*index]
                 .idle
                 .iter()
-                .map(|(_, address)| *address);
-            let found = idle.take(3).find(|one| self.check(asking, *one).is_ok());
+                .map(|(_, _, address)| *address);
+            let found = idle
+                .take(3)
+                .find(|one| self.check_but_doubt(asking, *one).is_ok());
             if let Some(address) = found {
                 return Some(Choice {
                     address,
@@ -97,6 +102,52 @@ impl Engine {
 
     /// Whether the client can have this address; if not, why.
     pub(super) fn check(&self, asking: &Asking<'_>, address: Ipv4Addr) -> Result<(), NakReason> {
+        let client = &asking.client.key;
+        let is_offered = || self.offers.client_at(address) == Some(client);
+        if self.is_doubtful(client, address) && !is_offered() {
+            return Err(NakReason::HeldByOther);
+        }
+        self.check_but_doubt(asking, address)
+    }
+
+    /// Whether the client can have this address for the asking. One that is being probed was not
+    /// offered yet.
+    pub(super) fn check_asked(
+        &self,
+        asking: &Asking<'_>,
+        address: Ipv4Addr,
+    ) -> Result<(), NakReason> {
+        let offer = self.offers.get(&asking.client.key);
+        let is_probed = offer.is_some_and(|offer| {
+            offer.address == address && matches!(offer.state, OfferState::Probing { .. })
+        });
+        if is_probed && !self.holds(&asking.client.key, address) {
+            return Err(NakReason::NotAvailable);
+        }
+        self.check(asking, address)
+    }
+
+    /// Takes back what another client was offered and this one uses, as it says; not if it is
+    /// somebody else's by our records.
+    pub(super) fn yield_offer(&mut self, client: &ClientKey, address: Ipv4Addr) {
+        let record = self.leases.get(address).map(|lease| &lease.record);
+        let offered = self.offers.client_at(address);
+        if record.is_none_or(|record| record.client == *client)
+            && let Some(other) = offered.filter(|other| *other != client).cloned()
+        {
+            self.withdraw_offer(&other);
+        }
+    }
+
+    /// Whether another client may still have this address, although its lease looks over.
+    fn is_doubtful(&self, client: &ClientKey, address: Ipv4Addr) -> bool {
+        self.leases.get(address).is_some_and(|lease| {
+            matches!(lease.hold, Hold::Doubtful { .. }) && lease.record.client != *client
+        })
+    }
+
+    /// Whether the client can have this address if a probe finds it free; if not, why.
+    fn check_but_doubt(&self, asking: &Asking<'_>, address: Ipv4Addr) -> Result<(), NakReason> {
         let client = &asking.client.key;
         let link = &self.plan.subnets[asking.subnet].link;
         let Some(index) = self
@@ -157,9 +208,9 @@ impl Engine {
 
     /// Whether the client holds this address now.
     pub(super) fn holds(&self, client: &ClientKey, address: Ipv4Addr) -> bool {
-        self.leases.get(address).is_some_and(|lease| {
-            lease.record.client == *client && matches!(lease.hold, Hold::Active { .. })
-        })
+        self.leases
+            .get(address)
+            .is_some_and(|lease| lease.record.client == *client && lease.is_active())
     }
 
     /// Whether a pool or a reservation gives this address.

@@ -3,9 +3,10 @@
 use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, BTreeSet};
 
-use pxe_core::Instant;
+use pxe_core::{Instant, UnixTime};
 
-use crate::{ClientKey, LeaseRecord};
+use super::port::{Port, Tally};
+use crate::{ClientKey, LeaseRecord, LeaseState};
 
 /// Whether an address is held, by the monotonic clock: a step of the wall clock must not free an
 /// address that a client still uses.
@@ -15,6 +16,9 @@ pub(super) enum Hold {
     Active { expires: Instant },
     /// By nobody; its client gets it back if it comes before the address is needed.
     Idle,
+    /// By its client, perhaps, until then. Its record was over when it was read, but by a clock
+    /// that may have been stepped while no server ran: to its client the lease may still be good.
+    Doubtful { until: Instant },
     /// By somebody unknown: given to nobody until then.
     Quarantined { until: Instant },
 }
@@ -25,15 +29,48 @@ pub(super) struct Lease {
     pub(super) hold: Hold,
 }
 
+/// In which order addresses that another client had are given again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// Its client gave it back.
+    Released,
+    /// It ran out, or was in quarantine.
+    Over,
+    /// [`Hold::Doubtful`].
+    Doubtful,
+}
+
+impl Lease {
+    /// Its place among those that can be given again: of a rank, the longest over comes first.
+    pub(super) fn idle_entry(&self) -> (Rank, UnixTime, Ipv4Addr) {
+        let (rank, at) = match self.record.state {
+            LeaseState::Released { at } => (Rank::Released, at),
+            LeaseState::Bound { expires: at } | LeaseState::Declined { until: at } => {
+                (Rank::Over, at)
+            }
+        };
+        let is_doubtful = matches!(self.hold, Hold::Doubtful { .. });
+        let rank = if is_doubtful { Rank::Doubtful } else { rank };
+        (rank, at, self.record.address)
+    }
+
+    pub(super) const fn is_active(&self) -> bool {
+        matches!(self.hold, Hold::Active { .. })
+    }
+}
+
 /// At most one lease per address; a client can have one per link.
 #[derive(Debug, Default)]
 pub(super) struct LeaseTable {
     by_address: BTreeMap<Ipv4Addr, Lease>,
     by_client: BTreeMap<ClientKey, Vec<Ipv4Addr>>,
-    /// When active leases expire.
+    /// When active leases expire, and doubts end.
     expiries: BTreeSet<(Instant, Ipv4Addr)>,
     /// When quarantines end.
     quarantines: BTreeSet<(Instant, Ipv4Addr)>,
+    /// How many active leases there are per relay port, and per block of MACs.
+    by_port: Tally<Port>,
+    by_oui: Tally<[u8; 3]>,
 }
 
 impl LeaseTable {
@@ -65,6 +102,10 @@ impl LeaseTable {
         match lease.hold {
             Hold::Active { expires } => {
                 self.expiries.insert((expires, address));
+                self.count(&lease.record, 1);
+            }
+            Hold::Doubtful { until } => {
+                self.expiries.insert((until, address));
             }
             Hold::Quarantined { until } => {
                 self.quarantines.insert((until, address));
@@ -86,6 +127,10 @@ impl LeaseTable {
         match lease.hold {
             Hold::Active { expires } => {
                 self.expiries.remove(&(expires, address));
+                self.count(&lease.record, -1);
+            }
+            Hold::Doubtful { until } => {
+                self.expiries.remove(&(until, address));
             }
             Hold::Quarantined { until } => {
                 self.quarantines.remove(&(until, address));
@@ -99,6 +144,25 @@ impl LeaseTable {
             }
         }
         Some(lease)
+    }
+
+    /// How many active leases the clients at this relay port have.
+    pub(super) fn active_at_port(&self, port: Port) -> usize {
+        self.by_port.of(&port)
+    }
+
+    /// How many active leases clients with MACs of this block have.
+    pub(super) fn active_of_oui(&self, oui: [u8; 3]) -> usize {
+        self.by_oui.of(&oui)
+    }
+
+    fn count(&mut self, record: &LeaseRecord, by: isize) {
+        if let Some(port) = Port::of_record(record) {
+            self.by_port.add(port, by);
+        }
+        if let Some(mac) = record.mac() {
+            self.by_oui.add(mac.oui(), by);
+        }
     }
 
     /// Takes out a lease that ended, or an address whose quarantine did.

@@ -9,9 +9,11 @@ mod lease_table;
 mod offer_table;
 mod outgoing;
 mod plan;
+mod port;
 mod proxy;
 mod rate;
 mod request;
+mod stranger;
 mod withdraw;
 
 use core::fmt;
@@ -19,8 +21,8 @@ use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use pxe_core::Transmit;
 use pxe_core::{BatchLimit, Destination, IfIndex, Instant, Now, RecvMeta, SendFailure};
-use pxe_core::{Transmit, UnixTime};
 
 use self::change::Change;
 use self::lease_table::{Hold, Lease, LeaseTable};
@@ -163,6 +165,7 @@ pub struct Engine {
     changes: BTreeMap<Ticket, Change>,
     changing: BTreeMap<Ipv4Addr, Ticket>,
     rate: RateLimiter,
+    new_clients: RateLimiter,
     transmits: VecDeque<Outgoing>,
     outputs: VecDeque<Output>,
     /// How many of `outputs` are events, and whether some were lost since they were last fetched.
@@ -187,7 +190,8 @@ impl Engine {
         seed: u64,
     ) -> Result<Self, ConfigError> {
         Ok(Self {
-            rate: RateLimiter::new(&config.limits),
+            rate: RateLimiter::of_clients(&config.limits),
+            new_clients: RateLimiter::of_new_clients(&config.limits),
             plan: Plan::new(config)?,
             policy,
             seed,
@@ -205,16 +209,23 @@ impl Engine {
     }
 
     /// Takes records from the store: all of them before the first datagram, and later those that
-    /// another server changed. A record that is not newer than the one known is passed over.
+    /// another server changed. A record that is not newer than the one known is passed over, and
+    /// so is one beyond [`Limits::leases_max`]: if its address is given to somebody, the store
+    /// will tell.
     pub fn load(&mut self, now: Now, records: impl IntoIterator<Item = LeaseRecord>) {
         for record in records {
             let known = self
                 .leases
                 .get(record.address)
                 .map(|lease| lease.record.version);
-            if known.is_none_or(|version| version < record.version) {
-                self.adopt(now, record);
+            if known.is_some_and(|version| version >= record.version) {
+                continue;
             }
+            if known.is_none() && !self.make_room() {
+                self.limit_reached(Limit::Leases);
+                continue;
+            }
+            self.adopt(now, record);
         }
         self.advance(now);
     }
@@ -233,7 +244,8 @@ impl Engine {
     ) -> Result<(), ConfigError> {
         let plan = Plan::new(config)?;
         if plan.config.limits != self.plan.config.limits {
-            self.rate = RateLimiter::new(&plan.config.limits);
+            self.rate = RateLimiter::of_clients(&plan.config.limits);
+            self.new_clients = RateLimiter::of_new_clients(&plan.config.limits);
         }
         (self.plan, self.policy) = (plan, policy);
         let addresses: Vec<Ipv4Addr> = self.leases.records().map(|record| record.address).collect();
@@ -401,8 +413,10 @@ impl Engine {
     /// Ends what is over: leases, quarantines, offers.
     fn advance(&mut self, now: Now) {
         while let Some(lease) = self.leases.pop_due(now.mono) {
-            let Lease { record, hold } = lease;
-            if matches!(hold, Hold::Active { .. }) {
+            self.forget_idle(&lease);
+            let is_active = lease.is_active();
+            let record = lease.record;
+            if is_active {
                 let (client, address) = (record.client.clone(), record.address);
                 self.event(Event::Expired { client, address });
             }
@@ -420,7 +434,7 @@ impl Engine {
     fn put(&mut self, lease: Lease) {
         let address = lease.record.address;
         if let Some(before) = self.leases.insert(lease) {
-            self.forget_idle(&before.record);
+            self.forget_idle(&before);
         }
         self.mark(address);
     }
@@ -428,15 +442,15 @@ impl Engine {
     /// Takes a lease out of the table.
     fn forget(&mut self, address: Ipv4Addr) {
         if let Some(lease) = self.leases.remove(address) {
-            self.forget_idle(&lease.record);
+            self.forget_idle(&lease);
             self.mark(address);
         }
     }
 
-    fn forget_idle(&mut self, record: &LeaseRecord) {
-        if let Some(index) = self.plan.subnet_of(record.address) {
+    fn forget_idle(&mut self, lease: &Lease) {
+        if let Some(index) = self.plan.subnet_of(lease.record.address) {
             let subnet = &mut self.plan.subnets[index];
-            subnet.idle.remove(&(ended_at(record), record.address));
+            subnet.idle.remove(&lease.idle_entry());
         }
     }
 
@@ -452,9 +466,10 @@ impl Engine {
         let subnet = &mut self.plan.subnets[index];
         subnet.pool.set_taken(address, lease.is_some() || is_busy);
         if let Some(lease) = lease {
-            let entry = (ended_at(&lease.record), address);
+            let entry = lease.idle_entry();
+            let is_idle = matches!(lease.hold, Hold::Idle | Hold::Doubtful { .. });
             // Reserved and excluded addresses are not for anybody else.
-            if lease.hold == Hold::Idle && !is_busy && subnet.pool.contains(address) {
+            if is_idle && !is_busy && subnet.pool.contains(address) {
                 subnet.idle.insert(entry);
             } else {
                 subnet.idle.remove(&entry);
@@ -480,19 +495,24 @@ impl Engine {
             ) if known.client == record.client => Some(*expires),
             _ => None,
         };
-        let mono_at = |wall: UnixTime| {
-            let left = wall.saturating_seconds_since(now.wall);
-            let whole = wall.saturating_seconds_since(record.last_seen);
-            now.mono + core::time::Duration::from_secs(left.min(whole))
-        };
+        let mono_in = |seconds| now.mono + core::time::Duration::from_secs(seconds);
         let hold = match record.state {
-            LeaseState::Bound { expires } if expires > now.wall => Hold::Active {
-                expires: mono_at(expires),
-            },
-            LeaseState::Declined { until } if until > now.wall => Hold::Quarantined {
-                until: mono_at(until),
-            },
-            _ => Hold::Idle,
+            LeaseState::Released { .. } => Hold::Idle,
+            LeaseState::Bound { expires: end } | LeaseState::Declined { until: end } => {
+                let left = end.saturating_seconds_since(now.wall);
+                let whole = end.saturating_seconds_since(record.last_seen);
+                let until = mono_in(left.min(whole));
+                match record.state {
+                    // The clock that says so may have been stepped since the lease was given; but
+                    // whoever has it counts its time, which is over after this.
+                    _ if left == 0 && whole > 0 => Hold::Doubtful {
+                        until: mono_in(whole),
+                    },
+                    _ if left == 0 => Hold::Idle,
+                    LeaseState::Declined { .. } => Hold::Quarantined { until },
+                    _ => Hold::Active { expires: until },
+                }
+            }
         };
         let hold = match (hold, given_until) {
             (Hold::Active { expires }, Some(given)) => Hold::Active {
@@ -511,14 +531,5 @@ impl Engine {
             self.offers.remove(&offered);
         }
         self.put(Lease { record, hold });
-    }
-}
-
-/// When a lease was over, by its record: idle addresses are given again in this order.
-fn ended_at(record: &LeaseRecord) -> UnixTime {
-    match record.state {
-        LeaseState::Bound { expires } => expires,
-        LeaseState::Released { at } => at,
-        LeaseState::Declined { until } => until,
     }
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pxe_core::{Instant, RecvMeta};
 
 use super::Ticket;
+use super::port::{Port, Tally};
 use crate::{ClientArch, ClientKey, Stage};
 
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub(super) struct Offer {
     pub(super) xid: u32,
     pub(super) stage: Stage,
     pub(super) architectures: Vec<ClientArch>,
+    /// Where the client is.
+    pub(super) port: Port,
 }
 
 /// At most one offer per client, and one per address.
@@ -41,6 +44,7 @@ pub(super) struct OfferTable {
     expiries: BTreeSet<(Instant, Ipv4Addr)>,
     /// The clients whose offers wait for a probe.
     probing: BTreeMap<Ticket, ClientKey>,
+    by_port: Tally<Port>,
 }
 
 impl OfferTable {
@@ -54,6 +58,11 @@ impl OfferTable {
 
     pub(super) fn client_at(&self, address: Ipv4Addr) -> Option<&ClientKey> {
         self.by_address.get(&address)
+    }
+
+    /// How many offers clients at this port have.
+    pub(super) fn at_port(&self, port: Port) -> usize {
+        self.by_port.of(&port)
     }
 
     pub(super) fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
@@ -78,6 +87,7 @@ impl OfferTable {
         if let OfferState::Probing { ticket, .. } = &offer.state {
             self.probing.insert(*ticket, client.clone());
         }
+        self.by_port.add(offer.port, 1);
         self.by_client.insert(client, offer);
         before.map(|offer| offer.address)
     }
@@ -86,6 +96,7 @@ impl OfferTable {
         let offer = self.by_client.remove(client)?;
         self.by_address.remove(&offer.address);
         self.expiries.remove(&(offer.expires, offer.address));
+        self.by_port.add(offer.port, -1);
         if let OfferState::Probing { ticket, .. } = &offer.state {
             self.probing.remove(ticket);
         }

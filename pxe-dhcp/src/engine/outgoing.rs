@@ -120,6 +120,7 @@ impl Engine {
             request: asking.message,
             stage: asking.stage,
             server_ip: asking.server_ip,
+            server_id: asking.server_id,
             lease,
             subnet: &subnet.config,
             reservation: self.reservation(asking),

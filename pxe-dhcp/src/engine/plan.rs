@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pxe_core::UnixTime;
 
 use super::address_pool::AddressPool;
+use super::lease_table::Rank;
 use crate::wire::OptionCode;
 use crate::{Config, ConfigError, Reservation, ReservedFor, Subnet};
 
@@ -20,8 +21,8 @@ pub(super) struct PlannedSubnet {
     /// The subnets on the same link, this one first.
     pub(super) link: Vec<SubnetIndex>,
     pub(super) pool: AddressPool,
-    /// Addresses whose lease is over, the longest ago first: they are given again in this order.
-    pub(super) idle: BTreeSet<(UnixTime, Ipv4Addr)>,
+    /// Addresses whose lease is over: they are given again in this order.
+    pub(super) idle: BTreeSet<(Rank, UnixTime, Ipv4Addr)>,
     by_client: BTreeMap<ReservedFor, usize>,
     by_address: BTreeMap<Ipv4Addr, usize>,
 }

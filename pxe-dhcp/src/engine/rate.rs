@@ -1,4 +1,4 @@
-//! How much one client may send.
+//! How much one client may send, and how many new clients a port may have.
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
@@ -10,13 +10,13 @@ use crate::{ClientKey, Limits};
 /// A bucket of tokens, a message taking one.
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
-    client: u64,
+    owner: u64,
     /// When the bucket will be full; it holds `burst` tokens less those that flow in till then.
     full_at: Instant,
 }
 
-/// The buckets of the clients that sent last. Of two clients whose hashes share a slot, the later
-/// one takes it, so a flood of addresses blocks nobody: it only forgets.
+/// The buckets of the clients, or ports, that sent last. Of two whose hashes share a slot, the
+/// later one takes it, so a flood of addresses blocks nobody: it only forgets.
 #[derive(Debug)]
 pub(super) struct RateLimiter {
     slots: Vec<Option<Bucket>>,
@@ -25,27 +25,39 @@ pub(super) struct RateLimiter {
 }
 
 impl RateLimiter {
-    pub(super) fn new(limits: &Limits) -> Self {
-        let slots = limits
-            .rate_clients_max
-            .clamp(1, 1 << 24)
-            .next_power_of_two();
-        let per_second = limits.client_messages_per_second.max(1);
+    /// How much each client may send.
+    pub(super) fn of_clients(limits: &Limits) -> Self {
+        let per_second = limits.client_messages_per_second;
+        Self::new(limits.rate_clients_max, per_second, limits.client_burst)
+    }
+
+    /// How many new clients each port may have.
+    pub(super) fn of_new_clients(limits: &Limits) -> Self {
+        let per_second = limits.new_clients_per_second;
+        Self::new(
+            limits.rate_clients_max,
+            per_second,
+            limits.new_clients_burst,
+        )
+    }
+
+    fn new(owners_max: usize, per_second: u32, burst: u32) -> Self {
+        let slots = owners_max.clamp(1, 1 << 24).next_power_of_two();
         Self {
             slots: vec![None; slots],
-            interval: Duration::from_secs(1) / per_second,
-            burst: limits.client_burst.max(1),
+            interval: Duration::from_secs(1) / per_second.max(1),
+            burst: burst.max(1),
         }
     }
 
-    /// Whether the client with this hash may send one more message.
-    pub(super) fn allows(&mut self, now: Instant, client: u64) -> bool {
+    /// Whether the owner of this hash may have one more.
+    pub(super) fn allows(&mut self, now: Instant, owner: u64) -> bool {
         let mask = self.slots.len() as u64 - 1; // a power of two
-        let Some(slot) = self.slots.get_mut((client & mask) as usize) else {
+        let Some(slot) = self.slots.get_mut((owner & mask) as usize) else {
             return true;
         };
         let full_at = match *slot {
-            Some(bucket) if bucket.client == client => bucket.full_at.max(now),
+            Some(bucket) if bucket.owner == owner => bucket.full_at.max(now),
             _ => now,
         };
         let next = full_at + self.interval;
@@ -53,7 +65,7 @@ impl RateLimiter {
             return false;
         }
         *slot = Some(Bucket {
-            client,
+            owner,
             full_at: next,
         });
         true
@@ -68,19 +80,20 @@ pub(super) fn hash(seed: u64, client: &ClientKey) -> u64 {
         ClientKey::ClientId(id) => (1, id),
         ClientKey::Hardware { htype, address } => (*htype, address),
     };
-    hash_of_bytes(seed, kind, bytes)
+    hash_parts(seed, &[&[kind], bytes])
 }
 
 /// An address's hash, for those who can say any client.
 pub(super) fn hash_of_address(seed: u64, address: Ipv4Addr) -> u64 {
     // The other seed keeps it apart from those of clients.
-    hash_of_bytes(!seed, 0, &address.octets())
+    hash_parts(!seed, &[&[0], &address.octets()])
 }
 
-fn hash_of_bytes(seed: u64, kind: u8, bytes: &[u8]) -> u64 {
+/// A hash of these, one after the other; the same for equal seeds on every machine.
+pub(super) fn hash_parts(seed: u64, parts: &[&[u8]]) -> u64 {
     // FNV-1a, then the finalizer of SplitMix64, which spreads it over all bits.
     let mut hash = seed ^ 0xcbf2_9ce4_8422_2325;
-    for byte in [kind].iter().chain(bytes) {
+    for byte in parts.iter().copied().flatten() {
         hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
     }
     hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -96,7 +109,7 @@ mod tests {
     fn a_burst_then_a_steady_rate() {
         let mut limits = Limits::new();
         (limits.client_burst, limits.client_messages_per_second) = (4, 2);
-        let mut limiter = RateLimiter::new(&limits);
+        let mut limiter = RateLimiter::of_clients(&limits);
         let at = |millis| Instant::EPOCH + Duration::from_millis(millis);
         let mut allowed = |millis| limiter.allows(at(millis), 7);
         assert_eq!([allowed(0), allowed(0), allowed(0), allowed(0)], [true; 4]);

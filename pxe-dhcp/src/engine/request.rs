@@ -9,10 +9,11 @@ use super::answer::{self};
 use super::change::{Change, Purpose};
 use super::offer_table::{Offer, OfferState};
 use super::plan::{Reserved, SubnetIndex};
+use super::port::Port;
 use super::proxy::Call;
 use super::{Engine, Output, rate};
 use crate::lease_times::LeaseBounds;
-use crate::wire::{Message, MessageType, Op};
+use crate::wire::{Message, MessageType, Op, RelayAgentInfo};
 use crate::{
     ClientArch, ClientInfo, ClientKey, Event, IgnoreReason, LeaseState, Limit, NakReason,
     Reservation, ReservedFor, Stage,
@@ -44,6 +45,8 @@ pub(super) struct Asking<'a> {
     pub(super) subnet: SubnetIndex,
     /// Our address towards it.
     pub(super) server_ip: Ipv4Addr,
+    /// What it is told as the server's identifier (option 54).
+    pub(super) server_id: Ipv4Addr,
     /// All that it is recognised by, the most telling first; empty if nothing is reserved at all.
     pub(super) identities: Vec<ReservedFor>,
     /// What is reserved for it.
@@ -84,6 +87,8 @@ impl Engine {
         if is_new {
             let hash = rate::hash(self.seed, &client.key);
             if !self.rate.allows(now.mono, hash) {
+                let limit = Limit::ClientMessages;
+                *self.counters.limits.entry(limit).or_default() += 1;
                 return self.ignore(Some(client), IgnoreReason::RateLimit);
             }
         }
@@ -109,6 +114,9 @@ impl Engine {
         let Some((subnet, server_ip)) = self.locate(message, meta) else {
             return self.ignore(Some(client), IgnoreReason::NoSubnet);
         };
+        let relay = message.relay_agent_info();
+        let relay = relay.as_deref().map(RelayAgentInfo::new);
+        let server_id = relay.and_then(|relay| relay.server_id_override());
         let link = &self.plan.subnets[subnet].link;
         let identities = self.identities(message, &client.key, link);
         let reserved = self.plan.reserved_for(&identities, link);
@@ -120,6 +128,7 @@ impl Engine {
             stage,
             subnet,
             server_ip,
+            server_id: server_id.unwrap_or(server_ip),
             identities,
             reserved,
         };
@@ -153,8 +162,17 @@ impl Engine {
     }
 
     fn on_discover(&mut self, now: Now, asking: &Asking<'_>, payload: &[u8], origin: Origin) {
+        if !matches!(origin, Origin::Probed { .. }) && !self.admits(now, asking) {
+            return;
+        }
         let client = &asking.client;
         let Some(choice) = self.choose(asking) else {
+            let link = &self.plan.subnets[asking.subnet].link;
+            let is_open =
+                |index: &SubnetIndex| !self.plan.subnets[*index].config.known_clients_only;
+            if asking.reserved.is_none() && !link.iter().any(is_open) {
+                return self.ignore(Some(client.clone()), IgnoreReason::NotReserved);
+            }
             let subnet = self.plan.subnets[asking.subnet].config.network;
             return self.event(Event::PoolExhausted {
                 client: client.clone(),
@@ -204,6 +222,7 @@ impl Engine {
             xid: client.xid,
             stage: asking.stage,
             architectures: asking.architectures.clone(),
+            port: Port::of_message(asking.message, asking.meta),
         };
         if let Some(former) = self.offers.insert(client.key.clone(), offer) {
             self.mark(former);
@@ -249,14 +268,17 @@ impl Engine {
         }
         if let Some(server) = message.server_id() {
             // SELECTING. Some clients name the server when they renew, too.
-            if server != asking.server_ip && !self.plan.is_own(server) {
+            if !self.is_this_server(&asking, server) {
                 self.withdraw_offer(&asking.client.key);
                 return self.ignore(Some(asking.client), IgnoreReason::OtherServer(server));
             }
             let Some(address) = message.requested_address().or(message.ciaddr()) else {
                 return self.ignore(Some(asking.client), IgnoreReason::NoAddress);
             };
-            return match self.check(&asking, address) {
+            if message.ciaddr() == Some(address) {
+                self.yield_offer(&asking.client.key, address);
+            }
+            return match self.check_asked(&asking, address) {
                 Ok(()) if self.has_another(&asking, address) => {
                     self.refuse(&asking, address, NakReason::OtherAddress);
                 }
@@ -286,7 +308,9 @@ impl Engine {
         // `dhcp-authoritative` and isc-dhcpd do; RFC 2131 section 4.3.2 allows it to the server
         // with authority over the address.
         if is_known || (is_ours && message.ciaddr().is_some()) {
-            return match self.check(&asking, address) {
+            let client = client.clone();
+            self.yield_offer(&client, address);
+            return match self.check_asked(&asking, address) {
                 Ok(()) if !is_known && self.has_another(&asking, address) => {
                     self.refuse(&asking, address, NakReason::OtherAddress);
                 }
@@ -304,6 +328,11 @@ impl Engine {
         }
         // "If the DHCP server has no record of this client, then it MUST remain silent."
         self.ignore(Some(asking.client), IgnoreReason::UnknownClient);
+    }
+
+    /// Whether a client means this server by this identifier.
+    fn is_this_server(&self, asking: &Asking<'_>, server: Ipv4Addr) -> bool {
+        server == asking.server_ip || server == asking.server_id || self.plan.is_own(server)
     }
 
     /// Whether the client holds another address on its link, and was not offered this one: a client
@@ -327,6 +356,9 @@ impl Engine {
     }
 
     fn grant(&mut self, now: Now, asking: &Asking<'_>, address: Ipv4Addr) {
+        if !self.admits(now, asking) {
+            return;
+        }
         let lease_seconds = self.lease_seconds(asking, address);
         let decision = self.decide(asking, Some(address));
         let lease = Some((address, lease_seconds));
@@ -350,11 +382,11 @@ impl Engine {
             event,
             lease_time,
         };
-        self.start_change(&asking.client, Change { record, purpose });
+        self.start_change(&asking.client, Change::new(record, purpose));
     }
 
     fn refuse(&mut self, asking: &Asking<'_>, address: Ipv4Addr, reason: NakReason) {
-        let reply = answer::nak(asking.message, asking.server_ip, &reason.to_string());
+        let reply = answer::nak(asking.message, asking.server_id, &reason.to_string());
         let Some(outgoing) = self.write(asking, &reply, None, true) else {
             return;
         };
@@ -371,8 +403,7 @@ impl Engine {
     fn on_release(&mut self, now: Now, asking: &Asking<'_>) {
         let client = asking.client.clone();
         if let Some(server) = asking.message.server_id()
-            && server != asking.server_ip
-            && !self.plan.is_own(server)
+            && !self.is_this_server(asking, server)
         {
             return self.ignore(Some(client), IgnoreReason::OtherServer(server));
         }
@@ -386,14 +417,13 @@ impl Engine {
         let purpose = Purpose::Release {
             client: client.clone(),
         };
-        self.start_change(&client, Change { record, purpose });
+        self.start_change(&client, Change::new(record, purpose));
     }
 
     fn on_decline(&mut self, now: Now, asking: &Asking<'_>) {
         let client = asking.client.clone();
         if let Some(server) = asking.message.server_id()
-            && server != asking.server_ip
-            && !self.plan.is_own(server)
+            && !self.is_this_server(asking, server)
         {
             return self.ignore(Some(client), IgnoreReason::OtherServer(server));
         }
@@ -409,13 +439,7 @@ impl Engine {
             client: client.clone(),
             address,
         };
-        self.start_change(
-            &client,
-            Change {
-                record,
-                purpose: Purpose::Quarantine { event },
-            },
-        );
+        self.start_change(&client, Change::new(record, Purpose::Quarantine { event }));
     }
 
     /// RFC 2131 section 4.3.5: options, but no address and no lease time.
@@ -447,7 +471,7 @@ impl Engine {
         });
     }
 
-    fn withdraw_offer(&mut self, client: &ClientKey) {
+    pub(super) fn withdraw_offer(&mut self, client: &ClientKey) {
         if let Some(offer) = self.offers.remove(client) {
             self.mark(offer.address);
         }

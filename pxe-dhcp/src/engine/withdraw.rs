@@ -58,7 +58,7 @@ impl Engine {
         record.last_seen = now.wall;
         let client = ClientInfo::new(record.client.clone(), 0);
         let purpose = Purpose::Withdraw;
-        self.start_change(&client, Change { record, purpose });
+        self.start_change(&client, Change::new(record, purpose));
         let ticket = self.changing.get(&address).copied();
         ticket.ok_or(WithdrawError::Busy(address))
     }

@@ -146,6 +146,13 @@ impl<'a> RelayAgentInfo<'a> {
         let octets: [u8; 4] = self.sub_option(5)?.try_into().ok()?;
         Some(octets.into())
     }
+
+    /// Sub-option 11: the relay's address, to be told to the client as the server's, so that its
+    /// renewals pass the relay too (RFC 5107).
+    pub fn server_id_override(&self) -> Option<Ipv4Addr> {
+        let octets: [u8; 4] = self.sub_option(11)?.try_into().ok()?;
+        Some(Ipv4Addr::from(octets)).filter(|address| !address.is_unspecified())
+    }
 }
 
 /// Option 81: the client's full domain name, and who is to update the name server (RFC 4702).

@@ -74,7 +74,9 @@ pub(crate) struct Bench {
     pub(crate) server: Ipv4Addr,
     pub(crate) store: BTreeMap<Ipv4Addr, LeaseRecord>,
     pub(crate) events: Vec<Event>,
+    /// Probes that are not answered, while `holds_probes`; else each finds its address free.
     pub(crate) probes: Vec<(Ticket, Ipv4Addr)>,
+    pub(crate) holds_probes: bool,
     /// Commits that are not answered, while `holds_commits`.
     pub(crate) commits: Vec<(Ticket, LeaseRecord, Option<u64>)>,
     pub(crate) holds_commits: bool,
@@ -92,6 +94,7 @@ impl Bench {
             store: BTreeMap::new(),
             events: Vec::new(),
             probes: Vec::new(),
+            holds_probes: false,
             commits: Vec::new(),
             holds_commits: false,
             sent: Vec::new(),
@@ -198,7 +201,11 @@ impl Bench {
                 }
                 Output::Probe {
                     ticket, address, ..
-                } => self.probes.push((ticket, address)),
+                } if self.holds_probes => self.probes.push((ticket, address)),
+                Output::Probe { ticket, .. } => {
+                    let free = ProbeResult::Free;
+                    self.engine.handle_probed(self.now, ticket, free);
+                }
                 Output::Event(event) => self.events.push(event),
                 other => panic!("{other:?}"),
             }
