@@ -120,6 +120,9 @@ impl RedbStore {
     /// If it cannot be made or used, another program has it, or it is damaged.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenStoreError> {
         let path = path.as_ref();
+        if !path.exists() {
+            make(path)?;
+        }
         let file = open_file(path, OpenOptions::new().read(true).write(true))?;
         lock(path, file.try_lock())?;
         let medium: Arc<dyn Medium> = Arc::new(FileMedium::new(file));
@@ -348,35 +351,50 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
     })
 }
 
-fn open_file(path: &Path, options: &mut OpenOptions) -> Result<File, OpenStoreError> {
-    let path_buf = || path.to_path_buf();
+/// Makes an empty store beside the path, and gives it its name when it is whole: so a loss of power
+/// at the first start leaves a store, or none, and nothing that a later start has to refuse.
+fn make(path: &Path) -> Result<(), OpenStoreError> {
     let failed = |source| OpenStoreError::File {
-        path: path_buf(),
+        path: path.to_path_buf(),
         source,
     };
-    let file = match options.open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // Without the writing that this needs, it fails as not found again.
-            let made = options.create_new(true).mode(0o600).open(path);
-            let file = made.map_err(|again| match again.kind() {
-                io::ErrorKind::InvalidInput => failed(error),
-                _ => failed(again),
-            })?;
-            // The name must survive a loss of power as well as what is in the file.
-            let folder = match path.parent() {
-                Some(folder) if folder != Path::new("") => folder,
-                _ => Path::new("."),
-            };
-            File::open(folder)
-                .and_then(|folder| folder.sync_all())
-                .map_err(failed)?;
-            file
-        }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let half_made = path.with_file_name(name);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).mode(0o600);
+    let file = options.open(&half_made).map_err(failed)?;
+    // Another server that starts is at the same.
+    lock(path, file.try_lock())?;
+    file.set_len(0).map_err(failed)?;
+    let medium: Arc<dyn Medium> = Arc::new(FileMedium::new(file));
+    guarded(|| Ledger::open(&medium)).map_err(|fault| told(fault, path))?;
+    medium.sync().map_err(failed)?;
+    // Unlike a rename it replaces nothing.
+    match std::fs::hard_link(&half_made, path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(failed(error)),
+    }
+    std::fs::remove_file(&half_made).map_err(failed)?;
+    // The name must survive a loss of power as well.
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
     };
+    let folder = File::open(folder).map_err(failed)?;
+    folder.sync_all().map_err(failed)
+}
+
+fn open_file(path: &Path, options: &mut OpenOptions) -> Result<File, OpenStoreError> {
+    let failed = |source| OpenStoreError::File {
+        path: path.to_path_buf(),
+        source,
+    };
+    let file = options.open(path).map_err(failed)?;
     if !file.metadata().map_err(failed)?.is_file() {
-        return Err(OpenStoreError::NoFile { path: path_buf() });
+        let path = path.to_path_buf();
+        return Err(OpenStoreError::NoFile { path });
     }
     Ok(file)
 }
