@@ -5,6 +5,7 @@ mod input;
 
 pub use self::engine_model::{fuzz_engine, fuzz_engine_replies};
 
+use crate::frame::{Arp, BROADCAST, Echo, UdpEnds};
 use crate::wire::{Message, OptionField, Reply};
 
 /// Reads arbitrary bytes as a message, and writes and reads it again.
@@ -33,6 +34,36 @@ pub fn fuzz_wire(data: &[u8]) {
             .all(|option| option.field == OptionField::Options)
     );
     assert_eq!(written(&again).as_ref(), Some(&first), "writing is stable");
+}
+
+/// Reads arbitrary bytes as what comes from packet sockets and raw sockets; what is read can be
+/// written and read again.
+///
+/// # Panics
+///
+/// If a reader panics, or reads more than there is, or something else the second time.
+pub fn fuzz_frame(data: &[u8]) {
+    let mut frame = Vec::new();
+    if let Some((ends, payload)) = UdpEnds::parse(data) {
+        assert!(payload.len() + 42 <= data.len());
+        assert!(ends.write(payload, &mut frame));
+        assert_eq!(UdpEnds::parse(&frame), Some((ends, payload)));
+    }
+    frame.clear();
+    if let Some(arp) = Arp::parse(data) {
+        arp.write(BROADCAST, &mut frame);
+        assert_eq!(Arp::parse(&frame), Some(arp));
+        assert_eq!(arp.user_of(arp.sender_ip), Some(arp.sender_mac));
+        let probe = Arp::probe(arp.sender_mac, arp.target_ip);
+        assert_eq!(probe.user_of(arp.target_ip), Some(arp.sender_mac));
+    }
+    if let Some((_, echo)) = Echo::parse_reply(data) {
+        assert!(data.len() >= 28);
+        assert_eq!(
+            echo.request()[4..],
+            data[usize::from(data[0] & 15) * 4 + 4..][..4]
+        );
+    }
 }
 
 /// A repeated option 53 is joined when it is written, and its first byte stays the first.

@@ -83,6 +83,7 @@ mod destination;
 mod dhcp_option;
 mod engine;
 mod event;
+mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
 mod lease;
