@@ -106,6 +106,10 @@ pub struct Config {
     pub quarantine_time: Duration,
     /// When an address is probed before it is offered. Default: when it was another client's.
     pub probing: Probing,
+    /// How long an address is probed before it counts as free. Default: 500 ms. Hosts on a link
+    /// answer within milliseconds; and boot ROMs repeat their DISCOVER after a second, EDK2 after
+    /// four, so an OFFER that waits for a probe still comes before the client loses patience.
+    pub probe_time: Duration,
     /// The longest message to send, in bytes, whatever the client allows with option 57 (EDK2
     /// says 65280). Default: 1472, what an Ethernet frame carries.
     pub message_bytes_max: usize,
@@ -129,6 +133,7 @@ impl Config {
             offer_time: Duration::from_secs(60),
             quarantine_time: Duration::from_secs(3600),
             probing: Probing::Reused,
+            probe_time: Duration::from_millis(500),
             message_bytes_max: 1472,
             own_addresses: Vec::new(),
             limits: Limits::new(),

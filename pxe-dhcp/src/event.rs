@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::Ipv4Addr;
 
-use pxe_core::{Destination, MacAddr, SendFailure};
+use pxe_core::{Destination, IfIndex, MacAddr, SendFailure};
 
 use crate::wire::{MachineUuid, MessageType, OptionCode};
 use crate::{Boot, ClientArch, ClientKey, Explanation, Ipv4Net, Stage};
@@ -259,6 +259,69 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// Another DHCP server answers on a link: which of the two a client believes is chance. Told
+    /// again only after a while.
+    OtherServer {
+        /// Its server identifier (option 54).
+        address: Ipv4Addr,
+        /// Its hardware address, if it was heard itself.
+        mac: Option<MacAddr>,
+        /// The link.
+        interface: Option<IfIndex>,
+    },
+    /// No other DHCP server answers on a link, where this one gives no addresses: nothing can boot
+    /// there. From the driver.
+    NoOtherServer {
+        /// The interface.
+        interface: String,
+    },
+    /// Other DHCP servers cannot be looked for. From the driver.
+    SearchFailed {
+        /// On which interface.
+        interface: String,
+        /// Why.
+        reason: String,
+    },
+    /// Frames cannot be sent: clients without an address are answered by broadcast, and addresses
+    /// on the link are not probed before they are offered. From the driver.
+    LinkLayerUnavailable {
+        /// Why.
+        reason: String,
+    },
+    /// ICMP cannot be sent: addresses behind relays are not probed before they are offered. From
+    /// the driver.
+    PingUnavailable {
+        /// Why.
+        reason: String,
+    },
+    /// An interface is gone, and so are its clients. From the driver.
+    InterfaceLost {
+        /// Its name.
+        interface: String,
+    },
+    /// An interface came back and is served again. From the driver.
+    InterfaceServed {
+        /// Its name.
+        interface: String,
+    },
+    /// An interface came back and cannot be served: the server has to be started again. From the
+    /// driver.
+    InterfaceUnserved {
+        /// Its name.
+        interface: String,
+        /// Why.
+        reason: String,
+    },
+    /// Changes of this host's addresses cannot be followed. From the driver.
+    ChangesUnseen {
+        /// Why.
+        reason: String,
+    },
+    /// This host has other addresses now. From the driver.
+    OwnAddresses {
+        /// All of them.
+        addresses: Vec<Ipv4Addr>,
+    },
     /// A reply could not be sent.
     SendFailed {
         /// Where to.
@@ -387,6 +450,9 @@ pub enum Limit {
     Leases,
     /// [`Limits::commits_max`](crate::Limits::commits_max): a message was left without an answer.
     Commits,
+    /// [`Limits::probes_max`](crate::Limits::probes_max): an address was offered without a probe.
+    /// From the driver.
+    Probes,
     /// [`Limits::transmits_max`](crate::Limits::transmits_max): a reply was not sent.
     Transmits,
     /// [`Limits::events_max`](crate::Limits::events_max): events were lost.
@@ -414,6 +480,7 @@ impl fmt::Display for Limit {
             Self::Offers => "offers_max",
             Self::Leases => "leases_max",
             Self::Commits => "commits_max",
+            Self::Probes => "probes_max",
             Self::Transmits => "transmits_max",
             Self::Events => "events_max",
             Self::Quarantined => "quarantined_max",

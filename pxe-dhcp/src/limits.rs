@@ -23,6 +23,12 @@ pub struct Limits {
     pub quarantined_max: usize,
     /// Probes for one DISCOVER, each of which found its address in use. Default: 3.
     pub probes_per_client_max: u32,
+    /// Addresses that are probed at one time; beyond it an address counts as free without a probe.
+    /// Default: 1024.
+    pub probes_max: usize,
+    /// Other DHCP servers that are remembered, so that each is told of once an hour; beyond it
+    /// further ones are not told of. Default: 64.
+    pub other_servers_max: usize,
     /// How many messages a client may send at once. Default: 32.
     pub client_burst: u32,
     /// How many messages per second a client may send on and on. Default: 8; boots send less than
@@ -64,6 +70,8 @@ impl Limits {
             events_max: 65_536,
             quarantined_max: 64,
             probes_per_client_max: 3,
+            probes_max: 1024,
+            other_servers_max: 64,
             client_burst: 32,
             client_messages_per_second: 8,
             rate_clients_max: 8192,

@@ -7,6 +7,7 @@ mod choice;
 mod identity;
 mod lease_table;
 mod offer_table;
+mod other_servers;
 mod outgoing;
 mod plan;
 mod port;
@@ -21,12 +22,13 @@ use core::net::Ipv4Addr;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use pxe_core::Transmit;
-use pxe_core::{BatchLimit, Destination, IfIndex, Instant, Now, RecvMeta, SendFailure};
+use pxe_core::{BatchLimit, Destination, IfIndex, Instant, MacAddr, Now, RecvMeta};
+use pxe_core::{SendFailure, Transmit};
 
 use self::change::Change;
 use self::lease_table::{Hold, Lease, LeaseTable};
 use self::offer_table::OfferTable;
+use self::other_servers::OtherServers;
 use self::outgoing::Outgoing;
 use self::plan::Plan;
 use self::rate::RateLimiter;
@@ -70,6 +72,8 @@ pub enum Output {
         address: Ipv4Addr,
         /// The link of the client, if it was not relayed.
         interface: Option<IfIndex>,
+        /// Who asks. If it uses the address itself, nobody else does.
+        client: Option<MacAddr>,
     },
     /// Something happened.
     Event(Event),
@@ -166,6 +170,7 @@ pub struct Engine {
     changing: BTreeMap<Ipv4Addr, Ticket>,
     rate: RateLimiter,
     new_clients: RateLimiter,
+    other_servers: OtherServers,
     transmits: VecDeque<Outgoing>,
     outputs: VecDeque<Output>,
     /// How many of `outputs` are events, and whether some were lost since they were last fetched.
@@ -199,6 +204,7 @@ impl Engine {
             offers: OfferTable::default(),
             changes: BTreeMap::new(),
             changing: BTreeMap::new(),
+            other_servers: OtherServers::default(),
             transmits: VecDeque::new(),
             outputs: VecDeque::new(),
             events_queued: 0,
@@ -261,6 +267,16 @@ impl Engine {
         }
         self.advance(now);
         Ok(())
+    }
+
+    /// Takes note that this host has other addresses now: none of them is given to a client, and
+    /// those that it no longer has can be. All else stays as it is.
+    pub fn set_own_addresses(&mut self, now: Now, addresses: impl IntoIterator<Item = Ipv4Addr>) {
+        let mut config = self.plan.config.clone();
+        config.own_addresses = addresses.into_iter().collect();
+        let policy = Arc::clone(&self.policy);
+        let done = self.reconfigure(now, config, policy);
+        debug_assert!(done.is_ok(), "own addresses contradict nothing: {done:?}");
     }
 
     /// Takes a datagram that came in.

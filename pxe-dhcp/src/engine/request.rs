@@ -198,6 +198,7 @@ impl Engine {
                     ticket,
                     address,
                     interface,
+                    client: client.mac(),
                 });
             }
             let (meta, discover) = (*asking.meta, payload.to_vec());
@@ -270,6 +271,9 @@ impl Engine {
             // SELECTING. Some clients name the server when they renew, too.
             if !self.is_this_server(&asking, server) {
                 self.withdraw_offer(&asking.client.key);
+                let interface = asking.meta.interface;
+                let interface = interface.filter(|_| asking.client.giaddr.is_none());
+                self.handle_other_server(now, server, None, interface);
                 return self.ignore(Some(asking.client), IgnoreReason::OtherServer(server));
             }
             let Some(address) = message.requested_address().or(message.ciaddr()) else {
