@@ -66,9 +66,9 @@
 //! # What it does not do
 //!
 //! No proxyDHCP and no port 4011, no boot menus (option 43), no plain BOOTP, no DHCPv6, no dynamic
-//! DNS. The driver does not probe addresses, and cannot send to a hardware address: it broadcasts
-//! instead. The only store here is in memory; a durable one implements `LeaseStore`.
-#![forbid(unsafe_code)]
+//! DNS. The driver is for Linux; without `CAP_NET_RAW` it neither probes addresses nor sends to
+//! hardware addresses, but broadcasts instead, and says so. The only store here is in memory; a durable one implements `LeaseStore`.
+#![deny(unsafe_code)]
 
 mod arch;
 mod arch_policy;
@@ -127,7 +127,9 @@ pub use crate::store::{Commit, Cursor, LeaseStore, MemoryStore, StoreError};
 pub use crate::store::{Medium, OpenStoreError, RedbStore};
 pub use crate::subnet::{Bootp, Subnet};
 #[cfg(all(feature = "tokio", target_os = "linux"))]
-pub use crate::tokio::{BindError, BindSpec, Handle, RunError, Server};
+pub use crate::tokio::{
+    BindError, BindSpec, FoundServer, Handle, RunError, Server, find_dhcp_servers,
+};
 
 /// The README's example is compiled with the other documentation tests.
 #[cfg(all(doctest, feature = "tokio", target_os = "linux"))]

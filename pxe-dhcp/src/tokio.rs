@@ -1,6 +1,14 @@
 //! The driver: sockets, the clock and a store for one [`Engine`](crate::Engine), on tokio.
 
+mod bell;
 mod driver;
+mod interface;
+mod packet_address;
+mod packet_socket;
+mod ping_socket;
+mod prober;
+mod ready_socket;
+mod server_search;
 mod socket;
 
 use std::fmt;
@@ -14,9 +22,13 @@ use ::tokio::sync::{mpsc, oneshot};
 use thiserror::Error;
 
 use crate::{
-    BootPolicy, Config, ConfigError, Event, LeaseRecord, LeaseStore, StoreError, WithdrawError,
+    BootPolicy, Config, ConfigError, Event, LeaseRecord, LeaseStore, Mode, StoreError,
+    WithdrawError,
 };
 use driver::Driver;
+use packet_socket::PacketSocket;
+use ping_socket::PingSocket;
+pub use server_search::{FoundServer, find_dhcp_servers};
 use socket::LinkSocket;
 
 /// Sees every event, in order, from the task that runs the server: it must not block.
@@ -124,17 +136,41 @@ pub enum RunError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A reply to a client that has no address yet and wants no broadcast is broadcast all the same:
-/// this driver cannot send to a hardware address.
+/// With `CAP_NET_RAW` at the time of binding, it answers clients that have no address yet by their
+/// hardware address, probes addresses, looks for other DHCP servers, and goes on serving an
+/// interface that is made anew. Without it, such clients are answered by broadcast, and
+/// [`Event::LinkLayerUnavailable`] says so.
 #[must_use = "a server serves when it is run"]
 pub struct Server {
-    sockets: Vec<LinkSocket>,
+    sockets: Vec<(LinkSocket, Port)>,
+    raw: RawSockets,
+    has_binl: bool,
     config: Config,
     observer: Observer,
     seed: u64,
     changes_interval: Option<Duration>,
     handle: Handle,
     controls: mpsc::UnboundedReceiver<Control>,
+}
+
+/// What is asked at a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Port {
+    /// 67: DHCP.
+    Server,
+    /// 4011: what to boot.
+    Binl,
+}
+
+/// Sockets that take privileges to open, and none to use.
+#[derive(Debug)]
+struct RawSockets {
+    /// Sends frames by any interface.
+    sender: io::Result<PacketSocket>,
+    arp: io::Result<PacketSocket>,
+    ping: io::Result<PingSocket>,
+    /// To look for other servers, one for each interface.
+    searches: Vec<(String, PacketSocket)>,
 }
 
 /// What a [`Handle`] asks for.
@@ -146,7 +182,8 @@ enum Control {
 }
 
 impl Server {
-    /// Binds a UDP socket to the configuration's server port.
+    /// Binds a UDP socket to the configuration's server port; to the port of boot servers besides
+    /// if the server gives no addresses, and to that alone in [`Mode::Binl`].
     ///
     /// # Errors
     ///
@@ -155,8 +192,16 @@ impl Server {
     pub fn bind(spec: BindSpec, config: Config) -> Result<Self, BindError> {
         config.check()?;
         let (sender, controls) = mpsc::unbounded_channel();
+        let raw = RawSockets {
+            sender: PacketSocket::open(),
+            arp: PacketSocket::open(),
+            ping: PingSocket::open(server_search::random() as u16),
+            searches: Vec::new(),
+        };
         Self {
             sockets: Vec::new(),
+            raw,
+            has_binl: !config.mode.gives_addresses(),
             config,
             observer: Arc::new(|_| {}),
             seed: 0,
@@ -173,8 +218,36 @@ impl Server {
     ///
     /// As [`bind`](Self::bind).
     pub fn and_bind(mut self, spec: BindSpec) -> Result<Self, BindError> {
-        self.sockets
-            .push(LinkSocket::bind(spec, self.config.server_port)?);
+        if let BindSpec::Interface(name) = &spec
+            && let Ok(socket) = PacketSocket::open()
+        {
+            self.raw.searches.push((name.clone(), socket));
+        }
+        if self.config.mode != Mode::Binl {
+            let socket = LinkSocket::bind(spec.clone(), self.config.server_port)?;
+            self.sockets.push((socket, Port::Server));
+        }
+        if self.has_binl {
+            let socket = LinkSocket::bind(spec, self.config.binl_port)?;
+            self.sockets.push((socket, Port::Binl));
+        }
+        Ok(self)
+    }
+
+    /// Answers at the port of boot servers too, 4011 ([`Config::binl_port`]), wherever it serves:
+    /// for boot menus. A server that gives no addresses does so anyway.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub fn with_binl(mut self) -> Result<Self, BindError> {
+        if !std::mem::replace(&mut self.has_binl, true) {
+            let specs = self.sockets.iter().map(|(socket, _)| socket.spec().clone());
+            for spec in specs.collect::<Vec<_>>() {
+                let socket = LinkSocket::bind(spec, self.config.binl_port)?;
+                self.sockets.push((socket, Port::Binl));
+            }
+        }
         Ok(self)
     }
 
@@ -198,13 +271,14 @@ impl Server {
         self
     }
 
-    /// The addresses that the sockets are bound to, in the order in which they were given.
+    /// The addresses that the sockets are bound to, in the order in which they were bound.
     ///
     /// # Errors
     ///
     /// The system's.
     pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
-        self.sockets.iter().map(LinkSocket::local_addr).collect()
+        let sockets = self.sockets.iter();
+        sockets.map(|(socket, _)| socket.local_addr()).collect()
     }
 
     /// A remote control that stays valid while the server runs.

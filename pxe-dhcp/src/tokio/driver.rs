@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::net::Ipv4Addr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -12,11 +13,17 @@ use ::tokio::sync::{mpsc, oneshot};
 use ::tokio::time::{Instant as TokioInstant, sleep_until};
 use pxe_core::{BatchLimit, Instant, Now, SocketId, UnixTime};
 
-use super::socket::{RunningSocket, own_addresses};
-use super::{Control, Observer, RunError, Server};
+use super::bell::Bell;
+use super::interface::Interfaces;
+use super::packet_socket::PacketSocket;
+use super::ping_socket::PingSocket;
+use super::prober::{NoProbe, Prober, Question};
+use super::server_search::{FoundServer, WAIT_DEFAULT, search};
+use super::socket::{Change, RunningSocket};
+use super::{Control, Observer, Port, RawSockets, RunError, Server};
 use crate::{
-    BootPolicy, Commit, CommitError, Config, Cursor, Engine, Event, LeaseRecord, LeaseStore,
-    Output, ProbeResult, StoreError, Ticket, WithdrawError,
+    BootPolicy, Commit, CommitError, Config, Cursor, Engine, Event, LeaseRecord, LeaseStore, Limit,
+    Mode, Output, ProbeResult, StoreError, Ticket, WithdrawError,
 };
 
 /// Datagrams of one socket that are read before the others, the store and the clock have a turn.
@@ -24,14 +31,33 @@ const RECEIVE_BATCH_MAX: usize = 64;
 /// Records of one call to the store.
 const PAGE_RECORDS_MAX: usize = 1024;
 
+/// How long after a change of interfaces or addresses they are listed: changes come in groups (an
+/// interface, its state, its addresses).
+const SETTLE_TIME: Duration = Duration::from_millis(50);
+
 /// A call to the store that has not ended yet.
 type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// What the store says about changes by other servers.
 type Changes = Result<(Vec<LeaseRecord>, Cursor), StoreError>;
 
+/// The servers that were found, by interface.
+type Searched = Vec<(String, io::Result<Vec<FoundServer>>)>;
+
 pub(super) struct Driver {
     engine: Engine,
-    sockets: Vec<RunningSocket>,
+    sockets: Vec<(RunningSocket, Port)>,
+    /// Sends frames to clients that have no address yet.
+    sender: Option<PacketSocket>,
+    prober: Prober,
+    /// Told once.
+    ping_unavailable: Option<io::Error>,
+    interfaces: Interfaces,
+    bell: Option<Bell>,
+    /// When the interfaces are to be listed, after the bell rang.
+    list_at: Option<TokioInstant>,
+    /// The addresses that the configuration calls ours, besides those of the interfaces.
+    configured_addresses: Vec<Ipv4Addr>,
+    search: Option<Pending<Searched>>,
     store: Arc<dyn LeaseStore>,
     observer: Observer,
     controls: mpsc::UnboundedReceiver<Control>,
@@ -81,6 +107,11 @@ enum Wake {
     Timeout,
     AskForChanges,
     Changes(Changes),
+    Probes,
+    ProbesDue,
+    Bell(io::Result<()>),
+    List,
+    Searched(Searched),
 }
 
 impl Driver {
@@ -92,7 +123,10 @@ impl Driver {
         let clock = Clock {
             start: TokioInstant::now(),
         };
-        let config = with_own_addresses(server.config)?;
+        let interfaces = Interfaces::list()?;
+        let mut config = server.config;
+        let configured_addresses = config.own_addresses.clone();
+        config.own_addresses.extend(interfaces.addresses());
         let receive_buffer = vec![0; config.limits.datagram_bytes_max.saturating_add(1)];
         let mut engine = Engine::new(config, policy, server.seed)?;
         let mut after = None;
@@ -102,14 +136,27 @@ impl Driver {
             after = Some(last.address);
             engine.load(clock.now(), page);
         }
-        let sockets: io::Result<Vec<_>> = server
-            .sockets
-            .into_iter()
-            .map(|socket| socket.start())
+        let sockets = server.sockets.into_iter();
+        let sockets: io::Result<Vec<_>> = sockets
+            .map(|(socket, port)| Ok((socket.start()?, port)))
             .collect();
-        Ok(Self {
+        let RawSockets {
+            sender,
+            arp,
+            ping,
+            searches,
+        } = server.raw;
+        let mut driver = Self {
+            search: begin_search(engine.config(), searches, &interfaces),
             engine,
             sockets: sockets?,
+            sender: None,
+            ping_unavailable: None,
+            prober: Prober::new(None, None)?,
+            interfaces,
+            bell: None,
+            list_at: None,
+            configured_addresses,
             store,
             observer: server.observer,
             controls: server.controls,
@@ -125,7 +172,44 @@ impl Driver {
             turn: 0,
             receive_buffer,
             send_buffer: Vec::new(),
-        })
+        };
+        driver.take_raw(sender, arp, ping)?;
+        match Bell::hang() {
+            Ok(bell) => driver.bell = Some(bell),
+            Err(error) => driver.changes_unseen(&error),
+        }
+        Ok(driver)
+    }
+
+    /// Takes over the sockets that there are, and tells of those that there are not.
+    fn take_raw(
+        &mut self,
+        sender: io::Result<PacketSocket>,
+        arp: io::Result<PacketSocket>,
+        ping: io::Result<PingSocket>,
+    ) -> io::Result<()> {
+        let ping = match ping {
+            Ok(ping) => Some(ping),
+            Err(error) => {
+                self.ping_unavailable = Some(error);
+                None
+            }
+        };
+        self.prober = Prober::new(arp.ok(), ping)?;
+        match sender {
+            Ok(sender) => self.sender = Some(sender),
+            // Nobody misses it who listens to addresses alone: relays, and tests on loopback.
+            Err(_)
+                if self
+                    .sockets
+                    .iter()
+                    .all(|(one, _)| one.interface().is_none()) => {}
+            Err(error) => {
+                let reason = error.to_string();
+                (self.observer)(&Event::LinkLayerUnavailable { reason });
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn run(mut self) -> Result<(), RunError> {
@@ -144,6 +228,18 @@ impl Driver {
                 Wake::Timeout => self.engine.handle_timeout(self.clock.now()),
                 Wake::AskForChanges => self.ask_for_changes(),
                 Wake::Changes(changes) => self.load_changes(changes),
+                Wake::Probes => self.receive_probes(),
+                Wake::ProbesDue => self.advance_probes(),
+                Wake::Bell(Ok(())) => {
+                    let settled = TokioInstant::now() + SETTLE_TIME;
+                    self.list_at.get_or_insert(settled);
+                }
+                Wake::Bell(Err(error)) => {
+                    self.bell = None;
+                    self.changes_unseen(&error);
+                }
+                Wake::List => self.list_interfaces(),
+                Wake::Searched(searched) => self.searched(searched),
             }
         }
     }
@@ -154,12 +250,15 @@ impl Driver {
         let readable = poll_fn(|context| {
             for offset in 0..sockets.len() {
                 let index = (turn + offset) % sockets.len();
-                if let Poll::Ready(ready) = sockets[index].socket().poll_recv_ready(context) {
+                if let Poll::Ready(ready) = sockets[index].0.poll_readable(context) {
                     return Poll::Ready(ready.map(|()| index));
                 }
             }
             Poll::Pending
         });
+        let prober = &self.prober;
+        let probes = poll_fn(|context| prober.poll_readable(context));
+        let (probes_due, list_at) = (prober.next_due(), self.list_at);
         let asks_for_changes = self.changes_interval.is_some() && self.changes.is_none();
         ::tokio::select! {
             biased;
@@ -174,6 +273,15 @@ impl Driver {
                 Wake::AskForChanges
             }
             () = at(timeout), if timeout.is_some() && !is_ending => Wake::Timeout,
+            () = at(probes_due), if probes_due.is_some() && !is_ending => Wake::ProbesDue,
+            _ = probes, if probes_due.is_some() && !is_ending => Wake::Probes,
+            rung = ring(self.bell.as_ref()), if self.bell.is_some() && !is_ending => {
+                Wake::Bell(rung)
+            }
+            () = at(list_at), if list_at.is_some() && !is_ending => Wake::List,
+            searched = when(self.search.as_mut()), if self.search.is_some() && !is_ending => {
+                Wake::Searched(searched)
+            }
             ready = readable, if !is_ending => Wake::Socket(ready),
         }
     }
@@ -181,15 +289,18 @@ impl Driver {
     fn receive(&mut self, index: usize) -> Result<(), RunError> {
         self.turn = index + 1;
         let id = SocketId(u32::try_from(index).unwrap_or(u32::MAX));
-        let Some(socket) = self.sockets.get_mut(index) else {
+        let Some((socket, port)) = self.sockets.get_mut(index) else {
             return Ok(());
         };
         for _ in 0..RECEIVE_BATCH_MAX {
-            match socket.try_receive(id, &mut self.receive_buffer) {
+            match socket.try_receive(id, &self.interfaces, &mut self.receive_buffer) {
                 Ok((len, meta)) => {
                     let payload = self.receive_buffer.get(..len).unwrap_or_default();
-                    self.engine
-                        .handle_datagram(self.clock.now(), &meta, payload);
+                    let now = self.clock.now();
+                    match port {
+                        Port::Server => self.engine.handle_datagram(now, &meta, payload),
+                        Port::Binl => self.engine.handle_binl_datagram(now, &meta, payload),
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // An ICMP error for an earlier reply, or an interface that is down: both pass.
@@ -212,10 +323,19 @@ impl Driver {
                     self.waiting
                         .push_back((ticket, Commit::new(*lease, expected_version)));
                 }
-                Output::Probe { ticket, .. } => {
-                    // This driver cannot probe.
-                    self.engine
-                        .handle_probed(self.clock.now(), ticket, ProbeResult::Free);
+                Output::Probe {
+                    ticket,
+                    address,
+                    interface,
+                    client,
+                } => {
+                    let interface = interface.and_then(|index| self.interfaces.get(index));
+                    self.probe(&Question {
+                        ticket,
+                        address,
+                        interface: interface.cloned().as_ref(),
+                        client,
+                    });
                 }
                 Output::Event(event) => (self.observer)(&event),
             }
@@ -234,10 +354,12 @@ impl Driver {
                 return;
             };
             let index = usize::try_from(transmit.socket.0).unwrap_or(usize::MAX);
-            let Some(socket) = self.sockets.get(index) else {
+            let Some((socket, _)) = self.sockets.get_mut(index) else {
                 continue;
             };
-            if let Err(failure) = socket.send(&transmit, &self.send_buffer).await {
+            let (sender, interfaces) = (self.sender.as_ref(), &self.interfaces);
+            let sent = socket.send(&transmit, &self.send_buffer, sender, interfaces);
+            if let Err(failure) = sent.await {
                 self.engine
                     .handle_send_failure(self.clock.now(), transmit.to, failure);
             }
@@ -270,12 +392,9 @@ impl Driver {
         match control {
             Control::ShutDown => return Ok(true),
             Control::Reconfigure(config, policy) => {
-                // If they cannot be listed now, those that were listed before still hold.
-                let known = self.engine.config().own_addresses.clone();
                 let mut config = *config;
-                config
-                    .own_addresses
-                    .extend(own_addresses().unwrap_or(known));
+                self.configured_addresses.clone_from(&config.own_addresses);
+                config.own_addresses.extend(self.interfaces.addresses());
                 let bytes = config.limits.datagram_bytes_max.saturating_add(1);
                 self.receive_buffer.resize(bytes, 0);
                 self.engine.reconfigure(self.clock.now(), config, policy)?;
@@ -295,6 +414,114 @@ impl Driver {
             }
         }
         Ok(false)
+    }
+
+    fn probe(&mut self, question: &Question<'_>) {
+        let config = self.engine.config();
+        let (wait, probes_max) = (config.probe_time, config.limits.probes_max);
+        let now = TokioInstant::now();
+        let Err(reason) = self.prober.ask(now, question, wait, probes_max) else {
+            return;
+        };
+        match reason {
+            NoProbe::TooMany => {
+                let limit = Limit::Probes;
+                (self.observer)(&Event::LimitReached { limit });
+            }
+            NoProbe::Impossible if !question.address.is_loopback() => {
+                if let Some(error) = self.ping_unavailable.take() {
+                    let reason = error.to_string();
+                    (self.observer)(&Event::PingUnavailable { reason });
+                }
+            }
+            NoProbe::Impossible => {}
+        }
+        let now = self.clock.now();
+        let ticket = question.ticket;
+        self.engine.handle_probed(now, ticket, ProbeResult::Free);
+    }
+
+    fn receive_probes(&mut self) {
+        let (now, engine) = (self.clock.now(), &mut self.engine);
+        self.prober
+            .receive(|ticket| engine.handle_probed(now, ticket, ProbeResult::InUse));
+    }
+
+    fn advance_probes(&mut self) {
+        let (now, engine) = (self.clock.now(), &mut self.engine);
+        let wait = engine.config().probe_time;
+        self.prober.advance(TokioInstant::now(), wait, |ticket| {
+            engine.handle_probed(now, ticket, ProbeResult::Free);
+        });
+    }
+
+    /// Looks at the interfaces again, after some of them changed.
+    fn list_interfaces(&mut self) {
+        self.list_at = None;
+        // If they cannot be listed now, those that were listed before still hold.
+        let Ok(interfaces) = Interfaces::list() else {
+            return;
+        };
+        let before = std::mem::replace(&mut self.interfaces, interfaces);
+        if before == self.interfaces {
+            return;
+        }
+        let mut changes: Vec<(String, Change)> = Vec::new();
+        for (socket, _) in &mut self.sockets {
+            let change = socket.follow(&self.interfaces);
+            if let (Some(change), Some(name)) = (change, socket.interface()) {
+                let change = (name.to_owned(), change);
+                // Port 4011 has the fate of port 67.
+                if !changes.contains(&change) {
+                    changes.push(change);
+                }
+            }
+        }
+        for (interface, change) in changes {
+            (self.observer)(&match change {
+                Change::Lost => Event::InterfaceLost { interface },
+                Change::Served => Event::InterfaceServed { interface },
+                Change::Unserved(reason) => Event::InterfaceUnserved { interface, reason },
+            });
+        }
+        let addresses = self.interfaces.addresses();
+        if addresses != before.addresses() {
+            let all = self.configured_addresses.iter().chain(&addresses).copied();
+            self.engine.set_own_addresses(self.clock.now(), all);
+            (self.observer)(&Event::OwnAddresses { addresses });
+        }
+    }
+
+    fn changes_unseen(&self, error: &io::Error) {
+        let reason = error.to_string();
+        (self.observer)(&Event::ChangesUnseen { reason });
+    }
+
+    /// In authoritative mode there should be no other server; in the others there must be one.
+    fn searched(&mut self, searched: Searched) {
+        self.search = None;
+        let is_alone = self.engine.config().mode.gives_addresses();
+        for (interface, found) in searched {
+            let index = self.interfaces.named(&interface).map(|one| one.index);
+            let found = match found {
+                Ok(found) => found,
+                Err(error) => {
+                    let reason = error.to_string();
+                    (self.observer)(&Event::SearchFailed { interface, reason });
+                    continue;
+                }
+            };
+            let mut others = found.iter().filter(|one| one.offered.is_some());
+            if is_alone {
+                for FoundServer { address, mac, .. } in others {
+                    let now = self.clock.now();
+                    self.engine
+                        .handle_other_server(now, *address, Some(*mac), index);
+                }
+            } else if others.next().is_none() {
+                (self.observer)(&Event::NoOtherServer { interface });
+            }
+        }
     }
 
     fn ask_for_changes(&mut self) {
@@ -329,9 +556,51 @@ impl Driver {
     }
 }
 
-fn with_own_addresses(mut config: Config) -> io::Result<Config> {
-    config.own_addresses.extend(own_addresses()?);
-    Ok(config)
+/// Looks for other DHCP servers in the background; nobody waits for it.
+fn begin_search(
+    config: &Config,
+    searches: Vec<(String, PacketSocket)>,
+    interfaces: &Interfaces,
+) -> Option<Pending<Searched>> {
+    // A boot server says nothing of addresses.
+    if config.mode == Mode::Binl || searches.is_empty() {
+        return None;
+    }
+    let ports = (config.server_port, config.client_port);
+    let tasks: Vec<_> = searches
+        .into_iter()
+        .filter_map(|(name, socket)| {
+            let interface = interfaces.named(&name)?.clone();
+            // Such as loopback: no other host is there.
+            interface.mac?;
+            Some((name, socket, interface))
+        })
+        .collect();
+    Some(Box::pin(async move {
+        let mut found = Vec::new();
+        let mut running: Vec<_> = tasks
+            .into_iter()
+            .map(|(name, socket, interface)| {
+                let searching =
+                    async move { search(socket, &interface, ports, WAIT_DEFAULT).await };
+                (name, ::tokio::spawn(searching))
+            })
+            .collect();
+        for (name, task) in running.drain(..) {
+            let result = task
+                .await
+                .unwrap_or_else(|error| Err(io::Error::other(error)));
+            found.push((name, result));
+        }
+        found
+    }))
+}
+
+async fn ring(bell: Option<&Bell>) -> io::Result<()> {
+    match bell {
+        Some(bell) => bell.rung().await,
+        None => std::future::pending().await,
+    }
 }
 
 fn is_passing(error: &io::Error) -> bool {

@@ -167,6 +167,57 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
             );
             note(None, LogLevel::Error, "commit_refused", text);
         }
+        Event::OtherServer { address, mac, .. } => {
+            let mac = mac.map_or_else(String::new, |mac| format!(" ({mac})"));
+            let text = format!(
+                "another DHCP server, {address}{mac}, answers here: machines may get addresses \
+                 and boot files from it"
+            );
+            note(None, LogLevel::Warn, "other_server", text);
+        }
+        Event::NoOtherServer { interface } => {
+            let text = format!(
+                "no DHCP server gives addresses on {interface}, and this one does not either: \
+                 machines cannot boot there"
+            );
+            note(None, LogLevel::Warn, "no_other_server", text);
+        }
+        Event::SearchFailed { interface, reason } => {
+            let text = format!("cannot look for other DHCP servers on {interface}: {reason}");
+            note(None, LogLevel::Info, "search_failed", text);
+        }
+        Event::LinkLayerUnavailable { reason } => {
+            let text = format!(
+                "no packet socket ({reason}): machines without an address are answered by \
+                 broadcast, and addresses are not probed; start as root, or with CAP_NET_RAW"
+            );
+            note(None, LogLevel::Warn, "link_layer_unavailable", text);
+        }
+        Event::PingUnavailable { reason } => {
+            let text = format!("no raw socket ({reason}): addresses are not pinged");
+            note(None, LogLevel::Warn, "ping_unavailable", text);
+        }
+        Event::InterfaceLost { interface } => {
+            let text = format!("interface {interface} is gone; it is served when it comes back");
+            note(None, LogLevel::Warn, "interface_lost", text);
+        }
+        Event::InterfaceServed { interface } => {
+            let text = format!("interface {interface} is back and served");
+            note(None, LogLevel::Info, "interface_served", text);
+        }
+        Event::InterfaceUnserved { interface, reason } => {
+            let text = format!("interface {interface} is back and cannot be served: {reason}");
+            note(None, LogLevel::Error, "interface_unserved", text);
+        }
+        Event::ChangesUnseen { reason } => {
+            let text = format!("cannot follow changes of interfaces and addresses: {reason}");
+            note(None, LogLevel::Warn, "changes_unseen", text);
+        }
+        Event::OwnAddresses { addresses } => {
+            let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            let text = format!("this host's addresses are {} now", addresses.join(", "));
+            note(None, LogLevel::Info, "own_addresses", text);
+        }
         Event::SendFailed { to, failure } => {
             note(
                 None,
