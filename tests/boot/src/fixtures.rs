@@ -61,7 +61,9 @@ fn fixture(cell: &str, capture: &[u8]) -> Result<String, String> {
     );
     let mut begin = None;
     for frame in pcap::frames(capture)? {
-        let Some(packet) = pcap::packet(frame.bytes).filter(wire::is_dhcp) else {
+        let Some(packet) = pcap::packet(frame.bytes)
+            .filter(|packet| wire::is_dhcp(packet) && wire::is_of_machine(packet.payload))
+        else {
             continue;
         };
         let since = frame.at.saturating_sub(*begin.get_or_insert(frame.at));
@@ -132,6 +134,7 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::MACHINE;
     use crate::pcap::Transport;
     use crate::pcap::tests::{capture, frame};
 
@@ -139,6 +142,7 @@ mod tests {
     fn message(op: u8, options: &[u8]) -> Vec<u8> {
         let mut message = vec![op];
         message.resize(236, 0);
+        message[28..34].copy_from_slice(&MACHINE);
         message.extend([99, 130, 83, 99]);
         message.extend(options);
         message.push(255);

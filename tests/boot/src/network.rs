@@ -7,6 +7,8 @@ use pxe_test_lab::{Namespace, run, unique_name};
 
 /// The server's address.
 pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// The machine's Ethernet address.
+pub(crate) const MACHINE: [u8; 6] = [0x52, 0x54, 0x00, 0x77, 0x00, 0x01];
 /// The interface on which the server serves.
 pub(crate) const BRIDGE: &str = "br0";
 /// The interface to which the machine is plugged.

@@ -11,7 +11,7 @@ use pxe_test_lab::{Namespace, Output, Process};
 use serde_json::{Value, json};
 
 use crate::matrix::{Firmware, System};
-use crate::network::TAP;
+use crate::network::{MACHINE, TAP};
 use crate::serial::{self, Chunk};
 
 /// How long QEMU may take to answer on its control socket.
@@ -55,9 +55,10 @@ impl Machine {
             &format!("tap,id=net0,ifname={TAP},script=no,downscript=no"),
         ]);
         let nic = &firmware.nic;
+        let mac = MACHINE.map(|octet| format!("{octet:02x}")).join(":");
         command.args([
             "-device",
-            &format!("{nic},netdev=net0,mac=52:54:00:77:00:01,bootindex=1"),
+            &format!("{nic},netdev=net0,mac={mac},bootindex=1"),
         ]);
         command.args([
             "-chardev",

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use crate::matrix::{Protocol, Step};
+use crate::network::MACHINE;
 use crate::pcap::{self, Packet, Transport};
 
 /// The conversations of one capture. All times are since the Unix epoch.
@@ -18,7 +19,7 @@ pub(crate) struct Conversations {
     pub(crate) requests: Vec<Request>,
 }
 
-/// The first DHCPDISCOVER.
+/// The machine's first DHCPDISCOVER.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Discover {
     pub(crate) at: Duration,
@@ -110,7 +111,12 @@ impl Conversations {
 
     fn add(&mut self, at: Duration, packet: &Packet<'_>) {
         match packet.transport {
-            Transport::Udp if is_dhcp(packet) => self.add_dhcp(at, packet),
+            // A server that looks for others on its network is a client as well, but not ours.
+            Transport::Udp if is_dhcp(packet) => {
+                if is_of_machine(packet.payload) {
+                    self.add_dhcp(at, packet);
+                }
+            }
             Transport::Udp => self.add_tftp(at, packet),
             Transport::Tcp => self.add_http(at, packet),
         }
@@ -258,6 +264,11 @@ pub(crate) fn is_dhcp(packet: &Packet<'_>) -> bool {
     packet.transport == Transport::Udp && ports.iter().any(|port| [67, 4011].contains(port))
 }
 
+/// Whether the DHCP message is from the machine, or for it: `chaddr` is its address.
+pub(crate) fn is_of_machine(message: &[u8]) -> bool {
+    message.get(28..34) == Some(&MACHINE)
+}
+
 /// The value of an option outside the `file` and `sname` fields; the first, where it is split.
 fn dhcp_option(message: &[u8], code: u8) -> Option<&[u8]> {
     dhcp_options(message)
@@ -325,6 +336,7 @@ pub(crate) mod tests {
 
         pub(crate) fn dhcp(&mut self, kind: u8, options: &[(u8, &[u8])]) {
             let mut message = vec![0; 236];
+            message[28..34].copy_from_slice(&MACHINE);
             message.extend([99, 130, 83, 99, 0, 53, 1, kind]);
             for (code, value) in options {
                 message.extend([*code, u8::try_from(value.len()).unwrap()]);
@@ -368,6 +380,18 @@ pub(crate) mod tests {
         );
         assert_eq!(discover.user_class.unwrap(), "iPXE");
         assert_eq!(script.conversations.acks, [Duration::from_millis(300)]);
+    }
+
+    #[test]
+    fn a_server_that_looks_for_others_is_not_the_machine() {
+        let mut script = Script::default();
+        let mut search = vec![1];
+        search.resize(236, 0);
+        search.extend([99, 130, 83, 99, 53, 1, 1, 255]);
+        script.udp("0.0.0.0:68", "255.255.255.255:67", &search);
+        assert_eq!(script.conversations.discover, None);
+        script.dhcp(1, &[]);
+        assert!(script.conversations.discover.is_some());
     }
 
     #[test]
