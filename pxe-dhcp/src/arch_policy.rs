@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use core::net::Ipv4Addr;
 
+use crate::boot_file::{self, But, Reload};
+use crate::condition::Listed;
+use crate::raspberry_pi;
 use crate::wire::OptionCode;
 use crate::{
     Boot, BootDecision, BootPolicy, BootRequest, ClientArch, DhcpOption, Explanation, Stage,
@@ -12,13 +15,17 @@ use crate::{
 /// A table from architecture to boot file, with a default, and an answer of its own for iPXE.
 ///
 /// - 7 and 9 are looked up alike, as are 0x10 and 0x11 ([`ClientArch::canonical`]).
-/// - Firmware that boots by HTTP only gets a URL: from [`with_arch`](Self::with_arch) of an HTTP
-///   architecture, and never the default.
+/// - Firmware that boots by HTTP only gets a URL, and firmware that boots by TFTP only a file.
 /// - iPXE gets what [`with_ipxe`](Self::with_ipxe) says, so that a chain from firmware to iPXE to
-///   a script ends; without that, it is treated as the firmware that it stands for.
+///   a script ends; without that, it is treated as the firmware that it stands for, but it is
+///   never told to load iPXE again.
+/// - A Raspberry Pi's boot ROM is `arm-rpiboot`, though it says that it is an x86 BIOS, and needs
+///   no entry.
 /// - An operating system gets nothing.
 ///
-/// `{server}` in a file or URL stands for our address towards the client.
+/// `{server}` in a file or URL stands for our address towards the client; so do the other
+/// [`PLACEHOLDERS`](crate::PLACEHOLDERS) for theirs. A client that does not say what one of them
+/// stands for does not match.
 ///
 /// ```
 /// use pxe_dhcp::{ArchPolicy, ClientArch};
@@ -53,6 +60,52 @@ impl ArchPolicy {
             .with_arch(ClientArch::UEFI_X86, "efi32/syslinux.efi")
             .with_arch(ClientArch::UEFI_X64, "efi64/syslinux.efi")
             .with_default("bios/lpxelinux.0")
+    }
+
+    /// iPXE under the names of Debian's packages, for each architecture that it is built for, by
+    /// TFTP and by HTTP; then this script.
+    pub fn ipxe(script: impl Into<String>) -> Self {
+        const FILES: [(ClientArch, Option<ClientArch>, &str); 7] = [
+            (ClientArch::X86_BIOS, None, "undionly.kpxe"),
+            (
+                ClientArch::UEFI_X86,
+                Some(ClientArch::UEFI_X86_HTTP),
+                "ipxe-i386.efi",
+            ),
+            (
+                ClientArch::UEFI_X64,
+                Some(ClientArch::UEFI_X64_HTTP),
+                "snponly.efi",
+            ),
+            (
+                ClientArch::UEFI_ARM32,
+                Some(ClientArch::UEFI_ARM32_HTTP),
+                "ipxe-arm32.efi",
+            ),
+            (
+                ClientArch::UEFI_ARM64,
+                Some(ClientArch::UEFI_ARM64_HTTP),
+                "ipxe-arm64.efi",
+            ),
+            (
+                ClientArch::UEFI_RISCV64,
+                Some(ClientArch::UEFI_RISCV64_HTTP),
+                "ipxe-riscv64.efi",
+            ),
+            (
+                ClientArch::UEFI_LOONGARCH64,
+                Some(ClientArch::UEFI_LOONGARCH64_HTTP),
+                "ipxe-loong64.efi",
+            ),
+        ];
+        let mut policy = Self::new().with_ipxe(script);
+        for (arch, by_http, file) in FILES {
+            policy = policy.with_arch(arch, format!("ipxe/{file}"));
+            if let Some(arch) = by_http {
+                policy = policy.with_arch(arch, format!("http://{{server}}/ipxe/{file}"));
+            }
+        }
+        policy
     }
 
     /// The same, with a file or URL for an architecture. A value with `://` in it is a URL.
@@ -127,8 +180,8 @@ impl ArchPolicy {
         self.with_option(DhcpOption::new(OptionCode::PXELINUX_MAGIC, magic))
     }
 
-    /// The entry for a client, and the rules on the way there.
-    fn entry(&self, request: &BootRequest<'_>, explanation: &mut Explanation) -> Option<&str> {
+    /// What a client boots, and the rules on the way there.
+    fn entry(&self, request: &BootRequest<'_>, explanation: &mut Explanation) -> Option<Boot> {
         if request.stage == Stage::System {
             explanation.matched(
                 "operating system",
@@ -136,88 +189,108 @@ impl ArchPolicy {
             );
             return None;
         }
+        let mut attempt = Attempt {
+            request,
+            explanation,
+        };
         match (&self.ipxe, request.stage) {
             (Some(file), Stage::Ipxe) => {
-                explanation.matched("ipxe", "user class iPXE (77) or option 175");
-                return Some(file);
+                let reason = "user class iPXE (77) or option 175".to_owned();
+                if let Some(boot) = attempt.of("ipxe".to_owned(), file, reason) {
+                    return Some(boot);
+                }
             }
             (Some(_), stage) => {
-                explanation.failed("ipxe", format!("the client's stage is {stage}"));
+                attempt
+                    .explanation
+                    .failed("ipxe", format!("the client's stage is {stage}"));
             }
             (None, _) => {}
         }
+        let said = Listed(request.architectures);
+        // A client that names several gets the first that has an entry that it can use.
+        let chosen = request.architectures.iter().find(|arch| {
+            let file = self.by_arch.get(&arch.canonical());
+            file.is_some_and(|file| boot_file::file_told(file, request, Reload::Never).is_ok())
+        });
         for (arch, file) in &self.by_arch {
-            let found = request
-                .architectures
-                .iter()
-                .find(|found| found.canonical() == *arch);
-            let Some(found) = found else {
-                let said = Listed(request.architectures);
-                explanation.failed(format!("arch {arch}"), format!("the client says {said}"));
+            let rule = format!("arch {arch}");
+            let mut named = request.architectures.iter();
+            let Some(found) = named.find(|named| named.canonical() == *arch) else {
+                attempt
+                    .explanation
+                    .failed(rule, format!("the client says {said}"));
                 continue;
             };
-            // A client that names several gets the first that has an entry, so this one only wins
-            // if none that the client prefers has one.
-            let is_first = request
-                .architectures
-                .iter()
-                .find(|preferred| self.by_arch.contains_key(&preferred.canonical()))
-                == Some(found);
-            if is_first {
-                explanation.matched(format!("arch {arch}"), format!("the client says {found}"));
-                return Some(file);
+            if chosen.is_some_and(|chosen| chosen.canonical() != *arch) {
+                attempt
+                    .explanation
+                    .failed(rule, "the client prefers another one");
+                continue;
             }
-            explanation.failed(format!("arch {arch}"), "the client prefers another one");
+            let told = attempt.of(rule, file, format!("the client says {found}"));
+            if told.is_some() {
+                return told;
+            }
+        }
+        let is_pi = request.architectures.first() == Some(&ClientArch::ARM_RPIBOOT);
+        if is_pi && !self.by_arch.contains_key(&ClientArch::ARM_RPIBOOT) {
+            attempt.explanation.matched(
+                "raspberry pi",
+                "its boot ROM asks for its files by itself, for this one first",
+            );
+            return Some(Boot::File(raspberry_pi::BOOT_FILE.to_owned()));
         }
         let default = self.default.as_deref()?;
-        if request.stage == Stage::Http && !is_url(default) {
-            explanation.failed("default", "firmware that boots by HTTP needs a URL");
-            return None;
-        }
-        explanation.matched("default", "no other rule matched");
-        Some(default)
+        attempt.of(
+            "default".to_owned(),
+            default,
+            "no other rule matched".to_owned(),
+        )
     }
 }
 
-struct Listed<'a>(&'a [ClientArch]);
-
-impl core::fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("no architecture");
-        }
-        for (index, arch) in self.0.iter().enumerate() {
-            let separator = if index == 0 { "" } else { ", " };
-            write!(f, "{separator}{arch}")?;
-        }
-        Ok(())
-    }
+/// What the rules are tried on.
+struct Attempt<'a, 'b> {
+    request: &'a BootRequest<'b>,
+    explanation: &'a mut Explanation,
 }
 
-fn is_url(file: &str) -> bool {
-    file.contains("://")
+impl Attempt<'_, '_> {
+    /// A rule that matches: what its file is to the client, if it can load that.
+    fn of(&mut self, rule: String, file: &str, reason: String) -> Option<Boot> {
+        match boot_file::file_told(file, self.request, Reload::Never) {
+            Ok(boot) => {
+                self.explanation.matched(rule, reason);
+                Some(boot)
+            }
+            Err(obstacle) => {
+                self.explanation
+                    .failed(rule, But(&reason, &obstacle).to_string());
+                None
+            }
+        }
+    }
 }
 
 impl BootPolicy for ArchPolicy {
     fn decide(&self, request: &BootRequest<'_>) -> BootDecision {
         let mut explanation = Explanation::new();
-        let Some(file) = self.entry(request, &mut explanation) else {
-            if explanation.tried().iter().all(|tried| !tried.matched) {
-                explanation.matched("nothing", "no rule matched and there is no default for it");
-            }
-            return BootDecision::new(Boot::Nothing).with_explanation(explanation);
-        };
-        let file = file.replace("{server}", &request.server_ip.to_string());
-        let boot = if is_url(&file) {
-            Boot::Url(file)
-        } else {
-            Boot::File(file)
+        let boot = self.entry(request, &mut explanation);
+        if explanation.decided_by().is_none() {
+            explanation.matched("nothing", "no rule matched and there is no default for it");
+        }
+        let options = match &boot {
+            Some(_) => self.options.clone(),
+            None => Vec::new(),
         };
         BootDecision {
-            boot,
+            // An operating system too is told the boot server: its initramfs may take that for
+            // the server of its root file system.
             next_server: self.next_server,
-            server_name: self.server_name.clone(),
-            options: self.options.clone(),
+            server_name: boot.is_some().then(|| self.server_name.clone()).flatten(),
+            boot: boot.unwrap_or_default(),
+            options,
             explanation,
         }
     }
@@ -243,7 +316,7 @@ mod tests {
                 .explanation
                 .tried()
                 .iter()
-                .filter(|tried| tried.matched)
+                .filter(|tried| tried.decides)
                 .count(),
             1,
             "{}",
@@ -300,6 +373,67 @@ mod tests {
         let url = Boot::Url("http://192.168.150.1/a.efi".into());
         assert_eq!(boot(&policy, &[16], &[], b"HTTPClient:Arch:00016"), url);
         assert_eq!(boot(&policy, &[0x11], &[], b"HTTPClient:Arch:00017"), url);
+    }
+
+    #[test]
+    fn every_architecture_of_the_registry_gets_what_it_can_load() {
+        for policy in [
+            ArchPolicy::syslinux(),
+            ArchPolicy::ipxe("http://{server}/boot.ipxe"),
+        ] {
+            for arch in ClientArch::REGISTRY {
+                let class = if arch.is_http() {
+                    "HTTPClient"
+                } else {
+                    "PXEClient"
+                };
+                match boot(&policy, &[arch.0], &[], class.as_bytes()) {
+                    Boot::Url(url) => assert!(arch.is_http(), "{arch} {url}"),
+                    Boot::File(file) => assert!(!arch.is_http(), "{arch} {file}"),
+                    other => assert_eq!(other, Boot::Nothing, "{arch}"),
+                }
+            }
+        }
+        let ipxe = ArchPolicy::ipxe("http://{server}/boot.ipxe");
+        assert_eq!(boot(&ipxe, &[0x0c], &[], b"PXEClient"), Boot::Nothing);
+        let arm = Boot::Url("http://192.168.150.1/ipxe/ipxe-arm64.efi".into());
+        assert_eq!(boot(&ipxe, &[0x13], &[], b"HTTPClient"), arm);
+    }
+
+    /// With no script, or one that is an iPXE by mistake, the chain would never end.
+    #[test]
+    fn ipxe_is_never_told_to_load_ipxe_again() {
+        let policy = ArchPolicy::new()
+            .with_arch(ClientArch::UEFI_X64, "ipxe/snponly.efi")
+            .with_default("undionly.kpxe");
+        let firmware = Boot::File("ipxe/snponly.efi".into());
+        assert_eq!(boot(&policy, &[7], &[], b"PXEClient:Arch:00007"), firmware);
+        for policy in [policy.clone(), policy.with_ipxe("ipxe.efi")] {
+            assert_eq!(
+                boot(&policy, &[7], &[b"iPXE"], b"PXEClient:Arch:00007"),
+                Boot::Nothing
+            );
+        }
+        let request = BootRequest::new(SERVER).with_user_classes(&[b"iPXE"]);
+        let decision = ArchPolicy::new()
+            .with_default("undionly.kpxe")
+            .decide(&request);
+        assert_eq!(
+            decision.explanation.to_string(),
+            "- default: no other rule matched, but iPXE is never told to load iPXE again: \
+             \"undionly.kpxe\"\n\
+             + nothing: no rule matched and there is no default for it"
+        );
+    }
+
+    #[test]
+    fn a_raspberry_pi_needs_no_entry() {
+        let pi = ClientArch::ARM_RPIBOOT.0;
+        let file = |policy: &ArchPolicy| boot(policy, &[pi], &[], b"PXEClient:Arch:00000");
+        let policy = ArchPolicy::syslinux();
+        assert_eq!(file(&policy), Boot::File("bootcode.bin".into()));
+        let policy = policy.with_arch(ClientArch::ARM_RPIBOOT, "pi/bootcode.bin");
+        assert_eq!(file(&policy), Boot::File("pi/bootcode.bin".into()));
     }
 
     #[test]

@@ -72,6 +72,7 @@
 
 mod arch;
 mod arch_policy;
+mod boot_file;
 mod boot_menu;
 mod class;
 mod commit_error;
@@ -92,7 +93,9 @@ mod limits;
 mod net;
 mod pattern;
 mod policy;
+mod raspberry_pi;
 mod reservation;
+mod rule_policy;
 #[cfg(feature = "tokio")]
 mod store;
 mod subnet;
@@ -103,6 +106,7 @@ pub mod wire;
 
 pub use crate::arch::{ClientArch, ParseClientArchError};
 pub use crate::arch_policy::ArchPolicy;
+pub use crate::boot_file::PLACEHOLDERS;
 pub use crate::boot_menu::{BootItem, BootMenu, BootMenuError};
 pub use crate::class::Class;
 pub use crate::commit_error::CommitError;
@@ -121,6 +125,7 @@ pub use crate::policy::{
     Boot, BootDecision, BootPolicy, BootRequest, Explanation, NoBoot, ParseStageError, Stage, Tried,
 };
 pub use crate::reservation::{Reservation, ReservedFor};
+pub use crate::rule_policy::{Rule, RulePolicy};
 #[cfg(feature = "tokio")]
 pub use crate::store::{Commit, Cursor, LeaseStore, MemoryStore, StoreError};
 #[cfg(feature = "redb")]

@@ -319,11 +319,14 @@ pub struct Tried {
     pub rule: Cow<'static, str>,
     /// Whether it matched.
     pub matched: bool,
+    /// Whether it decides; of the rules that a policy tried, one does.
+    pub decides: bool,
     /// Why it did or did not.
     pub reason: Cow<'static, str>,
 }
 
-/// The rules that a policy tried, in their order; printed one a line.
+/// The rules that a policy tried, in their order; printed one a line: `+` for the one that
+/// decides, `~` for those that matched but leave the decision to another, `-` for the others.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Explanation {
     tried: Vec<Tried>,
@@ -335,17 +338,22 @@ impl Explanation {
         Self { tried: Vec::new() }
     }
 
-    /// Adds a rule that matched.
+    /// Adds the rule that decides: it matched.
     pub fn matched(
         &mut self,
         rule: impl Into<Cow<'static, str>>,
         reason: impl Into<Cow<'static, str>>,
     ) {
-        self.tried.push(Tried {
-            rule: rule.into(),
-            matched: true,
-            reason: reason.into(),
-        });
+        self.push(rule.into(), reason.into(), true, true);
+    }
+
+    /// Adds a rule that matched, and says something, but leaves it to another what is booted.
+    pub fn applied(
+        &mut self,
+        rule: impl Into<Cow<'static, str>>,
+        reason: impl Into<Cow<'static, str>>,
+    ) {
+        self.push(rule.into(), reason.into(), true, false);
     }
 
     /// Adds a rule that did not match.
@@ -354,10 +362,31 @@ impl Explanation {
         rule: impl Into<Cow<'static, str>>,
         reason: impl Into<Cow<'static, str>>,
     ) {
+        self.push(rule.into(), reason.into(), false, false);
+    }
+
+    /// Adds what another policy tried after these.
+    pub fn append(&mut self, other: Self) {
+        self.tried.extend(other.tried);
+    }
+
+    /// The rule that decided.
+    pub fn decided_by(&self) -> Option<&Tried> {
+        self.tried.iter().find(|tried| tried.decides)
+    }
+
+    fn push(
+        &mut self,
+        rule: Cow<'static, str>,
+        reason: Cow<'static, str>,
+        matched: bool,
+        decides: bool,
+    ) {
         self.tried.push(Tried {
-            rule: rule.into(),
-            matched: false,
-            reason: reason.into(),
+            rule,
+            matched,
+            decides,
+            reason,
         });
     }
 
@@ -374,12 +403,17 @@ impl fmt::Display for Explanation {
             Tried {
                 rule,
                 matched,
+                decides,
                 reason,
             },
         ) in self.tried.iter().enumerate()
         {
             let line_break = if index == 0 { "" } else { "\n" };
-            let sign = if *matched { '+' } else { '-' };
+            let sign = match (decides, matched) {
+                (true, _) => '+',
+                (false, true) => '~',
+                (false, false) => '-',
+            };
             write!(f, "{line_break}{sign} {rule}: {reason}")?;
         }
         Ok(())

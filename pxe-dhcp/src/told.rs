@@ -1,6 +1,7 @@
 //! What of a decision a client can be told.
 
-use crate::{Boot, BootDecision, BootMenu, BootRequest, ClientArch, Stage};
+use crate::raspberry_pi;
+use crate::{Boot, BootDecision, BootMenu, BootRequest, ClientArch, DhcpOption, Stage};
 
 impl BootDecision {
     /// What the client that asks can make of the decision; the explanation says what was changed.
@@ -9,6 +10,8 @@ impl BootDecision {
     /// - A menu becomes its first item, for a client that cannot show one. BIOS ROMs and UEFI can,
     ///   and so can iPXE's BIOS builds (`PXE_MENU` in its `config/general.h`).
     /// - Firmware that boots by HTTP can use a URL only.
+    /// - A Raspberry Pi's boot ROM gets the options without which it boots nothing, unless there
+    ///   are such.
     #[must_use]
     pub fn told_to(mut self, request: &BootRequest<'_>) -> Self {
         if let Boot::Menu(menu) = &self.boot
@@ -21,6 +24,14 @@ impl BootDecision {
             self.explanation
                 .failed("http", "firmware that boots by HTTP needs a URL");
             self.boot = Boot::Nothing;
+        }
+        let boots = matches!(self.boot, Boot::File(_) | Boot::Url(_));
+        if boots && raspberry_pi::wants_menu(request.stage, request.architectures) {
+            for (code, data) in raspberry_pi::OPTIONS {
+                if self.option(code).is_none() {
+                    self.options.push(DhcpOption::new(code, data));
+                }
+            }
         }
         self
     }

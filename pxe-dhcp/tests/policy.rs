@@ -4,11 +4,13 @@ mod support;
 
 use std::net::Ipv4Addr;
 
+use pxe_core::MacAddr;
 use pxe_dhcp::wire::{Message, OptionCode};
 use pxe_dhcp::{
-    Boot, BootDecision, BootPolicy, BootRequest, Config, DhcpOption, Event, Explanation,
+    ArchPolicy, Boot, BootDecision, BootPolicy, BootRequest, ClientArch, Config, DhcpOption, Event,
+    Explanation,
 };
-use support::{Bench, MAC, Request, ip, lan};
+use support::{Bench, MAC, Request, SERVER, ip, lan};
 
 /// Denies its boot to everybody, but does not forget to say from where it would have been.
 #[derive(Debug)]
@@ -84,4 +86,75 @@ fn a_denied_system_keeps_its_vendor_options() {
     let message = Message::parse(&offer).expect("an OFFER");
     assert!(message.has_option(OptionCode::VENDOR_SPECIFIC));
     assert_eq!(message.siaddr(), None);
+}
+
+const PI: MacAddr = MacAddr::new([0xdc, 0xa6, 0x32, 0xb0, 0x23, 0xc3]);
+
+/// What the boot ROM of a Pi 4 sends (TechnitiumSoftware/DnsServer issue 183).
+fn raspberry_pi() -> Request {
+    Request::new(PI)
+        .option(53, [1])
+        .option(
+            55,
+            [1, 3, 43, 60, 66, 67, 128, 129, 130, 131, 132, 133, 134, 135],
+        )
+        .option(93, [0, 0])
+        .option(94, [1, 2, 1])
+        .option(97, b"\0RPi4\x14\x31\xd0\0\x32\xb0\x23\xc3\xd8\0\x92\xe0")
+        .option(60, "PXEClient:Arch:00000:UNDI:002001")
+}
+
+const PI_MENU: &[u8] = b"\x06\x01\x03\x0a\x04\x00PXE\x09\x17\x00\x00\x14Raspberry Pi Boot   \xff";
+
+#[test]
+fn raspberry_pi_gets_its_menu_at_its_rom_stage_only() {
+    let policy = ArchPolicy::syslinux().with_arch(ClientArch::UEFI_ARM64, "efi/grubaa64.efi");
+    let mut bench = Bench::new(Config::new().with_subnet(lan()), policy);
+    let mut replies = Vec::new();
+    // Its REQUEST lacks option 60 (rpi-eeprom issue 82), and perhaps 93.
+    for (xid, kept) in [(0x1234, &[53, 54, 50, 93][..]), (0x1235, &[53, 54, 50])] {
+        let mut discover = raspberry_pi().discover();
+        discover.header.xid = xid;
+        let offer = bench.send_bytes(&discover.bytes(), SERVER).remove(0).1;
+        let address = Message::parse(&offer).expect("an OFFER").yiaddr();
+        let mut request = raspberry_pi().select(address.expect("an address"));
+        request.header.xid = xid;
+        request.options.retain(|(code, _)| kept.contains(code));
+        let ack = bench.send_bytes(&request.bytes(), SERVER).remove(0).1;
+        replies.extend([offer, ack]);
+    }
+    for reply in replies {
+        let message = Message::parse(&reply).expect("a reply");
+        assert_eq!(message.siaddr(), Some(SERVER));
+        assert_eq!(message.vendor_class().as_deref(), Some(&b"PXEClient"[..]));
+        assert_eq!(
+            message.option(OptionCode::VENDOR_SPECIFIC).as_deref(),
+            Some(PI_MENU)
+        );
+        assert_eq!(
+            message.file(),
+            Some(&b"bootcode.bin"[..]),
+            "not that of a PC"
+        );
+        // Early boot loaders take a PAD before END for the end of all (rpi-eeprom issue 82).
+        let end = reply.iter().rposition(|byte| *byte == 255).expect("an END");
+        assert!(reply[end + 1..].iter().all(|byte| *byte == 0));
+    }
+    let uefi = Request::new(PI)
+        .option(60, "PXEClient:Arch:00011:UNDI:003000")
+        .option(93, [0, 11]);
+    let offer = bench.ask(&uefi.discover());
+    let message = Message::parse(&offer).expect("an OFFER");
+    assert_eq!(message.file(), Some(&b"efi/grubaa64.efi"[..]));
+    assert!(!message.has_option(OptionCode::VENDOR_SPECIFIC));
+    assert!(!message.has_option(OptionCode::VENDOR_CLASS));
+}
+
+#[test]
+fn a_denied_raspberry_pi_sees_no_menu() {
+    let mut bench = Bench::new(Config::new().with_subnet(lan()), DenyAll);
+    let offer = bench.ask(&raspberry_pi().discover());
+    let message = Message::parse(&offer).expect("an OFFER");
+    assert!(!message.has_option(OptionCode::VENDOR_SPECIFIC));
+    assert!(!message.has_option(OptionCode::VENDOR_CLASS));
 }

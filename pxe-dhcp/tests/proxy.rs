@@ -401,7 +401,11 @@ fn port_4011_is_answered_in_every_mode_and_for_every_architecture() {
                 let reply = bench.ask_binl(&request, (ip(arch.0 as u8 + 2), 4011));
                 let message = Message::parse(&reply).expect("an ACK");
                 assert_eq!(message.message_type(), Some(MessageType::ACK));
-                assert_eq!(message.file(), Some(&b"boot.0"[..]), "{arch}");
+                let file = match arch {
+                    ClientArch::ARM_RPIBOOT => "bootcode.bin",
+                    _ => "boot.0",
+                };
+                assert_eq!(message.file(), Some(file.as_bytes()), "{arch}");
             }
         }
         for message_type in [

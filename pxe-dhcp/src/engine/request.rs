@@ -13,6 +13,7 @@ use super::port::Port;
 use super::proxy::Call;
 use super::{Engine, Output, rate};
 use crate::lease_times::LeaseBounds;
+use crate::raspberry_pi;
 use crate::wire::{Message, MessageType, Op, RelayAgentInfo};
 use crate::{
     ClientArch, ClientInfo, ClientKey, Event, IgnoreReason, LeaseState, Limit, NakReason,
@@ -527,8 +528,11 @@ impl Engine {
 }
 
 /// Option 93, or what option 60 says where 93 is missing or malformed (bootimus issue 118). A
-/// PXEClient that says neither is a BIOS.
+/// PXEClient that says neither is a BIOS. A Raspberry Pi's boot ROM says that it is one, too.
 fn architectures_of(message: &Message<'_>) -> Vec<ClientArch> {
+    if raspberry_pi::is_boot_rom(message) {
+        return vec![ClientArch::ARM_RPIBOOT];
+    }
     let architectures = message.architectures();
     if !architectures.is_empty() {
         return architectures;
