@@ -46,6 +46,32 @@ pub(crate) enum Step {
     Bootp,
 }
 
+impl Step {
+    /// Whether one of the servers leaves it unanswered; the reply to any other is awaited.
+    const fn may_be_silent(self) -> bool {
+        match self {
+            Self::Discover
+            | Self::Selecting
+            | Self::SelectingAgain
+            | Self::InitReboot
+            | Self::Renewing
+            | Self::Rebinding
+            | Self::DiscoverAfterRelease
+            | Self::RenewingUnknown
+            | Self::InitRebootOfAnother
+            | Self::RenewingOfAnother
+            | Self::DiscoverAfterDecline => false,
+            Self::Inform
+            | Self::InitRebootElsewhere
+            | Self::Release
+            | Self::SelectingOtherServer
+            | Self::InitRebootUnknown
+            | Self::Decline
+            | Self::Bootp => true,
+        }
+    }
+}
+
 /// A request: whose, what, and by which way.
 #[derive(Debug, Clone)]
 pub(crate) struct Case<'a> {
@@ -254,7 +280,7 @@ impl<'a> Conversation<'a, '_> {
     /// Asks for an address and demands one of the pool.
     fn discover(&mut self, client: &'a Firmware, step: Step, way: Way) -> Result<Ipv4Addr, String> {
         let message = client.message(DISCOVER, &[]);
-        let reply = self.reply(&message, way)?;
+        let reply = self.reply(&message, step, way)?;
         let case = Case {
             client,
             step,
@@ -286,7 +312,7 @@ impl<'a> Conversation<'a, '_> {
             step,
             is_relayed: way == Way::Relay,
         };
-        let reply = self.reply(message, way);
+        let reply = self.reply(message, step, way);
         let reply = reply.map_err(|error| format!("{case}: {error}"))?;
         let reply = reply.map(|reply| reply.with_word(address, "LEASE"));
         self.heard.push((case, reply));
@@ -294,12 +320,15 @@ impl<'a> Conversation<'a, '_> {
     }
 
     /// The one reply, or none.
-    fn reply(&mut self, message: &Message, way: Way) -> Result<Option<Reply>, String> {
+    fn reply(&mut self, message: &Message, step: Step, way: Way) -> Result<Option<Reply>, String> {
         let message = match way {
             Way::Relay => message.clone().through(self.plan.relay),
             _ => message.clone(),
         };
-        let mut replies = self.segment.ask(&message, way)?;
+        if !step.may_be_silent() {
+            return self.segment.ask(&message, way).map(Some);
+        }
+        let mut replies = self.segment.ask_or_not(&message, way)?;
         match replies.len() {
             0 | 1 => Ok(replies.pop()),
             many => Err(format!("{many} replies: {replies:?}")),

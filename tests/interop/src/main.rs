@@ -6,12 +6,14 @@
 mod client;
 mod comparison;
 mod dhcp;
+mod dhcp_client;
 mod differences;
 mod firmware;
 mod http;
 mod reply;
 mod segment;
 mod site;
+mod tenancy;
 mod tftp;
 mod wiretap;
 
@@ -21,7 +23,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::Parser;
 
-use crate::site::Site;
+use crate::site::{Setup, Site};
 
 /// A test: a name, and what it does on a site of its own.
 type Test = (&'static str, fn(&Site) -> Result<(), String>);
@@ -41,19 +43,23 @@ const LONE_TESTS: [LoneTest; 2] = [
 ];
 
 /// The Debian packages whose programs the tests run.
-const PACKAGES: [&str; 8] = [
+const PACKAGES: [&str; 12] = [
     "atftp",
     "busybox",
     "curl",
+    "dhcpcd-base",
+    "dnsmasq-base",
     "isc-dhcp-client",
+    "isc-dhcp-relay",
     "isc-dhcp-server",
     "procps",
+    "systemd",
     "tftp-hpa",
     "tshark",
 ];
 
 /// How many tests run at once: most of the time they wait for clients.
-const TESTS_AT_ONCE: usize = 6;
+const TESTS_AT_ONCE: usize = 12;
 
 #[derive(Debug, Parser)]
 #[command(about = "Clients that nobody here wrote, against pxe-server (needs root)")]
@@ -85,14 +91,20 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         None => site::build_server()?,
     };
     pxe_test_lab::remove_stale(&std::env::temp_dir());
-    let on_sites = [tftp::TESTS, http::TESTS, dhcp::TESTS].concat();
-    let on_sites = on_sites
-        .into_iter()
-        .map(|(name, test)| (name, Job::OnSite(test)));
+    // Those that wait longest come first.
+    let on_sites = [
+        (tenancy::TESTS, tenancy::SETUP),
+        (tftp::TESTS, site::EVERYTHING),
+        (http::TESTS, site::EVERYTHING),
+        (dhcp::TESTS, site::EVERYTHING),
+    ];
+    let on_sites = on_sites.into_iter().flat_map(|(tests, setup)| {
+        let job = move |(name, test): &Test| (*name, Job::OnSite(setup, *test));
+        tests.iter().map(job)
+    });
     let alone = LONE_TESTS.map(|(name, test)| (name, Job::Alone(test)));
-    let jobs: Vec<(&str, Job)> = alone
-        .into_iter()
-        .chain(on_sites)
+    let jobs: Vec<(&str, Job)> = on_sites
+        .chain(alone)
         .filter(|(name, _)| name.contains(&arguments.only))
         .collect();
     let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -119,7 +131,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
 /// A test, by what it needs.
 #[derive(Debug, Clone, Copy)]
 enum Job {
-    OnSite(fn(&Site) -> Result<(), String>),
+    OnSite(Setup, fn(&Site) -> Result<(), String>),
     Alone(fn(&Path) -> Result<(), String>),
 }
 
@@ -127,8 +139,8 @@ impl Job {
     fn run(self, server: &Path) -> Result<(), String> {
         match self {
             // A site each: no test sees the leases or the transfers of another.
-            Self::OnSite(test) => {
-                let site = Site::new(server)?;
+            Self::OnSite(setup, test) => {
+                let site = Site::new(server, &setup)?;
                 let result = test(&site);
                 site.judge(result)
             }

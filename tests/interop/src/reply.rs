@@ -86,7 +86,7 @@ impl Reply {
 }
 
 /// The options by code, those of several parts joined (RFC 3396).
-fn options(payload: &[u8]) -> Option<BTreeMap<u8, Vec<u8>>> {
+pub(crate) fn options(payload: &[u8]) -> Option<BTreeMap<u8, Vec<u8>>> {
     let mut options: BTreeMap<u8, Vec<u8>> = BTreeMap::new();
     let mut rest = payload.get(240..)?;
     loop {

@@ -26,7 +26,7 @@ use crate::wiretap::{Datagram, Wiretap};
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many clients make fences: a server limits what one client may send in a second.
-const FENCE_CLIENTS: u8 = 14;
+const FENCE_CLIENTS: u8 = 6;
 /// How much of a server's log is worth showing.
 const LOG_LINES: usize = 30;
 /// The hardware addresses of fences end in this and more.
@@ -180,11 +180,11 @@ impl Segment {
             .ok_or("no free address".to_owned())
     }
 
-    /// The server's replies to a request, in order; none, if it has none.
+    /// The server's replies to a request that it may leave unanswered, in order.
     ///
     /// A server answers in order, so it is known to have said all when the request of another
     /// client, sent right after, is answered.
-    pub(crate) fn ask(&mut self, message: &Message, way: Way) -> Result<Vec<Reply>, String> {
+    pub(crate) fn ask_or_not(&mut self, message: &Message, way: Way) -> Result<Vec<Reply>, String> {
         let xid = self.send(message, way)?;
         let mut replies = Vec::new();
         if way == Way::Relay {
@@ -206,7 +206,9 @@ impl Segment {
         self.over.insert(fence);
         loop {
             let datagram = self.next(way)?;
-            let found = xid_of(&datagram);
+            let Some(found) = datagram.xid() else {
+                continue;
+            };
             if found == xid {
                 replies.push(Reply::read(&datagram)?);
             } else if found == fence {
@@ -225,27 +227,29 @@ impl Segment {
     /// A lease of a client on the link: its address.
     fn lease(&mut self, client: &Firmware) -> Result<Ipv4Addr, String> {
         let discover = client.message(crate::firmware::DISCOVER, &[]);
-        let offer = self.ask_alone(&discover)?;
+        let offer = self.ask(&discover, Way::Broadcast)?;
         let select = [
             (50, offer.yiaddr.octets().to_vec()),
             (54, self.plan.server.octets().to_vec()),
         ];
-        let ack = self.ask_alone(&client.message(REQUEST, &select))?;
+        let ack = self.ask(&client.message(REQUEST, &select), Way::Broadcast)?;
         match ack.field("option 53") {
             Some("ACK") => Ok(ack.yiaddr),
             other => Err(format!("{other:?} in place of an ACK")),
         }
     }
 
-    /// The reply to a request that has one, without a fence.
-    fn ask_alone(&mut self, message: &Message) -> Result<Reply, String> {
-        let xid = self.send(message, Way::Broadcast)?;
-        let datagram = self.next(Way::Broadcast)?;
-        if xid_of(&datagram) != xid {
-            return Err("a reply to nobody".to_owned());
+    /// The reply to a request that has one, whenever it comes. A second one is an error of the
+    /// next request.
+    pub(crate) fn ask(&mut self, message: &Message, way: Way) -> Result<Reply, String> {
+        let xid = self.send(message, way)?;
+        let datagram = self.next(way)?;
+        let reply = Reply::read(&datagram)?;
+        if datagram.xid() != Some(xid) {
+            return Err(format!("a reply to another request: {:?}", reply.fields));
         }
         self.over.insert(xid);
-        Reply::read(&datagram)
+        Ok(reply)
     }
 
     fn send_fence(&mut self, way: Way) -> Result<u32, String> {
@@ -295,21 +299,12 @@ impl Segment {
                 return Err(format!("no answer within {PATIENCE:?}"));
             };
             // The tap hears what is sent too, and what the bridge sends to all its ports.
-            let is_reply = datagram.payload.first() == Some(&2);
-            if is_reply && datagram.destination.port() == port {
+            if datagram.is_reply() && datagram.destination.port() == port {
                 self.replies.push(datagram.clone());
                 return Ok(datagram);
             }
         }
     }
-}
-
-fn xid_of(datagram: &Datagram) -> u32 {
-    let bytes = datagram
-        .payload
-        .get(4..)
-        .and_then(|rest| rest.first_chunk());
-    bytes.copied().map_or(0, u32::from_be_bytes)
 }
 
 fn socket(own: SocketAddrV4) -> io::Result<UdpSocket> {

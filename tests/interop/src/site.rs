@@ -26,6 +26,21 @@ const BIG_LEN: usize = 36 * 1024 * 1024 + 123;
 /// The length of `small.bin`.
 const SMALL_LEN: usize = 100_001;
 
+/// What a site's server is to do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Setup {
+    /// Its configuration, with `@work@` for a folder of its own.
+    pub(crate) configuration: &'static str,
+    /// The ports that it opens.
+    pub(crate) ports: &'static [u16],
+}
+
+/// A server of everything.
+pub(crate) const EVERYTHING: Setup = Setup {
+    configuration: include_str!("../server.toml"),
+    ports: &[67, 69, 80, 8080],
+};
+
 /// See the module's documentation. Dropped, everything is gone.
 #[derive(Debug)]
 pub(crate) struct Site {
@@ -33,15 +48,15 @@ pub(crate) struct Site {
     server: Process,
     pub(crate) client: Namespace,
     pub(crate) far_client: Namespace,
-    router: Namespace,
-    _server_namespace: Namespace,
+    pub(crate) router: Namespace,
+    pub(crate) at_server: Namespace,
     directory: TempDir,
     server_log: PathBuf,
 }
 
 impl Site {
     /// Makes the networks and starts the server on them.
-    pub(crate) fn new(server: &Path) -> Result<Self, String> {
+    pub(crate) fn new(server: &Path, setup: &Setup) -> Result<Self, String> {
         let directory = TempDir::with_prefix("pxe-interop-").map_err(|error| error.to_string())?;
         // The server runs as nobody.
         run(Command::new("chmod").arg("0755").arg(directory.path()))?;
@@ -72,20 +87,20 @@ impl Site {
         let config = directory.path().join("server.toml");
         fs::write(
             &config,
-            include_str!("../server.toml").replace("@work@", &work.to_string()),
+            setup.configuration.replace("@work@", &work.to_string()),
         )
         .map_err(|error| error.to_string())?;
         let server_log = directory.path().join("server.log");
         let mut command = at_server.command(&server.display().to_string());
         command.arg("serve").arg(&config);
         let mut server = Process::spawn(command, "pxe-server", &server_log, Output::Log)?;
-        await_ports(&at_server, &mut server, &server_log, &[67, 69, 80, 8080])?;
+        await_ports(&at_server, &mut server, &server_log, setup.ports)?;
         Ok(Self {
             server,
             client,
             far_client,
             router,
-            _server_namespace: at_server,
+            at_server,
             directory,
             server_log,
         })

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use pxe_test_lab::Namespace;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::reply;
+
 /// `ETH_P_ALL` of linux/if_ether.h.
 const EVERY_PROTOCOL: u16 = 3;
 /// How soon the tap notices that it is no longer wanted.
@@ -58,6 +60,40 @@ impl Datagram {
             destination,
             payload: udp.get(8..)?.to_vec(),
         })
+    }
+
+    /// Whether a server sent it.
+    pub(crate) fn is_reply(&self) -> bool {
+        self.payload.first() == Some(&2)
+    }
+
+    /// The value of option 53.
+    pub(crate) fn message_type(&self) -> Option<u8> {
+        let options = reply::options(&self.payload)?;
+        options.get(&53)?.first().copied()
+    }
+
+    pub(crate) fn xid(&self) -> Option<u32> {
+        let octets = self.payload.get(4..)?.first_chunk()?;
+        Some(u32::from_be_bytes(*octets))
+    }
+
+    pub(crate) fn ciaddr(&self) -> Option<Ipv4Addr> {
+        self.address_at(12)
+    }
+
+    pub(crate) fn yiaddr(&self) -> Option<Ipv4Addr> {
+        self.address_at(16)
+    }
+
+    pub(crate) fn giaddr(&self) -> Option<Ipv4Addr> {
+        self.address_at(24)
+    }
+
+    /// The address at this offset of the message, unless it is 0.0.0.0.
+    fn address_at(&self, offset: usize) -> Option<Ipv4Addr> {
+        let octets = self.payload.get(offset..)?.first_chunk::<4>()?;
+        Some(Ipv4Addr::from(*octets)).filter(|address| !address.is_unspecified())
     }
 }
 
