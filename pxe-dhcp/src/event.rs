@@ -84,7 +84,8 @@ pub enum Event {
         /// Why.
         explanation: Explanation,
     },
-    /// A lease was given or extended: it is in the store, and the ACK is on its way.
+    /// A lease was given or extended: it is in the store, and the ACK is on its way. So too for
+    /// a client that speaks plain BOOTP, which gets a BOOTREPLY.
     Acknowledged {
         /// To whom.
         client: ClientInfo,
@@ -371,7 +372,8 @@ pub enum IgnoreReason {
     TooLong,
     /// It is a server's.
     FromServer,
-    /// It is plain BOOTP, without a message type.
+    /// It is plain BOOTP, without a message type, and the subnet does not serve this client by it
+    /// ([`Subnet::bootp`](crate::Subnet::bootp)).
     Bootp,
     /// Its type is one that this server does not answer.
     MessageType(MessageType),
@@ -417,7 +419,9 @@ impl fmt::Display for IgnoreReason {
             Self::NotDhcp => f.write_str("no DHCP message"),
             Self::TooLong => f.write_str("message is too long"),
             Self::FromServer => f.write_str("message is a server's"),
-            Self::Bootp => f.write_str("plain BOOTP is not answered"),
+            Self::Bootp => {
+                f.write_str("client speaks plain BOOTP, and no address is reserved for it")
+            }
             Self::MessageType(message_type) => write!(f, "{message_type} is not answered"),
             Self::NoClient => f.write_str("message names no client"),
             Self::NoSubnet => f.write_str("no subnet is configured for its link"),

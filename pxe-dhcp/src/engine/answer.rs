@@ -4,17 +4,19 @@ use core::net::Ipv4Addr;
 use std::borrow::Cow;
 
 use crate::wire::{
-    BROADCAST_FLAG, Header, Message, MessageType, OptionCode, Priority, Reply, UDP_IP_HEADER_BYTES,
+    BROADCAST_FLAG, Header, MESSAGE_BYTES_MIN, Message, MessageType, OptionCode, Priority, Reply,
+    UDP_IP_HEADER_BYTES,
 };
 use crate::{Boot, BootDecision, Class, DhcpOption, Reservation, Stage, Subnet};
 
 /// The length that every client takes: 576, an IP datagram's (RFC 2131 section 2).
 const CLIENT_BYTES_MIN: u16 = 576;
 
-/// An OFFER or an ACK, in parts.
+/// An OFFER, an ACK or a BOOTREPLY, in parts.
 #[derive(Debug)]
 pub(super) struct Answer<'a> {
-    pub(super) message_type: MessageType,
+    /// OFFER or ACK; `None` is the BOOTREPLY of plain BOOTP.
+    pub(super) message_type: Option<MessageType>,
     pub(super) request: &'a Message<'a>,
     pub(super) stage: Stage,
     pub(super) server_ip: Ipv4Addr,
@@ -40,11 +42,15 @@ impl Answer<'_> {
         if let Some((address, _)) = self.lease {
             header.yiaddr = address;
         }
-        if self.message_type == MessageType::ACK {
+        if self.message_type != Some(MessageType::OFFER) {
             header.ciaddr = self.request.ciaddr().unwrap_or(Ipv4Addr::UNSPECIFIED);
         }
         let mut reply = Reply::new(header);
-        push_type(&mut reply, self.message_type, self.server_id);
+        let Some(message_type) = self.message_type else {
+            self.push_bootp(&mut reply);
+            return reply;
+        };
+        push_type(&mut reply, message_type, self.server_id);
         if let Some((_, seconds)) = self.lease {
             let mut push = |code, seconds: u32, priority| {
                 reply.push(code, seconds.to_be_bytes(), priority);
@@ -65,6 +71,27 @@ impl Answer<'_> {
         push_echo(&mut reply, self.request, OptionCode::SUBNET_SELECTION);
         push_echo(&mut reply, self.request, OptionCode::RELAY_AGENT_INFO);
         reply
+    }
+
+    /// Plain BOOTP knows no DHCP options (RFC 1534 section 2), its names have their fields, and what
+    /// does not fit is left out.
+    fn push_bootp(&self, reply: &mut Reply) {
+        let requested = Priority::Requested;
+        let mask = self.subnet.network.mask().octets();
+        reply.push(OptionCode::SUBNET_MASK, mask, requested);
+        if let Some(file) = file_of(&self.decision.boot) {
+            let server_name = self.decision.server_name.as_deref();
+            reply.set_sname(server_name.unwrap_or_default().as_bytes());
+            reply.set_file(file.as_bytes());
+        }
+        if !self.is_denied() {
+            let decided = self.decision.options.iter();
+            for option in decided.filter(|option| !is_engines(option.code)) {
+                reply.push(option.code, &option.data, requested);
+            }
+        }
+        self.push_options(reply);
+        push_echo(reply, self.request, OptionCode::RELAY_AGENT_INFO);
     }
 
     /// The boot server: an operating system is told too, as its initramfs may take it for the
@@ -182,8 +209,14 @@ pub(super) fn nak(request: &Message<'_>, server_ip: Ipv4Addr, reason: &str) -> R
 /// The longest reply that a client takes, in bytes.
 ///
 /// Option 57 counts the IP and UDP headers, and is never believed below 576; a client without it
-/// takes 576.
+/// takes 576. A client that speaks plain BOOTP takes what BOOTP has, 300, or what it sent.
 pub(super) fn limit(request: &Message<'_>, message_bytes_max: usize) -> usize {
+    if request.message_type().is_none() {
+        return request
+            .wire_len()
+            .max(MESSAGE_BYTES_MIN)
+            .min(message_bytes_max);
+    }
     let client = request
         .max_message_size()
         .unwrap_or(CLIENT_BYTES_MIN)

@@ -2,6 +2,7 @@
 
 mod address_pool;
 mod answer;
+mod bootp;
 mod change;
 mod choice;
 mod identity;

@@ -108,7 +108,7 @@ impl Engine {
     pub(super) fn reply(
         &self,
         asking: &Asking<'_>,
-        message_type: MessageType,
+        message_type: impl Into<Option<MessageType>>,
         lease: Option<(Ipv4Addr, u32)>,
         decision: &BootDecision,
     ) -> (Reply, Ipv4Addr) {
@@ -116,7 +116,7 @@ impl Engine {
         let subnet = &self.plan.subnets[index.unwrap_or(asking.subnet)];
         let client_ip = lease.map(|(address, _)| address);
         let answer = Answer {
-            message_type,
+            message_type: message_type.into(),
             request: asking.message,
             stage: asking.stage,
             server_ip: asking.server_ip,

@@ -7,7 +7,9 @@ use pxe_core::{Now, RecvMeta};
 
 use super::answer::{self};
 use super::change::{Change, Purpose};
+use super::choice::Choice;
 use super::offer_table::{Offer, OfferState};
+use super::outgoing::Outgoing;
 use super::plan::{Reserved, SubnetIndex};
 use super::port::Port;
 use super::proxy::Call;
@@ -94,7 +96,7 @@ impl Engine {
             }
         }
         let Some(message_type) = message.message_type() else {
-            return self.ignore(Some(client), IgnoreReason::Bootp);
+            return self.on_bootp(now, client, message, meta, payload, origin);
         };
         let architectures = architectures_of(message);
         let stage = stage_of(message, &architectures);
@@ -112,8 +114,31 @@ impl Engine {
             };
             return self.on_call(now, &call, origin);
         }
+        let Some(asking) = self.asking(message, meta, client, architectures, stage) else {
+            return;
+        };
+        match message_type {
+            MessageType::DISCOVER => self.on_discover(now, &asking, payload, origin),
+            MessageType::REQUEST => self.on_request(now, asking),
+            MessageType::RELEASE => self.on_release(now, &asking),
+            MessageType::DECLINE => self.on_decline(now, &asking),
+            MessageType::INFORM => self.on_inform(&asking),
+            other => self.ignore(Some(asking.client), IgnoreReason::MessageType(other)),
+        }
+    }
+
+    /// What follows from a message; `None`, with an event, if its link is not one of ours.
+    pub(super) fn asking<'a>(
+        &mut self,
+        message: &'a Message<'a>,
+        meta: &'a RecvMeta,
+        client: ClientInfo,
+        architectures: Vec<ClientArch>,
+        stage: Stage,
+    ) -> Option<Asking<'a>> {
         let Some((subnet, server_ip)) = self.locate(message, meta) else {
-            return self.ignore(Some(client), IgnoreReason::NoSubnet);
+            self.ignore(Some(client), IgnoreReason::NoSubnet);
+            return None;
         };
         let relay = message.relay_agent_info();
         let relay = relay.as_deref().map(RelayAgentInfo::new);
@@ -121,7 +146,7 @@ impl Engine {
         let link = &self.plan.subnets[subnet].link;
         let identities = self.identities(message, &client.key, link);
         let reserved = self.plan.reserved_for(&identities, link);
-        let asking = Asking {
+        Some(Asking {
             message,
             meta,
             client,
@@ -132,15 +157,7 @@ impl Engine {
             server_id: server_id.unwrap_or(server_ip),
             identities,
             reserved,
-        };
-        match message_type {
-            MessageType::DISCOVER => self.on_discover(now, &asking, payload, origin),
-            MessageType::REQUEST => self.on_request(now, asking),
-            MessageType::RELEASE => self.on_release(now, &asking),
-            MessageType::DECLINE => self.on_decline(now, &asking),
-            MessageType::INFORM => self.on_inform(&asking),
-            other => self.ignore(Some(asking.client), IgnoreReason::MessageType(other)),
-        }
+        })
     }
 
     /// The client's subnet and our address towards it.
@@ -166,20 +183,52 @@ impl Engine {
         if !matches!(origin, Origin::Probed { .. }) && !self.admits(now, asking) {
             return;
         }
-        let client = &asking.client;
         let Some(choice) = self.choose(asking) else {
-            let link = &self.plan.subnets[asking.subnet].link;
-            let is_open =
-                |index: &SubnetIndex| !self.plan.subnets[*index].config.known_clients_only;
-            if asking.reserved.is_none() && !link.iter().any(is_open) {
-                return self.ignore(Some(client.clone()), IgnoreReason::NotReserved);
-            }
-            let subnet = self.plan.subnets[asking.subnet].config.network;
-            return self.event(Event::PoolExhausted {
-                client: client.clone(),
-                subnet,
-            });
+            return self.report_nothing_to_give(asking);
         };
+        if !self.hold_offer(now, asking, payload, origin, choice) {
+            return;
+        }
+        let address = choice.address;
+        let lease_seconds = self.lease_seconds(asking, address);
+        let lease = Some((address, lease_seconds));
+        let decision = self.decide(asking, Some(address));
+        let (reply, next_server) = self.reply(asking, MessageType::OFFER, lease, &decision);
+        let Some(outgoing) = self.write(asking, &reply, Some(address), false) else {
+            return;
+        };
+        self.counters.offers += 1;
+        self.send(outgoing);
+        self.event(Event::Offered {
+            client: asking.client.clone(),
+            address,
+            boot: decision.boot,
+            next_server,
+            explanation: decision.explanation,
+        });
+    }
+
+    pub(super) fn report_nothing_to_give(&mut self, asking: &Asking<'_>) {
+        let client = asking.client.clone();
+        let link = &self.plan.subnets[asking.subnet].link;
+        let is_open = |index: &SubnetIndex| !self.plan.subnets[*index].config.known_clients_only;
+        if asking.reserved.is_none() && !link.iter().any(is_open) {
+            return self.ignore(Some(client), IgnoreReason::NotReserved);
+        }
+        let subnet = self.plan.subnets[asking.subnet].config.network;
+        self.event(Event::PoolExhausted { client, subnet });
+    }
+
+    /// Keeps an address for a client; whether it can be told so already, or a probe comes first.
+    pub(super) fn hold_offer(
+        &mut self,
+        now: Now,
+        asking: &Asking<'_>,
+        payload: &[u8],
+        origin: Origin,
+        choice: Choice,
+    ) -> bool {
+        let client = &asking.client;
         let address = choice.address;
         let before = self
             .offers
@@ -236,25 +285,7 @@ impl Engine {
             }
             self.limit_reached(Limit::Offers);
         }
-        if needs_probe {
-            return;
-        }
-        let lease_seconds = self.lease_seconds(asking, address);
-        let lease = Some((address, lease_seconds));
-        let decision = self.decide(asking, Some(address));
-        let (reply, next_server) = self.reply(asking, MessageType::OFFER, lease, &decision);
-        let Some(outgoing) = self.write(asking, &reply, Some(address), false) else {
-            return;
-        };
-        self.counters.offers += 1;
-        self.send(outgoing);
-        self.event(Event::Offered {
-            client: client.clone(),
-            address,
-            boot: decision.boot,
-            next_server,
-            explanation: decision.explanation,
-        });
+        !needs_probe
     }
 
     /// RFC 2131 section 4.3.2: the client's state shows in which fields are filled.
@@ -371,8 +402,6 @@ impl Engine {
         let Some(reply) = self.write(asking, &reply, Some(address), false) else {
             return;
         };
-        let expires = now.wall.saturating_add_seconds(lease_seconds.into());
-        let record = self.record(now, asking, address, LeaseState::Bound { expires });
         let event = Event::Acknowledged {
             client: asking.client.clone(),
             address,
@@ -381,6 +410,21 @@ impl Engine {
             next_server,
             explanation: decision.explanation,
         };
+        self.start_lease(now, asking, address, lease_seconds, reply, event);
+    }
+
+    /// Has a lease stored; the reply waits for that.
+    pub(super) fn start_lease(
+        &mut self,
+        now: Now,
+        asking: &Asking<'_>,
+        address: Ipv4Addr,
+        lease_seconds: u32,
+        reply: Outgoing,
+        event: Event,
+    ) {
+        let expires = now.wall.saturating_add_seconds(lease_seconds.into());
+        let record = self.record(now, asking, address, LeaseState::Bound { expires });
         let lease_time = Duration::from_secs(lease_seconds.into());
         let purpose = Purpose::Acknowledge {
             reply,

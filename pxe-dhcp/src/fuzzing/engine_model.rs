@@ -8,15 +8,17 @@ use std::sync::Arc;
 use pxe_core::{BatchLimit, IfIndex, Instant, MacAddr, Now, RecvMeta, SocketId, UnixTime};
 
 use super::input::Input;
-use crate::wire::{Header, Message, MessageType, OptionCode, Priority, Reply};
+use crate::wire::{Header, MachineUuid, Message, MessageType, OptionCode, Priority, Reply};
 use crate::{
-    ArchPolicy, ClientKey, CommitError, Config, Engine, LeaseRecord, LeaseState, Limits, Output,
-    ProbeResult, Probing, Reservation, Subnet, Ticket,
+    ArchPolicy, Bootp, ClientKey, CommitError, Config, Engine, LeaseRecord, LeaseState, Limits,
+    Output, ProbeResult, Probing, Reservation, ReservedFor, Subnet, Ticket,
 };
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const RELAY: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 2);
 const CLIENTS: u8 = 6;
+const UUID: [u8; 16] = [7; 16];
+const IDENTIFIER: &[u8] = b"\xffid";
 
 /// Lets an engine meet whatever the bytes say: requests of all kinds, whole and damaged, time,
 /// answers of the store and of probes in any order, another server, restarts.
@@ -64,15 +66,15 @@ struct World<F> {
     engine: Engine,
     observe: F,
     now: Now,
-    /// Whether the wall clock jumps. Then there are neither restarts nor another server, who
-    /// would believe it.
+    /// Whether the wall clock jumps. Then there is no other server, who would believe it, and
+    /// restarts only with probes: without them, so does this one.
     wall_jumps: bool,
     probing: Probing,
     narrow: bool,
     /// Another server shares the store.
     store: BTreeMap<Ipv4Addr, LeaseRecord>,
     commits: Vec<Waiting>,
-    probes: Vec<Ticket>,
+    probes: Vec<(Ticket, Ipv4Addr)>,
     /// Who holds an address until when, by what the clients were told.
     held: BTreeMap<Ipv4Addr, (ClientKey, Instant)>,
     /// Stored leases whose ACK has not been seen yet, and when they end.
@@ -98,11 +100,24 @@ fn config(narrow: bool, probing: Probing) -> Config {
         .with_pool(Ipv4Addr::new(10, 0, 0, 0), Ipv4Addr::new(10, 0, 0, last))
         .without(Ipv4Addr::new(10, 0, 0, 4), Ipv4Addr::new(10, 0, 0, 4))
         .with_reservation(Reservation::new(mac, Ipv4Addr::new(10, 0, 0, 5)))
+        .with_reservation(Reservation::new(
+            MachineUuid::from_wire(UUID),
+            Ipv4Addr::new(10, 0, 0, 7),
+        ))
+        .with_reservation(Reservation::new(
+            ReservedFor::ClientId(IDENTIFIER.to_vec()),
+            Ipv4Addr::new(10, 0, 0, 11),
+        ))
+        .with_bootp(Bootp::Dynamic { lease_seconds: 900 })
         .with_routers(&[Ipv4Addr::new(10, 0, 0, 2)])
         .with_name_servers(&[SERVER; 60])
         .with_domain_name("lab.lan");
     let far = Subnet::new("10.1.0.0/29".parse().expect("a network"))
-        .with_pool(Ipv4Addr::new(10, 1, 0, 1), Ipv4Addr::new(10, 1, 0, 5));
+        .with_pool(Ipv4Addr::new(10, 1, 0, 1), Ipv4Addr::new(10, 1, 0, 5))
+        .with_reservation(Reservation::new(
+            ReservedFor::CircuitId(b"p".to_vec()),
+            Ipv4Addr::new(10, 1, 0, 3),
+        ));
     Config::new()
         .with_subnet(lan)
         .with_subnet(far)
@@ -190,6 +205,7 @@ impl<F: FnMut(&[u8])> World<F> {
         if flags & 2 != 0 {
             header.giaddr = RELAY;
         }
+        let more = input.byte();
         let message_type = [1, 1, 3, 3, 3, 4, 7, 8][usize::from(input.below(8))];
         let address = match input.below(3) {
             0 => self.offered.get(&key).copied().unwrap_or(SERVER),
@@ -211,7 +227,19 @@ impl<F: FnMut(&[u8])> World<F> {
         }
         let mut request = Reply::new(header);
         let mut push = |code, data: &[u8]| request.push(code, data, Priority::Required);
-        push(OptionCode::MESSAGE_TYPE, &[message_type]);
+        // Without it, plain BOOTP.
+        if more & 7 != 7 {
+            push(OptionCode::MESSAGE_TYPE, &[message_type]);
+        }
+        if more & 8 != 0 {
+            push(OptionCode::CLIENT_MACHINE_ID, &[&[0], &UUID[..]].concat());
+        }
+        if more & 16 != 0 {
+            push(OptionCode::CLIENT_ID, IDENTIFIER);
+        }
+        if more & 32 != 0 {
+            push(OptionCode::LEASE_TIME, &[0, 0, input.byte(), 0]);
+        }
         if with & 2 != 0 {
             push(OptionCode::REQUESTED_ADDRESS, &address.octets());
         }
@@ -237,10 +265,11 @@ impl<F: FnMut(&[u8])> World<F> {
             push(OptionCode::MAX_MESSAGE_SIZE, &[input.byte(), 0]);
         }
         if with & 128 != 0 {
-            push(
-                OptionCode::RELAY_AGENT_INFO,
-                &vec![9; usize::from(input.byte())],
-            );
+            let info = match more & 64 != 0 {
+                true => vec![1, 1, b'p'],
+                false => vec![9; usize::from(input.byte())],
+            };
+            push(OptionCode::RELAY_AGENT_INFO, &info);
             push(
                 OptionCode::PARAMETER_REQUEST_LIST,
                 &[1, 3, 6, 15, 28, 66, 67],
@@ -259,7 +288,10 @@ impl<F: FnMut(&[u8])> World<F> {
 
     fn datagram(&mut self, input: &mut Input<'_>, payload: &[u8]) {
         if let Ok(message) = Message::parse(payload) {
-            let said = usize::from(message.max_message_size().unwrap_or(576).max(576));
+            let said = match message.message_type() {
+                Some(_) => usize::from(message.max_message_size().unwrap_or(576).max(576)),
+                None => payload.len().max(300) + 28,
+            };
             let allowed = self.allowed.entry(message.xid()).or_insert(0);
             *allowed = said.max(*allowed);
         }
@@ -317,10 +349,13 @@ impl<F: FnMut(&[u8])> World<F> {
         if self.probes.is_empty() {
             return;
         }
-        let ticket = self
+        let (ticket, address) = self
             .probes
             .remove(usize::from(input.byte()) % self.probes.len());
-        let result = if input.flag() {
+        // Clients answer for what they use; and so may others who were never given it.
+        let used = self.held.get(&address);
+        let is_used = used.is_some_and(|(_, until)| *until > self.now.mono);
+        let result = if input.flag() || is_used {
             ProbeResult::InUse
         } else {
             ProbeResult::Free
@@ -330,7 +365,8 @@ impl<F: FnMut(&[u8])> World<F> {
 
     fn jump_or_restart(&mut self, input: &mut Input<'_>) {
         const DAY_SECONDS: u64 = 86_400;
-        if self.wall_jumps {
+        let restarts = !self.wall_jumps || self.probing == Probing::Reused && input.flag();
+        if !restarts {
             let seconds = self.now.wall.as_seconds();
             let seconds = match input.flag() {
                 true => seconds + DAY_SECONDS,
@@ -420,7 +456,9 @@ impl<F: FnMut(&[u8])> World<F> {
                         until,
                     });
                 }
-                Output::Probe { ticket, .. } => self.probes.push(ticket),
+                Output::Probe {
+                    ticket, address, ..
+                } => self.probes.push((ticket, address)),
                 Output::Event(_) => {}
             }
         }
@@ -433,7 +471,7 @@ impl<F: FnMut(&[u8])> World<F> {
         let limits = self.engine.config().limits;
         assert!(self.engine.offers_len() <= limits.offers_max);
         assert!(self.engine.commits_len() <= limits.commits_max);
-        assert!(self.engine.leases().count() <= limits.leases_max + self.store.len());
+        assert!(self.engine.leases().count() <= limits.leases_max);
         assert!(self.probes.len() < 100_000);
     }
 
@@ -451,10 +489,16 @@ impl<F: FnMut(&[u8])> World<F> {
             payload.len()
         );
         let order: Vec<_> = message.options().map(|option| option.code).collect();
-        assert_eq!(
-            order[..2],
-            [OptionCode::MESSAGE_TYPE, OptionCode::SERVER_ID]
-        );
+        let is_bootp = message.message_type().is_none();
+        if is_bootp {
+            let is_dhcp = |code: &OptionCode| matches!(code.0, 50..=59 | 61);
+            assert!(!order.iter().any(is_dhcp), "{order:?} to plain BOOTP");
+        } else {
+            assert_eq!(
+                order[..2],
+                [OptionCode::MESSAGE_TYPE, OptionCode::SERVER_ID]
+            );
+        }
         let relay_at = order
             .iter()
             .position(|code| *code == OptionCode::RELAY_AGENT_INFO);
@@ -487,7 +531,13 @@ impl<F: FnMut(&[u8])> World<F> {
                 assert!(is_free, "{address} offered to {client}, held by {other:?}");
                 self.offered.insert(client, address);
             }
-            Some(MessageType::ACK) => {
+            // The answer to plain BOOTP is one as well, and says no identifier.
+            Some(MessageType::ACK) | None => {
+                let owed = self
+                    .owed
+                    .keys()
+                    .find(|(owed, _)| is_bootp && *owed == address);
+                let client = owed.map_or(client, |(_, client)| client.clone());
                 let until = self.owed.remove(&(address, client.clone()));
                 let until = until.unwrap_or_else(|| panic!("ACK of {address} without commit"));
                 if let Some((holder, until)) = self.held.get(&address) {

@@ -165,6 +165,16 @@ impl<'a> Message<'a> {
         [self.header.as_slice(), cookie, self.options].concat()
     }
 
+    /// How many bytes it has, options included.
+    pub const fn wire_len(&self) -> usize {
+        let cookie = if self.has_cookie {
+            MAGIC_COOKIE.len()
+        } else {
+            0
+        };
+        HEADER_BYTES + cookie + self.options.len()
+    }
+
     /// Who sent it.
     pub const fn op(&self) -> Op {
         self.op

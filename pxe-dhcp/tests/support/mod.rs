@@ -3,7 +3,7 @@
 
 pub(crate) mod firmware;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -74,9 +74,11 @@ pub(crate) struct Bench {
     pub(crate) server: Ipv4Addr,
     pub(crate) store: BTreeMap<Ipv4Addr, LeaseRecord>,
     pub(crate) events: Vec<Event>,
-    /// Probes that are not answered, while `holds_probes`; else each finds its address free.
+    /// Probes that are not answered, while `holds_probes`; else each finds its address free, but
+    /// for those `in_use`.
     pub(crate) probes: Vec<(Ticket, Ipv4Addr)>,
     pub(crate) holds_probes: bool,
+    pub(crate) in_use: BTreeSet<Ipv4Addr>,
     /// Commits that are not answered, while `holds_commits`.
     pub(crate) commits: Vec<(Ticket, LeaseRecord, Option<u64>)>,
     pub(crate) holds_commits: bool,
@@ -95,6 +97,7 @@ impl Bench {
             events: Vec::new(),
             probes: Vec::new(),
             holds_probes: false,
+            in_use: BTreeSet::new(),
             commits: Vec::new(),
             holds_commits: false,
             sent: Vec::new(),
@@ -202,9 +205,14 @@ impl Bench {
                 Output::Probe {
                     ticket, address, ..
                 } if self.holds_probes => self.probes.push((ticket, address)),
-                Output::Probe { ticket, .. } => {
-                    let free = ProbeResult::Free;
-                    self.engine.handle_probed(self.now, ticket, free);
+                Output::Probe {
+                    ticket, address, ..
+                } => {
+                    let result = match self.in_use.contains(&address) {
+                        true => ProbeResult::InUse,
+                        false => ProbeResult::Free,
+                    };
+                    self.engine.handle_probed(self.now, ticket, result);
                 }
                 Output::Event(event) => self.events.push(event),
                 other => panic!("{other:?}"),
