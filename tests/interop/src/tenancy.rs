@@ -47,6 +47,11 @@ pub(crate) const TESTS: &[Test] = &[
     ("networkd_behind_dhcrelay", |site| {
         live(site, Program::Networkd, Some(Relay::Dhcrelay))
     }),
+    ("dhclient_asks_for_its_old_address_after_a_reboot", reboot),
+    (
+        "dhclient_is_told_that_it_is_on_another_network",
+        carried_away,
+    ),
     (
         "four_clients_of_one_machine_have_one_address",
         one_address_for_all,
@@ -269,6 +274,65 @@ fn await_part(
         std::thread::sleep(POLL_INTERVAL);
     }
     Ok(())
+}
+
+/// What a client asks first after its start, and the watch that saw it; it has been before, if its
+/// folder is that of a former one.
+fn started(
+    site: &Site,
+    namespace: &Namespace,
+    relay: Option<Ipv4Addr>,
+) -> Result<(DhcpClient, Watch, Datagram), String> {
+    namespace.ip(&["address", "flush", "dev", "eth0"])?;
+    let mut watch = Watch {
+        tap: Wiretap::new(&site.at_server)?,
+        seen: Vec::new(),
+    };
+    let client = DhcpClient::start(Program::Dhclient, namespace, site.scratch("client"))?;
+    let request = watch.next("REQUEST", |datagram| {
+        datagram.message_type() == Some(REQUEST) && datagram.giaddr() == relay
+    });
+    let request = request.map_err(|error| format!("{error}\n{}", client.said()))?;
+    Ok((client, watch, request))
+}
+
+/// INIT-REBOOT (RFC 2131 section 3.2): the address without a DISCOVER before.
+fn reboot(site: &Site) -> Result<(), String> {
+    let lease = |is_again: bool| {
+        let (client, mut watch, request) = started(site, &site.client, None)?;
+        let address = watch.ack(&request)?;
+        let says = if is_again { "REBOOT" } else { "BOUND" };
+        await_part(&format!("{says} {address}\n"), 1, || Ok(client.said()))?;
+        let options = reply::options(&request.payload).unwrap_or_default();
+        ensure(options.contains_key(&54) != is_again, || {
+            format!("its REQUEST was of another state: {options:?}")
+        })?;
+        Ok::<Ipv4Addr, String>(address)
+    };
+    let (first, second) = (lease(false)?, lease(true)?);
+    ensure(first == second, || format!("{first}, then {second}"))
+}
+
+/// A NAK comes through the relay, and the client begins anew.
+fn carried_away(site: &Site) -> Result<(), String> {
+    const NAK: u8 = 6;
+    let (client, mut watch, request) = started(site, &site.client, None)?;
+    let first = watch.ack(&request)?;
+    await_part(&format!("BOUND {first}\n"), 1, || Ok(client.said()))?;
+    drop(client);
+    let _relay = Relay::Dhcrelay.start(site)?;
+    let relay = Some(Ipv4Addr::new(10, 80, 0, 1));
+    let (client, mut watch, request) = started(site, &site.far_client, relay)?;
+    let options = reply::options(&request.payload).unwrap_or_default();
+    ensure(options.get(&50) == Some(&first.octets().to_vec()), || {
+        format!("it did not ask for {first}: {options:?}")
+    })?;
+    watch.next("NAK", |datagram| {
+        datagram.is_reply()
+            && datagram.xid() == request.xid()
+            && datagram.message_type() == Some(NAK)
+    })?;
+    await_part("BOUND 10.80.0.", 1, || Ok(client.said()))
 }
 
 /// Whatever each of them says of itself: no identifier, 01 and the hardware address, a DUID.
