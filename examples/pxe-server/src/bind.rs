@@ -8,9 +8,10 @@ use pxe_dhcp::{BindError, BindSpec};
 use thiserror::Error;
 
 use crate::assemble;
-use crate::config::{Config, ConfigError, Problem};
+use crate::config::{Config, ConfigError, Problem, Store};
 use crate::control::ControlSocket;
 use crate::hub::Hub;
+use crate::lease_store;
 use crate::machines::Machines;
 use crate::observe;
 use crate::port_holder::{Transport, holder};
@@ -35,6 +36,8 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Bound {
     pub(crate) config: Config,
+    /// Where the leases are kept.
+    pub(crate) store: Store,
     pub(crate) hub: Arc<Hub>,
     pub(crate) dhcp: Option<pxe_dhcp::Server>,
     pub(crate) tftp: Option<pxe_tftp::Server>,
@@ -49,13 +52,21 @@ impl Bound {
     /// socket.
     ///
     /// # Errors
-    /// The first port that cannot be bound: where, why, who holds it and what to do.
+    /// The first port that cannot be bound: where, why, who holds it and what to do. The directory
+    /// of the leases cannot be made.
     pub fn bind(config: Config) -> Result<Self, StartError> {
+        let store = config.leases.store.clone().unwrap_or(Store::Memory);
+        Self::bind_with_store(config, store)
+    }
+
+    /// The same with the leases kept there.
+    pub(crate) fn bind_with_store(config: Config, store: Store) -> Result<Self, StartError> {
         let identity = identity(&config)?;
         let hub = Arc::new(Hub::new(Arc::new(Machines::default())));
         let dhcp = bind_dhcp(&config, &hub)?;
         let tftp = bind_tftp(&config, &hub)?;
         let http = bind_http(&config)?;
+        lease_store::prepare(&config, &store, identity.as_ref())?;
         let control = match &config.server.control {
             None => None,
             Some(path) => {
@@ -69,6 +80,7 @@ impl Bound {
         };
         Ok(Self {
             config,
+            store,
             hub,
             dhcp,
             tftp,

@@ -42,14 +42,8 @@ enum Command {
         #[command(flatten)]
         control: Control,
     },
-    /// List the leases of the running server
-    Leases {
-        #[command(flatten)]
-        control: Control,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    /// List or export the leases, or release one
+    Leases(crate::lease_commands::Args),
     /// Show at which step of its boot each machine is, or the timeline of one
     Machines {
         #[command(flatten)]
@@ -74,7 +68,7 @@ enum Command {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Control {
     /// The control socket of the running server, as its configuration names it
-    #[arg(long = "control", value_name = "PATH", default_value = CONTROL_DEFAULT)]
+    #[arg(long = "control", value_name = "PATH", default_value = CONTROL_DEFAULT, global = true)]
     path: PathBuf,
 }
 
@@ -106,7 +100,7 @@ pub fn main() -> ExitCode {
         Command::Check { config } => serve::check(&config),
         Command::Status { control, json } => client_commands::status(&control, json),
         Command::Reload { control } => client_commands::reload(&control),
-        Command::Leases { control, json } => client_commands::leases(&control, json),
+        Command::Leases(args) => crate::lease_commands::run(args),
         Command::Machines {
             control,
             json,

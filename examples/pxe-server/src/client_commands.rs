@@ -1,4 +1,4 @@
-//! The commands that ask a running server: `status`, `reload`, `leases`, `machines`, `stop`.
+//! The commands that ask a running server: `status`, `reload`, `machines`, `stop`.
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -26,13 +26,6 @@ pub(crate) fn reload(control: &Control) -> ExitCode {
     })
 }
 
-pub(crate) fn leases(control: &Control, json: bool) -> ExitCode {
-    report(ask(control, Command::Leases), |answer| match json {
-        true => pretty(answer),
-        false => leases_text(answer, now()),
-    })
-}
-
 pub(crate) fn machines(control: &Control, json: bool, machine: Option<String>) -> ExitCode {
     let is_one = machine.is_some();
     let answer = ask(control, Command::Machines { machine });
@@ -48,11 +41,14 @@ pub(crate) fn stop(control: &Control) -> ExitCode {
     })
 }
 
-fn ask(control: &Control, command: Command) -> Result<Answer, ClientError> {
+pub(crate) fn ask(control: &Control, command: Command) -> Result<Answer, ClientError> {
     Client::connect(control.path())?.ask(command)
 }
 
-fn report(answer: Result<Answer, ClientError>, show: impl FnOnce(&Answer) -> String) -> ExitCode {
+pub(crate) fn report(
+    answer: Result<Answer, ClientError>,
+    show: impl FnOnce(&Answer) -> String,
+) -> ExitCode {
     match answer {
         Ok(answer) => print(&show(&answer)),
         Err(error) => {
@@ -65,7 +61,7 @@ fn report(answer: Result<Answer, ClientError>, show: impl FnOnce(&Answer) -> Str
     }
 }
 
-fn pretty(answer: &Answer) -> String {
+pub(crate) fn pretty(answer: &Answer) -> String {
     format!("{:#}\n", Value::Object(answer.clone()))
 }
 
@@ -125,37 +121,6 @@ fn status_text(answer: &Answer) -> String {
     text
 }
 
-fn leases_text(answer: &Answer, now: u64) -> String {
-    let mut text = format!(
-        "{:<15} {:<17} {:<8} {:<10} {:<12} NAME\n",
-        "ADDRESS", "MAC", "STATE", "FOR", "ARCH"
-    );
-    for lease in list(answer, "leases") {
-        let mac = match &lease["mac"] {
-            Value::Null => text_of(&lease["client"]),
-            mac => text_of(mac),
-        };
-        let left = match lease["state"].as_str() {
-            Some("active" | "declined") => duration(
-                lease["until"]
-                    .as_u64()
-                    .unwrap_or_default()
-                    .saturating_sub(now),
-            ),
-            _ => "-".to_owned(),
-        };
-        let _ = writeln!(
-            text,
-            "{:<15} {mac:<17} {:<8} {left:<10} {:<12} {}",
-            text_of(&lease["address"]),
-            text_of(&lease["state"]),
-            text_of(&lease["arch"]),
-            text_of(&lease["host_name"]),
-        );
-    }
-    text
-}
-
 fn machines_text(answer: &Answer, is_one: bool, now: u64) -> String {
     let mut text = match is_one {
         true => String::new(),
@@ -196,7 +161,7 @@ fn decision_text(machine: &Value) -> String {
     text
 }
 
-fn list<'a>(answer: &'a Answer, key: &str) -> impl Iterator<Item = &'a Value> {
+pub(crate) fn list<'a>(answer: &'a Answer, key: &str) -> impl Iterator<Item = &'a Value> {
     answer
         .get(key)
         .and_then(Value::as_array)
@@ -209,7 +174,7 @@ fn number(answer: &Answer, key: &str) -> u64 {
 }
 
 /// A value as a word: a text without quotes, and `-` for none.
-fn text_of(value: &Value) -> String {
+pub(crate) fn text_of(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => text.clone(),
@@ -217,7 +182,7 @@ fn text_of(value: &Value) -> String {
     }
 }
 
-fn duration(seconds: u64) -> String {
+pub(crate) fn duration(seconds: u64) -> String {
     let (days, hours) = (seconds / 86_400, seconds / 3600 % 24);
     let (minutes, seconds) = (seconds / 60 % 60, seconds % 60);
     match (days, hours, minutes) {
@@ -228,7 +193,7 @@ fn duration(seconds: u64) -> String {
     }
 }
 
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default()
@@ -253,22 +218,6 @@ mod tests {
         assert_eq!(duration(600), "10 min 0 s");
         assert_eq!(duration(7200 + 60), "2 h 1 min");
         assert_eq!(duration(86_400 * 3), "3 d 0 h");
-    }
-
-    #[test]
-    fn leases_are_a_table() {
-        let answer = answer(json!({ "leases": [
-            { "address": "10.0.0.9", "mac": "52:54:00:00:00:01", "state": "active", "until": 700,
-              "arch": "uefi-x64", "host_name": "pc1" },
-            { "address": "10.0.0.10", "mac": null, "client": "id ff:00", "state": "expired",
-              "until": 5, "arch": null, "host_name": null },
-        ] }));
-        assert_eq!(
-            leases_text(&answer, 100),
-            "ADDRESS         MAC               STATE    FOR        ARCH         NAME\n\
-             10.0.0.9        52:54:00:00:00:01 active   10 min 0 s uefi-x64     pc1\n\
-             10.0.0.10       id ff:00          expired  -          -            -\n"
-        );
     }
 
     #[test]

@@ -56,6 +56,8 @@ mod demo;
 mod fact;
 mod hub;
 mod init;
+mod lease_commands;
+mod lease_store;
 mod log;
 mod machines;
 mod observe;
@@ -72,8 +74,8 @@ mod timeline;
 pub use crate::bind::{Bound, StartError};
 pub use crate::cli::main;
 pub use crate::config::{
-    Boot, CONTROL_DEFAULT, Config, ConfigError, Dhcp, Http, Log, LogFormat, LogLevel, Place,
-    Problem, Server, Subnet, Tftp, Tree,
+    Boot, CONTROL_DEFAULT, Config, ConfigError, Dhcp, Http, LEASES_DEFAULT, Leases, Log, LogFormat,
+    LogLevel, Place, Problem, Server, Store, Subnet, Tftp, Tree,
 };
 pub use crate::control::{
     Answer, Client as ControlClient, ClientError, Command as ControlCommand, Failure,

@@ -139,6 +139,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<Problem> {
     compare("server.user", old.server.user == new.server.user);
     compare("server.control", old.server.control == new.server.control);
     compare("server.grace_seconds", old.server.grace == new.server.grace);
+    compare("leases.store", old.leases == new.leases);
     compare("log.format", old.log.format == new.log.format);
     match (&old.dhcp, &new.dhcp) {
         (Some(old), Some(new)) => {
@@ -194,6 +195,7 @@ mod tests {
                 "server.grace_seconds",
             ),
             ("[dhcp]", "[log]\nformat = \"json\"\n[dhcp]", "log.format"),
+            ("[dhcp]", "[leases]\nstore = \"x\"\n[dhcp]", "leases.store"),
             (
                 "[dhcp]",
                 "[[http]]\nlisten = \"127.0.0.1:81\"\n[dhcp]",

@@ -1,11 +1,12 @@
 //! A running server: its tasks, and the remote control that everything else uses.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use pxe_dhcp::{LeaseRecord, MemoryStore};
+use pxe_core::MacAddr;
+use pxe_dhcp::{LeaseRecord, WithdrawError};
 use pxe_tree::Tree;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -17,6 +18,7 @@ use crate::control::{Answer, Command, Failure, Handler};
 use crate::decisions::{Guarded, Remembered};
 use crate::fact::Protocol;
 use crate::hub::Hub;
+use crate::lease_store;
 use crate::log::LogControl;
 use crate::machines::Machines;
 use crate::observe;
@@ -150,7 +152,7 @@ impl Bound {
     /// Opens the tree and serves it.
     ///
     /// # Errors
-    /// The tree cannot be opened.
+    /// The tree or the leases cannot be opened.
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O and time enabled.
@@ -162,7 +164,7 @@ impl Bound {
     /// Serves this tree, and not the directory of the configuration.
     ///
     /// # Errors
-    /// The operating system's, about sockets.
+    /// The operating system's, about sockets. The leases cannot be opened.
     ///
     /// # Panics
     /// Outside of a tokio runtime with I/O and time enabled.
@@ -182,6 +184,7 @@ impl Bound {
         given_tree: Option<Arc<dyn Tree>>,
         log: Option<LogControl>,
     ) -> Result<Running, StartError> {
+        let store = lease_store::open(&self.config, &self.store)?;
         let Self {
             config,
             hub,
@@ -219,9 +222,7 @@ impl Bound {
         if let Some(dhcp) = dhcp {
             let stopped = wait_for_stop(stopped.clone());
             tasks.spawn(async move {
-                let result = dhcp
-                    .run(Arc::new(MemoryStore::new()), policy, stopped)
-                    .await;
+                let result = dhcp.run(store, policy, stopped).await;
                 result.map_err(|error| format!("dhcp: {error}"))
             });
         }
@@ -373,6 +374,46 @@ impl Handle {
         }
     }
 
+    /// Frees what an address or a machine holds, by its IP or hardware address.
+    async fn release(&self, lease: &str) -> Result<Answer, Failure> {
+        let addresses: Vec<Ipv4Addr> = match (lease.parse::<MacAddr>(), lease.parse()) {
+            (_, Ok(address)) => vec![address],
+            (Ok(mac), _) => {
+                let leases = self.leases().await;
+                let now = status::wall_time();
+                let held = leases.iter().filter(|record| record.mac() == Some(mac));
+                held.filter(|record| record.is_active(now))
+                    .map(|record| record.address)
+                    .collect()
+            }
+            _ => {
+                let message = format!("{lease:?} is neither a hardware nor an IPv4 address");
+                return Err(Failure::new("bad_request", message));
+            }
+        };
+        let dhcp = self.shared.dhcp.as_ref().filter(|_| !addresses.is_empty());
+        let Some(dhcp) = dhcp else {
+            let message = format!("{lease} holds no lease here");
+            return Err(Failure::new("not_found", message));
+        };
+        let mut released = Vec::new();
+        for address in addresses {
+            dhcp.withdraw(address).await.map_err(|error| {
+                let code = match error {
+                    WithdrawError::NotHeld(_) => "not_found",
+                    WithdrawError::Busy(_) => "busy",
+                    _ => "unavailable",
+                };
+                Failure::new(code, error.to_string())
+            })?;
+            released.push(address.to_string());
+        }
+        Ok(Answer::from_iter([(
+            "released".to_owned(),
+            released.into(),
+        )]))
+    }
+
     fn announce(&self) {
         for listener in &self.shared.listeners {
             tracing::info!(
@@ -405,6 +446,7 @@ impl Handler for Handle {
             Command::Status => Ok(status::status(self).await),
             Command::Reload => self.reload().await,
             Command::Leases => Ok(status::leases(&self.leases().await)),
+            Command::Release { lease } => self.release(&lease).await,
             Command::Machines { machine } => status::machines(self, machine.as_deref()),
             Command::Stop => {
                 self.stop();

@@ -7,7 +7,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::bind::{Bound, StartError};
 use crate::cli::print;
-use crate::config::{Config, located};
+use crate::config::{Config, Store, located};
 use crate::log::LogControl;
 use crate::open_files;
 use crate::running::Running;
@@ -69,7 +69,8 @@ fn run(config: Config, log: &LogControl) -> Result<(), StartError> {
         tracing::warn!(event = "config", "{}", config.locate(warning));
     }
     open_files::raise_limit(&config);
-    let bound = Bound::bind(config)?;
+    let store = Store::of_service(&config);
+    let bound = Bound::bind_with_store(config, store)?;
     // While there is one thread, and before anything is read or served.
     bound.drop_privileges()?;
     log.start_thread()?;

@@ -112,11 +112,22 @@ fn lease(record: &LeaseRecord, now: UnixTime) -> Value {
         "mac": record.mac().map(|mac| mac.to_string()),
         "client": record.client.to_string(),
         "host_name": text(&record.host_name),
+        "fqdn": record.fqdn.as_ref().map(|fqdn| printable(&fqdn.name)),
         "vendor_class": text(&record.vendor_class),
+        "uuid": record.uuid.map(|uuid| uuid.to_string()),
+        "client_id": hex(&record.client_id),
+        "circuit_id": hex(&record.circuit_id),
+        "remote_id": hex(&record.remote_id),
         "arch": record.arch.map(|arch| arch.to_string()),
         "first_seen": record.first_seen.as_seconds(),
         "last_seen": record.last_seen.as_seconds(),
     })
+}
+
+/// Identifiers are bytes that need not be text.
+fn hex(bytes: &Option<Vec<u8>>) -> Option<String> {
+    let bytes = bytes.as_ref()?;
+    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 pub(crate) fn machines(handle: &Handle, which: Option<&str>) -> Result<Answer, Failure> {
@@ -193,7 +204,7 @@ fn object(value: Value) -> Answer {
     }
 }
 
-fn wall_time() -> UnixTime {
+pub(crate) fn wall_time() -> UnixTime {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();

@@ -198,7 +198,8 @@ fn an_address_of_another_machine_is_named() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let file = directory.path().join("server.toml");
     // RFC 5737 gives 192.0.2.0/24 to documentation, so no machine has it.
-    let config = "[server]\ncontrol = \"\"\n[tree]\nroot = \".\"\n[dhcp]\nlisten = \"192.0.2.1\"\n\
+    let config = "[server]\ncontrol = \"\"\n[tree]\nroot = \".\"\n\
+        [leases]\nstore = \":memory:\"\n[dhcp]\nlisten = \"192.0.2.1\"\n\
         port = 10067\n[dhcp.subnet]\nnetwork = \"192.0.2.0/24\"\npools = \"192.0.2.9\"\n";
     std::fs::write(&file, config).expect("writable");
     let output = program(&["serve"]).arg(&file).output().expect("built");

@@ -18,6 +18,8 @@ pub(super) struct File {
     pub(super) server: Server,
     #[serde(default)]
     pub(super) tree: Tree,
+    #[serde(default)]
+    pub(super) leases: Leases,
     pub(super) dhcp: Option<Dhcp>,
     pub(super) boot: Option<Boot>,
     pub(super) tftp: Option<Tftp>,
@@ -33,6 +35,12 @@ pub(super) struct Server {
     pub(super) user: Option<String>,
     pub(super) control: Option<String>,
     pub(super) grace_seconds: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Leases {
+    pub(super) store: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -25,6 +25,13 @@ pub(crate) use self::place::{Places, located};
 /// Where the control socket is, if nothing else is said.
 pub const CONTROL_DEFAULT: &str = "/run/pxe-server/control.sock";
 
+/// Where the server of a machine keeps its leases, if it is started as root and nothing else is
+/// said.
+pub const LEASES_DEFAULT: &str = "/var/lib/pxe-server/leases.redb";
+
+/// What `leases.store` says for leases that are kept in memory.
+pub(crate) const LEASES_IN_MEMORY: &str = ":memory:";
+
 /// A valid configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -35,6 +42,8 @@ pub struct Config {
     pub server: Server,
     /// `[tree]`: the files.
     pub tree: Tree,
+    /// `[leases]`: where they are kept.
+    pub leases: Leases,
     /// `[dhcp]`, if addresses are to be given.
     pub dhcp: Option<Dhcp>,
     /// `[boot]`, if machines are told what to boot.
@@ -61,6 +70,25 @@ pub struct Server {
     pub control: Option<PathBuf>,
     /// How long running transfers may go on after SIGTERM.
     pub grace: Duration,
+}
+
+/// `[leases]`: where they are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Leases {
+    /// Where. If it is not said, `pxe-server serve` takes [`LEASES_DEFAULT`] when it is started as
+    /// root; in all other cases they are in memory.
+    pub store: Option<Store>,
+}
+
+/// Where leases are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Store {
+    /// In memory: they end with the server.
+    Memory,
+    /// In this file, which is made if it is missing.
+    File(PathBuf),
 }
 
 /// `[tree]`: the files.

@@ -29,6 +29,11 @@ pub enum Command {
     Reload,
     /// The leases.
     Leases,
+    /// Free leases.
+    Release {
+        /// The address of one, or the hardware address of a machine for all of its.
+        lease: String,
+    },
     /// What machines did lately: all of them, or one.
     Machines {
         /// A hardware or IP address; every machine without its facts if absent.
@@ -90,7 +95,7 @@ fn response(result: Result<Answer, Failure>) -> Value {
 
 /// Reads a request line.
 fn parse(line: &[u8]) -> Result<Command, Failure> {
-    const COMMANDS: [&str; 5] = ["status", "reload", "leases", "machines", "stop"];
+    const COMMANDS: [&str; 6] = ["status", "reload", "leases", "release", "machines", "stop"];
     let value: Value = serde_json::from_slice(line)
         .map_err(|error| Failure::new("bad_request", format!("no JSON object: {error}")))?;
     match value.get("version").and_then(Value::as_u64) {
@@ -158,6 +163,9 @@ mod tests {
             Command::Status,
             Command::Reload,
             Command::Leases,
+            Command::Release {
+                lease: "10.0.0.9".to_owned(),
+            },
             Command::Machines { machine: None },
             Command::Stop,
         ] {

@@ -116,12 +116,13 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
             let text = format!("{address} is in use by a machine that has no lease");
             note(None, LogLevel::Warn, "address_in_use", text);
         }
-        Event::Expired { client, address } => {
-            let text = format!("the lease of {address} ran out");
-            let what = What::Note {
-                name: "expired",
-                text,
+        Event::Expired { client, address } | Event::Withdrawn { client, address } => {
+            let (name, how) = match event {
+                Event::Expired { .. } => ("expired", "ran out"),
+                _ => ("withdrawn", "was released by the administrator"),
             };
+            let text = format!("the lease of {address} {how}");
+            let what = What::Note { name, text };
             let mut fact = fact(hub, None, what);
             fact.mac = client.mac();
             if let Some(mac) = fact.mac {

@@ -2,6 +2,7 @@
 
 mod boot;
 mod dhcp;
+mod leases;
 mod listen;
 mod value;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use self::boot::boot;
 use self::dhcp::{dhcp, own_addresses};
+use self::leases::leases;
 use self::listen::{distinct_listeners, http, tftp};
 use self::value::{choice, number};
 use super::file::{self, File};
@@ -32,6 +34,7 @@ pub(super) fn validate(raw: &File, places: Places, file: &Path) -> Result<Config
         let owned = own_addresses(boot.as_ref(), tftp.as_ref(), &http);
         dhcp(&mut problems, raw, owned)
     });
+    let leases = leases(&mut problems, &raw.leases, directory, dhcp.is_some());
     let log = log(&mut problems, &raw.log);
     distinct_listeners(&mut problems, tftp.as_ref(), &http);
     if dhcp.is_none() && tftp.is_none() && http.is_empty() {
@@ -66,6 +69,7 @@ pub(super) fn validate(raw: &File, places: Places, file: &Path) -> Result<Config
         file: file.to_owned(),
         server,
         tree,
+        leases,
         dhcp,
         boot,
         tftp,
