@@ -190,6 +190,14 @@ impl LeaseRecord {
         matches!(self.state, LeaseState::Bound { expires } if expires > at)
     }
 
+    /// Until when the record gives the address to its client; `None` if it does not.
+    pub(crate) const fn bound_until(&self) -> Option<UnixTime> {
+        match self.state {
+            LeaseState::Bound { expires } => Some(expires),
+            LeaseState::Released { .. } | LeaseState::Declined { .. } => None,
+        }
+    }
+
     /// The MAC, if the client is known by it.
     pub const fn mac(&self) -> Option<MacAddr> {
         self.client.mac()

@@ -3,7 +3,7 @@
 use core::net::Ipv4Addr;
 use core::time::Duration;
 
-use pxe_core::{Now, UnixTime};
+use pxe_core::Now;
 
 use super::lease_table::{Hold, Lease, Rank};
 use super::request::{Asking, Origin};
@@ -151,7 +151,8 @@ impl Engine {
                 });
                 // Another server that shares the store was asked the same: the client may have
                 // its lease from either.
-                let is_long_enough = own.is_some_and(|own| ends_of(own) >= ends_of(&record));
+                let is_long_enough =
+                    own.is_some_and(|own| own.bound_until() >= record.bound_until());
                 let is_own = own.is_some();
                 let reason = match &current {
                     Some(current) => format!("the store has version {}", current.version),
@@ -326,14 +327,6 @@ impl Engine {
         }
         // The DISCOVER again: now it finds the offer as sent, or chooses another address.
         self.receive(now, &meta, &discover, Origin::Probed { failed });
-    }
-}
-
-/// Until when a record gives its address to its client, by civil time.
-fn ends_of(record: &LeaseRecord) -> Option<UnixTime> {
-    match record.state {
-        LeaseState::Bound { expires } => Some(expires),
-        LeaseState::Released { .. } | LeaseState::Declined { .. } => None,
     }
 }
 

@@ -324,6 +324,13 @@ impl<F: FnMut(&[u8])> World<F> {
         let result = if outcome == 1 {
             Err(CommitError::Unavailable("lost".to_owned()))
         } else if current.map(|record| record.version) != expected_version {
+            // What is stored may be the client's own, and for as long: then it is as good.
+            if let (Some(current), Some(until)) = (current, until)
+                && current.client == lease.client
+                && current.bound_until() >= lease.bound_until()
+            {
+                self.owed.insert((address, lease.client), until);
+            }
             Err(CommitError::Conflict {
                 current: current.cloned().map(Box::new),
             })
