@@ -158,20 +158,7 @@ fn bind_dhcp(config: &Config, hub: &Arc<Hub>) -> Result<Option<pxe_dhcp::Server>
             None => pxe_dhcp::Server::bind(socket, assemble::dhcp(dhcp)),
             Some(server) => server.and_bind(socket),
         };
-        server = Some(bound.map_err(|error| match error {
-            BindError::Socket {
-                spec, port, source, ..
-            } => {
-                let ip = match spec {
-                    BindSpec::Address(ip) => ip,
-                    _ => Ipv4Addr::UNSPECIFIED,
-                };
-                let address = SocketAddr::from((ip, port));
-                let what = format!("UDP port {port} on {spec}");
-                config.bind_error(key, &what, &source, Transport::Udp, address)
-            }
-            error => config.error(config.problem(key, chain(&error), "")),
-        })?);
+        server = Some(bound.map_err(|error| config.dhcp_error(key, error))?);
     }
     let hub = Arc::clone(hub);
     // The seed stays the same from run to run: while leases are kept in memory, a machine finds its
@@ -225,8 +212,26 @@ impl Config {
         })
     }
 
+    /// What keeps DHCP from being served, and what to do about it.
+    pub(crate) fn dhcp_error(&self, key: &str, error: BindError) -> StartError {
+        match error {
+            BindError::Socket {
+                spec, port, source, ..
+            } => {
+                let ip = match spec {
+                    BindSpec::Address(ip) => ip,
+                    _ => Ipv4Addr::UNSPECIFIED,
+                };
+                let address = SocketAddr::from((ip, port));
+                let what = format!("UDP port {port} on {spec}");
+                self.bind_error(key, &what, &source, Transport::Udp, address)
+            }
+            error => self.error(self.problem(key, chain(&error), "")),
+        }
+    }
+
     /// What keeps a port from being bound, and what to do about it.
-    fn bind_error(
+    pub(crate) fn bind_error(
         &self,
         key: &str,
         what: &str,

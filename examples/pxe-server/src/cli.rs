@@ -29,6 +29,8 @@ enum Command {
         /// The configuration file
         config: PathBuf,
     },
+    /// Look for what keeps machines from booting: ports, interfaces, other DHCP servers, files
+    Doctor(crate::doctor::Args),
     /// Show how the running server is
     Status {
         #[command(flatten)]
@@ -98,6 +100,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Serve { config } => serve::serve(&config),
         Command::Check { config } => serve::check(&config),
+        Command::Doctor(args) => crate::doctor::run(&args),
         Command::Status { control, json } => client_commands::status(&control, json),
         Command::Reload { control } => client_commands::reload(&control),
         Command::Leases(args) => crate::lease_commands::run(args),

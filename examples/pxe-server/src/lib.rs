@@ -12,7 +12,7 @@
 //! - what is decided about a machine holds for every protocol (`decisions/`, `addresses`);
 //! - the crates' events become [`Fact`]s (`observe/`), which the hub logs, counts, and keeps with
 //!   their [`Machine`] (`hub`, `log/`, `machines`, `timeline`);
-//! - the commands: `serve`, `client_commands`, `init/`, `demo/`, all listed in `cli`.
+//! - the commands: `serve`, `client_commands`, `doctor/`, `init/`, `demo/`, all listed in `cli`.
 //!
 //! # Example
 //!
@@ -53,6 +53,7 @@ mod config;
 mod control;
 mod decisions;
 mod demo;
+mod doctor;
 mod fact;
 mod hub;
 mod init;

@@ -120,6 +120,24 @@ impl Config {
         }
     }
 
+    /// The boot files that are to be in the tree: their names and their places.
+    pub(crate) fn boot_files(&self) -> Vec<(String, PathBuf)> {
+        let Some(boot) = &self.boot else {
+            return Vec::new();
+        };
+        let names = boot.files.values();
+        let names = names.chain(&boot.default_file).chain(&boot.ipxe);
+        let root = TreePath::parse(self.tree.root.as_os_str().as_bytes()).unwrap_or_default();
+        names
+            .filter(|name| !name.contains("://") && !name.contains("{server}"))
+            .filter_map(|name| {
+                let path = TreePath::from_tftp(name.as_bytes()).ok()?;
+                let path = path.strip_prefix(&root).unwrap_or(path);
+                Some((name.clone(), self.path_in_tree(&path)))
+            })
+            .collect()
+    }
+
     fn check_user(&self, problems: &mut Problems<'_>) {
         let Some(user) = &self.server.user else {
             return;
