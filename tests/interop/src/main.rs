@@ -7,6 +7,7 @@ mod client;
 mod comparison;
 mod dhcp;
 mod dhcp_client;
+mod dhcp_link;
 mod differences;
 mod firmware;
 mod http;
@@ -102,7 +103,8 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         let job = move |(name, test): &Test| (*name, Job::OnSite(setup, *test));
         tests.iter().map(job)
     });
-    let alone = LONE_TESTS.map(|(name, test)| (name, Job::Alone(test)));
+    let alone = LONE_TESTS.iter().chain(dhcp_link::TESTS);
+    let alone = alone.map(|(name, test)| (*name, Job::Alone(*test)));
     let jobs: Vec<(&str, Job)> = on_sites
         .chain(alone)
         .filter(|(name, _)| name.contains(&arguments.only))
