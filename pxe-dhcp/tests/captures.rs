@@ -9,9 +9,9 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use pxe_core::{IfIndex, RecvMeta, SocketId};
+use pxe_core::{Destination, IfIndex, RecvMeta, SocketId};
 use pxe_dhcp::wire::Message;
-use pxe_dhcp::{ArchPolicy, ClientArch, Config, Subnet};
+use pxe_dhcp::{ArchPolicy, ClientArch, Config, Mode, Subnet};
 use support::Bench;
 
 /// The server's address in the boots.
@@ -72,9 +72,9 @@ fn leased(exchanges: &[Exchange]) -> Option<Ipv4Addr> {
 }
 
 /// An answer as the fixtures have it.
-fn described(from_port: u16, to_port: u16, reply: &[u8]) -> String {
+fn described(from: SocketAddr, to: SocketAddr, reply: &[u8]) -> String {
     let message = Message::parse(reply).expect("a reply");
-    let mut text = format!("< {from_port} {to_port}\nflags {:04x}\n", message.flags());
+    let mut text = format!("< {from} {to}\nflags {:04x}\n", message.flags());
     let mut line = |name: &str, value: String| writeln!(text, "{name} {value}").expect("a string");
     for (name, start) in [
         ("ciaddr", 12),
@@ -170,32 +170,21 @@ fn replay(fixture: &str, policy: ArchPolicy, config: impl Fn(Option<Ipv4Addr>) -
         }
         let mut answers = String::new();
         for (destination, reply) in bench.sent() {
-            answers += &described(to.port(), port(&destination), &reply);
+            let from = SocketAddr::from((BOOT_SERVER, to.port()));
+            answers += &described(from, on_the_wire(destination), &reply);
         }
-        assert_eq!(answers, ports_only(&exchange.answer), "{:?}", bench.events);
+        assert_eq!(answers, exchange.answer, "{:?}", bench.events);
     }
 }
 
-fn port(destination: &pxe_core::Destination) -> u16 {
-    use pxe_core::Destination;
+/// Where a datagram that is sent there is seen to go.
+fn on_the_wire(destination: Destination) -> SocketAddr {
     match destination {
-        Destination::Unicast(to) => to.port(),
-        Destination::Broadcast { port, .. } | Destination::LinkLayer { port, .. } => *port,
+        Destination::Unicast(to) => to,
+        Destination::Broadcast { port, .. } => SocketAddr::from((Ipv4Addr::BROADCAST, port)),
+        Destination::LinkLayer { ip, port, .. } => SocketAddr::from((ip, port)),
         other => panic!("{other:?}"),
     }
-}
-
-/// The answer without the addresses of its first line: whether it can go to a link-layer address is the driver's affair.
-fn ports_only(answer: &str) -> String {
-    let Some((first, rest)) = answer.split_once('\n') else {
-        return String::new();
-    };
-    let ports = first.split(' ').skip(1).map(|address| {
-        let (_, port) = address.rsplit_once(':').expect("a port");
-        port
-    });
-    let ports: Vec<&str> = ports.collect();
-    format!("< {}\n{rest}", ports.join(" "))
 }
 
 /// With addresses from our own pool.
@@ -203,6 +192,11 @@ fn replay_leasing(fixture: &str, policy: ArchPolicy) {
     replay(fixture, policy, |address| {
         leasing(address.expect("a lease"))
     });
+}
+
+/// Beside another server, which gives the addresses.
+fn replay_proxy(fixture: &str, policy: ArchPolicy) {
+    replay(fixture, policy, |_| Config::new().with_mode(Mode::Proxy));
 }
 
 #[test]
@@ -237,6 +231,38 @@ fn ovmf_snponly_script() {
 fn ovmf_http_snponly_script() {
     replay_leasing(
         include_str!("captures/ovmf-http-snponly-script.txt"),
+        ipxe(),
+    );
+}
+
+#[test]
+fn seabios_proxy_lpxelinux() {
+    replay_proxy(
+        include_str!("captures/seabios-proxy-lpxelinux.txt"),
+        syslinux(),
+    );
+}
+
+#[test]
+fn seabios_proxy_undionly_script() {
+    replay_proxy(
+        include_str!("captures/seabios-proxy-undionly-script.txt"),
+        ipxe(),
+    );
+}
+
+#[test]
+fn ovmf_proxy_syslinux_efi() {
+    replay_proxy(
+        include_str!("captures/ovmf-proxy-syslinux-efi.txt"),
+        syslinux(),
+    );
+}
+
+#[test]
+fn ovmf_proxy_http_snponly_script() {
+    replay_proxy(
+        include_str!("captures/ovmf-proxy-http-snponly-script.txt"),
         ipxe(),
     );
 }
