@@ -57,6 +57,16 @@
 //! - One address per MAC, from boot ROM to operating system, whether they send a client identifier
 //!   or not; after a restart with an empty store too, where that address is still free. A client
 //!   that renews is given its lease again there, as long as the address is of a pool or reserved.
+//! - The same for reservations, by whichever of its keys a client is recognised (MAC, client
+//!   identifier, UUID, port of a relay: [`ReservedFor`]). What a ROM said once, and an operating
+//!   system does not say again, is kept with the lease.
+//! - No address of another client's, though a clock was stepped: leases count on the monotonic
+//!   clock, and one that looks over when it is loaded is doubted until a probe finds its address
+//!   free. With [`Probing::Off`], or a driver that cannot probe, that is as good as the wall clock.
+//! - Options from the decision of the policy, the reservation, the classes ([`Class`]), the subnet
+//!   and the server; of each code the first that there is.
+//! - Service while somebody invents MACs: new clients are bounded per port of a relay, link and
+//!   block of MACs ([`Limits`]); those who are known, and reservations, are beyond these bounds.
 //! - Boot information in OFFER and ACK, in the `file`, `sname` and `siaddr` fields and in options
 //!   66 and 67 (which end with a NUL). No option 60 for PXE clients: with it, and without 43, EDK2
 //!   takes an offer for a BINL one and waits for port 4011. `HTTPClient` and a URL for firmware
@@ -65,7 +75,7 @@
 //!
 //! # What it does not do
 //!
-//! No proxyDHCP and no port 4011, no boot menus (option 43), no plain BOOTP, no DHCPv6, no dynamic
+//! No proxyDHCP and no port 4011, no boot menus (option 43), no DHCPv6, no dynamic
 //! DNS. The driver is for Linux; without `CAP_NET_RAW` it neither probes addresses nor sends to
 //! hardware addresses, but broadcasts instead, and says so. The only store here is in memory; a durable one implements `LeaseStore`.
 #![deny(unsafe_code)]
