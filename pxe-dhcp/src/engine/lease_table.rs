@@ -62,7 +62,8 @@ impl Lease {
 /// At most one lease per address; a client can have one per link.
 #[derive(Debug, Default)]
 pub(super) struct LeaseTable {
-    by_address: BTreeMap<Ipv4Addr, Lease>,
+    /// Boxed: they are large, and a third of a tree's places is empty.
+    by_address: BTreeMap<Ipv4Addr, Box<Lease>>,
     by_client: BTreeMap<ClientKey, Vec<Ipv4Addr>>,
     /// When active leases expire, and doubts end.
     expiries: BTreeSet<(Instant, Ipv4Addr)>,
@@ -79,7 +80,7 @@ impl LeaseTable {
     }
 
     pub(super) fn get(&self, address: Ipv4Addr) -> Option<&Lease> {
-        self.by_address.get(&address)
+        self.by_address.get(&address).map(AsRef::as_ref)
     }
 
     pub(super) fn records(&self) -> impl Iterator<Item = &LeaseRecord> {
@@ -118,12 +119,12 @@ impl LeaseTable {
                 .or_default()
                 .push(address);
         }
-        self.by_address.insert(address, lease);
+        self.by_address.insert(address, Box::new(lease));
         before
     }
 
     pub(super) fn remove(&mut self, address: Ipv4Addr) -> Option<Lease> {
-        let lease = self.by_address.remove(&address)?;
+        let lease = *self.by_address.remove(&address)?;
         match lease.hold {
             Hold::Active { expires } => {
                 self.expiries.remove(&(expires, address));
