@@ -1,11 +1,13 @@
 //! From our configuration to those of the protocol crates.
 
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use pxe_dhcp::{ArchPolicy, BindSpec, BootPolicy, NoBoot};
+use pxe_dhcp::{ArchPolicy, BindSpec, BootPolicy, LeaseTimes, NoBoot, Reservation, ReservedFor};
 use pxe_tftp::PortMode;
 
-use crate::config::{Boot, Config, Dhcp, Subnet, Tftp};
+use crate::config::{Boot, Config, Dhcp, Host, Subnet, Tftp};
 use crate::decisions::Decisions;
 
 /// What the TFTP server is told.
@@ -25,29 +27,92 @@ pub(crate) fn tftp(tftp: &Tftp) -> pxe_tftp::Config {
 
 /// What the DHCP server is told.
 pub(crate) fn dhcp(dhcp: &Dhcp) -> pxe_dhcp::Config {
-    let config = pxe_dhcp::Config::new().with_ports(dhcp.port, dhcp.port.saturating_add(1));
-    dhcp.subnets
-        .iter()
-        .map(subnet)
-        .fold(config, pxe_dhcp::Config::with_subnet)
+    let mut limits = pxe_dhcp::Limits::new();
+    limits.leases_max = dhcp.limits.leases_max;
+    limits.offers_max = dhcp.limits.offers_max;
+    limits.quarantined_max = dhcp.limits.quarantined_max;
+    limits.client_burst = dhcp.limits.client_burst;
+    limits.client_messages_per_second = dhcp.limits.client_messages_per_second;
+    let mut config = pxe_dhcp::Config::new()
+        .with_mode(dhcp.mode)
+        .with_ports(dhcp.port, dhcp.port.saturating_add(1))
+        .with_binl_port(dhcp.binl_port)
+        .with_probing(dhcp.probing)
+        .with_limits(limits);
+    config.offer_time = dhcp.offer;
+    config.quarantine_time = dhcp.quarantine;
+    config.options.clone_from(&dhcp.options);
+    config.subnets = dhcp.subnets.iter().map(|one| subnet(dhcp, one)).collect();
+    config
 }
 
-fn subnet(from: &Subnet) -> pxe_dhcp::Subnet {
+fn subnet(dhcp: &Dhcp, from: &Subnet) -> pxe_dhcp::Subnet {
     let mut subnet = pxe_dhcp::Subnet::new(from.network);
+    subnet.shared_network.clone_from(&from.shared_network);
     subnet.pools.clone_from(&from.pools);
+    subnet.exclusions.clone_from(&from.exclusions);
     subnet.lease_seconds_default = from.lease_seconds;
+    subnet.lease_seconds_min = from.lease_seconds_min;
     subnet.lease_seconds_max = from.lease_seconds_max;
-    subnet.lease_seconds_min = subnet.lease_seconds_min.min(from.lease_seconds);
+    subnet.t1_seconds = from.t1_seconds;
+    subnet.t2_seconds = from.t2_seconds;
+    subnet.server_ip = from.server_ip;
+    subnet.known_clients_only = from.known_clients_only;
+    subnet.bootp = from.bootp;
     if !from.routers.is_empty() {
         subnet = subnet.with_routers(&from.routers);
     }
     if !from.dns_servers.is_empty() {
         subnet = subnet.with_name_servers(&from.dns_servers);
     }
-    match &from.domain_name {
-        Some(name) => subnet.with_domain_name(name),
-        None => subnet,
+    if let Some(name) = &from.domain_name {
+        subnet = subnet.with_domain_name(name);
     }
+    subnet.options.extend(from.options.iter().cloned());
+    // In the modes that give no addresses, hosts are the policy's matter alone.
+    if dhcp.mode.gives_addresses() {
+        subnet.reservations = reservations(dhcp, from);
+    }
+    subnet
+}
+
+/// What hosts have in this subnet: their addresses there; or, where those are another link's, one
+/// of the pools and all else that they are told, as isc-dhcpd does it.
+fn reservations(dhcp: &Dhcp, subnet: &Subnet) -> Vec<Reservation> {
+    let is_here = |address: Ipv4Addr| subnet.network.contains(address);
+    let is_on_this_link = |address: Ipv4Addr| {
+        dhcp.subnets.iter().any(|other| {
+            let is_shared = other.shared_network.is_some();
+            let shared = is_shared && other.shared_network == subnet.shared_network;
+            shared && other.network.contains(address)
+        })
+    };
+    let mut reservations: Vec<Reservation> = Vec::new();
+    for host in &dhcp.hosts {
+        if let Some(address) = host.address.filter(|address| is_here(*address)) {
+            let reservation = Reservation::new(host.client.clone(), address);
+            reservations.push(with_host(reservation, host));
+        }
+    }
+    let here = reservations.iter().map(|one| one.client.clone());
+    let mut known: BTreeSet<ReservedFor> = here.collect();
+    for host in &dhcp.hosts {
+        let is_elsewhere = !host.address.is_some_and(is_on_this_link);
+        if is_elsewhere && known.insert(host.client.clone()) {
+            reservations.push(with_host(Reservation::known(host.client.clone()), host));
+        }
+    }
+    reservations
+}
+
+/// The same with what the host is told.
+fn with_host(mut reservation: Reservation, host: &Host) -> Reservation {
+    reservation.host_name.clone_from(&host.host_name);
+    reservation.options.clone_from(&host.options);
+    if let Some(seconds) = host.lease_seconds {
+        reservation.lease = LeaseTimes::exactly(seconds);
+    }
+    reservation
 }
 
 /// Where the DHCP server listens.

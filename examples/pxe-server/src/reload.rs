@@ -146,6 +146,8 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<Problem> {
             compare("dhcp.interface", old.interfaces == new.interfaces);
             compare("dhcp.listen", old.listen == new.listen);
             compare("dhcp.port", old.port == new.port);
+            compare("dhcp.binl_port", old.binl_port == new.binl_port);
+            compare("dhcp.mode", old.mode == new.mode);
         }
         (old, new) => compare("dhcp", old.is_none() && new.is_none()),
     }

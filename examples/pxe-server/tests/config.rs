@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pxe_dhcp::ClientArch;
+use pxe_dhcp::{ClientArch, Mode, ReservedFor};
 use pxe_server::{Config, LogFormat, LogLevel};
 
 const TUTORIAL: &str = include_str!("../tutorial.toml");
@@ -397,6 +397,189 @@ fn the_readmes_reference_shows_every_default() {
     assert_eq!(full.log, bare.log);
 }
 
+/// Whoever takes the marks of comments away gets a valid configuration, too.
+#[test]
+fn what_the_readmes_reference_comments_out_is_valid() {
+    let readme = include_str!("../README.md");
+    let blocks = readme.split("```toml\n");
+    let reference = blocks
+        .filter_map(|part| part.split("```").next())
+        .find(|block| block.contains("grace_seconds"))
+        .expect("the README has the reference");
+    let key = |line: &str| {
+        let name = line.split([' ', '=']).next().unwrap_or_default();
+        let is_key = line.contains(" = ")
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+        is_key || line.starts_with("[[")
+    };
+    // These say something else than another key.
+    let others = [
+        "interfaces",
+        "deny",
+        "bootp_lease_seconds",
+        "client_id",
+        "uuid",
+        "circuit_id",
+        "remote_id",
+    ];
+    let all: Vec<&str> = reference
+        .lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(rest) if key(rest) && !others.iter().any(|other| rest.starts_with(other)) => rest,
+            _ => line,
+        })
+        .collect();
+    let config = parse(&all.join("\n")).expect("valid");
+    let dhcp = config.dhcp.expect("configured");
+    let [host] = &dhcp.hosts[..] else {
+        panic!("one host");
+    };
+    assert_eq!(host.boot.file.as_deref(), Some("pc-7/grubx64.efi"));
+    assert_eq!(host.boot.next_server, Some([192, 168, 150, 2].into()));
+    let codes: Vec<u8> = host.options.iter().map(|option| option.code.0).collect();
+    assert_eq!((codes, host.lease_seconds), (vec![26, 17], Some(86_400)));
+}
+
+#[test]
+fn a_host_is_one_machine_with_one_address() {
+    let host = |keys: &str| {
+        let text = format!("{TUTORIAL}\n[[dhcp.host]]\nname = \"first\"\n{keys}\n");
+        parse(&text).map(|config| config.dhcp.expect("configured").hosts)
+    };
+    let mac = "mac = \"52:54:00:12:34:56\"\n";
+    let hosts = host(&format!("{mac}address = \"192.168.150.7\"")).expect("valid");
+    assert_eq!(hosts[0].address, Some([192, 168, 150, 7].into()));
+    let both = host("circuit_id = \"port 7\"\nremote_id = \"hex:0a0b\"").expect("valid");
+    let port = ReservedFor::RelayPort {
+        circuit_id: b"port 7".to_vec(),
+        remote_id: vec![10, 11],
+    };
+    assert_eq!(both[0].client, port);
+    for (keys, expected) in [
+        ("", "dhcp.host: nothing says which machine it is"),
+        (
+            "mac = \"52:54\"",
+            "dhcp.host.mac: \"52:54\" is no hardware address",
+        ),
+        ("uuid = \"7e57\"", "dhcp.host.uuid: \"7e57\" is not a UUID"),
+        (
+            "mac = \"52:54:00:12:34:56\"\nuuid = \"7e57\"",
+            "dhcp.host.uuid: mac says which machine it is already",
+        ),
+        (
+            "client_id = \"hex:0\"",
+            "dhcp.host.client_id: \"hex:0\" is no identifier",
+        ),
+        (
+            &format!("{mac}address = \"10.0.0.1\""),
+            "dhcp.host.address: 10.0.0.1 is no machine's address in any dhcp.subnet",
+        ),
+        (
+            &format!("{mac}address = \"192.168.150.1\""),
+            "dhcp.host.address: 192.168.150.1 is taken, boot.next_server says",
+        ),
+        (
+            &format!("{mac}group = \"lab\""),
+            "dhcp.host.group: there is no group lab; add",
+        ),
+        (
+            &format!("{mac}boot = \"x\"\ndeny = true"),
+            "dhcp.host.boot: deny says that it boots nothing",
+        ),
+        (
+            &format!("{mac}host_name = \"a b\""),
+            "dhcp.host.host_name: \"a b\" is no name",
+        ),
+        (
+            &format!("{mac}[[dhcp.host]]\n{mac}"),
+            "dhcp.host: 52:54:00:12:34:56 is that of host first, too",
+        ),
+        (
+            &format!("{mac}[dhcp.host.options]\nroutres = \"10.0.0.1\""),
+            "dhcp.host.options.routres: routres is the name of no option; did you mean routers?",
+        ),
+        (
+            &format!("{mac}group = \"lan\"\n[[dhcp.group]]\nname = \"lab\""),
+            "dhcp.host.group: there is no group lan; did you mean lab?",
+        ),
+    ] {
+        let error = host(keys).expect_err("invalid");
+        assert!(error.contains(expected), "{keys}: {error}");
+    }
+}
+
+#[test]
+fn another_server_may_give_the_addresses() {
+    let proxy = "[tree]\nroot = \"/srv/tftp\"\n[dhcp]\nmode = \"proxy\"\ninterface = \"br1\"\n\
+        [boot]\nfiles = { default = \"bios/lpxelinux.0\" }\n[tftp]\n";
+    let config = parse(proxy).expect("complete");
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    assert_eq!(config.dhcp.expect("configured").mode, Mode::Proxy);
+    let network = "[[dhcp.subnet]]\nnetwork = \"10.0.0.0/24\"\n";
+    parse(&format!("{proxy}{network}")).expect("a network may be told to the policy");
+    let pools = parse(&format!("{proxy}{network}pools = \"10.0.0.9\"\n")).expect_err("invalid");
+    assert!(
+        pools.contains("dhcp.subnet.pools: another server gives the addresses in proxy mode"),
+        "{pools}"
+    );
+    let host = "[[dhcp.host]]\nmac = \"52:54:00:12:34:56\"\n";
+    parse(&format!("{proxy}{host}boot = \"x\"\n")).expect("it boots something else");
+    let address = parse(&format!("{proxy}{host}address = \"10.0.0.9\"\n")).expect_err("invalid");
+    assert!(
+        address.contains("dhcp.host.address: another server gives the addresses in proxy mode"),
+        "{address}"
+    );
+    let slip = parse(&proxy.replace("\"proxy\"", "\"proxi\"")).expect_err("invalid");
+    assert!(
+        slip.contains("dhcp.mode: \"proxi\" is not known; did you mean proxy?"),
+        "{slip}"
+    );
+}
+
+#[test]
+fn times_and_ranges_of_a_subnet_are_compared() {
+    for (key, expected) in [
+        (
+            "lease_seconds_min = 601",
+            "dhcp.subnet.lease_seconds_min: 601 is more than lease_seconds",
+        ),
+        (
+            "t1_seconds = 700",
+            "dhcp.subnet.t1_seconds: t1 is 700, t2 is 525, and lease_seconds is 600",
+        ),
+        (
+            "bootp = \"dynamik\"",
+            "dhcp.subnet.bootp: \"dynamik\" is not known; did you mean dynamic?",
+        ),
+        (
+            "server_ip = \"0.0.0.0\"",
+            "dhcp.subnet.server_ip: 0.0.0.0 is no server's address",
+        ),
+        (
+            "exclude = \"10.0.0.1\"",
+            "dhcp.subnet.exclude: 10.0.0.1 is outside 192.168.150.0/24",
+        ),
+        (
+            "options = { routers = \"192.168.150.1\" }",
+            "dhcp.subnet.options: option 3 is written twice: routers is that, too",
+        ),
+    ] {
+        let error = error(
+            "lease_seconds = 600",
+            &format!("lease_seconds = 600\n{key}"),
+        );
+        assert!(error.contains(expected), "{key}: {error}");
+    }
+    let excluded = "lease_seconds = 600\nexclude = \"192.168.150.40-192.168.150.44\"";
+    let config = parse(&TUTORIAL.replace("lease_seconds = 600", excluded)).expect("valid");
+    assert_eq!(
+        config.dhcp.expect("configured").subnets[0].exclusions.len(),
+        1
+    );
+}
+
 /// A table with an unknown key says which keys it could have.
 #[test]
 fn the_readmes_reference_names_every_key() {
@@ -405,7 +588,10 @@ fn the_readmes_reference_names_every_key() {
         "server",
         "tree",
         "dhcp",
+        "dhcp.limits",
         "dhcp.subnet",
+        "dhcp.group",
+        "dhcp.host",
         "boot",
         "tftp",
         "http",
@@ -416,7 +602,8 @@ fn the_readmes_reference_names_every_key() {
         for key in keys.split(", ") {
             let is_named = readme.contains(&format!("\n{key} ="))
                 || readme.contains(&format!("\n# {key} ="))
-                || readme.contains(&format!("[[dhcp.{key}]]"));
+                || readme.contains(&format!("[[dhcp.{key}]]"))
+                || readme.contains(&format!("[dhcp.{key}]"));
             assert!(is_named, "{table}.{key}");
         }
     }

@@ -58,23 +58,93 @@ pub(super) struct Dhcp {
     #[serde(default)]
     pub(super) listen: OneOrMany<String>,
     pub(super) port: Option<i64>,
+    pub(super) binl_port: Option<i64>,
+    pub(super) mode: Option<String>,
+    pub(super) probing: Option<String>,
+    pub(super) offer_seconds: Option<i64>,
+    pub(super) quarantine_seconds: Option<i64>,
+    #[serde(default)]
+    pub(super) limits: Limits,
+    #[serde(default)]
+    pub(super) options: Options,
     #[serde(default)]
     pub(super) subnet: OneOrMany<Subnet>,
+    #[serde(default)]
+    pub(super) group: OneOrMany<Group>,
+    #[serde(default)]
+    pub(super) host: OneOrMany<Host>,
+}
+
+/// Options of DHCP: names or codes, with values of any kind.
+pub(super) type Options = BTreeMap<String, toml::Value>;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) leases_max: Option<i64>,
+    pub(super) offers_max: Option<i64>,
+    pub(super) quarantined_max: Option<i64>,
+    pub(super) client_burst: Option<i64>,
+    pub(super) client_messages_per_second: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Subnet {
     pub(super) network: Option<String>,
+    pub(super) shared_network: Option<String>,
     #[serde(default)]
     pub(super) pools: OneOrMany<String>,
+    #[serde(default)]
+    pub(super) exclude: OneOrMany<String>,
     #[serde(default)]
     pub(super) routers: OneOrMany<String>,
     #[serde(default)]
     pub(super) dns_servers: OneOrMany<String>,
     pub(super) domain_name: Option<String>,
     pub(super) lease_seconds: Option<i64>,
+    pub(super) lease_seconds_min: Option<i64>,
     pub(super) lease_seconds_max: Option<i64>,
+    pub(super) t1_seconds: Option<i64>,
+    pub(super) t2_seconds: Option<i64>,
+    pub(super) server_ip: Option<String>,
+    pub(super) known_clients_only: Option<bool>,
+    pub(super) bootp: Option<String>,
+    pub(super) bootp_lease_seconds: Option<i64>,
+    #[serde(default)]
+    pub(super) options: Options,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Group {
+    pub(super) name: Option<String>,
+    pub(super) boot: Option<String>,
+    pub(super) deny: Option<bool>,
+    pub(super) next_server: Option<String>,
+    pub(super) lease_seconds: Option<i64>,
+    #[serde(default)]
+    pub(super) options: Options,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Host {
+    pub(super) name: Option<String>,
+    pub(super) group: Option<String>,
+    pub(super) mac: Option<String>,
+    pub(super) client_id: Option<String>,
+    pub(super) uuid: Option<String>,
+    pub(super) circuit_id: Option<String>,
+    pub(super) remote_id: Option<String>,
+    pub(super) address: Option<String>,
+    pub(super) host_name: Option<String>,
+    pub(super) boot: Option<String>,
+    pub(super) deny: Option<bool>,
+    pub(super) next_server: Option<String>,
+    pub(super) lease_seconds: Option<i64>,
+    #[serde(default)]
+    pub(super) options: Options,
 }
 
 #[derive(Debug, Deserialize)]

@@ -16,7 +16,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pxe_dhcp::{ClientArch, Ipv4Net};
+use pxe_dhcp::{Bootp, ClientArch, DhcpOption, Ipv4Net, Mode, Probing, ReservedFor};
 use pxe_tree::TreePath;
 
 pub use self::place::{ConfigError, Place, Problem};
@@ -112,8 +112,73 @@ pub struct Dhcp {
     pub listen: Vec<Ipv4Addr>,
     /// The server's UDP port; clients listen on the next one. 67 but in tests.
     pub port: u16,
-    /// The networks; at least one.
+    /// The UDP port of boot servers. 4011 but in tests.
+    pub binl_port: u16,
+    /// Who gives the addresses.
+    pub mode: Mode,
+    /// When an address is probed before it is offered.
+    pub probing: Probing,
+    /// For how long an offered address is kept.
+    pub offer: Duration,
+    /// For how long an address that was found in use is given to nobody.
+    pub quarantine: Duration,
+    /// Bounds on what clients can make the server keep.
+    pub limits: DhcpLimits,
+    /// Options for every client.
+    pub options: Vec<DhcpOption>,
+    /// The networks; at least one, unless another server gives the addresses.
     pub subnets: Vec<Subnet>,
+    /// Each `[[dhcp.host]]`.
+    pub hosts: Vec<Host>,
+}
+
+/// `[dhcp.limits]`, as far as an administrator may need them; see [`pxe_dhcp::Limits`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DhcpLimits {
+    /// Records of leases, expired ones included.
+    pub leases_max: usize,
+    /// Offers that wait for their REQUEST.
+    pub offers_max: usize,
+    /// Addresses in quarantine.
+    pub quarantined_max: usize,
+    /// How many messages a client may send at once.
+    pub client_burst: u32,
+    /// How many messages per second a client may send on and on.
+    pub client_messages_per_second: u32,
+}
+
+/// `[[dhcp.host]]`: a machine that is known, and what it alone gets. What its group says and it
+/// does not is in here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Host {
+    /// By what logs and explanations call it.
+    pub name: String,
+    /// By what it is recognised.
+    pub client: ReservedFor,
+    /// Its address; `None` for one of a pool.
+    pub address: Option<Ipv4Addr>,
+    /// Option 12.
+    pub host_name: Option<String>,
+    /// What it boots, and from where, if that is said.
+    pub boot: HostBoot,
+    /// Its lease time, if it has one of its own.
+    pub lease_seconds: Option<u32>,
+    /// Its own options, then those of its group.
+    pub options: Vec<DhcpOption>,
+}
+
+/// What a host or its group says about booting.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HostBoot {
+    /// A file or a URL.
+    pub file: Option<String>,
+    /// It may not boot, nor have any file.
+    pub is_denied: bool,
+    /// The boot server.
+    pub next_server: Option<Ipv4Addr>,
 }
 
 /// `[[dhcp.subnet]]`: a network and what its machines are told.
@@ -122,8 +187,12 @@ pub struct Dhcp {
 pub struct Subnet {
     /// The network.
     pub network: Ipv4Net,
-    /// The addresses to give; at least one.
+    /// Subnets with the same name here are on one link.
+    pub shared_network: Option<String>,
+    /// The addresses to give.
     pub pools: Vec<RangeInclusive<Ipv4Addr>>,
+    /// Ranges within the pools that are not given.
+    pub exclusions: Vec<RangeInclusive<Ipv4Addr>>,
     /// Option 3.
     pub routers: Vec<Ipv4Addr>,
     /// Option 6.
@@ -132,8 +201,22 @@ pub struct Subnet {
     pub domain_name: Option<String>,
     /// The lease time of a client that asks for none.
     pub lease_seconds: u32,
+    /// The shortest lease time that a client can ask for.
+    pub lease_seconds_min: u32,
     /// The longest lease time that a client can ask for.
     pub lease_seconds_max: u32,
+    /// Option 58; `None` for half of the lease.
+    pub t1_seconds: Option<u32>,
+    /// Option 59; `None` for 7/8 of the lease.
+    pub t2_seconds: Option<u32>,
+    /// Our address there; `None` for that of the interface.
+    pub server_ip: Option<Ipv4Addr>,
+    /// Whether only machines with a `[[dhcp.host]]` get an address.
+    pub known_clients_only: bool,
+    /// How clients that speak plain BOOTP are served.
+    pub bootp: Bootp,
+    /// Further options.
+    pub options: Vec<DhcpOption>,
 }
 
 /// `[boot]`: what machines are told to boot.

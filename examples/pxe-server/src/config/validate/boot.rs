@@ -8,7 +8,7 @@ use super::super::Boot;
 use super::super::file;
 use super::super::place::Problems;
 use super::super::suggest::nearest;
-use super::value::{address, number};
+use super::value::{number, server_address};
 
 /// The longest boot file name: option 67 has one length octet, and we end it with a NUL.
 const BOOT_FILE_BYTES_MAX: usize = 254;
@@ -16,17 +16,8 @@ const BOOT_FILE_BYTES_MAX: usize = 254;
 const FILE_FIELD_BYTES_MAX: usize = 127;
 
 pub(super) fn boot(problems: &mut Problems<'_>, raw: &file::Boot) -> Boot {
-    let next_server = raw.next_server.as_deref().and_then(|text| {
-        let address = address(problems, "boot.next_server", text)?;
-        if address.is_unspecified() || address.is_multicast() || address.is_broadcast() {
-            problems.error(
-                "boot.next_server",
-                format!("{address} is no server's address"),
-                "name the TFTP server's, or leave the key out to take that of the interface",
-            );
-        }
-        Some(address)
-    });
+    let next_server = (raw.next_server.as_deref())
+        .and_then(|text| server_address(problems, "boot.next_server", text));
     let (files, default_file) = files(problems, &raw.files);
     if raw.files.is_empty() && raw.ipxe.is_none() {
         problems.error(
@@ -145,7 +136,7 @@ fn architecture_remedy(name: &str) -> String {
     }
 }
 
-fn boot_text(problems: &mut Problems<'_>, path: &str, text: &str) {
+pub(super) fn boot_text(problems: &mut Problems<'_>, path: &str, text: &str) {
     if text.is_empty() {
         problems.error(path, "is empty", "name a file, or remove the key");
     } else if text.len() > BOOT_FILE_BYTES_MAX {

@@ -2,8 +2,10 @@
 
 mod boot;
 mod dhcp;
+mod host;
 mod leases;
 mod listen;
+mod option;
 mod value;
 
 use std::path::{Path, PathBuf};

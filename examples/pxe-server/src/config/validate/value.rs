@@ -50,6 +50,23 @@ pub(super) fn address(problems: &mut Problems<'_>, path: &str, text: &str) -> Op
     address
 }
 
+/// The address of a server: one machine's.
+pub(super) fn server_address(
+    problems: &mut Problems<'_>,
+    path: &str,
+    text: &str,
+) -> Option<Ipv4Addr> {
+    let address = address(problems, path, text)?;
+    if address.is_unspecified() || address.is_multicast() || address.is_broadcast() {
+        problems.error(
+            path,
+            format!("{address} is no server's address"),
+            "name the server's, or leave the key out to take that of the interface",
+        );
+    }
+    Some(address)
+}
+
 /// A number within bounds, in a type that the bounds fit.
 pub(super) fn number<T: TryFrom<i64>>(
     problems: &mut Problems<'_>,
