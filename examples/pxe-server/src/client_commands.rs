@@ -82,6 +82,9 @@ fn status_text(answer: &Answer) -> String {
         get("reloads")
     );
     let _ = writeln!(text, "tree           {}", get("tree"));
+    if let Some(Value::String(mode)) = answer.get("dhcp_mode") {
+        let _ = writeln!(text, "dhcp mode      {mode}");
+    }
     for listener in list(answer, "listeners") {
         let protocol = text_of(&listener["protocol"]);
         let name = text_of(&listener["name"]);
@@ -244,7 +247,7 @@ mod tests {
     #[test]
     fn a_status_names_listeners_and_counters() {
         let text = status_text(&answer(json!({
-            "server_version": "0.1.0", "pid": 7, "uptime_seconds": 61,
+            "server_version": "0.1.0", "pid": 7, "uptime_seconds": 61, "dhcp_mode": "proxy",
             "listeners": [
                 { "protocol": "dhcp", "name": "br1", "address": "0.0.0.0:67" },
                 { "protocol": "tftp", "name": "10.0.0.1:69", "address": "10.0.0.1:69" },
@@ -260,6 +263,7 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("\ntftp           10.0.0.1:69\n"), "{text}");
+        assert!(text.contains("\ndhcp mode      proxy\n"), "{text}");
         assert!(
             text.contains("\ntftp so far    bytes 5, sent 1\n"),
             "{text}"

@@ -113,6 +113,25 @@ pub enum What {
         /// What to boot, if anything.
         file: Option<String>,
     },
+    /// DHCP: the client was told that this server boots it, while another one gives the address.
+    ProxyOffered {
+        /// What to boot. UEFI firmware asks for it at port 4011.
+        file: Option<String>,
+    },
+    /// DHCP: the client asked the boot server (port 4011) and was told what to boot.
+    BootServerAcknowledged {
+        /// What to boot.
+        file: Option<String>,
+        /// The item of the boot menu that it chose.
+        item_type: Option<u16>,
+    },
+    /// DHCP: the client took an address from another server.
+    LeasedByOther {
+        /// The address.
+        address: Ipv4Addr,
+        /// The other server, if the client named it.
+        server: Option<Ipv4Addr>,
+    },
     /// DHCP: the client gave an address back.
     Released {
         /// The address.
@@ -190,6 +209,9 @@ impl What {
             Self::Asked { .. } => "asked",
             Self::Offered { .. } => "offered",
             Self::Leased { .. } => "leased",
+            Self::ProxyOffered { .. } => "proxy_offered",
+            Self::BootServerAcknowledged { .. } => "boot_server_acknowledged",
+            Self::LeasedByOther { .. } => "leased_by_other",
             Self::Released { .. } => "released",
             Self::Declined { .. } => "declined",
             Self::Refused { .. } => "refused",
@@ -208,6 +230,8 @@ impl What {
         match self {
             Self::Offered { file, .. }
             | Self::Leased { file, .. }
+            | Self::ProxyOffered { file }
+            | Self::BootServerAcknowledged { file, .. }
             | Self::Denied { file, .. }
             | Self::Failed { file, .. } => file.as_deref(),
             Self::Probed { file, .. }
@@ -248,6 +272,25 @@ impl fmt::Display for What {
                 write!(f, "leased {address} for {seconds} s")?;
                 boot_file(f, file.as_deref())
             }
+            Self::ProxyOffered { file } => {
+                f.write_str("offered a boot server; the address is another server's to give")?;
+                boot_file(f, file.as_deref())
+            }
+            Self::BootServerAcknowledged { file, item_type } => {
+                f.write_str("asked the boot server")?;
+                if let Some(item_type) = item_type {
+                    write!(f, " for item {item_type} of its menu")?;
+                }
+                boot_file(f, file.as_deref())
+            }
+            Self::LeasedByOther {
+                address,
+                server: Some(server),
+            } => write!(f, "took {address} from the DHCP server {server}"),
+            Self::LeasedByOther {
+                address,
+                server: None,
+            } => write!(f, "took {address} from another DHCP server"),
             Self::Released { address } => write!(f, "released {address}"),
             Self::Declined { address } => {
                 write!(f, "declined {address}: another machine answers there")

@@ -108,7 +108,7 @@ impl Machines {
             (None, None) => return fact,
         };
         match (&fact.what, fact.mac) {
-            (What::Leased { address, .. }, Some(mac)) => {
+            (What::Leased { address, .. } | What::LeasedByOther { address, .. }, Some(mac)) => {
                 self.addresses.give(IpAddr::V4(*address), mac);
                 fact.ip = fact.ip.or(Some(IpAddr::V4(*address)));
             }

@@ -24,7 +24,11 @@ pub(crate) fn check(file: &Path) -> ExitCode {
             for warning in &warnings {
                 eprintln!("warning: {}", config.locate(warning));
             }
-            print(&format!("{}: valid\n", file.display()))
+            let mode = match &config.dhcp {
+                Some(dhcp) => format!(", DHCP mode {}", dhcp.mode),
+                None => String::new(),
+            };
+            print(&format!("{}: valid{mode}\n", file.display()))
         }
         Err(error) => {
             for problem in &error.problems {

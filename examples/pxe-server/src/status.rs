@@ -55,6 +55,7 @@ pub(crate) async fn status(handle: &Handle) -> Answer {
         "pid": std::process::id(),
         "uid": nix::unistd::geteuid().as_raw(),
         "config": config.file,
+        "dhcp_mode": config.dhcp.as_ref().map(|dhcp| dhcp.mode.to_string()),
         "tree": config.tree.root,
         "started": now.as_seconds().saturating_sub(uptime),
         "uptime_seconds": uptime,

@@ -141,7 +141,9 @@ impl<'a> Timeline<'a> {
         let mut initrd = false;
         for fact in self.facts {
             let reached = match &fact.what {
-                What::Leased { file: Some(_), .. } => Some(Step::Loader),
+                What::Leased { file: Some(_), .. }
+                | What::ProxyOffered { file: Some(_) }
+                | What::BootServerAcknowledged { file: Some(_), .. } => Some(Step::Loader),
                 What::Sent { file, .. } => {
                     let fetched = Step::of_file(file);
                     kernel |= fetched == Some(Step::Kernel);

@@ -152,6 +152,7 @@ impl<'a> Fields<'a> {
                 fields.lease_seconds = Some(*seconds);
             }
             What::Offered { address, .. }
+            | What::LeasedByOther { address, .. }
             | What::Released { address }
             | What::Declined { address } => fields.address = Some(*address),
             What::Refused { reason } | What::Denied { reason, .. } => {
@@ -166,7 +167,10 @@ impl<'a> Fields<'a> {
                 fields.bytes = Some(*bytes);
                 fields.reason = Some(reason);
             }
-            What::Missing { .. } | What::Note { .. } => {}
+            What::ProxyOffered { .. }
+            | What::BootServerAcknowledged { .. }
+            | What::Missing { .. }
+            | What::Note { .. } => {}
         }
         fields
     }

@@ -55,8 +55,7 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
             if let Some(denied) = denied(boot, explanation) {
                 tell(client, LogLevel::Warn, denied);
             }
-            let reasons = explanation.to_string().replace('\n', "; ");
-            tracing::debug!(event = "decided", "boot decision for {client}: {reasons}");
+            log_reasons(client, explanation);
         }
         Event::Acknowledged {
             client,
@@ -85,6 +84,72 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
             let text = format!("told {address} its options");
             note(Some(client), LogLevel::Info, "informed", text);
         }
+        Event::ProxyOffered {
+            client,
+            boot,
+            explanation,
+            ..
+        } => {
+            tell(
+                client,
+                LogLevel::Info,
+                What::ProxyOffered { file: file(boot) },
+            );
+            log_reasons(client, explanation);
+        }
+        Event::BootServerAcknowledged {
+            client,
+            address,
+            item_type,
+            boot,
+            explanation,
+            ..
+        } => {
+            let what = What::BootServerAcknowledged {
+                file: file(boot),
+                item_type: *item_type,
+            };
+            let mut fact = fact(hub, Some(client), what);
+            fact.ip = address.map(IpAddr::V4);
+            // A lease says better whose address it is than the client itself.
+            if let (Some(ip), Some(mac), None) = (
+                fact.ip,
+                fact.mac,
+                fact.ip.and_then(|ip| hub.machines().mac_of(ip)),
+            ) {
+                hub.machines().addresses().give(ip, mac);
+            }
+            hub.tell(fact, LogLevel::Info);
+            log_reasons(client, explanation);
+        }
+        Event::NotBooted {
+            client,
+            boot,
+            explanation,
+        } => {
+            match denied(boot, explanation) {
+                Some(denied) => tell(client, LogLevel::Warn, denied),
+                None => note(
+                    Some(client),
+                    LogLevel::Info,
+                    "not_booted",
+                    "not answered: there is nothing for it to boot".into(),
+                ),
+            }
+            log_reasons(client, explanation);
+        }
+        Event::LeasedByOther {
+            client,
+            address,
+            server,
+        } => {
+            let (address, server) = (*address, *server);
+            tell(
+                client,
+                LogLevel::Info,
+                What::LeasedByOther { address, server },
+            );
+        }
         Event::Nak {
             client,
             address,
@@ -96,7 +161,9 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
         Event::Ignored { client, reason } => {
             let level = match reason {
                 // The administrator can do something about these.
-                IgnoreReason::NoSubnet | IgnoreReason::RateLimit => LogLevel::Warn,
+                IgnoreReason::NoSubnet | IgnoreReason::RateLimit | IgnoreReason::Limit(_) => {
+                    LogLevel::Warn
+                }
                 _ => LogLevel::Debug,
             };
             note(
@@ -235,6 +302,13 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
                 format!("limit reached: {limit:?}"),
             );
         }
+        Event::StoreUnreadable { reason } => {
+            let text = format!(
+                "the leases of other servers cannot be read: {}",
+                printable(reason)
+            );
+            note(None, LogLevel::Error, "store_unreadable", text);
+        }
         other => {
             tracing::debug!(event = "other", "dhcp: {other:?}");
         }
@@ -245,6 +319,11 @@ fn fact(hub: &Hub, client: Option<&ClientInfo>, what: What) -> Fact {
     let mut fact = Fact::new(hub.now(), Protocol::Dhcp, what);
     fact.mac = client.and_then(ClientInfo::mac);
     fact
+}
+
+fn log_reasons(client: &ClientInfo, explanation: &Explanation) {
+    let reasons = explanation.to_string().replace('\n', "; ");
+    tracing::debug!(event = "decided", "boot decision for {client}: {reasons}");
 }
 
 /// What is told of a decision that denies a machine its boot.
