@@ -9,6 +9,7 @@ use pxe_tftp::PortMode;
 
 use crate::config::{Boot, Config, Dhcp, Host, Subnet, Tftp};
 use crate::decisions::Decisions;
+use crate::host_policy::HostPolicy;
 
 /// What the TFTP server is told.
 pub(crate) fn tftp(tftp: &Tftp) -> pxe_tftp::Config {
@@ -130,15 +131,23 @@ pub(crate) fn decide_by(config: &Config, decisions: &Decisions) {
 }
 
 /// Whether any rule denies a machine its boot.
-fn can_deny(_config: &Config) -> bool {
-    true
+fn can_deny(config: &Config) -> bool {
+    let mut hosts = config.dhcp.iter().flat_map(|dhcp| &dhcp.hosts);
+    hosts.any(|host| host.boot.is_denied)
 }
 
 /// What machines are told to boot.
 pub(crate) fn policy(config: &Config) -> Arc<dyn BootPolicy> {
-    match &config.boot {
+    let policy: Arc<dyn BootPolicy> = match &config.boot {
         Some(boot) => Arc::new(arch_policy(boot)),
         None => Arc::new(NoBoot::new()),
+    };
+    match &config.dhcp {
+        Some(dhcp) if !dhcp.hosts.is_empty() => {
+            let next_server = config.boot.as_ref().and_then(|boot| boot.next_server);
+            Arc::new(HostPolicy::new(&dhcp.hosts, next_server, policy))
+        }
+        _ => policy,
     }
 }
 

@@ -55,6 +55,7 @@ mod decisions;
 mod demo;
 mod doctor;
 mod fact;
+mod host_policy;
 mod hub;
 mod init;
 mod lease_commands;

@@ -4,6 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use pxe_core::MacAddr;
@@ -110,7 +111,26 @@ pub(crate) fn tftp_get_from(
 
 /// Fetches a path: the status code and the body.
 pub(crate) fn http_get(server: SocketAddr, path: &str) -> (u16, Vec<u8>) {
-    let mut stream = TcpStream::connect(server).expect("listening");
+    http_get_from(server, Ipv4Addr::LOCALHOST.into(), path)
+}
+
+/// The same from this address of ours.
+pub(crate) fn http_get_from(server: SocketAddr, from: IpAddr, path: &str) -> (u16, Vec<u8>) {
+    use nix::sys::socket::{
+        AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, socket,
+    };
+    // The standard library binds no socket before it connects.
+    let socket = socket(
+        AddressFamily::Inet,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )
+    .expect("a socket");
+    let own = SockaddrStorage::from(SocketAddr::new(from, 0));
+    bind(socket.as_raw_fd(), &own).expect("an address of ours");
+    connect(socket.as_raw_fd(), &SockaddrStorage::from(server)).expect("listening");
+    let mut stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("sent");
     let mut response = Vec::new();
@@ -152,6 +172,12 @@ impl DhcpClient {
             relay,
             mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56],
         }
+    }
+
+    /// Another machine behind the same relay.
+    pub(crate) fn with_mac(mut self, mac: [u8; 6]) -> Self {
+        self.mac = mac;
+        self
     }
 
     pub(crate) fn port(&self) -> u16 {
