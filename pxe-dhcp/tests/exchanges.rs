@@ -435,3 +435,39 @@ fn a_subnet_selection_is_repeated_and_a_relays_comes_before_it() {
     let address = yiaddr(&bench.ask(&relayed.discover())).expect("an address");
     assert_eq!(address.octets()[..2], [192, 168]);
 }
+
+/// What a REQUEST gets in each state of its client (RFC 2131 section 4.3.2), `None` being silence.
+#[test]
+fn requests_in_all_states_of_rfc_2131_section_4_3_2() {
+    let (ack, nak, silence) = (Some(ACK), Some(NAK), None);
+    let foreign = Ipv4Addr::new(10, 9, 8, 7);
+    // Of whom the address is; what SELECTING, INIT-REBOOT, and RENEWING or REBINDING get.
+    let table = [
+        ("the client", [ack, ack, ack]),
+        ("another client", [nak, silence, nak]),
+        // No record of the client: silence for INIT-REBOOT. Who has one of our addresses keeps it.
+        ("nobody, of the pool", [ack, silence, ack]),
+        ("nobody, of no pool", [nak, silence, silence]),
+        ("another network", [nak, nak, nak]),
+    ];
+    for (owner, expected) in table {
+        for (state, expected) in expected.into_iter().enumerate() {
+            let mut bench = Bench::lan();
+            let address = match owner {
+                "the client" => bench.lease(&client()),
+                "another client" => bench.lease(&Request::new(mac(2))),
+                "nobody, of the pool" => ip(150),
+                "nobody, of no pool" => ip(20),
+                _ => foreign,
+            };
+            let request = match state {
+                0 => client().select(address),
+                1 => client().reboot(address),
+                _ => client().renew(address),
+            };
+            let replies = bench.send(&request);
+            let found = Bench::type_of(&replies).first().copied();
+            assert_eq!(found, expected, "address of {owner}, state {state}");
+        }
+    }
+}
