@@ -2,12 +2,16 @@
 
 use core::net::Ipv4Addr;
 
+use pxe_core::Now;
+
 use super::change::Purpose;
 use super::lease_table::{Hold, Lease};
-use super::offer_table::OfferState;
-use super::request::Asking;
-use super::{Engine, rate};
-use crate::{ClientKey, Event, NakReason, Probing, Subnet};
+use super::offer_table::{Offer, OfferState};
+use super::plan::SubnetIndex;
+use super::port::Port;
+use super::request::{Asking, Origin};
+use super::{Engine, Output, rate};
+use crate::{ClientKey, Event, IgnoreReason, Limit, NakReason, Probing, Subnet};
 
 /// An address for a client.
 #[derive(Debug, Clone, Copy)]
@@ -98,6 +102,87 @@ impl Engine {
             }
         }
         None
+    }
+
+    /// No address is left for a client, or none is for it.
+    pub(super) fn report_nothing_to_give(&mut self, asking: &Asking<'_>) {
+        let client = asking.client.clone();
+        let link = &self.plan.subnets[asking.subnet].link;
+        let is_open = |index: &SubnetIndex| !self.plan.subnets[*index].config.known_clients_only;
+        if asking.reserved.is_none() && !link.iter().any(is_open) {
+            return self.ignore(Some(client), IgnoreReason::NotReserved);
+        }
+        let subnet = self.plan.subnets[asking.subnet].config.network;
+        self.event(Event::PoolExhausted { client, subnet });
+    }
+
+    /// Keeps an address for a client; whether it can be told so already, or a probe comes first.
+    pub(super) fn hold_offer(
+        &mut self,
+        now: Now,
+        asking: &Asking<'_>,
+        payload: &[u8],
+        origin: Origin,
+        choice: Choice,
+    ) -> bool {
+        let client = &asking.client;
+        let address = choice.address;
+        let before = self
+            .offers
+            .get(&client.key)
+            .filter(|offer| offer.address == address);
+        let is_sent = before.is_some_and(|offer| matches!(offer.state, OfferState::Sent));
+        let probing = match before.map(|offer| &offer.state) {
+            Some(OfferState::Probing { ticket, .. }) => Some(*ticket),
+            _ => None,
+        };
+        let needs_probe = probing.is_some() || (choice.needs_probe && !is_sent);
+        let state = if needs_probe {
+            let ticket = probing.unwrap_or_else(|| self.ticket());
+            if probing.is_none() {
+                let interface = asking.meta.interface.filter(|_| client.giaddr.is_none());
+                self.outputs.push_back(Output::Probe {
+                    ticket,
+                    address,
+                    interface,
+                    client: client.mac(),
+                });
+            }
+            let (meta, discover) = (*asking.meta, payload.to_vec());
+            OfferState::Probing {
+                ticket,
+                meta,
+                discover,
+            }
+        } else {
+            OfferState::Sent
+        };
+        let probes_failed = match origin {
+            Origin::Wire | Origin::Binl => 0,
+            Origin::Probed { failed } => failed,
+        };
+        let expires = now.mono + self.plan.config.offer_time;
+        let offer = Offer {
+            address,
+            state,
+            probes_failed,
+            expires,
+            xid: client.xid,
+            stage: asking.stage,
+            architectures: asking.architectures.clone(),
+            port: Port::of_message(asking.message, asking.meta),
+        };
+        if let Some(former) = self.offers.insert(client.key.clone(), offer) {
+            self.mark(former);
+        }
+        self.mark(address);
+        if self.offers.len() > self.limits().offers_max {
+            if let Some(oldest) = self.offers.pop_first() {
+                self.mark(oldest);
+            }
+            self.limit_reached(Limit::Offers);
+        }
+        !needs_probe
     }
 
     /// Whether the client can have this address; if not, why.
