@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use nix::unistd::{AccessFlags, access};
 use serde_json::json;
 
 use self::finding::Finding;
 use crate::cli::print;
-use crate::config::{Config, ConfigError, Problem};
+use crate::config::{Config, ConfigError, Problem, Store};
 use crate::privileges::{self, Identity};
 
 /// The doctor's command line.
@@ -71,8 +72,12 @@ fn examine(file: &Path, wait: Duration) -> Vec<Finding> {
     findings.extend(ports::examine(&config));
     findings.extend(links::examine(&config, wait));
     findings.extend(firewall::examine(&config));
+    let store = Store::of_service(&config);
     // The last: there is no way back to root.
     findings.extend(as_user(&config));
+    if config.dhcp.is_some() {
+        findings.extend(examine_store(&store));
+    }
     findings
 }
 
@@ -116,4 +121,32 @@ fn as_user(config: &Config) -> Vec<Finding> {
         findings.push(Finding::ok(text));
     }
     findings
+}
+
+/// Whether the user that this process is by now can keep leases there. The file is not opened: a
+/// server that runs has it for itself.
+fn examine_store(store: &Store) -> Option<Finding> {
+    let Store::File(file) = store else {
+        let text = "leases are kept in memory, and lost when the server ends";
+        return Some(Finding::warning(text, "name a file with leases.store"));
+    };
+    let directory = file.parent().filter(|parent| *parent != Path::new(""));
+    let directory = directory.unwrap_or(Path::new("."));
+    let wanted = match (file.exists(), directory.is_dir()) {
+        (true, _) => file.as_path(),
+        (false, true) => directory,
+        (false, false) => {
+            let text = format!("{} will be made for the leases", directory.display());
+            return Some(Finding::ok(text));
+        }
+    };
+    let access = access(wanted, AccessFlags::R_OK | AccessFlags::W_OK);
+    Some(match access {
+        Ok(()) => Finding::ok(format!("leases can be kept in {}", file.display())),
+        Err(error) => {
+            let text = format!("leases cannot be kept in {}: {error}", file.display());
+            let remedy = format!("give {} to the server's user", wanted.display());
+            Finding::error(text, remedy)
+        }
+    })
 }
