@@ -22,6 +22,10 @@ pub(crate) const TESTS: &[LoneTest] = &[
         unicast,
     ),
     ("a_reused_address_that_is_in_use_is_not_offered", probe),
+    (
+        "a_reused_address_behind_a_relay_is_pinged",
+        probe_behind_relay,
+    ),
     ("the_server_follows_its_own_address", address_change),
     ("an_interface_that_is_made_anew_is_served_again", made_anew),
     ("another_dhcp_server_is_told_of", other_server),
@@ -48,6 +52,8 @@ struct Lan {
     at_server: Namespace,
     directory: TempDir,
     program: PathBuf,
+    /// The network that addresses are given in, as far as it is the same for all.
+    network: &'static str,
 }
 
 impl Lan {
@@ -67,6 +73,7 @@ impl Lan {
             at_server,
             directory,
             program: program.to_owned(),
+            network: "10.77.0",
         };
         lan.make_bridge(SERVER)?;
         Ok(lan)
@@ -89,16 +96,17 @@ impl Lan {
     /// Writes a configuration with one pool.
     fn configure(&self, pool: &str) -> Result<PathBuf, String> {
         let config = self.path("server.toml");
-        let work = self.directory.path().display();
+        let (work, network) = (self.directory.path().display(), self.network);
         let content = format!(
             r#"
             server = {{ user = "nobody", control = "{work}/control.sock" }}
             tree = {{ root = "{work}/tree" }}
             log = {{ format = "json", level = "debug" }}
+            leases = {{ store = "{work}/var/leases.redb" }}
             [dhcp]
             interface = "br0"
             [[dhcp.subnet]]
-            network = "10.77.0.0/24"
+            network = "{network}.0/24"
             pools = ["{pool}"]
             lease_seconds = 600
             "#
@@ -161,7 +169,8 @@ impl Lan {
         let (address, server) = bound
             .and_then(|bound| bound.split_once(','))
             .ok_or_else(|| format!("no lease: {output}"))?;
-        self.client.ip(&["address", "flush", "dev", "eth0"])?;
+        let bound = format!("{address}/24");
+        self.client.ip(&["address", "del", &bound, "dev", "eth0"])?;
         Ok((
             address.parse().map_err(text)?,
             server.parse().map_err(text)?,
@@ -242,6 +251,50 @@ fn probe(program: &Path) -> Result<(), String> {
     let (fourth, _) = lan.lease(&mac(4), &[])?;
     ensure(fourth == *high, || format!("{fourth}, not {high}"))?;
     lan.await_log(&["address_in_use", &low.to_string()])?;
+    lan.end()
+}
+
+/// The other machine is the relay of a far link, where the client is.
+fn probe_behind_relay(program: &Path) -> Result<(), String> {
+    let mut lan = Lan::new(program)?;
+    let [far, user] = [(); 2].map(|()| Namespace::new(&unique_name()));
+    let (far, user) = (far?, user?);
+    let relay = &lan.other;
+    add_address(relay, "10.77.0.9", "eth0")?;
+    relay.ip(&["link", "add", "far0", "type", "bridge"])?;
+    for (port, machine) in [("port0", &far), ("port1", &user)] {
+        relay.connect(port, machine, "eth0")?;
+        relay.ip(&["link", "set", port, "master", "far0"])?;
+    }
+    relay.ip(&["link", "set", "far0", "up"])?;
+    add_address(relay, "10.76.0.1", "far0")?;
+    run(relay
+        .command("sysctl")
+        .args(["-qw", "net.ipv4.ip_forward=1"]))?;
+    let to_far = ["route", "add", "10.76.0.0/24", "via", "10.77.0.9"];
+    lan.at_server.ip(&to_far)?;
+    for (machine, address) in [(&far, "10.76.0.200"), (&user, "10.76.0.201")] {
+        add_address(machine, address, "eth0")?;
+        machine.ip(&["route", "add", "default", "via", "10.76.0.1"])?;
+    }
+    let mut command = relay.command("dhcrelay");
+    command.args(["-4", "-d", "-id", "far0", "-iu", "eth0", SERVER]);
+    let log = lan.path("relay.log");
+    let mut relaying = Process::spawn(command, "dhcrelay", &log, Output::Log)?;
+    await_text(&mut relaying, &log, "Sending on   Socket/fallback")?;
+    lan.network = "10.76.0";
+    lan.client = far;
+    lan.serve("10.76.0.30-10.76.0.30")?;
+
+    let (address, _) = lan.lease(&mac(1), &["-R"])?;
+    lan.await_log(&["released"])?;
+    add_address(&user, &address.to_string(), "eth0")?;
+    // The router remembers who had it a moment ago.
+    lan.other.ip(&["neighbour", "flush", "dev", "far0"])?;
+    let second = lan.lease(&mac(2), &["-t", "2", "-T", "2"]);
+    ensure(second.is_err(), || format!("{second:?}, which is in use"))?;
+    lan.await_log(&["address_in_use", &address.to_string()])?;
+    relaying.terminate()?;
     lan.end()
 }
 
@@ -356,11 +409,14 @@ fn doctor(program: &Path) -> Result<(), String> {
     let log = lan.path("holder.log");
     let mut holder = Process::spawn(command, "dnsmasq", &log, Output::Log)?;
     await_text(&mut holder, &log, "started")?;
+    fs::create_dir(lan.path("var")).map_err(text)?;
     fs::set_permissions(lan.path("tree"), fs::Permissions::from_mode(0o700)).map_err(text)?;
     ask()?
         .exits_with(1)?
         .says("address in use (dnsmasq, pid ")?
-        .says("cannot be read by nobody")?;
+        .says("cannot be read by nobody")?
+        // Its directory is root's.
+        .says("leases cannot be kept in")?;
     holder.terminate()?;
 
     lan.at_server.ip(&["link", "set", "br0", "down"])?;
