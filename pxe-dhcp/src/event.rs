@@ -401,6 +401,8 @@ pub enum IgnoreReason {
     NothingToBoot,
     /// It asks for an item that the client's menu does not have.
     UnknownItem(u16),
+    /// It asks for the signature of a boot file (Boot Integrity Services), and there is none.
+    Credentials,
     /// It was sent to port 4011 from another address than the one that it claims: an answer could
     /// go to somebody who did not ask.
     OtherSender,
@@ -436,6 +438,7 @@ impl fmt::Display for IgnoreReason {
             }
             Self::NothingToBoot => f.write_str("client does not boot from the network"),
             Self::UnknownItem(item_type) => write!(f, "its menu has no item {item_type}"),
+            Self::Credentials => f.write_str("boot files have no signatures here"),
             Self::OtherSender => f.write_str("sender has another address than it says"),
             Self::Limit(limit) => write!(f, "new clients have to wait: {limit}"),
             Self::NotReserved => f.write_str("nothing is reserved for this client"),

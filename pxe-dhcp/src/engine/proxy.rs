@@ -155,6 +155,9 @@ impl Engine {
     /// The answer to a client that has an address, and asks what to boot.
     fn acknowledge_boot(&mut self, now: Now, call: &Call<'_>, item: Option<PxeBootItem>) {
         let (message, client) = (call.message, call.client.clone());
+        if item.is_some_and(|item| item.is_credentials) {
+            return self.ignore(Some(client), IgnoreReason::Credentials);
+        }
         let sender = match call.meta.remote {
             SocketAddr::V4(sender) => Some(sender),
             SocketAddr::V6(_) => None,

@@ -82,6 +82,8 @@ pub(crate) struct Bench {
     /// Commits that are not answered, while `holds_commits`.
     pub(crate) commits: Vec<(Ticket, LeaseRecord, Option<u64>)>,
     pub(crate) holds_commits: bool,
+    /// Where requests at port 67 come from: nobody has an address at first.
+    pub(crate) remote: Ipv4Addr,
     sent: Vec<(Destination, Vec<u8>)>,
     xid: u32,
 }
@@ -100,6 +102,7 @@ impl Bench {
             in_use: BTreeSet::new(),
             commits: Vec::new(),
             holds_commits: false,
+            remote: Ipv4Addr::UNSPECIFIED,
             sent: Vec::new(),
             xid: 0,
         }
@@ -128,7 +131,7 @@ impl Bench {
         payload: &[u8],
         local: Ipv4Addr,
     ) -> Vec<(Destination, Vec<u8>)> {
-        let meta = RecvMeta::new(SocketId(0), SocketAddr::from(([0, 0, 0, 0], 68)))
+        let meta = RecvMeta::new(SocketId(0), SocketAddr::from((self.remote, 68)))
             .with_local_ip(IpAddr::V4(local))
             .with_interface(IfIndex::new(2).expect("not zero"));
         self.engine.handle_datagram(self.now, &meta, payload);
