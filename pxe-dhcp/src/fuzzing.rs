@@ -1,6 +1,7 @@
 //! The bodies of the fuzz targets, which the property tests run too.
 
 mod engine_model;
+mod engine_setup;
 mod input;
 
 pub use self::engine_model::{fuzz_engine, fuzz_engine_replies};

@@ -3,29 +3,33 @@
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use pxe_core::{BatchLimit, IfIndex, Instant, MacAddr, Now, RecvMeta, SocketId, UnixTime};
-
-use super::input::Input;
-use crate::wire::{Header, MachineUuid, Message, MessageType, OptionCode, Priority, Reply};
-use crate::{
-    ArchPolicy, Bootp, ClientKey, CommitError, Config, Engine, LeaseRecord, LeaseState, Limits,
-    Output, ProbeResult, Probing, Reservation, ReservedFor, Subnet, Ticket,
+use pxe_core::{
+    BatchLimit, Destination, IfIndex, Instant, MacAddr, Now, RecvMeta, SocketId, Transmit, UnixTime,
 };
 
-const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+use super::engine_setup::{config, engine, policy};
+use super::input::Input;
+use crate::wire::{Header, Message, MessageType, OptionCode, Priority, Reply};
+use crate::{
+    ClientKey, CommitError, Engine, LeaseRecord, LeaseState, Mode, Output, ProbeResult, Probing,
+    Ticket,
+};
+
+pub(super) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const RELAY: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 2);
 const CLIENTS: u8 = 6;
-const UUID: [u8; 16] = [7; 16];
-const IDENTIFIER: &[u8] = b"\xffid";
+pub(super) const UUID: [u8; 16] = [7; 16];
+pub(super) const IDENTIFIER: &[u8] = b"\xffid";
 
-/// Lets an engine meet whatever the bytes say: requests of all kinds, whole and damaged, time,
-/// answers of the store and of probes in any order, another server, restarts.
+/// Lets an engine meet whatever the bytes say: every mode, requests of all kinds at both ports,
+/// whole and damaged, time, answers of the store and of probes in any order, another server,
+/// restarts.
 ///
 /// # Panics
 ///
-/// If an address is given to two clients at once, an ACK leaves without its commit, a reply is
+/// If an address is given to two clients at once, or at all in a mode that gives none, an ACK
+/// leaves without its commit, an answer of port 4011 goes elsewhere than to who asked, a reply is
 /// shorter than 300 bytes or longer than its client allows, a reply cannot be read, or a table
 /// exceeds its limit.
 pub fn fuzz_engine(data: &[u8]) {
@@ -39,8 +43,8 @@ pub fn fuzz_engine(data: &[u8]) {
 /// As [`fuzz_engine`], and if `observe` does.
 pub fn fuzz_engine_replies(data: &[u8], observe: impl FnMut(&[u8])) {
     let mut input = Input::new(data);
-    let mode = input.byte();
-    let mut world = World::new(mode, observe);
+    let flags = input.byte();
+    let mut world = World::new(flags, observe);
     while !input.is_empty() {
         world.step(&mut input);
         world.drain();
@@ -70,7 +74,9 @@ struct World<F> {
     /// restarts only with probes: without them, so does this one.
     wall_jumps: bool,
     probing: Probing,
+    mode: Mode,
     narrow: bool,
+    has_menus: bool,
     /// Another server shares the store.
     store: BTreeMap<Ipv4Addr, LeaseRecord>,
     commits: Vec<Waiting>,
@@ -82,72 +88,35 @@ struct World<F> {
     /// What each transaction's client takes, in bytes.
     allowed: BTreeMap<u32, usize>,
     offered: BTreeMap<ClientKey, Ipv4Addr>,
+    /// Who sent the last datagram.
+    sender: SocketAddr,
     xid: u32,
 }
 
-fn config(narrow: bool, probing: Probing) -> Config {
-    let mut limits = Limits::new();
-    limits.offers_max = 4;
-    limits.leases_max = 12;
-    limits.commits_max = 3;
-    limits.transmits_max = 4;
-    limits.events_max = 64;
-    limits.quarantined_max = 2;
-    limits.rate_clients_max = 4;
-    let last = if narrow { 6 } else { 9 };
-    let mac = MacAddr::new([2, 0, 0, 0, 0, 1]);
-    let lan = Subnet::new("10.0.0.0/28".parse().expect("a network"))
-        .with_pool(Ipv4Addr::new(10, 0, 0, 0), Ipv4Addr::new(10, 0, 0, last))
-        .without(Ipv4Addr::new(10, 0, 0, 4), Ipv4Addr::new(10, 0, 0, 4))
-        .with_reservation(Reservation::new(mac, Ipv4Addr::new(10, 0, 0, 5)))
-        .with_reservation(Reservation::new(
-            MachineUuid::from_wire(UUID),
-            Ipv4Addr::new(10, 0, 0, 7),
-        ))
-        .with_reservation(Reservation::new(
-            ReservedFor::ClientId(IDENTIFIER.to_vec()),
-            Ipv4Addr::new(10, 0, 0, 11),
-        ))
-        .with_bootp(Bootp::Dynamic { lease_seconds: 900 })
-        .with_routers(&[Ipv4Addr::new(10, 0, 0, 2)])
-        .with_name_servers(&[SERVER; 60])
-        .with_domain_name("lab.lan");
-    let far = Subnet::new("10.1.0.0/29".parse().expect("a network"))
-        .with_pool(Ipv4Addr::new(10, 1, 0, 1), Ipv4Addr::new(10, 1, 0, 5))
-        .with_reservation(Reservation::new(
-            ReservedFor::CircuitId(b"p".to_vec()),
-            Ipv4Addr::new(10, 1, 0, 3),
-        ));
-    Config::new()
-        .with_subnet(lan)
-        .with_subnet(far)
-        .with_probing(probing)
-        .with_limits(limits)
-}
-
-fn engine(narrow: bool, probing: Probing) -> Engine {
-    let policy = ArchPolicy::syslinux()
-        .with_ipxe("http://{server}/boot.ipxe")
-        .with_config_file("pxelinux.cfg/default");
-    Engine::new(config(narrow, probing), Arc::new(policy), 7).expect("a good configuration")
-}
-
 impl<F: FnMut(&[u8])> World<F> {
-    fn new(mode: u8, observe: F) -> Self {
-        let probing = if mode & 2 != 0 {
+    fn new(flags: u8, observe: F) -> Self {
+        let has_menus = flags & 16 != 0;
+        let mode = match flags >> 2 & 3 {
+            1 => Mode::Proxy,
+            2 => Mode::Binl,
+            _ => Mode::Authoritative,
+        };
+        let probing = if flags & 2 != 0 {
             Probing::Reused
         } else {
             Probing::Off
         };
         Self {
-            engine: engine(false, probing),
+            engine: engine(false, probing, mode, has_menus),
+            has_menus,
             observe,
             now: Now::new(
                 Instant::from_nanos(1),
                 UnixTime::from_seconds(1_795_000_000),
             ),
-            wall_jumps: mode & 1 != 0,
+            wall_jumps: flags & 1 != 0,
             probing,
+            mode,
             narrow: false,
             store: BTreeMap::new(),
             commits: Vec::new(),
@@ -156,6 +125,7 @@ impl<F: FnMut(&[u8])> World<F> {
             owed: BTreeMap::new(),
             allowed: BTreeMap::new(),
             offered: BTreeMap::new(),
+            sender: SocketAddr::from(([0, 0, 0, 0], 68)),
             xid: 0,
         }
     }
@@ -176,8 +146,9 @@ impl<F: FnMut(&[u8])> World<F> {
             13 => self.other_server(input),
             14 => {
                 self.narrow = !self.narrow;
-                let config = config(self.narrow, self.probing);
-                let policy = Arc::new(ArchPolicy::syslinux());
+                let config = config(self.narrow, self.probing, self.mode);
+                self.has_menus = !self.has_menus;
+                let policy = policy(self.has_menus);
                 self.engine
                     .reconfigure(self.now, config, policy)
                     .expect("a good configuration");
@@ -252,11 +223,17 @@ impl<F: FnMut(&[u8])> World<F> {
             push(OptionCode::SERVER_ID, &server.octets());
         }
         if with & 16 != 0 {
-            push(OptionCode::CLIENT_ARCH, &[0, input.below(17)]);
-            push(
-                OptionCode::VENDOR_CLASS,
-                b"PXEClient:Arch:00000:UNDI:002001",
-            );
+            let arch = input.below(24);
+            push(OptionCode::CLIENT_ARCH, &[0, arch]);
+            let class: &[u8] = match arch {
+                15.. => b"HTTPClient:Arch:00016:UNDI:003000",
+                _ => b"PXEClient:Arch:00000:UNDI:002001",
+            };
+            push(OptionCode::VENDOR_CLASS, class);
+            if arch & 1 != 0 {
+                let item = [71, 4, 0x80, input.below(3), input.byte() & 0x81, 0, 255];
+                push(OptionCode::VENDOR_SPECIFIC, &item);
+            }
         }
         if with & 32 != 0 {
             push(OptionCode::USER_CLASS, b"iPXE");
@@ -295,12 +272,28 @@ impl<F: FnMut(&[u8])> World<F> {
             let allowed = self.allowed.entry(message.xid()).or_insert(0);
             *allowed = said.max(*allowed);
         }
-        let mut meta = RecvMeta::new(SocketId(0), SocketAddr::from(([0, 0, 0, 0], 68)));
+        let is_binl = input.byte() < if self.mode.gives_addresses() { 40 } else { 160 };
+        let address = match input.below(8) {
+            0 => Ipv4Addr::UNSPECIFIED,
+            1 => Ipv4Addr::new(10, 0, 0, input.below(16)),
+            2 => Ipv4Addr::from([input.byte(), 0, 0, 255]),
+            _ => Message::parse(payload)
+                .ok()
+                .and_then(|message| message.ciaddr().or(message.giaddr()))
+                .unwrap_or(RELAY),
+        };
+        let port = [68, 4011, 0, 67][usize::from(input.below(4))];
+        self.sender = SocketAddr::from((address, port));
+        let mut meta = RecvMeta::new(SocketId(is_binl.into()), self.sender);
         if input.byte() < 250 {
             meta = meta.with_local_ip(IpAddr::V4(SERVER));
             meta = meta.with_interface(IfIndex::new(2).expect("not zero"));
         }
-        self.engine.handle_datagram(self.now, &meta, payload);
+        if is_binl {
+            self.engine.handle_binl_datagram(self.now, &meta, payload);
+        } else {
+            self.engine.handle_datagram(self.now, &meta, payload);
+        }
     }
 
     /// How a commit ends: 0 stored, 1 lost, 2 stored but the answer is an error, 3 another server
@@ -381,7 +374,7 @@ impl<F: FnMut(&[u8])> World<F> {
             };
             self.now.wall = UnixTime::from_seconds(seconds);
         } else {
-            self.engine = engine(self.narrow, self.probing);
+            self.engine = engine(self.narrow, self.probing, self.mode, self.has_menus);
             self.engine.load(self.now, self.store.values().cloned());
             self.commits.clear();
             self.probes.clear();
@@ -431,6 +424,7 @@ impl<F: FnMut(&[u8])> World<F> {
             .poll_transmit(self.now, BatchLimit::ONE, &mut buffer)
         {
             assert_eq!(transmit.len, buffer.len());
+            self.check_way(&transmit, &buffer);
             replies.push(core::mem::take(&mut buffer));
         }
         while let Some(output) = self.engine.poll_output() {
@@ -441,6 +435,11 @@ impl<F: FnMut(&[u8])> World<F> {
                     expected_version,
                 } => {
                     let lease = *lease;
+                    assert!(
+                        self.mode.gives_addresses(),
+                        "{:?} leases nothing",
+                        self.mode
+                    );
                     assert_eq!(lease.version, expected_version.unwrap_or(0) + 1);
                     let until = match lease.state {
                         LeaseState::Bound { expires } => {
@@ -480,6 +479,43 @@ impl<F: FnMut(&[u8])> World<F> {
         assert!(self.engine.commits_len() <= limits.commits_max);
         assert!(self.engine.leases().count() <= limits.leases_max);
         assert!(self.probes.len() < 100_000);
+    }
+
+    /// Whether a reply goes where it may, and says no more than it may there.
+    fn check_way(&self, transmit: &Transmit, payload: &[u8]) {
+        let message = Message::parse(payload).expect("replies can be read");
+        let is_binl = transmit.socket == SocketId(1);
+        if is_binl {
+            assert_eq!(transmit.to, Destination::Unicast(self.sender), "who asked");
+            let (SocketAddr::V4(sender), ciaddr) = (self.sender, message.ciaddr()) else {
+                panic!("an answer to IPv6")
+            };
+            let says = [ciaddr, message.giaddr()];
+            let is_said = says.contains(&Some(*sender.ip()));
+            assert!(is_said || says == [None, None], "{sender} claims {says:?}");
+            assert!(!sender.ip().is_unspecified() && sender.port() != 0);
+        }
+        let gives_addresses = self.mode.gives_addresses() && !is_binl;
+        if gives_addresses {
+            return;
+        }
+        assert!(
+            is_binl || self.mode != Mode::Binl,
+            "it is silent at port 67"
+        );
+        assert_eq!(message.yiaddr(), None);
+        for option in message.options() {
+            let code = option.code.0;
+            assert!(!matches!(code, 1 | 3 | 6 | 51 | 58 | 59), "{code}");
+        }
+        match message.message_type() {
+            Some(MessageType::ACK) => {}
+            Some(MessageType::OFFER) => assert!(!is_binl),
+            other => panic!("{other:?} of a server without leases"),
+        }
+        let class = message.vendor_class();
+        let class = class.as_deref().unwrap_or_default();
+        assert!(matches!(class, b"PXEClient" | b"HTTPClient"));
     }
 
     fn check_reply(&mut self, payload: &[u8]) {
