@@ -218,3 +218,20 @@ fn a_client_that_renews_with_an_option_43_of_its_own_renews() {
     let message = Message::parse(&reply).expect("an ACK");
     assert_eq!(message.yiaddr(), Some(address));
 }
+
+#[test]
+fn the_longest_menu_fits_into_the_shortest_reply() {
+    // Without option 57 a client takes 576 bytes: what repeats the header's fields is left out.
+    let items = (0..22).map(|index| BootItem::new(0x8000 + index, "A", "debian/pxelinux.0"));
+    let longest = BootMenu::new("P2", 10, items).expect("it fits");
+    let mut bench = Bench::new(Config::new().with_mode(Mode::Proxy), Menu(longest));
+    let mut request = ipxe_rom_bios();
+    request.options.retain(|(code, _)| *code != 57);
+    let reply = bench.ask(&request);
+    assert!(reply.len() <= 548);
+    let message = Message::parse(&reply).expect("an offer");
+    let data = message.option(OptionCode::VENDOR_SPECIFIC).expect("43");
+    assert_eq!((data.len(), data.last()), (255, Some(&255)));
+    assert_eq!(PxeOptions::new(&data).menu_items().count(), 22);
+    assert_eq!(message.file(), Some(&b"debian/pxelinux.0"[..]));
+}

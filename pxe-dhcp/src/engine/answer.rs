@@ -248,9 +248,17 @@ pub(super) fn push_file(
     // The fields too, and never overloaded: some firmware reads only one of the two.
     reply.set_sname(server_name.as_bytes());
     reply.set_file(file.as_bytes());
-    let (name, required) = (server_name.as_bytes(), Priority::Required);
-    reply.push_text(OptionCode::TFTP_SERVER_NAME, name, required);
-    reply.push_text(OptionCode::BOOT_FILE_NAME, file.as_bytes(), required);
+    let priority = match decision.boot {
+        // Beside a menu, which may need all the room, they are for the few that show none.
+        Boot::Menu(_) => Priority::Extra,
+        _ => Priority::Required,
+    };
+    reply.push_text(
+        OptionCode::TFTP_SERVER_NAME,
+        server_name.as_bytes(),
+        priority,
+    );
+    reply.push_text(OptionCode::BOOT_FILE_NAME, file.as_bytes(), priority);
 }
 
 /// The options that the policy decided on.
