@@ -38,12 +38,41 @@
 //! # fn main() {}
 //! ```
 //!
+//! # Beside another DHCP server
+//!
+//! In [`Mode::Proxy`], another server goes on giving addresses, and nothing is changed there: this
+//! one adds what to boot to that server's offers (proxyDHCP). In [`Mode::Binl`] it only answers at
+//! port 4011. Neither needs subnets, leases or a store with anything in it.
+//!
+//! ```
+//! use pxe_dhcp::{Config, Mode};
+//!
+//! let config = Config::new().with_mode(Mode::Proxy);
+//! config.check()?;
+//! # Ok::<(), pxe_dhcp::ConfigError>(())
+//! ```
+//!
+//! - A BIOS ROM and iPXE boot what is in the proxy's OFFER. UEFI asks again at port 4011, so both
+//!   ports are needed; firmware that boots by HTTP gets its URL in the OFFER.
+//! - Operating systems, and clients that the policy boots nothing for, get no answer at all.
+//! - Which address a client has is known from its REQUEST to the other server
+//!   ([`Event::LeasedByOther`]) and from port 4011 ([`Event::BootServerAcknowledged`]).
+//! - An answer of port 4011 goes to the address and port that it was asked from, if the request's
+//!   `ciaddr` is that address or none, and each such address has a rate.
+//!
+//! # Boot menus
+//!
+//! A policy may answer with a [`BootMenu`], which BIOS ROMs, UEFI and BIOS iPXE show by themselves
+//! (option 43); the item that was chosen is asked for at port 4011, in every mode. Other clients
+//! get the first item.
+//!
 //! # The run loop
 //!
 //! A driver of its own does this for ever (the example at [`Engine`] does it once):
 //!
 //! 1. Wait for a datagram, for the time of [`Engine::poll_timeout`], or for an answer of the
-//!    store, and hand it to `handle_datagram`, `handle_timeout` or `handle_committed`.
+//!    store, and hand it to `handle_datagram` (port 67), `handle_binl_datagram` (port 4011),
+//!    `handle_timeout` or `handle_committed`.
 //! 2. Fetch from [`Engine::poll_output`] until it is empty: store the records (many in one go) and
 //!    answer each by its [`Ticket`]; answer probes; look at the [`Event`]s.
 //! 3. Fetch from [`Engine::poll_transmit`] until it is empty, and send.
@@ -69,15 +98,16 @@
 //!   block of MACs ([`Limits`]); those who are known, and reservations, are beyond these bounds.
 //! - Boot information in OFFER and ACK, in the `file`, `sname` and `siaddr` fields and in options
 //!   66 and 67 (which end with a NUL). No option 60 for PXE clients: with it, and without 43, EDK2
-//!   takes an offer for a BINL one and waits for port 4011. `HTTPClient` and a URL for firmware
-//!   that boots by HTTP. PXELINUX's 208 to 211 whether asked for or not.
+//!   takes an offer for a BINL one and waits for port 4011; with a boot menu, both. `HTTPClient`
+//!   and a URL for firmware that boots by HTTP. PXELINUX's 208 to 211 whether asked for or not.
 //! - Operating systems get the same address, `siaddr`, and no boot file.
 //!
 //! # What it does not do
 //!
-//! No proxyDHCP and no port 4011, no boot menus (option 43), no DHCPv6, no dynamic
-//! DNS. The driver is for Linux; without `CAP_NET_RAW` it neither probes addresses nor sends to
-//! hardware addresses, but broadcasts instead, and says so. The only store here is in memory; a durable one implements `LeaseStore`.
+//! No MTFTP, no multicast discovery of boot servers, no Boot Integrity Services, no DHCPv6, no
+//! dynamic DNS. The driver is for Linux; without `CAP_NET_RAW` it neither probes addresses nor
+//! sends to hardware addresses, but broadcasts instead, and says so. Without the feature `redb` the
+//! only store here is in memory; a durable one implements `LeaseStore`.
 #![deny(unsafe_code)]
 
 mod arch;
