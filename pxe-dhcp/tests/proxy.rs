@@ -315,6 +315,10 @@ fn a_proxy_answers_nothing_about_addresses() {
             ));
         }
     }
+    // Nor plain BOOTP.
+    let request = Request::new(MAC);
+    assert!(bench.send(&request).is_empty());
+    assert!(is_ignored(&bench, IgnoreReason::Bootp));
     let counters = bench.engine.counters();
     assert_eq!((counters.offers, counters.acks, counters.naks), (0, 0, 0));
     assert!(bench.store.is_empty() && bench.commits.is_empty());
@@ -417,6 +421,13 @@ fn port_4011_is_answered_in_every_mode_and_for_every_architecture() {
             assert!(bench.send_binl(&request, (ip(100), 68)).is_empty());
             assert!(is_ignored(&bench, IgnoreReason::MessageType(message_type)));
         }
+        // Plain BOOTP is about addresses.
+        assert!(
+            bench
+                .send_binl(&Request::new(MAC), (ip(100), 68))
+                .is_empty()
+        );
+        assert!(is_ignored(&bench, IgnoreReason::Bootp));
     }
 }
 

@@ -168,7 +168,7 @@ impl Engine {
         // Forgers can say any `chaddr`, so that no client's rate would be exceeded: the address
         // that all of that would be sent to has one too.
         let hash = rate::hash_of_address(self.seed, *sender.ip());
-        if !self.rate.allows(now.mono, hash) {
+        if !self.allows(now, hash) {
             return self.ignore(Some(client), IgnoreReason::RateLimit);
         }
         let route = ReplyRoute {

@@ -86,13 +86,14 @@ impl Engine {
         };
         if is_new {
             let hash = rate::hash(self.seed, &client.key);
-            if !self.rate.allows(now.mono, hash) {
-                let limit = Limit::ClientMessages;
-                *self.counters.limits.entry(limit).or_default() += 1;
+            if !self.allows(now, hash) {
                 return self.ignore(Some(client), IgnoreReason::RateLimit);
             }
         }
         let Some(message_type) = message.message_type() else {
+            if origin == Origin::Binl || !self.plan.config.mode.gives_addresses() {
+                return self.ignore(Some(client), IgnoreReason::Bootp);
+            }
             return self.on_bootp(now, client, message, meta, payload, origin);
         };
         let architectures = architectures_of(message);
@@ -122,6 +123,16 @@ impl Engine {
             MessageType::INFORM => self.on_inform(&asking),
             other => self.ignore(Some(asking.client), IgnoreReason::MessageType(other)),
         }
+    }
+
+    /// Whether the client or address with this hash may send one more message.
+    pub(super) fn allows(&mut self, now: Now, hash: u64) -> bool {
+        let is_allowed = self.rate.allows(now.mono, hash);
+        if !is_allowed {
+            let limit = Limit::ClientMessages;
+            *self.counters.limits.entry(limit).or_default() += 1;
+        }
+        is_allowed
     }
 
     /// What follows from a message; `None`, with an event, if its link is not one of ours.
