@@ -37,8 +37,8 @@ fn script(site: &Site) -> Result<String, String> {
     Ok(path.display().to_string())
 }
 
-/// Runs udhcpc until it has a lease.
-fn udhcpc(site: &Site, more: &[&str]) -> Result<String, String> {
+/// Runs udhcpc until it has a lease; its interface has the address then.
+pub(crate) fn udhcpc(site: &Site, more: &[&str]) -> Result<String, String> {
     let script = script(site)?;
     let arguments = [
         "udhcpc", "-i", "eth0", "-f", "-n", "-t", "3", "-T", "2", "-s", &script,

@@ -3,6 +3,7 @@
 //! `cargo run -p pxe-interop-tests` as root; `-- NAME` runs the tests whose name contains NAME.
 #![forbid(unsafe_code)]
 
+mod access;
 mod client;
 mod comparison;
 mod dhcp;
@@ -97,6 +98,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         (tenancy::TESTS, tenancy::SETUP),
         (tftp::TESTS, site::EVERYTHING),
         (http::TESTS, site::EVERYTHING),
+        (access::TESTS, access::SETUP),
         (dhcp::TESTS, site::EVERYTHING),
     ];
     let on_sites = on_sites.into_iter().flat_map(|(tests, setup)| {
