@@ -209,7 +209,8 @@ impl Config {
                 }
             }
         }
-        if !served && !dhcp.interfaces.is_empty() && problems.errors.is_empty() {
+        let needs_network = dhcp.mode.gives_addresses();
+        if !served && needs_network && !dhcp.interfaces.is_empty() && problems.errors.is_empty() {
             problems.warning(
                 key,
                 format!(

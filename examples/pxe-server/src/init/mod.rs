@@ -18,7 +18,8 @@ use self::loaders::{Catalogue, Family, System, targets};
 const MENU: &str = include_str!("default.menu");
 /// The first menu of GRUB.
 const GRUB_MENU: &str = include_str!("grub.cfg");
-/// A configuration for `serve`; `@DIR@` stands for the tree, `@FILES@` for its boot files.
+/// A configuration for `serve`; `@DHCP@` stands for who gives the addresses, `@DIR@` for the tree,
+/// `@FILES@` for its boot files.
 const CONFIG: &str = include_str!("server.toml");
 
 /// The largest loader known, GRUB's, has 4 MiB; a larger file is not one.
@@ -35,9 +36,32 @@ pub(crate) struct Args {
     /// Take the loaders from under this directory instead of from the running system
     #[arg(long, value_name = "ROOT", default_value = "/")]
     from: PathBuf,
+    /// Who gives the addresses in that configuration: this server, or another one that is there
+    /// already and is left as it is (proxy)
+    #[arg(long, value_name = "MODE", default_value = "authoritative")]
+    mode: Addresses,
     /// Write a configuration for `serve` to this file, too
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+}
+
+/// Who gives the addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Addresses {
+    /// This server.
+    Authoritative,
+    /// Another one: this server only adds what to boot.
+    Proxy,
+}
+
+impl Addresses {
+    /// `[dhcp]` of the configuration.
+    const fn config(self) -> &'static str {
+        match self {
+            Self::Authoritative => include_str!("authoritative.toml"),
+            Self::Proxy => include_str!("proxy.toml"),
+        }
+    }
 }
 
 /// Runs `init`. Successful if at least one kind of firmware can boot from the tree.
@@ -123,6 +147,7 @@ fn lay_out(args: &Args, out: &mut dyn Write) -> Result<Outcome, Error> {
     let shown = std::path::absolute(&args.dir).unwrap_or_else(|_| args.dir.clone());
     let files = boot_files(&catalogue, &outcome.complete);
     let config = CONFIG
+        .replace("@DHCP@\n", args.mode.config())
         .replace("@DIR@", &toml_string(&shown))
         .replace("@FILES@", &files);
     if let Some(file) = &args.config {

@@ -56,6 +56,7 @@ impl Machine {
             dir: self.tree(),
             force: false,
             from: self.root.path().to_owned(),
+            mode: Addresses::Authoritative,
             config: None,
         }
     }
@@ -388,4 +389,23 @@ fn paths_are_quoted_in_the_configuration() {
     let text = format!("dir = {}", toml_string(Path::new(odd)));
     let table: toml::Table = text.parse().expect("TOML");
     assert_eq!(table["dir"].as_str(), Some(odd));
+}
+
+#[test]
+fn a_configuration_for_networks_that_have_a_dhcp_server() {
+    let machine = Machine::new("debian");
+    let file = machine.place.path().join("server.toml");
+    let args = Args {
+        config: Some(file.clone()),
+        mode: Addresses::Proxy,
+        ..machine.args()
+    };
+    report(&args).expect("laid out");
+    let written = fs::read_to_string(&file).expect("written");
+    // Nothing is installed, so there is nothing to boot yet.
+    let written = written.replace("files = {  }", "files = { default = \"x\" }");
+    let parsed = crate::config::Config::parse(&written, &file).expect("valid");
+    let dhcp = parsed.dhcp.expect("configured");
+    assert_eq!(dhcp.mode, pxe_dhcp::Mode::Proxy);
+    assert!(dhcp.subnets.is_empty());
 }
