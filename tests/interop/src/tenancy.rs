@@ -16,7 +16,7 @@ use crate::reply;
 use crate::site::{SERVER, SERVER_FAR, Setup, Site, await_text};
 use crate::wiretap::{Datagram, Wiretap, judge_by_tshark};
 
-/// Leases of 20 seconds.
+/// Leases of 20 seconds, to be renewed after 5 and rebound after 10.
 pub(crate) const SETUP: Setup = Setup {
     configuration: include_str!("../fixtures/leases.toml"),
     ports: &[67],
