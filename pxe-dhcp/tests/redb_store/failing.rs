@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pxe_dhcp::wire::MessageType;
-use pxe_dhcp::{CommitError, Event, RedbStore};
+use pxe_dhcp::{CommitError, Event, LeaseStore, RedbStore};
 
 use super::disk::{Disk, Health};
 use super::load_all;
@@ -82,11 +82,31 @@ fn a_store_that_failed_is_not_opened_again_at_once() {
     let store = RedbStore::with_medium(Arc::clone(&disk) as _, an_hour).expect("a store");
     let one = || super::opening::batch(0..1);
     disk.set_health(Health::Full);
-    let refused = super::wait(pxe_dhcp::LeaseStore::commit(&store, one()));
+    let refused = super::wait(store.commit(one()));
     assert!(matches!(refused[0], Err(CommitError::Unavailable(_))));
     disk.set_health(Health::Good);
     let calls = disk.calls();
-    let again = super::wait(pxe_dhcp::LeaseStore::commit(&store, one()));
+    let again = super::wait(store.commit(one()));
     assert_eq!(again, refused, "the reason is told again");
     assert_eq!(disk.calls(), calls);
+}
+
+/// After a flush that failed, Linux takes the pages for clean: what can still be read is not on the
+/// disk, and no later flush writes it ("fsyncgate", PostgreSQL 2018).
+#[test]
+fn what_a_failed_flush_left_is_written_again() {
+    let disk = Disk::new(Vec::new());
+    let store = RedbStore::with_medium(Arc::clone(&disk) as _, Duration::ZERO).expect("a store");
+    disk.set_health(Health::LosesWrites);
+    // Of many pages, most of which the next commit does not touch.
+    let refused = super::wait(store.commit(super::opening::batch(0..500)));
+    assert!(matches!(refused[0], Err(CommitError::Unavailable(_))));
+    disk.set_health(Health::Good);
+    let next = super::wait(store.commit(super::opening::batch(600..601)));
+    assert_eq!(next, [Ok(())]);
+    let before = load_all(&store).expect("readable");
+    let left = Disk::new(disk.after_power_loss());
+    drop(store);
+    let store = RedbStore::with_medium(left, Duration::ZERO).expect("intact");
+    assert!(load_all(&store) == Ok(before));
 }
