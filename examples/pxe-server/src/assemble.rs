@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use pxe_dhcp::{ArchPolicy, BindSpec, BootPolicy, LeaseTimes, NoBoot, Reservation, ReservedFor};
+use pxe_dhcp::wire::OptionCode;
+use pxe_dhcp::{
+    ArchPolicy, BindSpec, BootPolicy, DhcpOption, LeaseTimes, NoBoot, Reservation, ReservedFor,
+    RulePolicy,
+};
 use pxe_tftp::PortMode;
 
 use crate::config::{Boot, Config, Dhcp, Host, Subnet, Tftp};
@@ -133,13 +137,15 @@ pub(crate) fn decide_by(config: &Config, decisions: &Decisions) {
 /// Whether any rule denies a machine its boot.
 fn can_deny(config: &Config) -> bool {
     let mut hosts = config.dhcp.iter().flat_map(|dhcp| &dhcp.hosts);
+    let mut rules = config.boot.iter().flat_map(|boot| &boot.rules);
     hosts.any(|host| host.boot.is_denied)
+        || rules.any(|rule| rule.boot == Some(pxe_dhcp::Boot::Denied))
 }
 
 /// What machines are told to boot.
 pub(crate) fn policy(config: &Config) -> Arc<dyn BootPolicy> {
     let policy: Arc<dyn BootPolicy> = match &config.boot {
-        Some(boot) => Arc::new(arch_policy(boot)),
+        Some(boot) => Arc::new(rule_policy(boot)),
         None => Arc::new(NoBoot::new()),
     };
     match &config.dhcp {
@@ -149,6 +155,39 @@ pub(crate) fn policy(config: &Config) -> Arc<dyn BootPolicy> {
         }
         _ => policy,
     }
+}
+
+fn rule_policy(boot: &Boot) -> RulePolicy {
+    let policy = RulePolicy::new().otherwise(arch_policy(boot));
+    let rules = boot.rules.iter().cloned();
+    let decided = pxelinux_options(boot);
+    rules.fold(policy, |policy, mut rule| {
+        rule.next_server = rule.next_server.or(boot.next_server);
+        if rule.boot.is_some() {
+            for option in &decided {
+                if rule.options.iter().all(|own| own.code != option.code) {
+                    rule.options.push(option.clone());
+                }
+            }
+        }
+        policy.with_rule(rule)
+    })
+}
+
+/// What every machine that boots is told, whatever says so.
+fn pxelinux_options(boot: &Boot) -> Vec<DhcpOption> {
+    let text = |code, text: &Option<String>| text.as_ref().map(|text| DhcpOption::new(code, text));
+    let magic = boot.pxelinux_magic.then_some([0xf1, 0x00, 0x74, 0x7e]);
+    let seconds = boot.reboot_seconds.map(u32::to_be_bytes);
+    [
+        magic.map(|magic| DhcpOption::new(OptionCode::PXELINUX_MAGIC, magic)),
+        text(OptionCode::CONFIG_FILE, &boot.configfile),
+        text(OptionCode::PATH_PREFIX, &boot.path_prefix),
+        seconds.map(|seconds| DhcpOption::new(OptionCode::REBOOT_TIME, seconds)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn arch_policy(boot: &Boot) -> ArchPolicy {
@@ -165,19 +204,8 @@ fn arch_policy(boot: &Boot) -> ArchPolicy {
     if let Some(next_server) = boot.next_server {
         policy = policy.with_next_server(next_server);
     }
-    if let Some(configfile) = &boot.configfile {
-        policy = policy.with_config_file(configfile);
-    }
-    if let Some(prefix) = &boot.path_prefix {
-        policy = policy.with_path_prefix(prefix);
-    }
-    if boot.pxelinux_magic {
-        policy = policy.with_pxelinux_magic();
-    }
-    match boot.reboot_seconds {
-        Some(seconds) => policy.with_reboot_seconds(seconds),
-        None => policy,
-    }
+    let options = pxelinux_options(boot).into_iter();
+    options.fold(policy, ArchPolicy::with_option)
 }
 
 #[cfg(test)]
@@ -185,7 +213,6 @@ mod tests {
     use super::*;
     use std::path::Path;
 
-    use pxe_dhcp::wire::OptionCode;
     use pxe_dhcp::{BootRequest, ClientArch};
 
     #[test]

@@ -31,6 +31,8 @@ enum Command {
     },
     /// Look for what keeps machines from booting: ports, interfaces, other DHCP servers, files
     Doctor(crate::doctor::Args),
+    /// Say what a machine would be told to boot, and why; needs no running server
+    Explain(Box<crate::explain::Args>),
     /// Show how the running server is
     Status {
         #[command(flatten)]
@@ -101,6 +103,7 @@ pub fn main() -> ExitCode {
         Command::Serve { config } => serve::serve(&config),
         Command::Check { config } => serve::check(&config),
         Command::Doctor(args) => crate::doctor::run(&args),
+        Command::Explain(args) => crate::explain::run(&args),
         Command::Status { control, json } => client_commands::status(&control, json),
         Command::Reload { control } => client_commands::reload(&control),
         Command::Leases(args) => crate::lease_commands::run(args),

@@ -54,6 +54,7 @@ mod control;
 mod decisions;
 mod demo;
 mod doctor;
+mod explain;
 mod fact;
 mod host_policy;
 mod hub;

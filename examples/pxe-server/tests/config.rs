@@ -418,6 +418,8 @@ fn what_the_readmes_reference_comments_out_is_valid() {
     let others = [
         "interfaces",
         "deny",
+        "none",
+        "menu",
         "bootp_lease_seconds",
         "client_id",
         "uuid",
@@ -593,6 +595,7 @@ fn the_readmes_reference_names_every_key() {
         "dhcp.group",
         "dhcp.host",
         "boot",
+        "boot.rule",
         "tftp",
         "http",
         "log",
@@ -602,7 +605,7 @@ fn the_readmes_reference_names_every_key() {
         for key in keys.split(", ") {
             let is_named = readme.contains(&format!("\n{key} ="))
                 || readme.contains(&format!("\n# {key} ="))
-                || readme.contains(&format!("[[dhcp.{key}]]"))
+                || readme.contains(&format!("[[{table}.{key}]]"))
                 || readme.contains(&format!("[dhcp.{key}]"));
             assert!(is_named, "{table}.{key}");
         }

@@ -154,10 +154,47 @@ pub(super) struct Boot {
     #[serde(default)]
     pub(super) files: BTreeMap<String, String>,
     pub(super) ipxe: Option<String>,
+    #[serde(default)]
+    pub(super) rule: OneOrMany<BootRule>,
     pub(super) configfile: Option<String>,
     pub(super) path_prefix: Option<String>,
     pub(super) pxelinux_magic: Option<bool>,
     pub(super) reboot_seconds: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BootRule {
+    pub(super) name: Option<String>,
+    #[serde(default)]
+    pub(super) when: toml::Table,
+    pub(super) boot: Option<String>,
+    pub(super) menu: Option<BootMenu>,
+    pub(super) deny: Option<bool>,
+    pub(super) none: Option<bool>,
+    pub(super) next_server: Option<String>,
+    pub(super) server_name: Option<String>,
+    #[serde(default)]
+    pub(super) options: Options,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BootMenu {
+    pub(super) prompt: Option<String>,
+    pub(super) timeout_seconds: Option<i64>,
+    #[serde(default)]
+    pub(super) item: OneOrMany<BootItem>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BootItem {
+    pub(super) label: Option<String>,
+    pub(super) boot: Option<String>,
+    #[serde(rename = "type")]
+    pub(super) item_type: Option<i64>,
+    pub(super) next_server: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

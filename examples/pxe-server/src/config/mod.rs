@@ -225,12 +225,14 @@ pub struct Subnet {
 pub struct Boot {
     /// The TFTP server's address; `None` for the address of the interface that was asked.
     pub next_server: Option<Ipv4Addr>,
+    /// `[[boot.rule]]`: what is tried before the files.
+    pub rules: Vec<pxe_dhcp::Rule>,
     /// The boot file or URL of each architecture.
     pub files: BTreeMap<ClientArch, String>,
     /// The boot file or URL of every other architecture.
     pub default_file: Option<String>,
     /// The boot file or URL of iPXE, whatever its architecture. In this one and those above,
-    /// `{server}` stands for our address.
+    /// `{server}` stands for our address, as do the others of [`pxe_dhcp::PLACEHOLDERS`].
     pub ipxe: Option<String>,
     /// Option 209: pxelinux's configuration file.
     pub configfile: Option<String>,

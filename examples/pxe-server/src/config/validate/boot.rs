@@ -8,6 +8,7 @@ use super::super::Boot;
 use super::super::file;
 use super::super::place::Problems;
 use super::super::suggest::nearest;
+use super::boot_rule::{boot_file, boot_rules};
 use super::value::{number, server_address};
 
 /// The longest boot file name: option 67 has one length octet, and we end it with a NUL.
@@ -19,15 +20,17 @@ pub(super) fn boot(problems: &mut Problems<'_>, raw: &file::Boot) -> Boot {
     let next_server = (raw.next_server.as_deref())
         .and_then(|text| server_address(problems, "boot.next_server", text));
     let (files, default_file) = files(problems, &raw.files);
-    if raw.files.is_empty() && raw.ipxe.is_none() {
+    if raw.files.is_empty() && raw.ipxe.is_none() && raw.rule.values.is_empty() {
         problems.error(
             "boot.files",
             "no boot file is named",
-            "add files = { default = \"..\" }",
+            "add files = { default = \"..\" }, or [[boot.rule]]",
         );
     }
+    if let Some(text) = &raw.ipxe {
+        boot_file(problems, "boot.ipxe", text);
+    }
     for (path, text) in [
-        ("boot.ipxe", &raw.ipxe),
         ("boot.configfile", &raw.configfile),
         ("boot.path_prefix", &raw.path_prefix),
     ] {
@@ -47,6 +50,7 @@ pub(super) fn boot(problems: &mut Problems<'_>, raw: &file::Boot) -> Boot {
     let seconds = 0..=i64::from(u32::MAX);
     Boot {
         next_server,
+        rules: boot_rules(problems, &raw.rule),
         files,
         default_file,
         ipxe: raw.ipxe.clone(),
@@ -65,7 +69,7 @@ fn files(
     let mut default_file = None;
     for (name, value) in raw {
         let path = format!("boot.files.{name}");
-        boot_text(problems, &path, value);
+        boot_file(problems, &path, value);
         if value.len() > FILE_FIELD_BYTES_MAX {
             problems.warning(
                 &path,
@@ -109,7 +113,7 @@ fn files(
     (files, default_file)
 }
 
-fn architecture_remedy(name: &str) -> String {
+pub(super) fn architecture_remedy(name: &str) -> String {
     // What people call the usual ones, where the spelling alone is no help.
     const CALLED: [(&str, &str); 11] = [
         ("bios", "x86-bios"),

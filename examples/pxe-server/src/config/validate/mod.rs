@@ -1,6 +1,8 @@
 //! From what is written to what is meant: every value is read and compared with the others.
 
 mod boot;
+mod boot_rule;
+mod condition;
 mod dhcp;
 mod host;
 mod leases;
