@@ -498,6 +498,10 @@ mod tests {
             "ovmf-grub",
             "ovmf-snponly-script",
             "ovmf-http-snponly-script",
+            "seabios-proxy-lpxelinux",
+            "seabios-proxy-undionly-script",
+            "ovmf-proxy-syslinux-efi",
+            "ovmf-proxy-http-snponly-script",
         ] {
             assert!(names.contains(&name), "{name} is not in {names:?}");
         }
