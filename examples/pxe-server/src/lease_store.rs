@@ -10,23 +10,24 @@ use std::sync::Arc;
 use pxe_dhcp::{LeaseStore, MemoryStore, OpenStoreError, RedbStore};
 
 use crate::bind::StartError;
-use crate::config::{Config, LEASES_DEFAULT, LEASES_IN_MEMORY, Store};
+use crate::config::{Config, Dhcp, LEASES_DEFAULT, LEASES_IN_MEMORY, Store};
 use crate::privileges::{self, Identity};
 
 impl Store {
     /// Where the server of this machine keeps its leases: as the configuration says, else in
-    /// [`LEASES_DEFAULT`] if it is started as root, who can make that directory.
+    /// [`LEASES_DEFAULT`] if it is started as root, who can make that directory. Where another
+    /// server gives the addresses there is nothing to keep, and no file is made or locked.
     pub(crate) fn of_service(config: &Config) -> Self {
+        let gives_addresses = |dhcp: &Dhcp| dhcp.mode.gives_addresses();
         match &config.leases.store {
+            _ if !config.dhcp.as_ref().is_some_and(gives_addresses) => Self::Memory,
             Some(store) => store.clone(),
             None if privileges::is_root() => Self::File(LEASES_DEFAULT.into()),
             None => {
-                if config.dhcp.is_some() {
-                    tracing::warn!(
-                        event = "leases_in_memory",
-                        "leases are kept in memory and lost at the end: name a file with leases.store"
-                    );
-                }
+                tracing::warn!(
+                    event = "leases_in_memory",
+                    "leases are kept in memory and lost at the end: name a file with leases.store"
+                );
                 Self::Memory
             }
         }
@@ -116,5 +117,26 @@ fn remedy(error: &OpenStoreError, config: &Config) -> String {
             "make its directory".to_owned()
         }
         _ => format!("name another file, or {LEASES_IN_MEMORY:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_keeps_no_leases() {
+        let text = "[tree]\nroot = \"/srv/tftp\"\n[leases]\nstore = \"/leases.redb\"\n\
+            [dhcp]\nmode = \"proxy\"\ninterface = \"br1\"\n\
+            [boot]\nfiles = { default = \"x\" }\n[tftp]\n";
+        let network = "[[dhcp.subnet]]\nnetwork = \"10.0.0.0/24\"\npools = \"10.0.0.9\"\n";
+        let parse = |text: &str| Config::parse(text, Path::new("x.toml")).expect("valid");
+        let proxy = parse(text);
+        assert_eq!(Store::of_service(&proxy), Store::Memory);
+        let warning = proxy.warnings.first().expect("a warning").to_string();
+        assert!(warning.contains("there are no leases"), "{warning}");
+        let leasing = text.replace("mode = \"proxy\"", "") + network;
+        let file = Store::File("/leases.redb".into());
+        assert_eq!(Store::of_service(&parse(&leasing)), file);
     }
 }

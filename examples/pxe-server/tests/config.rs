@@ -541,6 +541,28 @@ fn another_server_may_give_the_addresses() {
 }
 
 #[test]
+fn an_interface_needs_no_network_where_another_server_gives_the_addresses() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = directory.path().display();
+    let warnings = |dhcp: &str| {
+        let text = format!(
+            "[tree]\nroot = \"{root}\"\n[dhcp]\ninterface = \"lo\"\n{dhcp}[boot]\nfiles = {{}}\n\
+             ipxe = \"http://10.0.0.1/boot.ipxe\"\n"
+        );
+        let config = parse(&text).expect("complete");
+        let warnings = config.check_machine().expect("no error");
+        let warnings = warnings.iter().map(ToString::to_string);
+        warnings
+            .filter(|warning| warning.starts_with("dhcp.interface"))
+            .collect::<Vec<_>>()
+    };
+    let network = "[[dhcp.subnet]]\nnetwork = \"10.0.0.0/24\"\npools = \"10.0.0.9\"\n";
+    let said = warnings(network).concat();
+    assert!(said.contains("lo has no address in any network"), "{said}");
+    assert_eq!(warnings("mode = \"proxy\"\n"), [""; 0]);
+}
+
+#[test]
 fn times_and_ranges_of_a_subnet_are_compared() {
     for (key, expected) in [
         (

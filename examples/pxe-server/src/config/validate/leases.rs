@@ -10,7 +10,7 @@ pub(super) fn leases(
     problems: &mut Problems<'_>,
     raw: &file::Leases,
     directory: &Path,
-    has_dhcp: bool,
+    gives_addresses: bool,
 ) -> Leases {
     let store = match raw.store.as_deref() {
         None => None,
@@ -25,11 +25,11 @@ pub(super) fn leases(
         }
         Some(path) => Some(Store::File(directory.join(path))),
     };
-    if store.is_some() && !has_dhcp {
+    if store.is_some() && !gives_addresses {
         problems.warning(
             "leases.store",
             "no addresses are given, so there are no leases",
-            "add [dhcp], or remove [leases]",
+            "remove [leases]",
         );
     }
     Leases { store }

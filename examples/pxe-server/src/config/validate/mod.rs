@@ -38,7 +38,10 @@ pub(super) fn validate(raw: &File, places: Places, file: &Path) -> Result<Config
         let owned = own_addresses(boot.as_ref(), tftp.as_ref(), &http);
         dhcp(&mut problems, raw, owned)
     });
-    let leases = leases(&mut problems, &raw.leases, directory, dhcp.is_some());
+    let gives_addresses = dhcp
+        .as_ref()
+        .is_some_and(|dhcp| dhcp.mode.gives_addresses());
+    let leases = leases(&mut problems, &raw.leases, directory, gives_addresses);
     let log = log(&mut problems, &raw.log);
     distinct_listeners(&mut problems, tftp.as_ref(), &http);
     if dhcp.is_none() && tftp.is_none() && http.is_empty() {
