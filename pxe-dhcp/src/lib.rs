@@ -1,7 +1,8 @@
 //! A DHCP server for network boot (RFC 2131), as a crate.
 //!
-//! It gives addresses, and tells each machine what to boot: by its architecture, or by whatever a
-//! [`BootPolicy`] of yours decides, which can explain itself. It is made for careless firmware:
+//! It gives addresses, and tells each machine what to boot: by its architecture ([`ArchPolicy`]), by
+//! rules on all that it says ([`RulePolicy`]), or by whatever a [`BootPolicy`] of yours decides; each
+//! decision says which rules were tried, and why. It is made for careless firmware:
 //! a malformed option, a wrong length or a UUID in place of a MAC costs no machine its boot, and
 //! every reply is laid out as boot ROMs, EDK2, iPXE and relays need it.
 //!
