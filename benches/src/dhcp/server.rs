@@ -191,6 +191,13 @@ store = "{leases}"
 [dhcp]
 interface = "{INTERFACE}"
 probing = "off"
+[dhcp.limits]
+offers_max = 262144
+offers_per_port_max = 262144
+leases_per_port_max = 1048576
+leases_per_oui_max = 1048576
+new_clients_burst = 1048576
+new_clients_per_second = 1048576
 [[dhcp.subnet]]
 network = "10.16.0.0/12"
 pools = ["10.16.1.0-10.19.254.255"]

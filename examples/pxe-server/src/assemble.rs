@@ -32,18 +32,12 @@ pub(crate) fn tftp(tftp: &Tftp) -> pxe_tftp::Config {
 
 /// What the DHCP server is told.
 pub(crate) fn dhcp(dhcp: &Dhcp) -> pxe_dhcp::Config {
-    let mut limits = pxe_dhcp::Limits::new();
-    limits.leases_max = dhcp.limits.leases_max;
-    limits.offers_max = dhcp.limits.offers_max;
-    limits.quarantined_max = dhcp.limits.quarantined_max;
-    limits.client_burst = dhcp.limits.client_burst;
-    limits.client_messages_per_second = dhcp.limits.client_messages_per_second;
     let mut config = pxe_dhcp::Config::new()
         .with_mode(dhcp.mode)
         .with_ports(dhcp.port, dhcp.port.saturating_add(1))
         .with_binl_port(dhcp.binl_port)
         .with_probing(dhcp.probing)
-        .with_limits(limits);
+        .with_limits(dhcp.limits);
     config.offer_time = dhcp.offer;
     config.quarantine_time = dhcp.quarantine;
     config.options.clone_from(&dhcp.options);

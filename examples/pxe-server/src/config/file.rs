@@ -86,6 +86,11 @@ pub(super) struct Limits {
     pub(super) quarantined_max: Option<i64>,
     pub(super) client_burst: Option<i64>,
     pub(super) client_messages_per_second: Option<i64>,
+    pub(super) new_clients_burst: Option<i64>,
+    pub(super) new_clients_per_second: Option<i64>,
+    pub(super) offers_per_port_max: Option<i64>,
+    pub(super) leases_per_port_max: Option<i64>,
+    pub(super) leases_per_oui_max: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -122,30 +122,14 @@ pub struct Dhcp {
     pub offer: Duration,
     /// For how long an address that was found in use is given to nobody.
     pub quarantine: Duration,
-    /// Bounds on what clients can make the server keep.
-    pub limits: DhcpLimits,
+    /// `[dhcp.limits]`: bounds on what clients can make the server keep and do.
+    pub limits: pxe_dhcp::Limits,
     /// Options for every client.
     pub options: Vec<DhcpOption>,
     /// The networks; at least one, unless another server gives the addresses.
     pub subnets: Vec<Subnet>,
     /// Each `[[dhcp.host]]`.
     pub hosts: Vec<Host>,
-}
-
-/// `[dhcp.limits]`, as far as an administrator may need them; see [`pxe_dhcp::Limits`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct DhcpLimits {
-    /// Records of leases, expired ones included.
-    pub leases_max: usize,
-    /// Offers that wait for their REQUEST.
-    pub offers_max: usize,
-    /// Addresses in quarantine.
-    pub quarantined_max: usize,
-    /// How many messages a client may send at once.
-    pub client_burst: u32,
-    /// How many messages per second a client may send on and on.
-    pub client_messages_per_second: u32,
 }
 
 /// `[[dhcp.host]]`: a machine that is known, and what it alone gets. What its group says and it

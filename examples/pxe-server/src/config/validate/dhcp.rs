@@ -9,7 +9,7 @@ use pxe_dhcp::{Bootp, Ipv4Net, Mode, Probing};
 
 use super::super::file::{self, OneOrMany};
 use super::super::place::Problems;
-use super::super::{Boot, Dhcp, DhcpLimits, Host, Http, Subnet, Tftp};
+use super::super::{Boot, Dhcp, Host, Http, Subnet, Tftp};
 use super::host::hosts;
 use super::option::options;
 use super::value::{address, addresses, choice, number, server_address};
@@ -139,28 +139,66 @@ fn ports(problems: &mut Problems<'_>, raw: &file::Dhcp) -> (u16, u16) {
     (port, binl_port)
 }
 
-fn limits(problems: &mut Problems<'_>, raw: &file::Limits) -> DhcpLimits {
-    let usual = pxe_dhcp::Limits::new();
-    let mut limit = |key: &str, value, max: i64| -> Option<u32> {
-        number(problems, &format!("dhcp.limits.{key}"), value, 1..=max)
-    };
-    let leases_max = limit("leases_max", raw.leases_max, 16_777_216);
-    let offers_max = limit("offers_max", raw.offers_max, 1_048_576);
-    let quarantined_max = limit("quarantined_max", raw.quarantined_max, 1_048_576);
-    let client_burst = limit("client_burst", raw.client_burst, 65_536);
-    let per_second = limit(
-        "client_messages_per_second",
-        raw.client_messages_per_second,
-        65_536,
-    );
-    let count = |limit: Option<u32>, usual| limit.map_or(usual, |limit| limit as usize);
-    DhcpLimits {
-        leases_max: count(leases_max, usual.leases_max),
-        offers_max: count(offers_max, usual.offers_max),
-        quarantined_max: count(quarantined_max, usual.quarantined_max),
-        client_burst: client_burst.unwrap_or(usual.client_burst),
-        client_messages_per_second: per_second.unwrap_or(usual.client_messages_per_second),
+fn limits(problems: &mut Problems<'_>, raw: &file::Limits) -> pxe_dhcp::Limits {
+    let mut limits = pxe_dhcp::Limits::new();
+    let (offers, leases) = (1_048_576, 16_777_216);
+    for (key, value, max, limit) in [
+        ("leases_max", raw.leases_max, leases, &mut limits.leases_max),
+        ("offers_max", raw.offers_max, offers, &mut limits.offers_max),
+        (
+            "quarantined_max",
+            raw.quarantined_max,
+            offers,
+            &mut limits.quarantined_max,
+        ),
+        (
+            "offers_per_port_max",
+            raw.offers_per_port_max,
+            offers,
+            &mut limits.offers_per_port_max,
+        ),
+        (
+            "leases_per_port_max",
+            raw.leases_per_port_max,
+            leases,
+            &mut limits.leases_per_port_max,
+        ),
+        (
+            "leases_per_oui_max",
+            raw.leases_per_oui_max,
+            leases,
+            &mut limits.leases_per_oui_max,
+        ),
+    ] {
+        let path = format!("dhcp.limits.{key}");
+        if let Some(value) = number(problems, &path, value, 1..=max) {
+            *limit = value;
+        }
     }
+    for (key, value, limit) in [
+        ("client_burst", raw.client_burst, &mut limits.client_burst),
+        (
+            "client_messages_per_second",
+            raw.client_messages_per_second,
+            &mut limits.client_messages_per_second,
+        ),
+        (
+            "new_clients_burst",
+            raw.new_clients_burst,
+            &mut limits.new_clients_burst,
+        ),
+        (
+            "new_clients_per_second",
+            raw.new_clients_per_second,
+            &mut limits.new_clients_per_second,
+        ),
+    ] {
+        let path = format!("dhcp.limits.{key}");
+        if let Some(value) = number(problems, &path, value, 1..=1_048_576) {
+            *limit = value;
+        }
+    }
+    limits
 }
 
 /// A subnet without pools gives addresses to its hosts alone.
