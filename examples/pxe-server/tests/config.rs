@@ -604,6 +604,22 @@ fn times_and_ranges_of_a_subnet_are_compared() {
     );
 }
 
+/// The translation of a dhcpd.conf means what that says.
+#[test]
+fn the_translation_of_a_dhcpd_conf_is_valid() {
+    let page = include_str!("../../../docs/from-dhcpd.md");
+    let blocks = page.split("```toml\n").skip(1);
+    let translation = blocks.filter_map(|part| part.split("```").next()).next();
+    let config = parse(translation.expect("the page has one")).expect("valid");
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+    let dhcp = config.dhcp.expect("configured");
+    let [host] = &dhcp.hosts[..] else {
+        panic!("one host");
+    };
+    assert_eq!(host.address, Some([192, 168, 150, 7].into()));
+    assert_eq!(host.boot.file.as_deref(), Some("lab/pxelinux.0"));
+}
+
 /// A table with an unknown key says which keys it could have.
 #[test]
 fn the_readmes_reference_names_every_key() {
