@@ -281,6 +281,11 @@ impl Server {
         sockets.map(|(socket, _)| socket.local_addr()).collect()
     }
 
+    /// Where each socket is bound, in the order of [`local_addrs`](Self::local_addrs).
+    pub fn specs(&self) -> impl Iterator<Item = &BindSpec> {
+        self.sockets.iter().map(|(socket, _)| socket.spec())
+    }
+
     /// A remote control that stays valid while the server runs.
     pub fn handle(&self) -> Handle {
         self.handle.clone()

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use pxe_core::MacAddr;
-use pxe_dhcp::{LeaseRecord, WithdrawError};
+use pxe_dhcp::{BindSpec, LeaseRecord, WithdrawError};
 use pxe_tree::Tree;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
@@ -194,7 +194,7 @@ impl Bound {
             control,
             ..
         } = self;
-        let listeners = listeners(&config, dhcp.as_ref(), tftp.as_ref(), &http)?;
+        let listeners = listeners(dhcp.as_ref(), tftp.as_ref(), &http)?;
         let tftp_source =
             (config.tftp.as_ref()).map(|_| SwapSource::new(tftp_source(&config, Arc::clone(tree))));
         let http_sources: Vec<_> = (config.http.iter())
@@ -282,16 +282,18 @@ async fn wait_for_stop(mut stopped: watch::Receiver<bool>) {
 }
 
 fn listeners(
-    config: &Config,
     dhcp: Option<&pxe_dhcp::Server>,
     tftp: Option<&pxe_tftp::Server>,
     http: &[(usize, pxe_http::Bound)],
 ) -> Result<Vec<Listener>, StartError> {
     let mut listeners = Vec::new();
-    if let (Some(server), Some(config)) = (dhcp, &config.dhcp) {
-        let names = config.interfaces.iter().cloned();
-        let names = names.chain(config.listen.iter().map(ToString::to_string));
-        for (name, address) in names.zip(server.local_addrs()?) {
+    if let Some(server) = dhcp {
+        for (spec, address) in server.specs().zip(server.local_addrs()?) {
+            let name = match spec {
+                BindSpec::Interface(name) => name.clone(),
+                BindSpec::Address(ip) => ip.to_string(),
+                other => other.to_string(),
+            };
             listeners.push(Listener {
                 protocol: Protocol::Dhcp,
                 name,

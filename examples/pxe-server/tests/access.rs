@@ -2,7 +2,7 @@
 
 mod network;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use pxe_server::{Config, MachineId, Protocol, Running, What};
@@ -148,5 +148,46 @@ async fn a_denied_request_is_in_the_timeline_once_by_each_protocol() {
     ];
     assert_eq!(names, expected);
     assert_eq!(machine.ip, Some(IpAddr::V4(lease.address)));
+    running.stop().await.expect("no failure");
+}
+
+/// Another server gave the address; the machine's own REQUEST tells which.
+#[tokio::test(flavor = "multi_thread")]
+async fn in_proxy_mode_machines_tell_their_addresses() {
+    let relay = DhcpClient::bind().with_mac(DENIED);
+    let site = Site::new(&relay);
+    let binl = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let binl_port = binl.local_addr().expect("bound").port();
+    drop(binl);
+    let text = format!(
+        "[server]\ncontrol = \"\"\n[tree]\nroot = \"tree\"\n[tftp]\nlisten = \"127.0.0.1:0\"\n\
+         [http]\nlisten = \"127.0.0.1:0\"\n[dhcp]\nmode = \"proxy\"\nlisten = \"127.0.0.1\"\n\
+         port = {}\nbinl_port = {binl_port}\n[boot]\nfiles = {{ default = \"lpxelinux.0\" }}\n{}",
+        site.port, site.hosts
+    );
+    let file = site.directory.path().join("server.toml");
+    let config = Config::parse(&text, &file).expect("valid");
+    let running = Running::start(config).await.expect("started");
+    let ports: Vec<u16> = (running.addresses(Protocol::Dhcp).iter())
+        .map(SocketAddr::port)
+        .collect();
+    assert_eq!(ports, [site.port, binl_port]);
+    let dhcp = running.addresses(Protocol::Dhcp)[0];
+    let address = Ipv4Addr::new(127, 0, 0, 55);
+    assert_eq!(
+        fetched(&running, address),
+        FILES,
+        "nobody knows whose it is"
+    );
+    relay.take_from_another(dhcp, address);
+    let wait = async {
+        while running.machines().mac_of(address.into()) != Some(DENIED.into()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait)
+        .await
+        .expect("in time");
+    assert_eq!(fetched(&running, address), NO_FILES);
     running.stop().await.expect("no failure");
 }

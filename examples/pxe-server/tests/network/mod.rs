@@ -210,7 +210,28 @@ impl DhcpClient {
         }
     }
 
+    /// The REQUEST with which the machine takes an address from another server, and which nobody
+    /// answers here.
+    pub(crate) fn take_from_another(&self, server: SocketAddr, address: Ipv4Addr) {
+        let mut options = vec![50, 4];
+        options.extend_from_slice(&address.octets());
+        options.extend_from_slice(&[54, 4, 10, 0, 0, 1]);
+        self.send(server, 3, &options);
+    }
+
     fn exchange(&self, server: SocketAddr, message_type: u8, options: &[u8]) -> Vec<u8> {
+        self.send(server, message_type, options);
+        let mut reply = vec![0; 1500];
+        let (len, _) = self.relay.recv_from(&mut reply).expect("an answer in time");
+        reply.truncate(len);
+        assert!(
+            len >= 300 && &reply[4..8] == b"xid!",
+            "a reply to this request"
+        );
+        reply
+    }
+
+    fn send(&self, server: SocketAddr, message_type: u8, options: &[u8]) {
         let mut message = vec![0; 236];
         message[..4].copy_from_slice(&[1, 1, 6, 1]);
         message[4..8].copy_from_slice(b"xid!");
@@ -224,14 +245,6 @@ impl DhcpClient {
         message.extend_from_slice(options);
         message.push(255);
         self.relay.send_to(&message, server).expect("sent");
-        let mut reply = vec![0; 1500];
-        let (len, _) = self.relay.recv_from(&mut reply).expect("an answer in time");
-        reply.truncate(len);
-        assert!(
-            len >= 300 && &reply[4..8] == b"xid!",
-            "a reply to this request"
-        );
-        reply
     }
 }
 
