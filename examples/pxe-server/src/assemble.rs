@@ -41,6 +41,7 @@ pub(crate) fn dhcp(dhcp: &Dhcp) -> pxe_dhcp::Config {
     config.offer_time = dhcp.offer;
     config.quarantine_time = dhcp.quarantine;
     config.options.clone_from(&dhcp.options);
+    config.classes.clone_from(&dhcp.classes);
     config.subnets = dhcp.subnets.iter().map(|one| subnet(dhcp, one)).collect();
     config
 }
@@ -126,6 +127,12 @@ pub(crate) fn decide_by(config: &Config, decisions: &Decisions) {
     let subnets = config.dhcp.iter().flat_map(|dhcp| &dhcp.subnets);
     let networks: Vec<_> = subnets.map(|subnet| subnet.network).collect();
     decisions.set_policy(&policy(config), &networks, can_deny(config));
+}
+
+/// Whether any rule gives a boot menu, whose items machines ask for at port 4011.
+pub(crate) fn has_menus(config: &Config) -> bool {
+    let mut rules = config.boot.iter().flat_map(|boot| &boot.rules);
+    rules.any(|rule| matches!(rule.boot, Some(pxe_dhcp::Boot::Menu(_))))
 }
 
 /// Whether any rule denies a machine its boot.

@@ -160,6 +160,14 @@ fn bind_dhcp(config: &Config, hub: &Arc<Hub>) -> Result<Option<pxe_dhcp::Server>
         };
         server = Some(bound.map_err(|error| config.dhcp_error(key, error))?);
     }
+    if assemble::has_menus(config) {
+        let key = match dhcp.interfaces.is_empty() {
+            true => "dhcp.listen",
+            false => "dhcp.interface",
+        };
+        let with_menus = server.map(pxe_dhcp::Server::with_binl).transpose();
+        server = with_menus.map_err(|error| config.dhcp_error(key, error))?;
+    }
     let hub = Arc::clone(hub);
     // The seed stays the same from run to run: while leases are kept in memory, a machine finds its
     // address again after a restart, because the search for it begins at the same place.

@@ -151,6 +151,13 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<Problem> {
         }
         (old, new) => compare("dhcp", old.is_none() && new.is_none()),
     }
+    // Only a start binds the port of boot menus.
+    let binds_more = assemble::has_menus(new) && !assemble::has_menus(old);
+    let is_bound = new
+        .dhcp
+        .as_ref()
+        .is_none_or(|dhcp| !dhcp.mode.gives_addresses());
+    compare("boot.rule", !binds_more || is_bound);
     match (&old.tftp, &new.tftp) {
         (Some(old), Some(new)) => compare("tftp.listen", old.listen == new.listen),
         (old, new) => compare("tftp", old.is_none() && new.is_none()),
@@ -204,6 +211,12 @@ mod tests {
                 "http",
             ),
             ("[dhcp]", "[dhcp]\nport = 1067", "dhcp.port"),
+            ("[dhcp]", "[dhcp]\nbinl_port = 4012", "dhcp.binl_port"),
+            (
+                "[dhcp]",
+                "[[boot.rule]]\nmenu = { item = [{ label = \"x\", boot = \"x\" }] }\n[dhcp]",
+                "boot.rule",
+            ),
         ] {
             assert_eq!(keys(&OLD.replace(from, to)), [key]);
         }

@@ -604,6 +604,38 @@ fn times_and_ranges_of_a_subnet_are_compared() {
     );
 }
 
+#[test]
+fn a_class_is_some_machines_and_tells_them_something() {
+    let class = |keys: &str| {
+        let text = format!("{TUTORIAL}\n[[dhcp.class]]\n{keys}\n");
+        parse(&text).map(|config| config.dhcp.expect("configured").classes)
+    };
+    let (name, when) = (
+        "name = \"phones\"\n",
+        "when = { vendor_class = \"Acme*\" }\n",
+    );
+    let classes = class(&format!("{name}{when}lease_seconds = 600")).expect("valid");
+    assert_eq!((classes.len(), classes[0].name.as_str()), (1, "phones"));
+    for (keys, expected) in [
+        (when.to_owned(), "dhcp.class.name: the class has no name"),
+        (
+            format!("{name}lease_seconds = 600"),
+            "dhcp.class.when: every machine is of this class",
+        ),
+        (
+            format!("{name}{when}"),
+            "dhcp.class: the class says nothing to its machines",
+        ),
+        (
+            format!("{name}lease_seconds = 5\nwhen = {{ vendor = \"x\" }}"),
+            "dhcp.class.when.vendor: ",
+        ),
+    ] {
+        let error = class(&keys).expect_err("invalid");
+        assert!(error.contains(expected), "{keys}: {error}");
+    }
+}
+
 /// The translation of a dhcpd.conf means what that says.
 #[test]
 fn the_translation_of_a_dhcpd_conf_is_valid() {
@@ -630,6 +662,7 @@ fn the_readmes_reference_names_every_key() {
         "dhcp",
         "dhcp.limits",
         "dhcp.subnet",
+        "dhcp.class",
         "dhcp.group",
         "dhcp.host",
         "boot",

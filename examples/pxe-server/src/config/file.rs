@@ -70,6 +70,8 @@ pub(super) struct Dhcp {
     #[serde(default)]
     pub(super) subnet: OneOrMany<Subnet>,
     #[serde(default)]
+    pub(super) class: OneOrMany<Class>,
+    #[serde(default)]
     pub(super) group: OneOrMany<Group>,
     #[serde(default)]
     pub(super) host: OneOrMany<Host>,
@@ -116,6 +118,17 @@ pub(super) struct Subnet {
     pub(super) known_clients_only: Option<bool>,
     pub(super) bootp: Option<String>,
     pub(super) bootp_lease_seconds: Option<i64>,
+    #[serde(default)]
+    pub(super) options: Options,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Class {
+    pub(super) name: Option<String>,
+    #[serde(default)]
+    pub(super) when: toml::Table,
+    pub(super) lease_seconds: Option<i64>,
     #[serde(default)]
     pub(super) options: Options,
 }

@@ -16,7 +16,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pxe_dhcp::{Bootp, ClientArch, DhcpOption, Ipv4Net, Mode, Probing, ReservedFor};
+use pxe_dhcp::{Bootp, Class, ClientArch, DhcpOption, Ipv4Net, Mode, Probing, ReservedFor};
 use pxe_tree::TreePath;
 
 pub use self::place::{ConfigError, Place, Problem};
@@ -128,6 +128,8 @@ pub struct Dhcp {
     pub options: Vec<DhcpOption>,
     /// The networks; at least one, unless another server gives the addresses.
     pub subnets: Vec<Subnet>,
+    /// Each `[[dhcp.class]]`.
+    pub classes: Vec<Class>,
     /// Each `[[dhcp.host]]`.
     pub hosts: Vec<Host>,
 }

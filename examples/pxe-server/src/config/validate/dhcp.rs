@@ -10,6 +10,7 @@ use pxe_dhcp::{Bootp, Ipv4Net, Mode, Probing};
 use super::super::file::{self, OneOrMany};
 use super::super::place::Problems;
 use super::super::{Boot, Dhcp, Host, Http, Subnet, Tftp};
+use super::class::classes;
 use super::host::hosts;
 use super::option::options;
 use super::value::{address, addresses, choice, number, server_address};
@@ -121,6 +122,7 @@ pub(super) fn dhcp(problems: &mut Problems<'_>, raw: &file::Dhcp, mut owned: Tak
         ),
         limits: limits(problems, &raw.limits),
         options: options(problems, "dhcp.options", &raw.options),
+        classes: classes(problems, &raw.class),
         subnets,
         hosts,
     }

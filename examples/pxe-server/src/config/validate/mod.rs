@@ -2,6 +2,7 @@
 
 mod boot;
 mod boot_rule;
+mod class;
 mod condition;
 mod dhcp;
 mod host;
