@@ -18,7 +18,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::tokio::sync::{mpsc, oneshot};
+use ::tokio::sync::{Notify, mpsc, oneshot};
 use thiserror::Error;
 
 use crate::{
@@ -206,7 +206,10 @@ impl Server {
             observer: Arc::new(|_| {}),
             seed: 0,
             changes_interval: None,
-            handle: Handle { sender },
+            handle: Handle {
+                sender,
+                end: Arc::default(),
+            },
             controls,
         }
         .and_bind(spec)
@@ -292,7 +295,8 @@ impl Server {
     }
 
     /// Serves until `shutdown` completes, or [`Handle::shut_down`] is called. Leases on their way
-    /// to the store are then stored and acknowledged before it returns.
+    /// to the store are then stored and acknowledged before it returns; a store that hangs is
+    /// waited for. While the leases are still being loaded, it ends at once.
     ///
     /// # Errors
     ///
@@ -309,11 +313,23 @@ impl Server {
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<(), RunError> {
         let handle = self.handle();
-        let driver = Driver::start(self, store, policy).await?;
+        let mut shutdown = std::pin::pin!(async {
+            ::tokio::select! {
+                () = shutdown => {}
+                () = handle.end.notified() => {}
+            }
+        });
+        // A store that hangs keeps no server from its end.
+        let driver = ::tokio::select! {
+            biased;
+            started = Driver::start(self, store, policy) => started?,
+            () = &mut shutdown => return Ok(()),
+        };
         let mut driver = std::pin::pin!(driver.run());
         ::tokio::select! {
             result = &mut driver => return result,
-            () = shutdown => handle.shut_down(),
+            // The driver has the other end until it is over.
+            () = shutdown => drop(handle.sender.send(Control::ShutDown)),
         }
         driver.await
     }
@@ -333,13 +349,14 @@ impl fmt::Debug for Server {
 #[derive(Clone)]
 pub struct Handle {
     sender: mpsc::UnboundedSender<Control>,
+    /// Apart from the rest, as it counts while the leases are still being loaded.
+    end: Arc<Notify>,
 }
 
 impl Handle {
     /// Ends the server: see [`Server::run`].
     pub fn shut_down(&self) {
-        // A server that is gone needs no end.
-        let _ = self.sender.send(Control::ShutDown);
+        self.end.notify_one();
     }
 
     /// Changes what the server does, at once and without losing a lease. Sockets and ports stay

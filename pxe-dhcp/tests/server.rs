@@ -355,6 +355,45 @@ async fn clients_are_served_while_a_store_is_asked_for_changes() {
         .expect("no error");
 }
 
+/// A store that never tells what is in it, and never takes anything.
+#[derive(Debug)]
+struct DeadStore;
+
+#[async_trait]
+impl LeaseStore for DeadStore {
+    async fn load(&self, _: Option<Ipv4Addr>, _: usize) -> Result<Vec<LeaseRecord>, StoreError> {
+        std::future::pending().await
+    }
+
+    async fn commit(&self, _: Vec<Commit>) -> Vec<Result<(), CommitError>> {
+        std::future::pending().await
+    }
+
+    async fn changes_since(
+        &self,
+        _: Option<Cursor>,
+        _: usize,
+    ) -> Result<(Vec<LeaseRecord>, Cursor), StoreError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_server_ends_while_its_leases_are_loaded() {
+    let (_relay, server) = pair().await;
+    let running = server.run(Arc::new(DeadStore), Arc::new(policy()), async {});
+    let ended = timeout(PATIENCE, running).await;
+    ended.expect("it ends").expect("no error");
+
+    let (_relay, server) = pair().await;
+    let handle = server.handle();
+    let never = std::future::pending();
+    let running = server.run(Arc::new(DeadStore), Arc::new(policy()), never);
+    handle.shut_down();
+    let ended = timeout(PATIENCE, running).await;
+    ended.expect("it ends").expect("no error");
+}
+
 #[tokio::test]
 async fn binding_says_what_is_wrong() {
     let (_relay, server) = pair().await;

@@ -28,12 +28,16 @@ use crate::{
 
 /// Datagrams of one socket that are read before the others, the store and the clock have a turn.
 const RECEIVE_BATCH_MAX: usize = 64;
+/// The longest time between two looks at the changes of other servers; the clock ends somewhere.
+const CHANGES_INTERVAL_MAX: Duration = Duration::from_secs(365 * 86_400);
 /// Records of one call to the store.
 const PAGE_RECORDS_MAX: usize = 1024;
 
 /// How long after a change of interfaces or addresses they are listed: changes come in groups (an
 /// interface, its state, its addresses).
 const SETTLE_TIME: Duration = Duration::from_millis(50);
+/// When to list them again after that failed, or an interface could not be served.
+const RETRY_TIME: Duration = Duration::from_secs(2);
 
 /// A call to the store that has not ended yet.
 type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -101,13 +105,13 @@ impl Clock {
 
 /// What woke the loop.
 enum Wake {
-    Socket(io::Result<usize>),
+    /// A socket, or, after the last of them, the probes.
+    Readable(io::Result<usize>),
     Stored(Vec<Result<(), CommitError>>),
     Control(Option<Control>),
     Timeout,
     AskForChanges,
     Changes(Changes),
-    Probes,
     ProbesDue,
     Bell(io::Result<()>),
     List,
@@ -123,6 +127,8 @@ impl Driver {
         let clock = Clock {
             start: TokioInstant::now(),
         };
+        // First, so that it hears of what changes after the list was made.
+        let bell = Bell::hang();
         let interfaces = Interfaces::list()?;
         let mut config = server.config;
         let configured_addresses = config.own_addresses.clone();
@@ -174,7 +180,7 @@ impl Driver {
             send_buffer: Vec::new(),
         };
         driver.take_raw(sender, arp, ping)?;
-        match Bell::hang() {
+        match bell {
             Ok(bell) => driver.bell = Some(bell),
             Err(error) => driver.changes_unseen(&error),
         }
@@ -214,13 +220,15 @@ impl Driver {
 
     pub(super) async fn run(mut self) -> Result<(), RunError> {
         let mut is_ending = false;
+        // An interface may have been made anew since the sockets were bound.
+        self.follow_interfaces();
         loop {
-            self.drain().await;
+            self.drain();
             if is_ending && self.in_flight.is_none() {
                 return Ok(());
             }
             match self.wake(is_ending).await {
-                Wake::Socket(index) => self.receive(index?)?,
+                Wake::Readable(index) => self.receive(index?)?,
                 Wake::Stored(results) => self.stored(results),
                 // All handles are gone: the server goes on.
                 Wake::Control(None) => {}
@@ -228,8 +236,11 @@ impl Driver {
                 Wake::Timeout => self.engine.handle_timeout(self.clock.now()),
                 Wake::AskForChanges => self.ask_for_changes(),
                 Wake::Changes(changes) => self.load_changes(changes),
-                Wake::Probes => self.receive_probes(),
-                Wake::ProbesDue => self.advance_probes(),
+                Wake::ProbesDue => {
+                    // An answer that has come counts, however late it is looked at.
+                    self.receive_probes();
+                    self.advance_probes();
+                }
                 Wake::Bell(Ok(())) => {
                     let settled = TokioInstant::now() + SETTLE_TIME;
                     self.list_at.get_or_insert(settled);
@@ -246,19 +257,24 @@ impl Driver {
 
     async fn wake(&mut self, is_ending: bool) -> Wake {
         let timeout = self.engine.poll_timeout().map(|at| self.clock.tokio(at));
-        let (sockets, turn) = (&self.sockets, self.turn);
+        let (sockets, turn, prober) = (&self.sockets, self.turn, &self.prober);
+        let (probes_due, list_at) = (prober.next_due(), self.list_at);
+        // In turn, so that a flood at one of them keeps none of the others waiting. The last turn
+        // is that of the probes.
         let readable = poll_fn(|context| {
-            for offset in 0..sockets.len() {
-                let index = (turn + offset) % sockets.len();
-                if let Poll::Ready(ready) = sockets[index].0.poll_readable(context) {
+            for offset in 0..=sockets.len() {
+                let index = (turn + offset) % (sockets.len() + 1);
+                let ready = match sockets.get(index) {
+                    Some((socket, _)) => socket.poll_readable(context),
+                    None if probes_due.is_some() => prober.poll_readable(context),
+                    None => Poll::Pending,
+                };
+                if let Poll::Ready(ready) = ready {
                     return Poll::Ready(ready.map(|()| index));
                 }
             }
             Poll::Pending
         });
-        let prober = &self.prober;
-        let probes = poll_fn(|context| prober.poll_readable(context));
-        let (probes_due, list_at) = (prober.next_due(), self.list_at);
         let asks_for_changes = self.changes_interval.is_some() && self.changes.is_none();
         ::tokio::select! {
             biased;
@@ -274,7 +290,6 @@ impl Driver {
             }
             () = at(timeout), if timeout.is_some() && !is_ending => Wake::Timeout,
             () = at(probes_due), if probes_due.is_some() && !is_ending => Wake::ProbesDue,
-            _ = probes, if probes_due.is_some() && !is_ending => Wake::Probes,
             rung = ring(self.bell.as_ref()), if self.bell.is_some() && !is_ending => {
                 Wake::Bell(rung)
             }
@@ -282,7 +297,7 @@ impl Driver {
             searched = when(self.search.as_mut()), if self.search.is_some() && !is_ending => {
                 Wake::Searched(searched)
             }
-            ready = readable, if !is_ending => Wake::Socket(ready),
+            ready = readable, if !is_ending => Wake::Readable(ready),
         }
     }
 
@@ -290,6 +305,7 @@ impl Driver {
         self.turn = index + 1;
         let id = SocketId(u32::try_from(index).unwrap_or(u32::MAX));
         let Some((socket, port)) = self.sockets.get_mut(index) else {
+            self.receive_probes();
             return Ok(());
         };
         for _ in 0..RECEIVE_BATCH_MAX {
@@ -303,7 +319,7 @@ impl Driver {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // An ICMP error for an earlier reply, or an interface that is down: both pass.
+                // An ICMP error for an earlier reply, an interface that is down, no memory: all pass.
                 Err(error) if is_passing(&error) => break,
                 Err(error) => return Err(error.into()),
             }
@@ -312,7 +328,7 @@ impl Driver {
     }
 
     /// Hands on all that the engine has to say.
-    async fn drain(&mut self) {
+    fn drain(&mut self) {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Commit {
@@ -359,7 +375,7 @@ impl Driver {
             };
             let (sender, interfaces) = (self.sender.as_ref(), &self.interfaces);
             let sent = socket.send(&transmit, &self.send_buffer, sender, interfaces);
-            if let Err(failure) = sent.await {
+            if let Err(failure) = sent {
                 self.engine
                     .handle_send_failure(self.clock.now(), transmit.to, failure);
             }
@@ -460,12 +476,21 @@ impl Driver {
         self.list_at = None;
         // If they cannot be listed now, those that were listed before still hold.
         let Ok(interfaces) = Interfaces::list() else {
+            self.list_at = Some(TokioInstant::now() + RETRY_TIME);
             return;
         };
         let before = std::mem::replace(&mut self.interfaces, interfaces);
-        if before == self.interfaces {
-            return;
+        self.follow_interfaces();
+        let addresses = self.interfaces.addresses();
+        if addresses != before.addresses() {
+            let all = self.configured_addresses.iter().chain(&addresses).copied();
+            self.engine.set_own_addresses(self.clock.now(), all);
+            (self.observer)(&Event::OwnAddresses { addresses });
         }
+    }
+
+    /// Listens to the interfaces as they were listed last.
+    fn follow_interfaces(&mut self) {
         let mut changes: Vec<(String, Change)> = Vec::new();
         for (socket, _) in &mut self.sockets {
             let change = socket.follow(&self.interfaces);
@@ -484,11 +509,9 @@ impl Driver {
                 Change::Unserved(reason) => Event::InterfaceUnserved { interface, reason },
             });
         }
-        let addresses = self.interfaces.addresses();
-        if addresses != before.addresses() {
-            let all = self.configured_addresses.iter().chain(&addresses).copied();
-            self.engine.set_own_addresses(self.clock.now(), all);
-            (self.observer)(&Event::OwnAddresses { addresses });
+        if self.sockets.iter().any(|(socket, _)| socket.is_unserved()) {
+            let again = TokioInstant::now() + RETRY_TIME;
+            self.list_at.get_or_insert(again);
         }
     }
 
@@ -551,8 +574,8 @@ impl Driver {
                 });
             }
         }
-        let interval = self.changes_interval.unwrap_or(Duration::MAX);
-        self.changes_at = TokioInstant::now() + interval;
+        let interval = self.changes_interval.unwrap_or(CHANGES_INTERVAL_MAX);
+        self.changes_at = TokioInstant::now() + interval.min(CHANGES_INTERVAL_MAX);
     }
 }
 
@@ -610,8 +633,9 @@ fn is_passing(error: &io::Error) -> bool {
             | io::ErrorKind::HostUnreachable
             | io::ErrorKind::NetworkUnreachable
             | io::ErrorKind::NetworkDown
+            | io::ErrorKind::OutOfMemory
             | io::ErrorKind::Interrupted
-    )
+    ) || error.raw_os_error() == Some(nix::libc::ENOBUFS)
 }
 
 /// When the call ends, if there is one; else never.

@@ -26,6 +26,10 @@ use crate::frame::{BROADCAST, ETHERTYPE_IPV4, UdpEnds};
 /// the place of another, and asks again.
 const NEIGHBOURS_MAX: usize = 1024;
 
+/// Frames that are passed over before others have a turn: the kernel's filter does not look at
+/// checksums and lengths.
+const BAD_FRAMES_MAX: usize = 64;
+
 /// The longest frame that a packet socket takes in, in bytes: what jumbo frames carry.
 const FRAME_LEN_MAX: usize = 9216;
 
@@ -77,9 +81,10 @@ impl LinkSocket {
             spec: self.spec,
             port: self.port,
             hearing: Hearing::Udp(socket),
-            spare: self.spare,
+            spare: self.spare.map(ReadySocket::new).transpose()?,
             bound: self.index,
             is_there: true,
+            unserved: None,
             control: nix::cmsg_space!(in_pktinfo),
             frame: Vec::new(),
         })
@@ -112,10 +117,13 @@ pub(super) struct RunningSocket {
     spec: BindSpec,
     port: u16,
     hearing: Hearing,
-    spare: Option<PacketSocket>,
+    /// It has all that it takes from the start on: there may be no file descriptor left later.
+    spare: Option<ReadySocket<PacketSocket>>,
     /// The interface that is listened to.
     bound: Option<IfIndex>,
     is_there: bool,
+    /// Why its interface cannot be listened to, while that is there.
+    unserved: Option<String>,
     control: Vec<u8>,
     frame: Vec<u8>,
 }
@@ -168,18 +176,32 @@ impl RunningSocket {
     pub(super) fn follow(&mut self, interfaces: &Interfaces) -> Option<Change> {
         let now = interfaces.named(self.interface()?).map(|one| one.index);
         let Some(now) = now else {
+            self.unserved = None;
             return std::mem::replace(&mut self.is_there, false).then_some(Change::Lost);
         };
+        let was_there = std::mem::replace(&mut self.is_there, true);
         if self.bound == Some(now) {
-            let was_there = std::mem::replace(&mut self.is_there, true);
+            self.unserved = None;
             return (!was_there).then_some(Change::Served);
         }
-        self.is_there = true;
-        self.bound = Some(now);
         match self.move_to(now) {
-            Ok(()) => Some(Change::Served),
-            Err(error) => Some(Change::Unserved(error.to_string())),
+            Ok(()) => {
+                self.bound = Some(now);
+                self.unserved = None;
+                Some(Change::Served)
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                let told = self.unserved.replace(reason.clone());
+                (told.as_ref() != Some(&reason)).then_some(Change::Unserved(reason))
+            }
         }
+    }
+
+    /// Whether its interface is there and cannot be listened to: it is worth another try, as file
+    /// descriptors may be short, or another program may have the port for now.
+    pub(super) const fn is_unserved(&self) -> bool {
+        self.unserved.is_some()
     }
 
     fn move_to(&mut self, index: IfIndex) -> io::Result<()> {
@@ -195,16 +217,18 @@ impl RunningSocket {
             frames.neighbours.clear();
             return frames.socket.get_ref().listen(Some(index), ETHERTYPE_IPV4);
         }
-        let Some(spare) = self.spare.take() else {
+        let Some(spare) = &self.spare else {
             return Err(refused);
         };
-        spare.receive_udp_only(self.port)?;
-        spare.listen(Some(index), ETHERTYPE_IPV4)?;
-        self.hearing = Hearing::Frames(Frames {
-            socket: ReadySocket::new(spare)?,
-            frame: vec![0; FRAME_LEN_MAX],
-            neighbours: BTreeMap::new(),
-        });
+        spare.get_ref().receive_udp_only(self.port)?;
+        spare.get_ref().listen(Some(index), ETHERTYPE_IPV4)?;
+        if let Some(socket) = self.spare.take() {
+            self.hearing = Hearing::Frames(Frames {
+                socket,
+                frame: vec![0; FRAME_LEN_MAX],
+                neighbours: BTreeMap::new(),
+            });
+        }
         Ok(())
     }
 
@@ -221,9 +245,13 @@ impl RunningSocket {
         }
     }
 
-    /// Sends one datagram; waits while the socket's buffer is full. `sender` is for clients that
-    /// have no address yet: without it, the whole link hears their answers.
-    pub(super) async fn send(
+    /// Sends one datagram, without waiting. `sender` is for clients that have no address yet:
+    /// without it, the whole link hears their answers.
+    ///
+    /// While the socket's buffer is full, a datagram is lost: datagrams for a neighbour that does
+    /// not answer ARP stay in there for seconds (arp(7)), and anybody can ask for some. Those for
+    /// all leave as frames then.
+    pub(super) fn send(
         &mut self,
         transmit: &Transmit,
         payload: &[u8],
@@ -238,7 +266,18 @@ impl RunningSocket {
                 {
                     return Ok(());
                 }
-                send_udp(socket, transmit, payload).await
+                let error = match send_udp(socket, transmit, payload) {
+                    Ok(()) => return Ok(()),
+                    Err(error) => error,
+                };
+                if let (Some(sender), Destination::Broadcast { .. }) = (sender, transmit.to)
+                    && error.kind() == io::ErrorKind::WouldBlock
+                    && let Some((interface, ends)) = self.ends(transmit, interfaces)
+                    && write_and_send(&mut self.frame, sender, interface, &ends, payload).is_ok()
+                {
+                    return Ok(());
+                }
+                Err(failure(&error))
             }
             Hearing::Frames(frames) => {
                 let (interface, ends) = self
@@ -309,7 +348,7 @@ impl Frames {
         interfaces: &Interfaces,
         buffer: &mut [u8],
     ) -> io::Result<(usize, RecvMeta)> {
-        loop {
+        for _ in 0..BAD_FRAMES_MAX {
             let frame = &mut self.frame;
             let received = self.socket.try_read(|socket| socket.receive(frame));
             let (len, interface) = received?;
@@ -343,6 +382,7 @@ impl Frames {
             }
             return Ok((len, meta));
         }
+        Err(io::ErrorKind::Interrupted.into())
     }
 }
 
@@ -380,11 +420,11 @@ fn receive_udp(
     })
 }
 
-async fn send_udp(
+fn send_udp(
     socket: &::tokio::net::UdpSocket,
     transmit: &Transmit,
     payload: &[u8],
-) -> Result<(), SendFailure> {
+) -> io::Result<()> {
     let (to, interface) = match transmit.to {
         Destination::Unicast(SocketAddr::V4(to)) => (to, None),
         Destination::Broadcast { interface, port }
@@ -394,7 +434,7 @@ async fn send_udp(
             SocketAddrV4::new(Ipv4Addr::BROADCAST, port),
             Some(interface),
         ),
-        _ => return Err(SendFailure::Other),
+        _ => return Err(io::ErrorKind::Unsupported.into()),
     };
     let source = match transmit.source {
         Some(IpAddr::V4(source)) => source,
@@ -407,20 +447,15 @@ async fn send_udp(
         },
         ipi_addr: in_addr { s_addr: 0 },
     };
-    let sent = socket.async_io(Interest::WRITABLE, || {
-        let sent = sendmsg(
-            socket.as_raw_fd(),
-            &[IoSlice::new(payload)],
-            &[ControlMessage::Ipv4PacketInfo(&info)],
-            MsgFlags::MSG_DONTWAIT,
-            Some(&SockaddrIn::from(to)),
-        )?;
-        Ok(sent)
-    });
-    match sent.await {
-        Ok(_) => Ok(()),
-        Err(error) => Err(failure(&error)),
-    }
+    // Not asked of tokio, which looks at the socket again only after the runtime had a turn.
+    sendmsg(
+        socket.as_raw_fd(),
+        &[IoSlice::new(payload)],
+        &[ControlMessage::Ipv4PacketInfo(&info)],
+        MsgFlags::MSG_DONTWAIT,
+        Some(&SockaddrIn::from(to)),
+    )?;
+    Ok(())
 }
 
 fn failure(error: &io::Error) -> SendFailure {
