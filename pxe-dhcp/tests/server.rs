@@ -12,8 +12,9 @@ use async_trait::async_trait;
 use pxe_core::MacAddr;
 use pxe_dhcp::wire::{Message, MessageType};
 use pxe_dhcp::{
-    BindError, BindSpec, Commit, CommitError, Config, Cursor, Event, LeaseRecord, LeaseState,
-    LeaseStore, MemoryStore, NoBoot, Server, StoreError, Subnet, WithdrawError,
+    BindError, BindSpec, Boot, BootDecision, BootItem, BootMenu, BootPolicy, BootRequest, Commit,
+    CommitError, Config, Cursor, Event, LeaseRecord, LeaseState, LeaseStore, MemoryStore, NoBoot,
+    Server, StoreError, Subnet, WithdrawError,
 };
 use support::{Request, mac, policy};
 use tokio::net::UdpSocket;
@@ -347,6 +348,65 @@ async fn clients_are_served_while_a_store_is_asked_for_changes() {
         .expect("open")
         .forget();
     lease(&relay, mac(1)).await;
+    handle.shut_down();
+    timeout(PATIENCE, running)
+        .await
+        .expect("it ends")
+        .expect("no panic")
+        .expect("no error");
+}
+
+/// Shows everybody a menu.
+#[derive(Debug)]
+struct Menu;
+
+impl BootPolicy for Menu {
+    fn decide(&self, _: &BootRequest<'_>) -> BootDecision {
+        let items = [BootItem::new(0x8000, "Debian", "debian/pxelinux.0")];
+        BootDecision::new(Boot::Menu(
+            BootMenu::new("F8", 10, items).expect("a good menu"),
+        ))
+    }
+}
+
+/// The item that was chosen is asked for at port 4011, and the answer comes from there.
+#[tokio::test]
+async fn a_server_with_binl_answers_at_both_ports() {
+    let (relay, server) = pair().await;
+    let port = server.local_addrs().expect("addresses")[0].port();
+    drop(server);
+    let client = UdpSocket::bind((RELAY, 0)).await.expect("a socket");
+    // It is free at the client's address, so most likely at the server's too.
+    let binl = client.local_addr().expect("an address").port();
+    let config = config(port).with_binl_port(binl);
+    let server = Server::bind(BindSpec::address(SERVER), config).expect("bound");
+    let server = server.with_binl().expect("bound");
+    let server = server.with_binl().expect("once is enough");
+    let ports = [port, binl].map(|port| SocketAddr::from((SERVER, port)));
+    assert_eq!(server.local_addrs().expect("addresses"), ports);
+    let handle = server.handle();
+    let store: Arc<dyn LeaseStore> = Arc::new(MemoryStore::new());
+    let running = tokio::spawn(server.run(store, Arc::new(Menu), std::future::pending()));
+    lease(&relay, mac(1)).await;
+
+    let chosen = [71, 4, 0x80, 0, 0, 0, 255];
+    let request = support::firmware::plain_rom()
+        .typed(MessageType::REQUEST)
+        .ciaddr(RELAY)
+        .option(43, chosen);
+    client
+        .send_to(&request.bytes(), ports[1])
+        .await
+        .expect("sent");
+    let mut buffer = vec![0; 2000];
+    let (len, from) = timeout(PATIENCE, client.recv_from(&mut buffer))
+        .await
+        .expect("a reply")
+        .expect("received");
+    assert_eq!(from, ports[1]);
+    let ack = Message::parse(&buffer[..len]).expect("an ACK");
+    assert_eq!(ack.message_type(), Some(MessageType::ACK));
+    assert_eq!(ack.file(), Some(&b"debian/pxelinux.0"[..]));
     handle.shut_down();
     timeout(PATIENCE, running)
         .await
