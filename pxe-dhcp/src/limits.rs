@@ -38,9 +38,12 @@ pub struct Limits {
     /// two. Default: 8192.
     pub rate_clients_max: usize,
     /// How many new clients a port may have at once. A client is new if it has neither a lease,
-    /// past ones included, nor an offer nor a reservation; its port is that of option 82, else
-    /// the relay, else our interface. So inventing MACs empties no pool at once, and those who are
-    /// known do not notice. Default: 2048, a machine hall that is switched on.
+    /// past ones included, nor an offer nor a reservation; its port is that of a relay's option
+    /// 82, else the relay, else our interface. So inventing MACs empties no pool at once, and
+    /// those who are known do not notice. Default: 2048, a machine hall that is switched on.
+    ///
+    /// Of all who claim a reservation by UUID or by a relay's port, one is known: who gets its
+    /// address. What relays say is believed: let a firewall pass only theirs.
     pub new_clients_burst: u32,
     /// How many new clients per second a port may have on and on. Default: 256.
     pub new_clients_per_second: u32,

@@ -40,7 +40,7 @@ impl Engine {
         let Some(lease_seconds) = lease_seconds else {
             return self.ignore(Some(asking.client.clone()), IgnoreReason::Bootp);
         };
-        if !matches!(origin, Origin::Probed { .. }) && !self.admits(now, asking) {
+        if !matches!(origin, Origin::Probed { .. }) && !self.admits(now, asking, None) {
             return;
         }
         let Some(choice) = self.choose(asking) else {

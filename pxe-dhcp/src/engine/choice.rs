@@ -232,7 +232,11 @@ impl Engine {
     }
 
     /// Whether the client can have this address if a probe finds it free; if not, why.
-    fn check_but_doubt(&self, asking: &Asking<'_>, address: Ipv4Addr) -> Result<(), NakReason> {
+    pub(super) fn check_but_doubt(
+        &self,
+        asking: &Asking<'_>,
+        address: Ipv4Addr,
+    ) -> Result<(), NakReason> {
         let client = &asking.client.key;
         let link = &self.plan.subnets[asking.subnet].link;
         let Some(index) = self

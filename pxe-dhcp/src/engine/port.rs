@@ -9,8 +9,8 @@ use super::rate;
 use crate::LeaseRecord;
 use crate::wire::{Message, RelayAgentInfo};
 
-/// Where a client is plugged in, as far as is known: the port of a switch or relay (option 82),
-/// else the relay, else our interface. An attacker chooses MACs, but not this.
+/// Where a client is plugged in, as far as is known: the port of a relay (option 82), else the
+/// relay, else our interface. An attacker chooses MACs, but not this.
 ///
 /// A hash of it, so that a long circuit identifier costs no memory. If two ports ever have the
 /// same, they share their limits.
@@ -18,19 +18,18 @@ use crate::wire::{Message, RelayAgentInfo};
 pub(super) struct Port(u64);
 
 impl Port {
-    /// Where a message comes from.
+    /// Where a message comes from. On our own link, a client can say an option 82 itself: there it
+    /// makes no port.
     pub(super) fn of_message(message: &Message<'_>, meta: &RecvMeta) -> Self {
-        Self::relayed(message).unwrap_or_else(|| {
+        let Some(giaddr) = message.giaddr() else {
             let interface = meta.interface.map_or(0, |interface| interface.get());
-            match message.giaddr() {
-                Some(giaddr) => Self::of(Some(giaddr), None, None),
-                None => Self(rate::hash_parts(2, &[&interface.to_be_bytes()])),
-            }
-        })
+            return Self(rate::hash_parts(2, &[&interface.to_be_bytes()]));
+        };
+        Self::told_by(message).unwrap_or_else(|| Self::of(Some(giaddr), None, None))
     }
 
-    /// The relay's port that a message came through, if the relay tells.
-    pub(super) fn relayed(message: &Message<'_>) -> Option<Self> {
+    /// The port that a message came through, if a relay or a switch tells.
+    pub(super) fn told_by(message: &Message<'_>) -> Option<Self> {
         let data = message.relay_agent_info()?;
         let relay = RelayAgentInfo::new(&data);
         Self::told(message.giaddr(), relay.circuit_id(), relay.remote_id())

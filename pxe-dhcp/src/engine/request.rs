@@ -188,7 +188,7 @@ impl Engine {
     }
 
     fn on_discover(&mut self, now: Now, asking: &Asking<'_>, payload: &[u8], origin: Origin) {
-        if !matches!(origin, Origin::Probed { .. }) && !self.admits(now, asking) {
+        if !matches!(origin, Origin::Probed { .. }) && !self.admits(now, asking, None) {
             return;
         }
         let Some(choice) = self.choose(asking) else {
@@ -320,7 +320,7 @@ impl Engine {
     }
 
     fn grant(&mut self, now: Now, asking: &Asking<'_>, address: Ipv4Addr) {
-        if !self.admits(now, asking) {
+        if !self.admits(now, asking, Some(address)) {
             return;
         }
         let lease_seconds = self.lease_seconds(asking, address);
