@@ -8,6 +8,10 @@ use pxe_core::{MacAddr, UnixTime};
 use crate::wire::{ClientFqdn, MachineUuid, Message};
 use crate::{ClientArch, ReservedFor};
 
+/// The longest value of an option that is kept of a client, in bytes: what one option holds. Joined
+/// ones (RFC 3396) could be as long as a datagram, and there are a million records.
+pub(crate) const OPTION_BYTES_MAX: usize = 255;
+
 /// By what a client is known, so that it keeps its address.
 ///
 /// An Ethernet client is known by its MAC even if it sends a client identifier: the identifier
@@ -31,12 +35,14 @@ pub enum ClientKey {
 }
 
 impl ClientKey {
-    /// By what the sender of this message is known; `None` if it says nothing about itself.
+    /// By what the sender of this message is known; `None` if it says nothing about itself. An
+    /// identifier of more than 255 bytes is none.
     pub fn of(message: &Message<'_>) -> Option<Self> {
         if let Some(mac) = message.mac() {
             return Some(Self::Ethernet(mac));
         }
-        if let Some(client_id) = message.client_id() {
+        let client_id = message.client_id();
+        if let Some(client_id) = client_id.filter(|id| id.len() <= OPTION_BYTES_MAX) {
             return Some(Self::ClientId(client_id.into_owned()));
         }
         let address = message.chaddr();
@@ -107,6 +113,7 @@ pub enum LeaseState {
 /// A lease as a `LeaseStore` keeps it: one record per address.
 ///
 /// It holds more than DHCP needs, for those that work with leases: name servers, lists, policies.
+/// Of what a client says, values of more than 255 bytes are not kept.
 /// What only a boot ROM says (architecture, UUID) stays when the operating system asks later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

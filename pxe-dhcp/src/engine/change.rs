@@ -2,13 +2,15 @@
 
 use core::net::Ipv4Addr;
 use core::time::Duration;
+use std::borrow::Cow;
 
 use pxe_core::Now;
 
 use super::lease_table::{Hold, Lease, Rank};
 use super::request::{Asking, Origin};
 use super::{Engine, Outgoing, Output, ProbeResult, Ticket};
-use crate::wire::{Message, RelayAgentInfo};
+use crate::lease::OPTION_BYTES_MAX;
+use crate::wire::{ClientFqdn, Message, OptionCode, RelayAgentInfo};
 use crate::{
     ClientInfo, ClientKey, CommitError, Event, IgnoreReason, LeaseRecord, LeaseState, Limit,
 };
@@ -331,11 +333,16 @@ impl Engine {
 }
 
 fn fill(record: &mut LeaseRecord, message: &Message<'_>) {
-    let owned = |data: Option<std::borrow::Cow<'_, [u8]>>| data.map(std::borrow::Cow::into_owned);
+    let owned = |data: Option<Cow<'_, [u8]>>| {
+        let data = data.filter(|data| data.len() <= OPTION_BYTES_MAX);
+        data.map(Cow::into_owned)
+    };
+    let fqdn = owned(message.option(OptionCode::CLIENT_FQDN));
+    let fqdn = fqdn.and_then(|data| ClientFqdn::read(&data));
     record.client_id = owned(message.client_id());
     record.vendor_class = owned(message.vendor_class());
     record.host_name = owned(message.host_name()).or(record.host_name.take());
-    record.fqdn = message.client_fqdn().or(record.fqdn.take());
+    record.fqdn = fqdn.or(record.fqdn.take());
     record.uuid = message.machine_uuid().or(record.uuid);
     record.giaddr = message.giaddr().or(record.giaddr);
     if let Some(data) = message.relay_agent_info() {

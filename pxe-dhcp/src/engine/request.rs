@@ -11,6 +11,7 @@ use super::outgoing::Outgoing;
 use super::plan::{Reserved, SubnetIndex};
 use super::proxy::Call;
 use super::{Engine, rate};
+use crate::lease::OPTION_BYTES_MAX;
 use crate::lease_times::LeaseBounds;
 use crate::raspberry_pi;
 use crate::wire::{Message, MessageType, Op, RelayAgentInfo};
@@ -505,7 +506,9 @@ fn architectures_of(message: &Message<'_>) -> Vec<ClientArch> {
     if raspberry_pi::is_boot_rom(message) {
         return vec![ClientArch::ARM_RPIBOOT];
     }
-    let architectures = message.architectures();
+    let mut architectures = message.architectures();
+    // They are kept with an offer, and more than one option holds are no architectures.
+    architectures.truncate(OPTION_BYTES_MAX / 2);
     if !architectures.is_empty() {
         return architectures;
     }
