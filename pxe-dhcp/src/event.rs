@@ -457,8 +457,8 @@ pub enum Limit {
     Leases,
     /// [`Limits::commits_max`](crate::Limits::commits_max): a message was left without an answer.
     Commits,
-    /// [`Limits::probes_max`](crate::Limits::probes_max): an address was offered without a probe.
-    /// From the driver.
+    /// [`Limits::probes_max`](crate::Limits::probes_max): an address was offered without a probe,
+    /// or not offered.
     Probes,
     /// [`Limits::transmits_max`](crate::Limits::transmits_max): a reply was not sent.
     Transmits,

@@ -23,8 +23,9 @@ pub struct Limits {
     pub quarantined_max: usize,
     /// Probes for one DISCOVER, each of which found its address in use. Default: 3.
     pub probes_per_client_max: u32,
-    /// Addresses that are probed at one time; beyond it an address counts as free without a probe.
-    /// Default: 1024.
+    /// Addresses that are probed at one time, each with a DISCOVER that waits. Beyond it an address
+    /// counts as free without a probe; but one whose lease is over only by a clock that may have
+    /// been stepped is not given then. Default: 1024.
     pub probes_max: usize,
     /// Other DHCP servers that are remembered, so that each is told of once an hour; beyond it
     /// further ones are not told of. Default: 64.

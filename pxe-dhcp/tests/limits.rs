@@ -6,8 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use pxe_core::{IfIndex, MacAddr, RecvMeta, SocketId};
-use pxe_dhcp::wire::MessageType;
-use pxe_dhcp::{Config, Event, IgnoreReason, Limit, Limits, ProbeResult, Reservation};
+use pxe_dhcp::wire::{MachineUuid, MessageType};
+use pxe_dhcp::{
+    Config, Event, IgnoreReason, Limit, Limits, ProbeResult, Reservation, ReservedFor, Subnet,
+};
 use support::{Bench, Request, SERVER, client, ip, is_ignored, lan, mac, policy, small, yiaddr};
 
 const ACK: MessageType = MessageType::ACK;
@@ -248,4 +250,131 @@ fn offers_and_new_clients_of_a_port_are_bounded() {
     assert!(is_ignored(&bench, IgnoreReason::Limit(Limit::NewClients)));
     bench.advance(Duration::from_secs(1));
     bench.lease(&machine(4, 1));
+}
+
+#[test]
+fn a_circuit_that_a_client_says_itself_is_no_port_of_its_own() {
+    // A relay discards such requests (RFC 3046 section 2.1), but none is between these and us.
+    let mut limits = Limits::new();
+    limits.offers_per_port_max = 2;
+    let config = Config::new().with_subnet(lan()).with_limits(limits);
+    let mut bench = Bench::new(config, policy());
+    for number in 0..5 {
+        let machine = stranger(number).option(82, [1, 1, number as u8]);
+        bench.send(&machine.discover());
+    }
+    assert_eq!(bench.engine.offers_len(), 2);
+    assert!(is_ignored(&bench, IgnoreReason::Limit(Limit::PortOffers)));
+}
+
+#[test]
+fn a_reservation_that_many_can_claim_lets_one_of_them_past_the_limits() {
+    let uuid = [7; 16];
+    let by_uuid = ReservedFor::Uuid(MachineUuid::from_wire(uuid));
+    for (reservation, served) in [
+        (Reservation::new(by_uuid.clone(), ip(50)), 3),
+        (Reservation::known(by_uuid), 2),
+    ] {
+        let mut limits = Limits::new();
+        limits.offers_per_port_max = 2;
+        let subnet = lan().with_reservation(reservation);
+        let config = Config::new().with_subnet(subnet).with_limits(limits);
+        let mut bench = Bench::new(config, policy());
+        bench.ask(&stranger(100).discover());
+        bench.ask(&stranger(101).discover());
+        for number in 0..9 {
+            let forger = stranger(number).option(97, [&[0], &uuid[..]].concat());
+            bench.send(&forger.discover());
+        }
+        assert_eq!(bench.engine.offers_len(), served);
+        // Nor do they get by with an address that they insist on.
+        for number in 10..19 {
+            let forger = stranger(number).option(97, [&[0], &uuid[..]].concat());
+            bench.send(&forger.select(ip(150)));
+            assert!(is_ignored(&bench, IgnoreReason::Limit(Limit::PortOffers)));
+        }
+    }
+}
+
+#[test]
+fn two_thousand_machines_whose_power_comes_back_are_served_within_a_second() {
+    let subnet = Subnet::new("10.0.0.0/20".parse().expect("a network"))
+        .with_pool([10, 0, 0, 10].into(), [10, 0, 15, 250].into());
+    let mut bench = Bench::new(Config::new().with_subnet(subnet), policy());
+    bench.holds_commits = true;
+    let machine = |number: u32| {
+        let mut request = stranger(number);
+        request.local_ip = [10, 0, 0, 1].into();
+        request
+    };
+    bench.server = [10, 0, 0, 1].into();
+    let offers: Vec<_> = (0..2000)
+        .map(|number| {
+            // A ROM that is not answered within its patience asks twice.
+            bench.send(&machine(number).discover());
+            yiaddr(&bench.ask(&machine(number).discover())).expect("an address")
+        })
+        .collect();
+    for (number, address) in (0..2000).zip(offers) {
+        let request = machine(number).select_of(address, [10, 0, 0, 1].into());
+        assert!(bench.send(&request).is_empty(), "the commit comes first");
+    }
+    assert_eq!(bench.commits.len(), 2000);
+    bench.commit_all();
+    assert_eq!(Bench::type_of(&bench.sent()), [ACK; 2000]);
+}
+
+#[test]
+fn what_is_kept_of_a_client_is_no_longer_than_an_option() {
+    // 4 KiB in each record, joined by RFC 3396, would be gigabytes of them.
+    let mut request = client();
+    for _ in 0..5 {
+        for code in [12, 60, 61] {
+            request = request.option(code, [b'x'; 100]);
+        }
+        request = request.option(81, [b'x'; 100]);
+    }
+    let mut bench = Bench::lan();
+    let address = bench.lease(&request.option(57, 1500_u16.to_be_bytes()));
+    let record = &bench.store[&address];
+    assert_eq!(record.host_name, None);
+    assert_eq!(record.vendor_class, None);
+    assert_eq!(record.client_id, None);
+    assert_eq!(record.fqdn, None);
+    let mut long = Request::new(mac(2));
+    (long.header.htype, long.header.hlen, long.header.chaddr) = (32, 0, [0; 16]);
+    let long = long.option(61, [1; 200]).option(61, [2; 200]);
+    assert!(bench.send(&long.discover()).is_empty());
+    assert!(is_ignored(&bench, IgnoreReason::NoClient));
+}
+
+#[test]
+fn probes_are_bounded_and_a_doubtful_address_is_not_given_without_one() {
+    let mut limits = Limits::new();
+    limits.probes_max = 1;
+    let config = small(10, 12).with_limits(limits);
+    let mut bench = Bench::new(config.clone(), policy());
+    for number in 1..=3 {
+        bench.lease(&Request::new(mac(number)));
+    }
+    let store = bench.store.clone();
+    bench.holds_probes = true;
+    bench.advance(Duration::from_secs(601));
+    assert!(bench.send(&Request::new(mac(4)).discover()).is_empty());
+    // Its lease is over by a clock that is right: as a driver does that cannot probe.
+    bench.ask(&Request::new(mac(5)).discover());
+    assert_eq!(bench.probes.len(), 1);
+    let reached = bench.engine.counters().limits.get(&Limit::Probes);
+    assert_eq!(reached, Some(&1));
+    // After a restart, the clock may have been stepped meanwhile.
+    let mut again = Bench::new(config, policy());
+    again.now = bench.now;
+    again.holds_probes = true;
+    again.engine.load(again.now, store.into_values());
+    assert!(again.send(&Request::new(mac(4)).discover()).is_empty());
+    assert!(again.send(&Request::new(mac(5)).discover()).is_empty());
+    assert_eq!((again.probes.len(), again.engine.offers_len()), (1, 1));
+    assert_eq!(Bench::type_of(&again.probed(ProbeResult::Free)).len(), 1);
+    assert!(again.send(&Request::new(mac(5)).discover()).is_empty());
+    assert_eq!(again.probes.len(), 1, "there is room for this one now");
 }

@@ -11,7 +11,7 @@ use super::plan::SubnetIndex;
 use super::port::Port;
 use super::request::{Asking, Origin};
 use super::{Engine, Output, rate};
-use crate::{ClientKey, Event, IgnoreReason, Limit, NakReason, Probing, Subnet};
+use crate::{ClientKey, Event, IgnoreReason, LeaseState, Limit, NakReason, Probing, Subnet};
 
 /// An address for a client.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +31,7 @@ impl Engine {
         if let Some(address) = reservation.and_then(|reservation| reservation.address) {
             match self.check_but_doubt(asking, address) {
                 Ok(()) => {
-                    let needs_probe = self.is_doubtful(client, address)
-                        && self.plan.config.probing == Probing::Reused;
+                    let needs_probe = self.needs_probe(client, address);
                     return Some(Choice {
                         address,
                         needs_probe,
@@ -51,9 +50,10 @@ impl Engine {
             .into_iter()
             .find(|one| self.check(asking, *one).is_ok())
         {
+            let needs_probe = self.needs_probe(client, address);
             return Some(Choice {
                 address,
-                needs_probe: false,
+                needs_probe,
             });
         }
         // Not one that another client had: that client may come back for it.
@@ -97,7 +97,7 @@ impl Engine {
             if let Some(address) = found {
                 return Some(Choice {
                     address,
-                    needs_probe: self.needs_probe(address),
+                    needs_probe: self.needs_probe(client, address),
                 });
             }
         }
@@ -116,7 +116,8 @@ impl Engine {
         self.event(Event::PoolExhausted { client, subnet });
     }
 
-    /// Keeps an address for a client; whether it can be told so already, or a probe comes first.
+    /// Keeps an address for a client; whether it can be told so already. If not, a probe comes
+    /// first, or has no room.
     pub(super) fn hold_offer(
         &mut self,
         now: Now,
@@ -136,7 +137,15 @@ impl Engine {
             Some(OfferState::Probing { ticket, .. }) => Some(*ticket),
             _ => None,
         };
-        let needs_probe = probing.is_some() || (choice.needs_probe && !is_sent);
+        let mut needs_probe = probing.is_some() || (choice.needs_probe && !is_sent);
+        let is_full = self.offers.probing_len() >= self.limits().probes_max;
+        if needs_probe && probing.is_none() && is_full {
+            self.limit_reached(Limit::Probes);
+            if self.is_doubtful(&client.key, address) {
+                return false;
+            }
+            needs_probe = false;
+        }
         let state = if needs_probe {
             let ticket = probing.unwrap_or_else(|| self.ticket());
             if probing.is_none() {
@@ -310,9 +319,13 @@ impl Engine {
         })
     }
 
-    /// Another client had it, so it may have kept it.
-    fn needs_probe(&self, address: Ipv4Addr) -> bool {
-        self.plan.config.probing == Probing::Reused && self.leases.get(address).is_some()
+    /// Another client had it, so it may have kept it; or it was found in use, by whomever.
+    fn needs_probe(&self, client: &ClientKey, address: Ipv4Addr) -> bool {
+        let lease = self.leases.get(address);
+        let may_be_used = lease.is_some_and(|Lease { record, .. }| {
+            record.client != *client || matches!(record.state, LeaseState::Declined { .. })
+        });
+        may_be_used && self.plan.config.probing == Probing::Reused
     }
 
     fn report_holder(&mut self, asking: &Asking<'_>, address: Ipv4Addr) {

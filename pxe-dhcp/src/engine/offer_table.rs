@@ -52,6 +52,11 @@ impl OfferTable {
         self.by_client.len()
     }
 
+    /// How many of them wait for a probe.
+    pub(super) fn probing_len(&self) -> usize {
+        self.probing.len()
+    }
+
     pub(super) fn get(&self, client: &ClientKey) -> Option<&Offer> {
         self.by_client.get(client)
     }
