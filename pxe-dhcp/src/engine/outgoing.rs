@@ -145,9 +145,15 @@ impl Engine {
             _ => None,
         };
         let is_inform = message.message_type() == Some(MessageType::INFORM);
+        // A DISCOVER has no address (RFC 2131 table 5), and to a foreign one anybody could have
+        // us write.
+        let ciaddr = message.ciaddr().filter(|ip| {
+            let is_discover = message.message_type() == Some(MessageType::DISCOVER);
+            !is_discover && self.plan.subnet_of(*ip).is_some()
+        });
         let route = ReplyRoute {
             giaddr: message.giaddr(),
-            ciaddr: message.ciaddr().or(sender.filter(|_| is_inform)),
+            ciaddr: ciaddr.or(sender.filter(|_| is_inform)),
             yiaddr,
             mac: message.mac(),
             is_broadcast: message.is_broadcast(),

@@ -173,7 +173,8 @@ impl Engine {
     ///
     /// The link that a relay or the client names comes first (RFC 3527, RFC 3011), then the
     /// relay's own address, then that of the interface. A client with an address may write from
-    /// a network behind a router: then its own address tells.
+    /// a network behind a router: then its own address tells. A DISCOVER has none (RFC 2131
+    /// table 5), whatever it says.
     fn locate(&self, message: &Message<'_>, meta: &RecvMeta) -> Option<(SubnetIndex, Ipv4Addr)> {
         let local = match meta.local_ip {
             Some(IpAddr::V4(ip)) if !ip.is_unspecified() && !ip.is_broadcast() => Some(ip),
@@ -182,6 +183,7 @@ impl Engine {
         let by = |address: Option<Ipv4Addr>| address.and_then(|one| self.plan.subnet_of(one));
         let index = match message.link_selection().or(message.giaddr()) {
             Some(link) => by(Some(link)),
+            None if message.message_type() == Some(MessageType::DISCOVER) => by(local),
             None => by(message.ciaddr()).or_else(|| by(local)),
         }?;
         let server_ip = self.plan.subnets.get(index)?.config.server_ip.or(local)?;
