@@ -471,3 +471,33 @@ fn requests_in_all_states_of_rfc_2131_section_4_3_2() {
         }
     }
 }
+
+#[test]
+fn a_discover_that_claims_a_foreign_address_is_not_answered_there() {
+    // Else anybody could have us write to any host (RFC 2131 section 4.1 trusts `ciaddr`).
+    let mut bench = Bench::lan();
+    let foreign = Ipv4Addr::new(203, 0, 113, 7);
+    let claims = client().ciaddr(foreign);
+    let address = yiaddr(&bench.ask(&claims.discover())).expect("an address");
+    for request in [claims.discover(), claims.select(address)] {
+        let replies = bench.send(&request);
+        let (to, _) = &replies[0];
+        assert!(matches!(to, Destination::LinkLayer { .. }), "{to:?}");
+    }
+}
+
+#[test]
+fn where_the_root_file_system_is_outlives_what_else_was_asked_for() {
+    // The kernel's own DHCP names no length, and asks for the root path after domain and servers.
+    let mut subnet = lan().with_option(DhcpOption::new(OptionCode(17), [b'/'; 60]));
+    for code in [26, 28, 42, 44] {
+        subnet = subnet.with_option(DhcpOption::new(OptionCode(code), [7; 80]));
+    }
+    let mut bench = Bench::new(Config::new().with_subnet(subnet), policy());
+    let request = client().option(55, [1, 3, 6, 12, 15, 26, 28, 42, 44, 17]);
+    let offer = bench.ask(&request.discover());
+    assert!(offer.len() <= 548, "{}", offer.len());
+    let message = Message::parse(&offer).expect("an offer");
+    assert!(message.has_option(OptionCode(17)));
+    assert!(!message.has_option(OptionCode(44)));
+}

@@ -185,7 +185,11 @@ impl Answer<'_> {
         chosen.sort_by_key(|(position, _)| *position);
         for (place, option) in chosen {
             if place.is_some() {
-                reply.push(option.code, &option.data, Priority::Requested);
+                let priority = match is_about_booting(option.code, self.stage) {
+                    true => Priority::Boot,
+                    false => Priority::Requested,
+                };
+                reply.push(option.code, &option.data, priority);
             }
         }
     }
@@ -322,7 +326,8 @@ fn is_engines(code: OptionCode) -> bool {
     )
 }
 
-/// Options that tell a client what to boot or from where: not for one that is denied its boot.
+/// Options that tell a client what to boot or from where: not for one that is denied its boot, and
+/// the last to be left out for others.
 /// Of option 43, an operating system may have another use than firmware (PXE 2.1 section 2.4).
 fn is_about_booting(code: OptionCode, stage: Stage) -> bool {
     const BOOT_FILE_SIZE: OptionCode = OptionCode(13);

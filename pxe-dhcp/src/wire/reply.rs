@@ -108,6 +108,8 @@ pub enum Priority {
     Extra,
     /// The client asked for it.
     Requested,
+    /// The client asked for it, and may not boot without it: a root path, say.
+    Boot,
     /// Never left out: the protocol asks for it, or the boot depends on it.
     Required,
 }
