@@ -149,3 +149,20 @@ fn a_relayed_bootp_client_is_answered_through_its_relay() {
         Vec::<MessageType>::new()
     );
 }
+
+#[test]
+fn who_cannot_have_its_reserved_address_gets_none_of_the_pool() {
+    // It would use it until it is switched off, and others would get it before.
+    let mut bench = Bench::new(Config::new().with_subnet(lan()), policy());
+    let held = bench.lease(&Request::new(mac(2)));
+    let subnet = lan().with_reservation(Reservation::new(MAC, held));
+    let config = Config::new().with_subnet(subnet);
+    let policy = std::sync::Arc::new(policy());
+    let configured = bench.engine.reconfigure(bench.now, config, policy);
+    configured.expect("good");
+    assert!(bench.send(&bootp(client())).is_empty());
+    assert!(is_ignored(&bench, IgnoreReason::Bootp));
+    assert_eq!(bench.engine.offers_len(), 0);
+    bench.advance(Duration::from_secs(3601));
+    assert_eq!(yiaddr(&bench.send(&bootp(client()))[0].1), Some(held));
+}

@@ -19,9 +19,6 @@ impl Engine {
         payload: &[u8],
         origin: Origin,
     ) {
-        if origin == Origin::Binl || !self.plan.config.mode.gives_addresses() {
-            return self.ignore(Some(client), IgnoreReason::Bootp);
-        }
         // Whoever speaks BOOTP boots: it is no system that only wants an address.
         let Some(asking) = self.asking(message, meta, client, Vec::new(), Stage::Pxe) else {
             return;
@@ -30,11 +27,10 @@ impl Engine {
         let reserved = self.reservation(asking).and_then(|one| one.address);
         let index = reserved.and_then(|address| self.plan.subnet_of(address));
         let subnet = &self.plan.subnets[index.unwrap_or(asking.subnet)].config;
-        let is_reserved = reserved.is_some();
+        let is_pooled = matches!(subnet.bootp, Bootp::Dynamic { .. });
         let lease_seconds = match subnet.bootp {
             Bootp::Ignored => None,
-            Bootp::Reserved if !is_reserved => None,
-            Bootp::Reserved => Some(subnet.lease_seconds_max),
+            Bootp::Reserved => reserved.map(|_| subnet.lease_seconds_max),
             Bootp::Dynamic { lease_seconds } => Some(lease_seconds),
         };
         let Some(lease_seconds) = lease_seconds else {
@@ -46,6 +42,10 @@ impl Engine {
         let Some(choice) = self.choose(asking) else {
             return self.report_nothing_to_give(asking);
         };
+        // Another client may hold what is reserved for this one.
+        if !is_pooled && reserved != Some(choice.address) {
+            return self.ignore(Some(asking.client.clone()), IgnoreReason::Bootp);
+        }
         if self.hold_offer(now, asking, payload, origin, choice) {
             self.grant_bootp(now, asking, choice.address, lease_seconds);
         }
