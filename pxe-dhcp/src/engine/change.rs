@@ -110,6 +110,19 @@ impl Engine {
         };
         let address = record.address;
         self.changing.remove(&address);
+        let known = self.leases.get(address).map(|lease| lease.record.version);
+        if result.is_ok()
+            && let Some(version) = known.filter(|version| *version > record.version)
+        {
+            // It was stored, and changed again by another server that shares the store, as we
+            // were told in the meantime. The client asks again.
+            self.mark(address);
+            return self.event(Event::CommitRefused {
+                address,
+                reason: format!("the store has version {version}"),
+                is_conflict: true,
+            });
+        }
         match (result, purpose) {
             (
                 Ok(()),
