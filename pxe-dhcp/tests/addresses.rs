@@ -5,9 +5,10 @@ mod support;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use pxe_dhcp::wire::{Message, MessageType};
+use pxe_dhcp::wire::{Message, MessageType, OptionCode};
 use pxe_dhcp::{
-    Config, Event, IgnoreReason, LeaseState, Limits, NakReason, ProbeResult, Reservation, Subnet,
+    Class, Condition, Config, DhcpOption, Event, IgnoreReason, LeaseState, Limits, NakReason,
+    ProbeResult, Reservation, Subnet,
 };
 use support::{Bench, MAC, Request, client, ip, is_ignored, lan, mac, policy, small, yiaddr};
 
@@ -281,4 +282,83 @@ fn an_address_that_another_client_had_is_not_given_for_the_asking() {
     assert_ne!(yiaddr(&bench.ask(&asks.discover())), Some(address));
     let asks = Request::new(mac(3)).option(50, ip(177).octets());
     assert_eq!(yiaddr(&bench.ask(&asks.discover())), Some(ip(177)));
+}
+
+#[test]
+fn a_reserved_address_that_another_client_had_is_probed_first() {
+    let mut bench = Bench::new(small(10, 10), policy());
+    bench.holds_probes = true;
+    bench.lease(&Request::new(mac(2)));
+    bench.advance(Duration::from_secs(601));
+    let mut config = small(10, 10);
+    config.subnets[0] = config.subnets[0]
+        .clone()
+        .with_reservation(Reservation::new(MAC, ip(10)));
+    let policy = std::sync::Arc::new(policy());
+    let configured = bench.engine.reconfigure(bench.now, config, policy);
+    configured.expect("good");
+    assert!(bench.send(&client().discover()).is_empty());
+    assert_eq!(bench.probes.len(), 1);
+    let offers = bench.probed(ProbeResult::Free);
+    assert_eq!(Bench::type_of(&offers), [OFFER]);
+    bench.ask(&client().select(ip(10)));
+    bench.lease(&client());
+    assert!(bench.probes.is_empty(), "it is the client's own now");
+}
+
+#[test]
+fn an_address_that_its_client_declined_is_probed_after_its_quarantine() {
+    let mut bench = Bench::new(small(10, 11), policy());
+    let address = bench.lease(&client());
+    bench.send(&client().decline(address));
+    bench.advance(Duration::from_secs(3601));
+    bench.holds_probes = true;
+    assert!(bench.send(&client().discover()).is_empty());
+    assert_eq!(bench.probes[0].1, address);
+    let offers = bench.probed(ProbeResult::InUse);
+    let other = yiaddr(&offers[0].1).expect("an address");
+    assert_ne!(other, address);
+}
+
+#[test]
+fn routers_of_all_options_are_given_to_nobody() {
+    let routers = |last| DhcpOption::addresses(OptionCode::ROUTERS, &[ip(last)]);
+    let everybody = Condition::All(Vec::new());
+    let mut config = small(10, 13)
+        .with_option(routers(10))
+        .with_class(Class::new("all", everybody).with_option(routers(11)));
+    config.subnets[0] = config.subnets[0]
+        .clone()
+        .with_reservation(Reservation::known(mac(2)).with_option(routers(12)));
+    let mut bench = Bench::new(config, policy());
+    assert_eq!(bench.lease(&client()), ip(13));
+    assert!(bench.send(&Request::new(mac(3)).discover()).is_empty());
+}
+
+#[test]
+fn the_address_that_a_discover_names_is_not_where_its_client_is() {
+    // RFC 2131 section 4.3.1: by `giaddr` or the interface. Not by what is left in `ciaddr`.
+    let far = Subnet::new("10.20.0.0/16".parse().expect("a network"))
+        .with_pool([10, 20, 0, 10].into(), [10, 20, 0, 20].into());
+    let mut bench = Bench::new(Config::new().with_subnet(lan()).with_subnet(far), policy());
+    let discover = client().ciaddr([10, 20, 0, 15].into()).discover();
+    let address = yiaddr(&bench.ask(&discover)).expect("an address");
+    assert_eq!(address.octets()[..3], [192, 168, 150]);
+}
+
+#[test]
+fn a_newer_record_that_was_loaded_before_its_commit_was_answered_counts() {
+    let mut bench = Bench::lan();
+    bench.holds_commits = true;
+    let address = yiaddr(&bench.ask(&client().discover())).expect("an address");
+    assert!(bench.send(&client().select(address)).is_empty());
+    // It was stored, ended by another server that shares the store, and given to another client.
+    let (ticket, mut record, _) = bench.commits.remove(0);
+    record.version += 2;
+    record.client = mac(2).into();
+    bench.engine.load(bench.now, [record]);
+    bench.engine.handle_committed(bench.now, ticket, Ok(()));
+    assert!(bench.sent().is_empty(), "no ACK");
+    let holder = bench.engine.leases().next().expect("a lease");
+    assert_eq!(holder.client, mac(2).into());
 }

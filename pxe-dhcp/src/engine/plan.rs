@@ -8,7 +8,7 @@ use pxe_core::UnixTime;
 use super::address_pool::AddressPool;
 use super::lease_table::Rank;
 use crate::wire::OptionCode;
-use crate::{Config, ConfigError, Reservation, ReservedFor, Subnet};
+use crate::{Config, ConfigError, DhcpOption, Reservation, ReservedFor, Subnet};
 
 /// A subnet's number in [`Plan::subnets`].
 pub(super) type SubnetIndex = usize;
@@ -49,6 +49,8 @@ impl Plan {
         config.check()?;
         let mut own: BTreeSet<Ipv4Addr> = config.own_addresses.iter().copied().collect();
         own.extend(config.subnets.iter().filter_map(|subnet| subnet.server_ip));
+        let classes = config.classes.iter().flat_map(|class| &class.options);
+        let routers = routers_of(config.options.iter().chain(classes));
         let mut by_network = BTreeMap::new();
         let mut subnets = Vec::new();
         for (index, subnet) in config.subnets.iter().enumerate() {
@@ -64,7 +66,7 @@ impl Plan {
                 .collect();
             subnets.push(PlannedSubnet {
                 link,
-                pool: pool_of(subnet, &own),
+                pool: pool_of(subnet, &own, &routers),
                 idle: BTreeSet::new(),
                 by_client: numbered(subnet, |reservation| Some(reservation.client.clone())),
                 by_address: numbered(subnet, |reservation| reservation.address),
@@ -154,7 +156,7 @@ fn without_reservations(subnet: &Subnet) -> Subnet {
 
 /// What can be given to anybody: the pools without exclusions, reservations, our own addresses,
 /// the routers, and the network's and the broadcast address.
-fn pool_of(subnet: &Subnet, own: &BTreeSet<Ipv4Addr>) -> AddressPool {
+fn pool_of(subnet: &Subnet, own: &BTreeSet<Ipv4Addr>, routers: &[Ipv4Addr]) -> AddressPool {
     let network = subnet.network;
     let mut exclusions = subnet.exclusions.clone();
     let mut exclude = |address: Ipv4Addr| exclusions.push(address..=address);
@@ -167,13 +169,18 @@ fn pool_of(subnet: &Subnet, own: &BTreeSet<Ipv4Addr>) -> AddressPool {
     for reservation in &subnet.reservations {
         reservation.address.into_iter().for_each(&mut exclude);
     }
-    for option in &subnet.options {
-        if option.code == OptionCode::ROUTERS {
-            let (routers, _) = option.data.as_chunks::<4>();
-            routers
-                .iter()
-                .for_each(|octets| exclude(Ipv4Addr::from(*octets)));
-        }
-    }
+    let reserved = subnet.reservations.iter().flat_map(|one| &one.options);
+    let own_routers = routers_of(subnet.options.iter().chain(reserved));
+    routers
+        .iter()
+        .copied()
+        .chain(own_routers)
+        .for_each(&mut exclude);
     AddressPool::new(&subnet.pools, exclusions)
+}
+
+fn routers_of<'a>(options: impl Iterator<Item = &'a DhcpOption>) -> Vec<Ipv4Addr> {
+    let routers = options.filter(|option| option.code == OptionCode::ROUTERS);
+    let octets = routers.flat_map(|option| option.data.as_chunks::<4>().0);
+    octets.map(|octets| Ipv4Addr::from(*octets)).collect()
 }
