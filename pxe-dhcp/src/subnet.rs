@@ -68,9 +68,10 @@ pub struct Subnet {
     pub server_ip: Option<Ipv4Addr>,
     /// Options for every client of the subnet, in the order of their importance. Those of a
     /// decision, a reservation and a class come before them, and those of
-    /// [`Config::options`](crate::Config::options) after them: of each code the first counts. The mask (1), the lease times
-    /// (51, 58, 59), the message type (53) and the server (54) are the engine's and not taken from
-    /// here; the broadcast address (28) follows from the network unless it is here.
+    /// [`Config::options`](crate::Config::options) after them: of each code the first counts. The
+    /// mask (1), the lease times (51, 58, 59), the message type (53) and the server (54) are the
+    /// engine's and not taken from here; the broadcast address (28) follows from the network
+    /// unless it is here.
     pub options: Vec<DhcpOption>,
 }
 

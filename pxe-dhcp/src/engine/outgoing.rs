@@ -180,7 +180,7 @@ impl Engine {
         to: Destination,
     ) -> Option<Outgoing> {
         let limit = answer::limit(message, self.plan.config.message_bytes_max);
-        let mut payload = Vec::new();
+        let mut payload = Vec::with_capacity(limit);
         match reply.write(limit, &mut payload) {
             Ok(written) if written.dropped.is_empty() => {}
             Ok(written) => {

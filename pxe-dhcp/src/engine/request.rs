@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use pxe_core::{Now, RecvMeta};
 
-use super::answer::{self};
+use super::answer;
 use super::change::{Change, Purpose};
 use super::outgoing::Outgoing;
 use super::plan::{Reserved, SubnetIndex};
