@@ -1,9 +1,9 @@
-//! The load: complete exchanges of ever new clients through one relay.
+//! The load: complete exchanges of clients behind one relay.
 //!
 //! A relay's messages reach each of the servers by the same way, and one socket stands for any
 //! number of clients.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::{Duration, Instant};
@@ -53,6 +53,7 @@ impl Outcome {
 
 #[derive(Debug, Clone, Copy)]
 struct Exchange {
+    client: u32,
     begun: Instant,
     requested: Option<(Instant, Ipv4Addr)>,
 }
@@ -62,20 +63,23 @@ struct Exchange {
 pub(crate) struct Load {
     socket: UdpSocket,
     giaddr: Ipv4Addr,
-    next_client: u32,
+    /// How many clients take turns.
+    clients: u32,
+    /// The transaction that was begun last.
+    xid: u32,
     running: BTreeMap<u32, Exchange>,
     /// In the order in which they were begun.
     begun: VecDeque<u32>,
-    /// Every address that was acknowledged: none twice.
-    given: BTreeSet<Ipv4Addr>,
+    /// Whose each address is that was acknowledged: no other client's, ever.
+    holders: BTreeMap<Ipv4Addr, u32>,
 }
 
 impl Load {
-    /// A relay at this address, which speaks to the server at that one.
+    /// A relay at this address with so many clients, which take turns.
     ///
     /// # Errors
     /// A text, if the socket cannot be had.
-    pub(crate) fn new(giaddr: Ipv4Addr, server: Ipv4Addr) -> Result<Self, String> {
+    pub(crate) fn new(giaddr: Ipv4Addr, clients: u32) -> Result<Self, String> {
         let at = |error: std::io::Error| format!("relay {giaddr}:67: {error}");
         let socket = UdpSocket::bind(SocketAddrV4::new(giaddr, 67)).map_err(at)?;
         // Not connected: a server may answer from another address than it was asked at.
@@ -83,23 +87,15 @@ impl Load {
         socket
             .set_read_timeout(Some(Duration::from_millis(5)))
             .map_err(at)?;
-        let load = Self {
+        Ok(Self {
             socket,
             giaddr,
-            next_client: 1,
+            clients,
+            xid: 0,
             running: BTreeMap::new(),
             begun: VecDeque::new(),
-            given: BTreeSet::new(),
-        };
-        load.ask(server)?;
-        Ok(load)
-    }
-
-    fn ask(&self, server: Ipv4Addr) -> Result<(), String> {
-        // The route is there if a connected socket can be made; what is sent later goes by it.
-        let probe = UdpSocket::bind(SocketAddrV4::new(self.giaddr, 0));
-        let connected = probe.and_then(|probe| probe.connect((server, 67)));
-        connected.map_err(|error| format!("no way to {server}: {error}"))
+            holders: BTreeMap::new(),
+        })
     }
 
     /// Waits until the server answers a DISCOVER; says how long that took.
@@ -112,8 +108,8 @@ impl Load {
         patience: Duration,
     ) -> Result<Duration, String> {
         let start = Instant::now();
-        let client = self.new_client();
-        let discover = message::discover(client, self.giaddr);
+        let (client, xid) = self.next();
+        let discover = message::discover(client, xid, self.giaddr);
         let mut buffer = [0; 2048];
         let mut sent: Option<Instant> = None;
         while start.elapsed() < patience {
@@ -126,16 +122,17 @@ impl Load {
                 continue;
             };
             let said = buffer.get(..len).and_then(message::read);
-            if matches!(said, Some((from, Said::Offer { .. })) if from == client) {
+            if matches!(said, Some((of, Said::Offer { .. })) if of == xid) {
                 return Ok(start.elapsed());
             }
         }
         Err(format!("{server} gave no OFFER within {patience:?}"))
     }
 
-    fn new_client(&mut self) -> u32 {
-        self.next_client += 1;
-        self.next_client
+    /// The next client and the number of its transaction.
+    fn next(&mut self) -> (u32, u32) {
+        self.xid += 1;
+        (self.xid % self.clients, self.xid)
     }
 
     /// Runs exchanges.
@@ -185,8 +182,8 @@ impl Load {
             match self.socket.recv_from(&mut buffer) {
                 Ok((len, _)) => {
                     let said = buffer.get(..len).and_then(message::read);
-                    if let Some((client, said)) = said {
-                        self.take(server, client, said, &mut outcome)?;
+                    if let Some((xid, said)) = said {
+                        self.take(server, xid, said, &mut outcome)?;
                     }
                 }
                 Err(error)
@@ -206,29 +203,31 @@ impl Load {
     }
 
     fn begin(&mut self, server: Ipv4Addr) -> Result<(), String> {
-        let client = self.new_client();
-        self.send(server, &message::discover(client, self.giaddr))?;
+        let (client, xid) = self.next();
+        self.send(server, &message::discover(client, xid, self.giaddr))?;
         self.running.insert(
-            client,
+            xid,
             Exchange {
+                client,
                 begun: Instant::now(),
                 requested: None,
             },
         );
-        self.begun.push_back(client);
+        self.begun.push_back(xid);
         Ok(())
     }
 
     fn take(
         &mut self,
         server: Ipv4Addr,
-        client: u32,
+        xid: u32,
         said: Said,
         outcome: &mut Outcome,
     ) -> Result<(), String> {
-        let Some(exchange) = self.running.get_mut(&client) else {
+        let Some(exchange) = self.running.get_mut(&xid) else {
             return Ok(());
         };
+        let client = exchange.client;
         match (said, exchange.requested) {
             (
                 Said::Offer {
@@ -238,7 +237,7 @@ impl Load {
                 None,
             ) => {
                 exchange.requested = Some((Instant::now(), address));
-                let request = message::request(client, self.giaddr, address, id);
+                let request = message::request(client, xid, self.giaddr, address, id);
                 self.send(server, &request)?;
             }
             (Said::Ack { address }, Some((requested, offered))) => {
@@ -246,19 +245,20 @@ impl Load {
                 outcome.completed += 1;
                 outcome.times.push(now - exchange.begun);
                 outcome.ack_times.push(now - requested);
-                self.running.remove(&client);
+                self.running.remove(&xid);
                 if address != offered {
                     return Err(format!(
                         "client {client} was offered {offered} and given {address}"
                     ));
                 }
-                if !self.given.insert(address) {
+                let holder = *self.holders.entry(address).or_insert(client);
+                if holder != client {
                     return Err(format!("{address} was given to two clients"));
                 }
             }
             (Said::Other, _) => {
                 outcome.lost += 1;
-                self.running.remove(&client);
+                self.running.remove(&xid);
             }
             (Said::Offer { .. }, Some(_)) | (Said::Ack { .. }, None) => {}
         }
@@ -267,11 +267,11 @@ impl Load {
 
     /// Gives up what has waited for too long.
     fn give_up(&mut self, outcome: &mut Outcome) {
-        while let Some(client) = self.begun.front() {
-            match self.running.get(client) {
+        while let Some(xid) = self.begun.front() {
+            match self.running.get(xid) {
                 Some(exchange) if exchange.begun.elapsed() < PATIENCE => return,
                 Some(_) => {
-                    self.running.remove(client);
+                    self.running.remove(xid);
                     outcome.lost += 1;
                 }
                 None => {}

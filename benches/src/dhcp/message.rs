@@ -30,13 +30,14 @@ pub(crate) fn mac(client: u32) -> [u8; 6] {
 }
 
 /// The DISCOVER of a client, through the relay at `giaddr`.
-pub(crate) fn discover(client: u32, giaddr: Ipv4Addr) -> Vec<u8> {
-    message(client, giaddr, DISCOVER, &[])
+pub(crate) fn discover(client: u32, xid: u32, giaddr: Ipv4Addr) -> Vec<u8> {
+    message(client, xid, giaddr, DISCOVER, &[])
 }
 
 /// The REQUEST that takes an offer.
 pub(crate) fn request(
     client: u32,
+    xid: u32,
     giaddr: Ipv4Addr,
     address: Ipv4Addr,
     server: Ipv4Addr,
@@ -45,16 +46,17 @@ pub(crate) fn request(
     let [e, f, g, h] = server.octets();
     message(
         client,
+        xid,
         giaddr,
         REQUEST,
         &[50, 4, a, b, c, d, 54, 4, e, f, g, h],
     )
 }
 
-fn message(client: u32, giaddr: Ipv4Addr, kind: u8, options: &[u8]) -> Vec<u8> {
+fn message(client: u32, xid: u32, giaddr: Ipv4Addr, kind: u8, options: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; OPTIONS_AT];
     bytes[..4].copy_from_slice(&[1, 1, 6, 1]);
-    bytes[4..8].copy_from_slice(&client.to_be_bytes());
+    bytes[4..8].copy_from_slice(&xid.to_be_bytes());
     bytes[24..28].copy_from_slice(&giaddr.octets());
     bytes[28..34].copy_from_slice(&mac(client));
     bytes[236..240].copy_from_slice(&MAGIC);
@@ -65,13 +67,13 @@ fn message(client: u32, giaddr: Ipv4Addr, kind: u8, options: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Which client a reply is for, by its transaction, and what it says.
+/// Which transaction a reply is of, and what it says.
 pub(crate) fn read(bytes: &[u8]) -> Option<(u32, Said)> {
     if bytes.first() != Some(&2) || bytes.get(236..240) != Some(&MAGIC[..]) {
         return None;
     }
     let four = |at: usize| -> Option<[u8; 4]> { bytes.get(at..at + 4)?.try_into().ok() };
-    let client = u32::from_be_bytes(four(4)?);
+    let xid = u32::from_be_bytes(four(4)?);
     let address = Ipv4Addr::from(four(16)?);
     let (mut kind, mut server) = (0, None);
     let mut at = OPTIONS_AT;
@@ -93,5 +95,5 @@ pub(crate) fn read(bytes: &[u8]) -> Option<(u32, Said)> {
         (ACK, _) => Said::Ack { address },
         _ => Said::Other,
     };
-    Some((client, said))
+    Some((xid, said))
 }

@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 use pxe_test_lab::{Namespace, ensure, remove_stale, unique_name};
 
 use self::load::{Load, Outcome, Pace, Until};
-use self::server::{INTERFACE, Kind, Running};
+use self::server::{INTERFACE, Kind, Pool, Running};
 use crate::flush;
 use crate::statistics::{median, percentile};
 
@@ -39,6 +39,9 @@ pub(crate) struct Options {
     /// Exchanges under way at once.
     #[arg(long, default_value_t = 100)]
     outstanding: usize,
+    /// Clients that take turns. What is measured is not their first exchange.
+    #[arg(long, default_value_t = 2000)]
+    clients: u32,
     /// Exchanges per second where latency is measured.
     #[arg(long, default_value_t = 1000)]
     rate: u32,
@@ -95,7 +98,8 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
             };
             println!("round {}: {}", round + 1, kind.name());
             let directory = directory(options)?;
-            let running = Running::start(*kind, &program, &server_side, directory.path())?;
+            let running =
+                Running::start(*kind, &program, &server_side, directory.path(), Pool::Usual)?;
             let result = inside(&client_side, || measure(options, &running, figures));
             result.map_err(|error| running.failed(&error))?;
             if options.perfdhcp {
@@ -125,8 +129,11 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
 }
 
 fn measure(options: &Options, running: &Running, figures: &mut Figures) -> Result<(), String> {
-    let mut load = Load::new(RELAY, SERVER)?;
+    let mut load = Load::new(RELAY, options.clients)?;
     load.wait_for_offer(SERVER, START_PATIENCE)?;
+    // Gently: what is lost here takes a client its time.
+    let first = Until::Completed(options.clients);
+    load.run(SERVER, Pace::Outstanding(8), first)?;
     let until = Until::Elapsed(Duration::from_secs(options.seconds.into()));
     let paced = load.run(SERVER, Pace::PerSecond(options.rate), until)?;
     figures
@@ -159,9 +166,9 @@ fn many_leases(
     client_side: &Namespace,
     directory: &Path,
 ) -> Result<(), String> {
-    let running = Running::start(kind, program, server_side, directory)?;
+    let running = Running::start(kind, program, server_side, directory, Pool::Large)?;
     let empty = inside(client_side, || {
-        let mut load = Load::new(RELAY, SERVER)?;
+        let mut load = Load::new(RELAY, options.leases)?;
         load.wait_for_offer(SERVER, START_PATIENCE)?;
         let empty = running.memory_bytes();
         let pace = Pace::Outstanding(options.outstanding);
@@ -171,9 +178,9 @@ fn many_leases(
     let empty = empty.map_err(|error| running.failed(&error))?;
     let full = running.memory_bytes();
     running.stop()?;
-    let again = Running::start(kind, program, server_side, directory)?;
+    let again = Running::start(kind, program, server_side, directory, Pool::Large)?;
     let started = inside(client_side, || {
-        Load::new(RELAY, SERVER)?.wait_for_offer(SERVER, START_PATIENCE)
+        Load::new(RELAY, 1)?.wait_for_offer(SERVER, START_PATIENCE)
     });
     let started = started.map_err(|error| again.failed(&error))?;
     let loaded = again.memory_bytes();

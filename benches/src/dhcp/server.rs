@@ -1,6 +1,6 @@
 //! The servers that are compared: how each is configured and started.
 //!
-//! All alike: one subnet of a quarter of a million addresses, no conflict probing, no limit on leases that matters,
+//! All alike: one subnet, the same pool, no conflict probing, no limit on leases that matters,
 //! leases kept as each ships.
 
 use std::fs;
@@ -51,6 +51,26 @@ impl Kind {
     }
 }
 
+/// How many addresses there are to give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pool {
+    /// 4,096: isc-dhcpd takes the longer for a new lease, the more addresses are free.
+    Usual,
+    /// 260,000.
+    Large,
+}
+
+impl Pool {
+    const FIRST: &str = "10.16.1.0";
+
+    const fn last(self) -> &'static str {
+        match self {
+            Self::Usual => "10.16.16.255",
+            Self::Large => "10.19.254.255",
+        }
+    }
+}
+
 /// A server that runs, with its files in a directory.
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -69,8 +89,9 @@ impl Running {
         pxe_server: &Path,
         namespace: &Namespace,
         directory: &Path,
+        pool: Pool,
     ) -> Result<Self, String> {
-        let arguments = arguments(kind, pxe_server, directory)?;
+        let arguments = arguments(kind, pxe_server, directory, pool)?;
         let log = directory.join("log");
         let mut command = namespace.command("taskset");
         command.args(["-c", "1"]).args(&arguments);
@@ -130,7 +151,13 @@ pub(crate) fn cpu_seconds(pid: u32) -> Option<f64> {
     Some((user + system) / TICKS_PER_SECOND)
 }
 
-fn arguments(kind: Kind, pxe_server: &Path, directory: &Path) -> Result<Vec<String>, String> {
+fn arguments(
+    kind: Kind,
+    pxe_server: &Path,
+    directory: &Path,
+    pool: Pool,
+) -> Result<Vec<String>, String> {
+    let (first, last) = (Pool::FIRST, pool.last());
     let at = |name: &str| directory.join(name).display().to_string();
     let write = |name: &str, text: String| {
         let path = directory.join(name);
@@ -142,16 +169,19 @@ fn arguments(kind: Kind, pxe_server: &Path, directory: &Path) -> Result<Vec<Stri
         Kind::PxeServer => {
             let tree = at("tree");
             fs::create_dir_all(&tree).map_err(|error| format!("{tree}: {error}"))?;
-            write("server.toml", pxe_server_config(&tree, &leases))?;
+            write(
+                "server.toml",
+                pxe_server_config(&tree, &leases, first, last),
+            )?;
             let program = pxe_server.display().to_string();
             owned(&[&program, "serve", &at("server.toml")])
         }
         Kind::Kea => {
-            write("kea.json", kea_config(&leases))?;
+            write("kea.json", kea_config(&leases, first, last))?;
             owned(&["kea-dhcp4", "-c", &at("kea.json")])
         }
         Kind::Isc => {
-            write("dhcpd.conf", ISC_CONFIG.to_owned())?;
+            write("dhcpd.conf", isc_config(first, last))?;
             if !Path::new(&leases).exists() {
                 write("leases", String::new())?;
             }
@@ -173,13 +203,13 @@ fn arguments(kind: Kind, pxe_server: &Path, directory: &Path) -> Result<Vec<Stri
             "--dhcp-lease-max=1048576",
             &format!("--interface={INTERFACE}"),
             &format!("--dhcp-leasefile={leases}"),
-            "--dhcp-range=10.16.1.0,10.19.254.255,255.240.0.0,1h",
+            &format!("--dhcp-range={first},{last},255.240.0.0,1h"),
             "--dhcp-authoritative",
         ]),
     })
 }
 
-fn pxe_server_config(tree: &str, leases: &str) -> String {
+fn pxe_server_config(tree: &str, leases: &str, first: &str, last: &str) -> String {
     format!(
         r#"[server]
 user = "root"
@@ -192,6 +222,8 @@ store = "{leases}"
 interface = "{INTERFACE}"
 probing = "off"
 [dhcp.limits]
+client_burst = 1048576
+client_messages_per_second = 1048576
 offers_max = 262144
 offers_per_port_max = 262144
 leases_per_port_max = 1048576
@@ -200,20 +232,20 @@ new_clients_burst = 1048576
 new_clients_per_second = 1048576
 [[dhcp.subnet]]
 network = "10.16.0.0/12"
-pools = ["10.16.1.0-10.19.254.255"]
+pools = ["{first}-{last}"]
 routers = ["10.16.0.1"]
 "#
     )
 }
 
-fn kea_config(leases: &str) -> String {
+fn kea_config(leases: &str, first: &str, last: &str) -> String {
     format!(
         r#"{{ "Dhcp4": {{
   "interfaces-config": {{ "interfaces": ["{INTERFACE}"] }},
   "lease-database": {{ "type": "memfile", "persist": true, "name": "{leases}", "lfc-interval": 0 }},
   "valid-lifetime": 3600,
   "subnet4": [ {{ "id": 1, "subnet": "10.16.0.0/12",
-    "pools": [ {{ "pool": "10.16.1.0 - 10.19.254.255" }} ],
+    "pools": [ {{ "pool": "{first} - {last}" }} ],
     "option-data": [ {{ "name": "routers", "data": "10.16.0.1" }} ] }} ],
   "loggers": [ {{ "name": "kea-dhcp4", "severity": "WARN",
     "output_options": [ {{ "output": "stdout" }} ] }} ]
@@ -222,13 +254,18 @@ fn kea_config(leases: &str) -> String {
     )
 }
 
-const ISC_CONFIG: &str = "authoritative;
+/// dhcp-cache-threshold: it would answer clients that it knows without writing anything.
+fn isc_config(first: &str, last: &str) -> String {
+    format!(
+        "authoritative;
 ping-check false;
+dhcp-cache-threshold 0;
 default-lease-time 3600;
 max-lease-time 3600;
-log-facility local7;
-subnet 10.16.0.0 netmask 255.240.0.0 {
-  range 10.16.1.0 10.19.254.255;
+subnet 10.16.0.0 netmask 255.240.0.0 {{
+  range {first} {last};
   option routers 10.16.0.1;
+}}
+"
+    )
 }
-";
