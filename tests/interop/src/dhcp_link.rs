@@ -33,8 +33,8 @@ pub(crate) const TESTS: &[LoneTest] = &[
 ];
 
 /// How long something may take that takes milliseconds on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(20);
-const SERVER: &str = "10.77.0.1";
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const SERVER: &str = "10.77.0.1";
 
 /// A link with a server at a bridge, a client, and another machine.
 ///
@@ -44,12 +44,12 @@ const SERVER: &str = "10.77.0.1";
 /// other eth0 ─── port1 ┘
 /// ```
 #[derive(Debug)]
-struct Lan {
+pub(crate) struct Lan {
     // Dropped in this order: processes, then namespaces, then files.
-    server: Option<Process>,
-    client: Namespace,
-    other: Namespace,
-    at_server: Namespace,
+    pub(crate) server: Option<Process>,
+    pub(crate) client: Namespace,
+    pub(crate) other: Namespace,
+    pub(crate) at_server: Namespace,
     directory: TempDir,
     program: PathBuf,
     /// The network that addresses are given in, as far as it is the same for all.
@@ -57,7 +57,7 @@ struct Lan {
 }
 
 impl Lan {
-    fn new(program: &Path) -> Result<Self, String> {
+    pub(crate) fn new(program: &Path) -> Result<Self, String> {
         let directory = TempDir::with_prefix("pxe-interop-").map_err(text)?;
         // The server runs as nobody.
         run(Command::new("chmod").arg("0755").arg(directory.path()))?;
@@ -79,7 +79,7 @@ impl Lan {
         Ok(lan)
     }
 
-    fn make_bridge(&self, address: &str) -> Result<(), String> {
+    pub(crate) fn make_bridge(&self, address: &str) -> Result<(), String> {
         self.at_server
             .ip(&["link", "add", "br0", "type", "bridge"])?;
         for port in ["port0", "port1"] {
@@ -89,12 +89,12 @@ impl Lan {
         add_address(&self.at_server, address, "br0")
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// Writes a configuration with one pool.
-    fn configure(&self, pool: &str) -> Result<PathBuf, String> {
+    pub(crate) fn configure(&self, pool: &str) -> Result<PathBuf, String> {
         let config = self.path("server.toml");
         let (work, network) = (self.directory.path().display(), self.network);
         let content = format!(
@@ -115,10 +115,17 @@ impl Lan {
         Ok(config)
     }
 
-    fn serve(&mut self, pool: &str) -> Result<(), String> {
-        let config = self.configure(pool)?;
-        let mut command = self.at_server.command(&self.program.display().to_string());
-        command.arg("serve").arg(&config);
+    pub(crate) fn serve(&mut self, pool: &str) -> Result<(), String> {
+        self.configure(pool)?;
+        self.serve_by(&[])
+    }
+
+    /// Serves the configuration that was written last, started by this program.
+    pub(crate) fn serve_by(&mut self, starter: &[&str]) -> Result<(), String> {
+        let program = self.program.display().to_string();
+        let mut words = starter.iter().copied().chain([program.as_str(), "serve"]);
+        let mut command = self.at_server.command(words.next().unwrap_or_default());
+        command.args(words).arg(self.path("server.toml"));
         let log = self.path("server.log");
         let mut server = Process::spawn(command, "pxe-server", &log, Output::Log)?;
         await_ports(&self.at_server, &mut server, &log, &[67])?;
@@ -127,12 +134,12 @@ impl Lan {
         Ok(())
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.path("server.log")).unwrap_or_default()
     }
 
     /// Waits until the server has logged a line that holds all of these.
-    fn await_log(&self, parts: &[&str]) -> Result<(), String> {
+    pub(crate) fn await_log(&self, parts: &[&str]) -> Result<(), String> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let log = self.log();
@@ -150,7 +157,7 @@ impl Lan {
     }
 
     /// Leases an address with this hardware address: the address, and the server's.
-    fn lease(&self, mac: &str, more: &[&str]) -> Result<(Ipv4Addr, Ipv4Addr), String> {
+    pub(crate) fn lease(&self, mac: &str, more: &[&str]) -> Result<(Ipv4Addr, Ipv4Addr), String> {
         self.client.ip(&["link", "set", "eth0", "address", mac])?;
         let script = self.path("script");
         // udhcpc gives an address back from that very address (-R), so it has to be there.
@@ -177,7 +184,7 @@ impl Lan {
         ))
     }
 
-    fn end(mut self) -> Result<(), String> {
+    pub(crate) fn end(mut self) -> Result<(), String> {
         match &mut self.server {
             Some(server) => server.terminate().map(drop),
             None => Ok(()),
@@ -185,15 +192,19 @@ impl Lan {
     }
 }
 
-fn text(error: impl std::fmt::Display) -> String {
+pub(crate) fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-fn add_address(namespace: &Namespace, address: &str, device: &str) -> Result<(), String> {
+pub(crate) fn add_address(
+    namespace: &Namespace,
+    address: &str,
+    device: &str,
+) -> Result<(), String> {
     namespace.ip(&["address", "add", &format!("{address}/24"), "dev", device])
 }
 
-fn mac(last: u8) -> String {
+pub(crate) fn mac(last: u8) -> String {
     format!("52:54:00:77:00:{last:02x}")
 }
 

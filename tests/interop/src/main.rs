@@ -9,6 +9,7 @@ mod comparison;
 mod dhcp;
 mod dhcp_client;
 mod dhcp_link;
+mod dhcp_trouble;
 mod differences;
 mod firmware;
 mod http;
@@ -105,7 +106,8 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         let job = move |(name, test): &Test| (*name, Job::OnSite(setup, *test));
         tests.iter().map(job)
     });
-    let alone = LONE_TESTS.iter().chain(dhcp_link::TESTS);
+    let alone = [&LONE_TESTS[..], dhcp_link::TESTS, dhcp_trouble::TESTS];
+    let alone = alone.into_iter().flatten();
     let alone = alone.map(|(name, test)| (*name, Job::Alone(*test)));
     let jobs: Vec<(&str, Job)> = on_sites
         .chain(alone)
