@@ -59,6 +59,11 @@ impl Lease {
     }
 }
 
+/// How many addresses that it had are a client's own still; of more, the first ones count as
+/// anybody's. Each of its messages looks at all of them, and one client could have had every address
+/// of a pool.
+const FORMER_ADDRESSES_MAX: usize = 8;
+
 /// At most one lease per address; a client can have one per link.
 #[derive(Debug, Default)]
 pub(super) struct LeaseTable {
@@ -87,7 +92,7 @@ impl LeaseTable {
         self.by_address.values().map(|lease| &lease.record)
     }
 
-    /// The addresses that are, or were last, this client's; not those in quarantine.
+    /// The addresses that are this client's, and some that were last; not those in quarantine.
     pub(super) fn of_client(&self, client: &ClientKey) -> &[Ipv4Addr] {
         self.by_client.get(client).map_or(&[], Vec::as_slice)
     }
@@ -113,14 +118,25 @@ impl LeaseTable {
             }
             Hold::Idle => {}
         }
-        if !matches!(lease.hold, Hold::Quarantined { .. }) {
-            self.by_client
-                .entry(lease.record.client.clone())
-                .or_default()
-                .push(address);
-        }
+        let is_clients = !matches!(lease.hold, Hold::Quarantined { .. });
+        let client = is_clients.then(|| lease.record.client.clone());
         self.by_address.insert(address, Box::new(lease));
+        if let Some(client) = client {
+            self.remember(client, address);
+        }
         before
+    }
+
+    fn remember(&mut self, client: ClientKey, address: Ipv4Addr) {
+        let addresses = self.by_client.entry(client).or_default();
+        addresses.push(address);
+        if addresses.len() > FORMER_ADDRESSES_MAX {
+            let by_address = &self.by_address;
+            let is_idle = |one: &Ipv4Addr| by_address.get(one).is_some_and(|it| !it.is_active());
+            if let Some(first) = addresses.iter().position(is_idle) {
+                addresses.remove(first);
+            }
+        }
     }
 
     pub(super) fn remove(&mut self, address: Ipv4Addr) -> Option<Lease> {
