@@ -184,7 +184,9 @@ impl Answer<'_> {
         }
         chosen.sort_by_key(|(position, _)| *position);
         for (place, option) in chosen {
-            if place.is_some() {
+            // The mistake of a configuration must not make the whole reply malformed.
+            let is_value = !option.data.is_empty() || option.code.takes_len(0);
+            if place.is_some() && is_value {
                 let priority = match is_about_booting(option.code, self.stage) {
                     true => Priority::Boot,
                     false => Priority::Requested,
