@@ -30,7 +30,8 @@ pub struct Limits {
     /// Other DHCP servers that are remembered, so that each is told of once an hour; beyond it
     /// further ones are not told of. Default: 64.
     pub other_servers_max: usize,
-    /// How many messages a client may send at once. Default: 32.
+    /// How many messages a client may send at once, at one port (see
+    /// [`new_clients_burst`](Self::new_clients_burst)). Default: 32.
     pub client_burst: u32,
     /// How many messages per second a client may send on and on. Default: 8; boots send less than
     /// one.

@@ -378,3 +378,31 @@ fn probes_are_bounded_and_a_doubtful_address_is_not_given_without_one() {
     assert!(again.send(&Request::new(mac(5)).discover()).is_empty());
     assert_eq!(again.probes.len(), 1, "there is room for this one now");
 }
+
+#[test]
+fn who_floods_in_anothers_name_from_elsewhere_silences_nobody() {
+    let mut bench = Bench::lan();
+    let address = bench.lease(&at_port(client(), 1));
+    for _ in 0..100 {
+        bench.send(&at_port(client(), 2).discover());
+    }
+    assert!(is_ignored(&bench, IgnoreReason::RateLimit));
+    let renewal = at_port(client(), 1).renew(address);
+    assert_eq!(Bench::type_of(&bench.send(&renewal)), [ACK]);
+}
+
+#[test]
+fn a_client_that_takes_and_gives_back_address_after_address_is_known_by_the_last() {
+    let mut bench = Bench::lan();
+    for last in 100..=120 {
+        let acks = bench.send(&client().select(ip(last)));
+        assert_eq!(Bench::type_of(&acks), [ACK]);
+        bench.send(&client().release(ip(last)));
+        bench.advance(Duration::from_secs(1));
+    }
+    assert_eq!(bench.engine.leases().count(), 21);
+    let naks = bench.send(&client().reboot(ip(100)));
+    assert_eq!(Bench::type_of(&naks), [MessageType::NAK]);
+    let acks = bench.send(&client().reboot(ip(120)));
+    assert_eq!(Bench::type_of(&acks), [ACK]);
+}

@@ -9,6 +9,7 @@ use super::answer;
 use super::change::{Change, Purpose};
 use super::outgoing::Outgoing;
 use super::plan::{Reserved, SubnetIndex};
+use super::port::Port;
 use super::proxy::Call;
 use super::{Engine, rate};
 use crate::lease::OPTION_BYTES_MAX;
@@ -86,7 +87,9 @@ impl Engine {
             return self.ignore(None, IgnoreReason::NoClient);
         };
         if is_new {
-            let hash = rate::hash(self.seed, &client.key);
+            // Whoever uses another's name elsewhere must not silence that one.
+            let port = Port::of_message(message, meta).hash();
+            let hash = rate::hash(self.seed ^ port, &client.key);
             if !self.allows(now, hash) {
                 return self.ignore(Some(client), IgnoreReason::RateLimit);
             }
