@@ -501,3 +501,31 @@ fn where_the_root_file_system_is_outlives_what_else_was_asked_for() {
     assert!(message.has_option(OptionCode(17)));
     assert!(!message.has_option(OptionCode(44)));
 }
+
+#[test]
+fn a_renewal_that_is_refused_takes_no_offer_away() {
+    let mut bench = Bench::lan();
+    bench.lease(&client());
+    let offered = Request::new(mac(2));
+    let address = yiaddr(&bench.ask(&offered.discover())).expect("an address");
+    let selecting = client().ciaddr(address).select(address);
+    for request in [client().renew(address), selecting] {
+        assert_eq!(Bench::type_of(&bench.send(&request)), [NAK]);
+        assert_eq!(bench.engine.offers_len(), 1);
+    }
+}
+
+#[test]
+fn an_option_without_the_value_that_it_needs_is_not_sent() {
+    let rapid = DhcpOption::new(OptionCode(80), []).forced();
+    let subnet = Subnet::new("192.168.150.0/24".parse().expect("a network"))
+        .with_pool(ip(10), ip(20))
+        .with_routers(&[])
+        .with_name_servers(&[])
+        .with_option(rapid);
+    let mut bench = Bench::new(Config::new().with_subnet(subnet), policy());
+    let offer = bench.ask(&client().discover());
+    let message = Message::parse(&offer).expect("an offer");
+    assert_eq!(message.malformed().next(), None);
+    assert!(message.has_option(OptionCode(80)));
+}

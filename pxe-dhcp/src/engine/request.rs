@@ -245,13 +245,12 @@ impl Engine {
             let Some(address) = message.requested_address().or(message.ciaddr()) else {
                 return self.ignore(Some(asking.client), IgnoreReason::NoAddress);
             };
-            if message.ciaddr() == Some(address) {
+            let has_another = self.has_another(&asking, address);
+            if message.ciaddr() == Some(address) && !has_another {
                 self.yield_offer(&asking.client.key, address);
             }
             return match self.check_asked(&asking, address) {
-                Ok(()) if self.has_another(&asking, address) => {
-                    self.refuse(&asking, address, NakReason::OtherAddress);
-                }
+                Ok(()) if has_another => self.refuse(&asking, address, NakReason::OtherAddress),
                 Ok(()) => self.grant(now, &asking, address),
                 Err(reason) => self.refuse(&asking, address, reason),
             };
@@ -279,11 +278,11 @@ impl Engine {
         // with authority over the address.
         if is_known || (is_ours && message.ciaddr().is_some()) {
             let client = client.clone();
+            if !is_known && self.has_another(&asking, address) {
+                return self.refuse(&asking, address, NakReason::OtherAddress);
+            }
             self.yield_offer(&client, address);
             return match self.check_asked(&asking, address) {
-                Ok(()) if !is_known && self.has_another(&asking, address) => {
-                    self.refuse(&asking, address, NakReason::OtherAddress);
-                }
                 Ok(()) => self.grant(now, &asking, address),
                 Err(reason) => self.refuse(&asking, address, reason),
             };
