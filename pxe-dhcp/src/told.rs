@@ -1,7 +1,7 @@
 //! What of a decision a client can be told.
 
-use crate::raspberry_pi;
-use crate::{Boot, BootDecision, BootMenu, BootRequest, ClientArch, DhcpOption, Stage};
+use crate::{Boot, BootDecision, BootRequest, ClientArch, DhcpOption, Stage};
+use crate::{boot_file, raspberry_pi};
 
 impl BootDecision {
     /// What the client that asks can make of the decision; the explanation says what was changed.
@@ -14,11 +14,8 @@ impl BootDecision {
     ///   are such.
     #[must_use]
     pub fn told_to(mut self, request: &BootRequest<'_>) -> Self {
-        if let Boot::Menu(menu) = &self.boot
-            && !shows_menus(request)
-        {
-            let menu = menu.clone();
-            self.take_first(&menu);
+        if !shows_menus(request) {
+            self.drop_menu("the client cannot show a menu: it gets the first item");
         }
         if request.stage == Stage::Http && matches!(self.boot, Boot::File(_)) {
             self.explanation
@@ -36,21 +33,23 @@ impl BootDecision {
         self
     }
 
-    fn take_first(&mut self, menu: &BootMenu) {
-        let first = menu.first();
-        match first.and_then(|item| item.file(0)) {
-            Some(file) if file.contains("://") => self.boot = Boot::Url(file.into_owned()),
-            Some(file) => self.boot = Boot::File(file.into_owned()),
-            None => self.boot = Boot::Nothing,
-        }
+    /// Puts the first item of a menu in the menu's place, for this reason; whether there was one.
+    pub(crate) fn drop_menu(&mut self, reason: &'static str) -> bool {
+        let Boot::Menu(menu) = &self.boot else {
+            return false;
+        };
+        let first = menu.first().cloned();
+        self.boot = match first.as_ref().and_then(|item| item.file(0)) {
+            Some(file) if boot_file::is_url(&file) => Boot::Url(file.into_owned()),
+            Some(file) => Boot::File(file.into_owned()),
+            None => Boot::Nothing,
+        };
         if let Some(next_server) = first.and_then(|item| item.next_server()) {
             self.next_server = Some(next_server);
             self.server_name = None;
         }
-        self.explanation.failed(
-            "menu",
-            "the client cannot show a menu: it gets the first item",
-        );
+        self.explanation.failed("menu", reason);
+        true
     }
 }
 
@@ -80,7 +79,7 @@ mod tests {
     use core::net::Ipv4Addr;
 
     use super::*;
-    use crate::BootItem;
+    use crate::{BootItem, BootMenu};
 
     const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
     const OTHER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);

@@ -235,3 +235,73 @@ fn the_longest_menu_fits_into_the_shortest_reply() {
     assert_eq!(PxeOptions::new(&data).menu_items().count(), 22);
     assert_eq!(message.file(), Some(&b"debian/pxelinux.0"[..]));
 }
+
+/// The longest menu, for a client without option 57, which takes 576 bytes, and with a machine's
+/// and a client's identifier and a relay's, all of which have to be repeated.
+fn crowded(first: BootItem) -> (Menu, Request) {
+    let items = (1..22).map(|index| BootItem::new(0x8000 + index, "A", "debian/pxelinux.0"));
+    let items = std::iter::once(first).chain(items);
+    let longest = BootMenu::new("P2", 10, items).expect("it fits");
+    let mut request = ipxe_rom_bios();
+    request.options.retain(|(code, _)| *code != 57);
+    (Menu(longest), request.option(82, [7; 40]).giaddr(ip(2)))
+}
+
+#[test]
+fn a_menu_that_does_not_fit_gives_way_to_its_first_item() {
+    for mode in [Mode::Authoritative, Mode::Proxy] {
+        let first = BootItem::new(0x8000, "A", "first.0").with_next_server(OTHER);
+        let (menu, request) = crowded(first);
+        let config = match mode {
+            Mode::Authoritative => Config::new().with_mode(mode).with_subnet(lan()),
+            _ => Config::new().with_mode(mode),
+        };
+        let mut bench = Bench::new(config, menu);
+        let offer = bench.ask(&request);
+        let mut replies = vec![offer.clone()];
+        match mode {
+            Mode::Authoritative => {
+                let address = Message::parse(&offer).expect("an offer").yiaddr();
+                replies.push(bench.ask(&request.select(address.expect("an address"))));
+            }
+            _ => {
+                let request = request.typed(MessageType::REQUEST);
+                replies.push(bench.ask_binl(&request, (ip(2), 67)));
+            }
+        }
+        for reply in replies {
+            assert!(reply.len() <= 548);
+            let message = Message::parse(&reply).expect("a reply");
+            assert_eq!(message.file(), Some(&b"first.0"[..]));
+            assert_eq!(message.siaddr(), Some(OTHER));
+            let data = message
+                .option(OptionCode::VENDOR_SPECIFIC)
+                .unwrap_or_default();
+            assert_eq!(PxeOptions::new(&data).menu_items().count(), 0);
+        }
+        let (Event::Offered { explanation, .. } | Event::ProxyOffered { explanation, .. }) = bench
+            .events
+            .iter()
+            .find(|event| matches!(event, Event::Offered { .. } | Event::ProxyOffered { .. }))
+            .expect("an offer")
+        else {
+            panic!("{:?}", bench.events)
+        };
+        let why = "- menu: the reply would be too long for the client: it gets the first item";
+        assert!(explanation.to_string().ends_with(why), "{explanation}");
+    }
+}
+
+#[test]
+fn a_proxy_has_nothing_to_say_if_the_first_item_is_the_disk() {
+    let (menu, request) = crowded(BootItem::local("Disk"));
+    let mut bench = Bench::new(Config::new().with_mode(Mode::Proxy), menu);
+    assert!(bench.send(&request).is_empty());
+    assert!(matches!(
+        bench.last_event(),
+        Event::NotBooted {
+            boot: Boot::Nothing,
+            ..
+        }
+    ));
+}

@@ -52,9 +52,9 @@ impl Engine {
     }
 
     fn grant_bootp(&mut self, now: Now, asking: &Asking<'_>, address: Ipv4Addr, seconds: u32) {
-        let decision = self.decide(asking, Some(address));
+        let mut decision = self.decide(asking, Some(address));
         let lease = Some((address, seconds));
-        let (reply, next_server) = self.reply(asking, None, lease, &decision);
+        let (reply, next_server) = self.reply(asking, None, lease, &mut decision);
         let Some(reply) = self.write(asking, &reply, Some(address), false) else {
             return;
         };

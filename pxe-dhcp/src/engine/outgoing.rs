@@ -110,25 +110,44 @@ impl Engine {
         asking: &Asking<'_>,
         message_type: impl Into<Option<MessageType>>,
         lease: Option<(Ipv4Addr, u32)>,
-        decision: &BootDecision,
+        decision: &mut BootDecision,
     ) -> (Reply, Ipv4Addr) {
+        let message_type = message_type.into();
         let index = lease.and_then(|(address, _)| self.plan.subnet_of(address));
         let subnet = &self.plan.subnets[index.unwrap_or(asking.subnet)];
         let client_ip = lease.map(|(address, _)| address);
-        let answer = Answer {
-            message_type: message_type.into(),
-            request: asking.message,
-            stage: asking.stage,
-            server_ip: asking.server_ip,
-            server_id: asking.server_id,
-            lease,
-            subnet: &subnet.config,
-            reservation: self.reservation(asking),
-            classes: self.classes(asking, client_ip.or(asking.message.ciaddr())),
-            options: &self.plan.config.options,
-            decision,
-        };
-        (answer.reply(), answer.next_server())
+        loop {
+            let answer = Answer {
+                message_type,
+                request: asking.message,
+                stage: asking.stage,
+                server_ip: asking.server_ip,
+                server_id: asking.server_id,
+                lease,
+                subnet: &subnet.config,
+                reservation: self.reservation(asking),
+                classes: self.classes(asking, client_ip.or(asking.message.ciaddr())),
+                options: &self.plan.config.options,
+                decision: &*decision,
+            };
+            let (reply, next_server) = (answer.reply(), answer.next_server());
+            if !self.drops_menu(asking.message, &reply, decision) {
+                return (reply, next_server);
+            }
+        }
+    }
+
+    /// Drops the menu of a decision if the reply with it would not fit: the first item boots then.
+    pub(super) fn drops_menu(
+        &self,
+        request: &Message<'_>,
+        reply: &Reply,
+        decision: &mut BootDecision,
+    ) -> bool {
+        let limit = answer::limit(request, self.plan.config.message_bytes_max);
+        reply.required_len() > limit
+            && decision
+                .drop_menu("the reply would be too long for the client: it gets the first item")
     }
 
     /// The reply's bytes and where they go.

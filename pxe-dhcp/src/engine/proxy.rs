@@ -94,41 +94,20 @@ impl Engine {
     }
 
     /// A proxy's OFFER: what to boot, and no address.
-    ///
-    /// BIOS ROMs and iPXE boot what is in it. UEFI wants neither menu nor discovery in it, and
-    /// asks at port 4011 instead: with option 43, some firmware ignores it (danderson/netboot,
-    /// `pixiecore/dhcp.go`; dnsmasq, `redirect4011`), and EDK2 did until 2022 (tianocore/edk2,
-    /// `PxeBcCacheDhcp4Offer`).
     fn offer_boot(&mut self, call: &Call<'_>) {
-        let Some((decision, server_ip)) = self.decide_call(call, None) else {
+        let Some((mut decision, server_ip)) = self.decide_call(call, None) else {
             return;
         };
-        let decision = &decision;
-        let next_server = decision.next_server.unwrap_or(server_ip);
-        let arch = call.architectures.first().copied();
-        let asks_again = call.stage == Stage::Pxe
-            && arch.is_some_and(|arch| arch.is_uefi() || arch.name().is_none());
-        let mut told = Told {
-            message_type: MessageType::OFFER,
-            server_ip,
-            next_server,
-            file: answer::file_of(&decision.boot),
-            vendor_options: None,
-            decision,
-        };
-        if asks_again {
-            // EDK2 takes `siaddr` for the server to ask at port 4011 (`PxeBcRetryBinlOffer`), so
-            // it is ours; and the file, which EDK2 does not look at, has to be on that server.
-            told.next_server = server_ip;
-            if next_server != server_ip || matches!(decision.boot, Boot::Menu(_)) {
-                told.file = None;
+        let reply = loop {
+            let reply = Told::offer(call, &decision, server_ip).reply(call);
+            if !self.drops_menu(call.message, &reply, &mut decision) {
+                break reply;
             }
-        } else if let Boot::Menu(menu) = &decision.boot {
-            told.vendor_options = Some(menu.vendor_options(server_ip));
-        } else if call.stage != Stage::Http && arch.is_some_and(is_bios) {
-            told.vendor_options = Some(vendor_options_of_file());
+        };
+        if decision.boot == Boot::Nothing {
+            return self.leave_alone(call, decision);
         }
-        let reply = told.reply(call);
+        let next_server = decision.next_server.unwrap_or(server_ip);
         let route = ReplyRoute {
             giaddr: call.message.giaddr(),
             is_broadcast: true,
@@ -146,9 +125,9 @@ impl Engine {
         self.send(outgoing);
         self.event(Event::ProxyOffered {
             client: call.client.clone(),
-            boot: decision.boot.clone(),
+            boot: decision.boot,
             next_server,
-            explanation: decision.explanation.clone(),
+            explanation: decision.explanation,
         });
     }
 
@@ -186,44 +165,27 @@ impl Engine {
             return self.ignore(Some(client), reason);
         };
         let address = message.ciaddr().or_else(|| own_address(message, sender));
-        let Some((decision, server_ip)) = self.decide_call(call, address) else {
+        let Some((mut decision, server_ip)) = self.decide_call(call, address) else {
             return;
         };
-        let decision = &decision;
-        let mut told = Told {
-            message_type: MessageType::ACK,
-            server_ip,
-            next_server: decision.next_server.unwrap_or(server_ip),
-            file: answer::file_of(&decision.boot),
-            vendor_options: None,
-            decision,
-        };
-        match (&decision.boot, item) {
-            (Boot::Menu(menu), Some(asked)) => {
-                let item = menu.item(asked.item_type);
-                let Some((item, file)) =
-                    item.and_then(|item| Some((item, item.file(asked.layer)?)))
-                else {
-                    let reason = IgnoreReason::UnknownItem(asked.item_type);
-                    return self.ignore(Some(client), reason);
-                };
-                told.file = Some(file);
-                told.next_server = item.next_server().unwrap_or(told.next_server);
+        let (reply, next_server, boot) = loop {
+            let told = match Told::acknowledgement(&decision, server_ip, item) {
+                Ok(told) => told,
+                Err(reason) => return self.ignore(Some(client), reason),
+            };
+            let (reply, next_server) = (told.reply(call), told.next_server);
+            let boot = match (&decision.boot, item, &told.file) {
+                (Boot::Menu(_), Some(_), Some(file)) => Boot::File(file.clone().into_owned()),
+                (boot, ..) => boot.clone(),
+            };
+            // The answer about an item holds no menu.
+            if item.is_some() || !self.drops_menu(message, &reply, &mut decision) {
+                break (reply, next_server, boot);
             }
-            (Boot::Menu(menu), None) => {
-                told.vendor_options = Some(menu.vendor_options(server_ip));
-            }
-            _ => {}
-        }
-        if let Some(asked) = item {
-            let options = vendor_options_of_item(asked, server_ip, told.next_server);
-            told.vendor_options = Some(options);
-        }
-        let (reply, next_server) = (told.reply(call), told.next_server);
-        let boot = match (&decision.boot, item, &told.file) {
-            (Boot::Menu(_), Some(_), Some(file)) => Boot::File(file.clone().into_owned()),
-            (boot, ..) => boot.clone(),
         };
+        if decision.boot == Boot::Nothing {
+            return self.leave_alone(call, decision);
+        }
         let Some(outgoing) = self.pack(message, call.meta, &client, &reply, to) else {
             return;
         };
@@ -235,7 +197,7 @@ impl Engine {
             item_type: item.map(|item| item.item_type),
             boot,
             next_server,
-            explanation: decision.explanation.clone(),
+            explanation: decision.explanation,
         });
     }
 
@@ -265,15 +227,20 @@ impl Engine {
             server_ip,
         });
         if matches!(decision.boot, Boot::Nothing | Boot::Denied) {
-            self.counters.ignored += 1;
-            self.event(Event::NotBooted {
-                client: call.client.clone(),
-                boot: decision.boot,
-                explanation: decision.explanation,
-            });
+            self.leave_alone(call, decision);
             return None;
         }
         Some((decision, server_ip))
+    }
+
+    /// A client that is to boot nothing gets no answer.
+    fn leave_alone(&mut self, call: &Call<'_>, decision: BootDecision) {
+        self.counters.ignored += 1;
+        self.event(Event::NotBooted {
+            client: call.client.clone(),
+            boot: decision.boot,
+            explanation: decision.explanation,
+        });
     }
 
     /// The client's network, if it is one of the configuration, and our address towards it.
@@ -298,7 +265,76 @@ impl Engine {
     }
 }
 
-impl Told<'_> {
+impl<'a> Told<'a> {
+    /// What is in a proxy's OFFER.
+    ///
+    /// BIOS ROMs and iPXE boot what is in it. UEFI wants neither menu nor discovery in it, and
+    /// asks at port 4011 instead: with option 43, some firmware ignores it (danderson/netboot,
+    /// `pixiecore/dhcp.go`; dnsmasq, `redirect4011`), and EDK2 did until 2022 (tianocore/edk2,
+    /// `PxeBcCacheDhcp4Offer`).
+    fn offer(call: &Call<'_>, decision: &'a BootDecision, server_ip: Ipv4Addr) -> Self {
+        let next_server = decision.next_server.unwrap_or(server_ip);
+        let arch = call.architectures.first().copied();
+        let asks_again = call.stage == Stage::Pxe
+            && arch.is_some_and(|arch| arch.is_uefi() || arch.name().is_none());
+        let mut told = Self {
+            message_type: MessageType::OFFER,
+            server_ip,
+            next_server,
+            file: answer::file_of(&decision.boot),
+            vendor_options: None,
+            decision,
+        };
+        if asks_again {
+            // EDK2 takes `siaddr` for the server to ask at port 4011 (`PxeBcRetryBinlOffer`), so
+            // it is ours; and the file, which EDK2 does not look at, has to be on that server.
+            told.next_server = server_ip;
+            if next_server != server_ip || matches!(decision.boot, Boot::Menu(_)) {
+                told.file = None;
+            }
+        } else if let Boot::Menu(menu) = &decision.boot {
+            told.vendor_options = Some(menu.vendor_options(server_ip));
+        } else if call.stage != Stage::Http && arch.is_some_and(is_bios) {
+            told.vendor_options = Some(vendor_options_of_file());
+        }
+        told
+    }
+
+    /// What is in a boot server's ACK, about this item of a menu if one is asked for; or why there
+    /// is no answer.
+    fn acknowledgement(
+        decision: &'a BootDecision,
+        server_ip: Ipv4Addr,
+        item: Option<PxeBootItem>,
+    ) -> Result<Self, IgnoreReason> {
+        let mut told = Self {
+            message_type: MessageType::ACK,
+            server_ip,
+            next_server: decision.next_server.unwrap_or(server_ip),
+            file: answer::file_of(&decision.boot),
+            vendor_options: None,
+            decision,
+        };
+        match (&decision.boot, item) {
+            (Boot::Menu(menu), Some(asked)) => {
+                let found = menu.item(asked.item_type);
+                let found = found.and_then(|item| Some((item, item.file(asked.layer)?)));
+                let (item, file) = found.ok_or(IgnoreReason::UnknownItem(asked.item_type))?;
+                told.file = Some(file);
+                told.next_server = item.next_server().unwrap_or(told.next_server);
+            }
+            (Boot::Menu(menu), None) => {
+                told.vendor_options = Some(menu.vendor_options(server_ip));
+            }
+            _ => {}
+        }
+        if let Some(asked) = item {
+            let options = vendor_options_of_item(asked, server_ip, told.next_server);
+            told.vendor_options = Some(options);
+        }
+        Ok(told)
+    }
+
     fn reply(&self, call: &Call<'_>) -> Reply {
         let request = call.message;
         let mut header = answer::header_of(request);

@@ -206,8 +206,8 @@ impl Engine {
         let address = choice.address;
         let lease_seconds = self.lease_seconds(asking, address);
         let lease = Some((address, lease_seconds));
-        let decision = self.decide(asking, Some(address));
-        let (reply, next_server) = self.reply(asking, MessageType::OFFER, lease, &decision);
+        let mut decision = self.decide(asking, Some(address));
+        let (reply, next_server) = self.reply(asking, MessageType::OFFER, lease, &mut decision);
         let Some(outgoing) = self.write(asking, &reply, Some(address), false) else {
             return;
         };
@@ -329,9 +329,9 @@ impl Engine {
             return;
         }
         let lease_seconds = self.lease_seconds(asking, address);
-        let decision = self.decide(asking, Some(address));
+        let mut decision = self.decide(asking, Some(address));
         let lease = Some((address, lease_seconds));
-        let (reply, next_server) = self.reply(asking, MessageType::ACK, lease, &decision);
+        let (reply, next_server) = self.reply(asking, MessageType::ACK, lease, &mut decision);
         let Some(reply) = self.write(asking, &reply, Some(address), false) else {
             return;
         };
@@ -439,8 +439,8 @@ impl Engine {
         if client.giaddr.is_none() && self.plan.subnet_of(address).is_none() {
             return self.ignore(Some(client), IgnoreReason::NoSubnet);
         }
-        let decision = self.decide(asking, Some(address));
-        let (reply, _) = self.reply(asking, MessageType::ACK, None, &decision);
+        let mut decision = self.decide(asking, Some(address));
+        let (reply, _) = self.reply(asking, MessageType::ACK, None, &mut decision);
         let Some(outgoing) = self.write(asking, &reply, None, false) else {
             return;
         };

@@ -13,6 +13,9 @@ pub const MESSAGE_BYTES_MIN: usize = 300;
 /// RFC 2131 section 2 takes 576 as an IP datagram's length, so a message of 548 bytes always fits.
 pub const UDP_IP_HEADER_BYTES: usize = 28;
 
+/// What a message without options takes: the fixed fields, the cookie and END.
+const FIXED_BYTES: usize = HEADER_BYTES + MAGIC_COOKIE.len() + 1;
+
 /// The fixed fields of a message to write (RFC 2131 section 2).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -239,6 +242,14 @@ impl Reply {
         self.entries.iter().any(|entry| entry.code == code)
     }
 
+    /// How many bytes the message takes without all that may be left out.
+    pub fn required_len(&self) -> usize {
+        let required = self.entries.iter();
+        let required = required.filter(|entry| entry.priority == Priority::Required);
+        let options: usize = required.map(Entry::wire_len).sum();
+        (FIXED_BYTES + options).max(MESSAGE_BYTES_MIN)
+    }
+
     /// Adds a text with a NUL after it, as options 66 and 67 need.
     ///
     /// Boot ROMs read on into the next byte, so that END becomes part of the name
@@ -264,8 +275,7 @@ impl Reply {
             OptionCode::RELAY_AGENT_INFO => 3,
             _ => 2,
         });
-        let fixed = HEADER_BYTES + MAGIC_COOKIE.len() + 1;
-        let mut len = fixed + entries.iter().map(|entry| entry.wire_len()).sum::<usize>();
+        let mut len = FIXED_BYTES + entries.iter().map(|entry| entry.wire_len()).sum::<usize>();
         let mut dropped = Vec::new();
         while len > limit {
             // The last of the lowest priority goes first.
