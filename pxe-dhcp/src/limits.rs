@@ -46,6 +46,9 @@ pub struct Limits {
     ///
     /// Of all who claim a reservation by UUID or by a relay's port, one is known: who gets its
     /// address. What relays say is believed: let a firewall pass only theirs.
+    ///
+    /// A proxy, which knows nobody, counts every client behind a relay, by the relay's address:
+    /// what is forged is sent there.
     pub new_clients_burst: u32,
     /// How many new clients per second a port may have on and on. Default: 256.
     pub new_clients_per_second: u32,

@@ -342,6 +342,49 @@ fn a_relayed_offer_goes_to_the_relay_with_the_clients_flags() {
 }
 
 #[test]
+fn a_relays_address_is_no_boot_server() {
+    // RFC 5107: the relay wants renewals, and stands in for the server in 54. But iPXE and ROMs
+    // ask at port 4011 of the server that 54 names, where no relay listens.
+    let relay = Ipv4Addr::new(10, 1, 0, 2);
+    let mut overriding = vec![11, 4];
+    overriding.extend(relay.octets());
+    for request in [plain_rom(), ipxe_rom_bios(), edk2_x64()] {
+        let request = request.giaddr(relay).option(82, &overriding);
+        let reply = proxy().ask(&request);
+        let message = Message::parse(&reply).expect("an offer");
+        assert_eq!(message.server_id(), Some(SERVER));
+        assert_eq!(message.siaddr(), Some(SERVER));
+    }
+}
+
+#[test]
+fn a_flood_by_way_of_one_relay_is_answered_at_a_relays_rate() {
+    // Whose address it is, nobody knows: without subnets, any may be a relay's.
+    let config = Config::new().with_mode(Mode::Proxy);
+    let burst = config.limits.new_clients_burst;
+    let mut bench = Bench::new(config, policy());
+    let victim = Ipv4Addr::new(10, 1, 0, 2);
+    let mut offers = 0;
+    for number in 0..burst + 500 {
+        let [_, _, high, low] = number.to_be_bytes();
+        let mac = pxe_core::MacAddr::new([2, 0, 0, 0, high, low]);
+        let request = Request::new(mac)
+            .option(53, [1])
+            .option(60, "PXEClient")
+            .option(82, [1, 2, high, low])
+            .giaddr(victim);
+        offers += bench.send(&request).len();
+    }
+    assert_eq!(offers, burst as usize);
+    let reached = IgnoreReason::Limit(pxe_dhcp::Limit::NewClients);
+    assert!(is_ignored(&bench, reached));
+    // Another relay's clients are served meanwhile, and those of our own link.
+    let other = plain_rom().giaddr(Ipv4Addr::new(10, 2, 0, 2));
+    assert_eq!(bench.send(&other).len(), 1);
+    offer(&mut bench, &snponly());
+}
+
+#[test]
 fn subnets_of_a_proxy_tell_the_policy_and_our_address() {
     #[derive(Debug)]
     struct Where;

@@ -14,8 +14,8 @@ use crate::boot_menu::{vendor_options_of_file, vendor_options_of_item};
 use crate::told::is_bios;
 use crate::wire::{BROADCAST_FLAG, Message, MessageType, OptionCode, Priority, PxeBootItem, Reply};
 use crate::{
-    Boot, BootDecision, ClientArch, ClientInfo, Event, IgnoreReason, Ipv4Net, Mode, ReplyRoute,
-    Stage,
+    Boot, BootDecision, ClientArch, ClientInfo, Event, IgnoreReason, Ipv4Net, Limit, Mode,
+    ReplyRoute, Stage,
 };
 
 /// A message that is about what to boot, or that is seen though it is another server's to answer.
@@ -72,7 +72,7 @@ impl Engine {
                 self.acknowledge_boot(now, call, item);
             }
             (_, MessageType::REQUEST) => self.see_lease(call),
-            (_, MessageType::DISCOVER) if mode == Mode::Proxy => self.offer_boot(call),
+            (_, MessageType::DISCOVER) if mode == Mode::Proxy => self.offer_boot(now, call),
             (_, other) => {
                 self.ignore(Some(call.client.clone()), IgnoreReason::NotLeasing(other));
             }
@@ -94,7 +94,16 @@ impl Engine {
     }
 
     /// A proxy's OFFER: what to boot, and no address.
-    fn offer_boot(&mut self, call: &Call<'_>) {
+    fn offer_boot(&mut self, now: Now, call: &Call<'_>) {
+        // Any address can be forged as a relay's, where no subnets say which there are.
+        if let Some(giaddr) = call.message.giaddr() {
+            let hash = rate::hash_of_address(self.seed, giaddr);
+            if !self.new_clients.allows(now.mono, hash) {
+                let limit = Limit::NewClients;
+                *self.counters.limits.entry(limit).or_default() += 1;
+                return self.ignore(Some(call.client.clone()), IgnoreReason::Limit(limit));
+            }
+        }
         let Some((mut decision, server_ip)) = self.decide_call(call, None) else {
             return;
         };
@@ -346,6 +355,8 @@ impl<'a> Told<'a> {
             header.flags |= BROADCAST_FLAG;
         }
         let mut reply = Reply::new(header);
+        // Not what a relay says in its place (RFC 5107): iPXE and ROMs ask at port 4011 of the
+        // server that 54 names (iPXE, `dhcp_proxy_tx`), where relays do not listen.
         answer::push_type(&mut reply, self.message_type, self.server_ip);
         let class: &[u8] = match call.stage {
             Stage::Http => b"HTTPClient",
