@@ -16,7 +16,10 @@ pub const PLACEHOLDERS: [(&str, &str); 5] = [
         "{uuid}",
         "the machine's UUID, 7e57ab1e-0000-4000-8000-525400150001",
     ),
-    ("{arch}", "the architecture, uefi-x64"),
+    (
+        "{arch}",
+        "the architecture, uefi-x64; that too if the firmware says 9",
+    ),
     ("{ip}", "the client's address"),
 ];
 
@@ -111,7 +114,10 @@ fn expanded(file: &str, request: &BootRequest<'_>) -> Result<String, Cow<'static
                 with_type.trim_start_matches("01-").to_owned()
             }),
             "{uuid}" => request.uuid.map(|uuid| uuid.to_string()),
-            "{arch}" => request.architectures.first().map(ClientArch::to_string),
+            "{arch}" => {
+                let first = request.architectures.first();
+                first.map(|arch| arch.canonical().to_string())
+            }
             _ => request.client_ip.map(|address| address.to_string()),
         };
         let Some(value) = value else {
@@ -122,14 +128,15 @@ fn expanded(file: &str, request: &BootRequest<'_>) -> Result<String, Cow<'static
     Ok(text)
 }
 
-/// Whether this is a URL that BIOS and UEFI firmware cannot load when it boots by TFTP. Open
-/// Firmware's heirs (petitboot) and U-Boot can load more than that.
+/// Whether this is a URL, which BIOS and UEFI firmware cannot load when it boots by TFTP: it takes
+/// all of it for a file's name, `tftp://` too (EDK2, `PxeBcDhcp4BootInfo`). Open Firmware's heirs
+/// (petitboot) and U-Boot can.
 fn is_foreign(file: &str, architectures: &[ClientArch]) -> bool {
     let Some(arch) = architectures.first() else {
         return false;
     };
     let is_plain = *arch == ClientArch::X86_BIOS || (arch.is_uefi() && !arch.is_http());
-    is_plain && is_url(file) && !file.starts_with("tftp://")
+    is_plain && is_url(file)
 }
 
 /// Whether a file is an iPXE or gPXE, to be loaded by firmware, as its name tells: `undionly.kpxe`,
@@ -147,12 +154,14 @@ pub(crate) fn is_ipxe(file: &str) -> bool {
     if stem.starts_with("netboot.xyz") {
         return false;
     }
+    // Distributions put the architecture behind: `ipxe64.efi`, `snponly_x64.efi`.
+    let names = ["ipxe", "gpxe", "undionly", "snponly"];
     match extension {
         // Nothing else is built under these names (iPXE's `Makefile.housekeeping`).
         "kpxe" | "kkpxe" | "kkkpxe" => true,
         "efi" | "pxe" | "lkrn" | "0" => stem
             .split(['-', '_', '.'])
-            .any(|word| matches!(word, "ipxe" | "gpxe" | "undionly" | "snponly" | "snp")),
+            .any(|word| word == "snp" || names.iter().any(|name| word.starts_with(name))),
         _ => false,
     }
 }
@@ -193,6 +202,10 @@ mod tests {
             "shimx64-ipxe.efi",
             "gpxe.pxe",
             "8086100e.kpxe",
+            "ipxe64.efi",
+            "ipxe/IPXEX64.EFI",
+            "ipxe.efi?x",
+            "http://192.168.150.1/snponly64.efi#x",
         ] {
             assert!(is_ipxe(file), "{file}");
         }
@@ -209,6 +222,10 @@ mod tests {
             "ipxe",
             "http://192.168.150.1/boot?file=ipxe.efi",
             "snippet.efi",
+            "ipxe/boot.ipxe",
+            "ipxe64/grubx64.efi",
+            "ipxe.efi/boot.php",
+            "autoexec.ipxe",
         ] {
             assert!(!is_ipxe(file), "{file}");
         }
@@ -235,6 +252,15 @@ mod tests {
     }
 
     #[test]
+    fn firmware_that_says_9_finds_the_files_of_x64() {
+        for (said, name) in [(9, "uefi-x64"), (7, "uefi-x64"), (0x11, "uefi-x64-http")] {
+            let architectures = [ClientArch(said)];
+            let request = BootRequest::new(SERVER).with_architectures(&architectures);
+            assert_eq!(expanded("{arch}", &request).as_deref(), Ok(name));
+        }
+    }
+
+    #[test]
     fn each_stage_is_told_what_it_can_load() {
         let told = |arch, class: &'static [u8], file| {
             let architectures = [arch];
@@ -247,11 +273,8 @@ mod tests {
         assert!(told(ClientArch::UEFI_X64_HTTP, b"HTTPClient", url));
         assert!(!told(ClientArch::UEFI_X64_HTTP, b"HTTPClient", "a.efi"));
         assert!(told(ClientArch::UEFI_X64, b"PXEClient", "a.efi"));
-        assert!(told(
-            ClientArch::UEFI_X64,
-            b"PXEClient",
-            "tftp://{server}/a.efi"
-        ));
+        let by_tftp = "tftp://{server}/a.efi";
+        assert!(!told(ClientArch::UEFI_X64, b"PXEClient", by_tftp));
         assert!(!told(ClientArch::UEFI_X64, b"PXEClient", url));
         assert!(!told(ClientArch::X86_BIOS, b"PXEClient", url));
         assert!(told(ClientArch::POWER_OPAL, b"PXEClient", url), "petitboot");
