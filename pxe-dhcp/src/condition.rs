@@ -62,6 +62,11 @@ pub enum Condition {
     /// its subnet is.
     Subnet(Ipv4Net),
     /// It came through a relay (`giaddr`) with an address in this network.
+    ///
+    /// That holds for what a relay passed on, and so does what the relay adds. What a client sends
+    /// by itself is no such message: a renewal, and in [`Mode::Proxy`](crate::Mode::Proxy) the
+    /// question of UEFI at port 4011, which decides what it boots. [`Subnet`](Self::Subnet) tells
+    /// there.
     Relay(Ipv4Net),
     /// The circuit identifier that the relay added (option 82, 1).
     CircuitId(Pattern),
