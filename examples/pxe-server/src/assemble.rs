@@ -163,8 +163,9 @@ fn rule_policy(boot: &Boot) -> RulePolicy {
     let rules = boot.rules.iter().cloned();
     let decided = pxelinux_options(boot);
     rules.fold(policy, |policy, mut rule| {
-        rule.next_server = rule.next_server.or(boot.next_server);
+        // One that leaves the boot to those after it leaves them their server too.
         if rule.boot.is_some() {
+            rule.next_server = rule.next_server.or(boot.next_server);
             for option in &decided {
                 if rule.options.iter().all(|own| own.code != option.code) {
                     rule.options.push(option.clone());
@@ -243,5 +244,23 @@ mod tests {
             // A text may end in a NUL.
             assert_eq!(sent.strip_suffix(b"\0").unwrap_or(&sent), value, "{code}");
         }
+    }
+
+    #[test]
+    fn a_rule_that_boots_names_its_server_whatever_rules_before_it_add() {
+        let text = "[tree]\nroot = \"/srv/tftp\"\n[dhcp]\nlisten = \"127.0.0.1\"\n\
+            [[dhcp.subnet]]\nnetwork = \"10.0.0.0/8\"\npools = \"10.0.0.5\"\n\
+            [boot]\nnext_server = \"10.0.0.2\"\nfiles = { default = \"a.0\" }\n\
+            [[boot.rule]]\noptions = { 252 = \"wpad\" }\n\
+            [[boot.rule]]\nwhen = { arch = 7 }\nboot = \"b.efi\"\nnext_server = \"10.0.0.9\"\n";
+        let config = Config::parse(text, Path::new("test.toml")).expect("valid");
+        let next_server = |arch| {
+            let architectures = [ClientArch(arch)];
+            let request = BootRequest::new([10, 0, 0, 1].into());
+            let request = request.with_architectures(&architectures);
+            policy(&config).decide(&request).next_server
+        };
+        assert_eq!(next_server(7), Some([10, 0, 0, 9].into()));
+        assert_eq!(next_server(0), Some([10, 0, 0, 2].into()));
     }
 }
