@@ -252,6 +252,109 @@ options
     );
 }
 
+/// The same site beside a server that gives addresses.
+fn proxy() -> Site {
+    let site = Site::new();
+    let text = CONFIG
+        .replace("[[dhcp.subnet]]", "mode = \"proxy\"\n[[dhcp.subnet]]")
+        .replace("pools = \"192.168.150.100-192.168.150.200\"\n", "");
+    let menu = "[[boot.rule]]\nname = \"menu\"\nwhen = { arch = \"uefi-x86\" }\n\
+        menu = { item = [{ label = \"A\", boot = \"a.efi\" }, { label = \"Disk\" }] }\n";
+    std::fs::write(site.path("pxe.toml"), text + menu).expect("writable");
+    site
+}
+
+#[test]
+fn a_proxy_explains_whom_it_does_not_answer() {
+    let site = proxy();
+    site.explains(
+        &["--mac", "00:11:22:00:00:01", "--arch", "uefi-x64"],
+        r#"
+machine       00:11:22:00:00:01, uefi-x64, stage pxe
+server        192.168.150.1
+no answer     it is denied its boot
+decision      denied
+files         denied by printers: mac 00:11:22:00:00:01 begins with 00:11:22
+rules
+  + printers: mac 00:11:22:00:00:01 begins with 00:11:22
+"#,
+    );
+    site.explains(
+        &["--arch", "uefi-arm64-http"],
+        r#"
+machine       52:54:00:00:00:01, uefi-arm64-http, stage http
+server        192.168.150.1
+no answer     there is nothing for it to boot
+decision      boots nothing
+files         allowed
+rules
+  - printers: mac is 52:54:00:00:00:01, not 00:11:22:* or 00:11:33:*
+  - better ipxe: stage is http, not ipxe
+  - lab: no relay
+  - menu: architecture is uefi-arm64-http, not uefi-x86
+  - ipxe: the client's stage is http
+  - arch uefi-x64: the client says uefi-arm64-http
+  - arch uefi-x64-http: the client says uefi-arm64-http
+  - default: no other rule matched, but firmware that boots by HTTP needs a URL, not "bios/lpxelinux.0"
+  + nothing: no rule matched and there is no default for it
+"#,
+    );
+}
+
+#[test]
+fn a_proxy_explains_its_answer_at_port_4011() {
+    let site = proxy();
+    site.explains(
+        &["--arch", "uefi-x86", "--relay", "192.168.150.2"],
+        r#"
+machine       52:54:00:00:00:01, uefi-x86, stage pxe
+server        192.168.150.1
+decision      menu: A (a.efi), Disk (local disk)
+next server   192.168.150.1
+files         allowed
+rules
+  - printers: mac is 52:54:00:00:00:01, not 00:11:22:* or 00:11:33:*
+  - better ipxe: stage is pxe, not ipxe
+  - lab: no relay
+  + menu: architecture is uefi-x86
+options
+  53  ACK
+  54  192.168.150.1
+  60  "PXEClient"
+  66  "192.168.150.1"
+  67  "a.efi"
+  43  hex:0601030a140a507265737320463820666f722061206d656e750807800001c0a89601090b800001410000044469736bff
+  209 "pxelinux.cfg/default"
+"#,
+    );
+    // No relay passes on what is asked there, so nothing is known of the port any more.
+    let lab = ["--relay", "192.168.150.2", "--circuit-id", "lab-7"];
+    site.explains(
+        &[&["--arch", "uefi-x64"], &lab[..]].concat(),
+        r#"
+machine       52:54:00:00:00:01, uefi-x64, stage pxe
+server        192.168.150.1
+decision      ipxe/snponly.efi
+next server   192.168.150.1
+files         allowed
+rules
+  - printers: mac is 52:54:00:00:00:01, not 00:11:22:* or 00:11:33:*
+  - better ipxe: stage is pxe, not ipxe
+  - lab: no relay
+  - menu: architecture is uefi-x64, not uefi-x86
+  - ipxe: the client's stage is pxe
+  + arch uefi-x64: the client says uefi-x64
+options
+  53  ACK
+  54  192.168.150.1
+  60  "PXEClient"
+  66  "192.168.150.1"
+  67  "ipxe/snponly.efi"
+  209 "pxelinux.cfg/default"
+"#,
+    );
+}
+
 #[test]
 fn json_says_the_same() {
     let output = Site::new().run(&["--stage", "http", "--json", "--path", "nothing"]);

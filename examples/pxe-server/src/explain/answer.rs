@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use pxe_core::{BatchLimit, IfIndex, Instant, Now, RecvMeta, SocketId, UnixTime};
-use pxe_dhcp::wire::{Message, MessageType};
-use pxe_dhcp::{Boot, Engine, Event, Explanation, Output, ProbeResult};
+use pxe_dhcp::wire::{Message, OptionCode};
+use pxe_dhcp::{Boot, Engine, Event, Explanation, Mode, Output, ProbeResult, Stage};
 
 use super::{Args, client};
 use crate::assemble;
@@ -50,18 +50,26 @@ impl Told {
         };
         let now = Now::new(Instant::EPOCH, UnixTime::from_seconds(0));
         let sender = args.relay.unwrap_or(Ipv4Addr::UNSPECIFIED);
-        let discover = client::request(args, MessageType::DISCOVER)?;
+        let discover = client::discover(args)?;
         engine.handle_datagram(now, &from(sender, 67), &discover);
         told.read(&mut engine, now);
-        if !mode.gives_addresses() && matches!(told.boot, Boot::Nothing | Boot::Menu(_)) {
-            // UEFI asks again at port 4011, and is told there.
+        if mode == Mode::Binl || (mode == Mode::Proxy && told.asks_again(args)) {
             let address = args.address.unwrap_or(Ipv4Addr::new(192, 0, 2, 1));
-            let request = client::request(args, MessageType::REQUEST)?;
+            let request = client::binl_request(args, address)?;
             engine.handle_binl_datagram(now, &from(address, 4011), &request);
             told.read(&mut engine, now);
         }
         told.find_address(&engine);
         Ok(told)
+    }
+
+    /// Whether a proxy's offer has the machine ask at port 4011: UEFI's has no option 43, and then
+    /// what is told there counts.
+    fn asks_again(&self, args: &Args) -> bool {
+        let reply = self.reply.as_deref();
+        let message = reply.and_then(|bytes| Message::parse(bytes).ok());
+        client::stage_of(args) == Stage::Pxe
+            && message.is_some_and(|offer| offer.option(OptionCode::VENDOR_SPECIFIC).is_none())
     }
 
     fn read(&mut self, engine: &mut Engine, now: Now) {
@@ -75,11 +83,12 @@ impl Told {
             }
         }
         let mut reply = Vec::new();
-        if engine
+        let is_answered = engine
             .poll_transmit(now, BatchLimit::ONE, &mut reply)
-            .is_some()
-        {
-            (self.reply, self.silence) = (Some(reply), None);
+            .is_some();
+        self.reply = is_answered.then_some(reply);
+        if is_answered {
+            self.silence = None;
         }
     }
 
@@ -105,6 +114,16 @@ impl Told {
             } => {
                 // No boot server either is told to whom is denied its boot.
                 self.next_server = (boot != Boot::Denied).then_some(next_server);
+                (self.boot, self.explanation) = (boot, explanation);
+            }
+            Event::NotBooted {
+                boot, explanation, ..
+            } => {
+                let silence = match boot {
+                    Boot::Denied => "it is denied its boot",
+                    _ => "there is nothing for it to boot",
+                };
+                self.silence = Some(silence.to_owned());
                 (self.boot, self.explanation) = (boot, explanation);
             }
             Event::Ignored { reason, .. } => self.silence = Some(reason.to_string()),

@@ -1,5 +1,7 @@
 //! The request that a machine sends.
 
+use std::net::Ipv4Addr;
+
 use pxe_dhcp::wire::{Header, MessageType, OptionCode, Priority, Reply};
 use pxe_dhcp::{ClientArch, Stage};
 
@@ -39,13 +41,27 @@ pub(super) fn stage_of(args: &Args) -> Stage {
     })
 }
 
-/// A message of this type, as the machine sends it at its stage.
-pub(super) fn request(args: &Args, message_type: MessageType) -> Result<Vec<u8>, String> {
+/// What the machine broadcasts at its stage, to get an address and its boot.
+pub(super) fn discover(args: &Args) -> Result<Vec<u8>, String> {
+    request(args, MessageType::DISCOVER, None)
+}
+
+/// What the machine with this address asks a boot server at port 4011: by itself, without a relay.
+pub(super) fn binl_request(args: &Args, address: Ipv4Addr) -> Result<Vec<u8>, String> {
+    request(args, MessageType::REQUEST, Some(address))
+}
+
+fn request(
+    args: &Args,
+    message_type: MessageType,
+    ciaddr: Option<Ipv4Addr>,
+) -> Result<Vec<u8>, String> {
     let stage = stage_of(args);
     let mut header = Header::request();
     header.xid = 1;
     header.chaddr[..6].copy_from_slice(&args.mac.octets());
-    if let Some(relay) = args.relay {
+    header.ciaddr = ciaddr.unwrap_or(Ipv4Addr::UNSPECIFIED);
+    if let (Some(relay), None) = (args.relay, ciaddr) {
         (header.giaddr, header.hops) = (relay, 1);
     }
     let mut request = Reply::new(header);
@@ -83,7 +99,7 @@ pub(super) fn request(args: &Args, message_type: MessageType) -> Result<Vec<u8>,
     if let Some(name) = &args.host_name {
         push(OptionCode::HOST_NAME, name.as_bytes());
     }
-    if let Some(address) = args.address {
+    if let (Some(address), None) = (args.address, ciaddr) {
         push(OptionCode::REQUESTED_ADDRESS, &address.octets());
     }
     if let Some(list) = parameter_list(stage, &architectures) {
@@ -97,7 +113,7 @@ pub(super) fn request(args: &Args, message_type: MessageType) -> Result<Vec<u8>,
             relayed.extend(&id.0);
         }
     }
-    if !relayed.is_empty() {
+    if !relayed.is_empty() && ciaddr.is_none() {
         push(OptionCode::RELAY_AGENT_INFO, &relayed);
     }
     let mut bytes = Vec::new();
