@@ -9,6 +9,10 @@ use crate::{
     Stage,
 };
 
+/// So many rules are explained, unless a policy is told otherwise: each reason costs time and
+/// memory at each message, and a list of hundreds tells nobody anything.
+const REASONS_MAX: usize = 64;
+
 /// One line of a [`RulePolicy`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -124,6 +128,7 @@ impl Rule {
 #[derive(Debug)]
 pub struct RulePolicy {
     rules: Vec<Rule>,
+    reasons_max: usize,
     otherwise: Box<dyn BootPolicy>,
 }
 
@@ -132,6 +137,7 @@ impl RulePolicy {
     pub fn new() -> Self {
         Self {
             rules: Vec::new(),
+            reasons_max: REASONS_MAX,
             otherwise: Box::new(ArchPolicy::new()),
         }
     }
@@ -150,6 +156,14 @@ impl RulePolicy {
         self
     }
 
+    /// The same, with explanations that name so many rules which do not match, and count the rest.
+    /// Default: 64.
+    #[must_use]
+    pub const fn with_reasons_max(mut self, reasons_max: usize) -> Self {
+        self.reasons_max = reasons_max;
+        self
+    }
+
     /// The rules, in the order in which they are tried.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
@@ -164,7 +178,10 @@ impl Default for RulePolicy {
 
 impl BootPolicy for RulePolicy {
     fn decide(&self, request: &BootRequest<'_>) -> BootDecision {
-        let mut trial = Trial::default();
+        let mut trial = Trial {
+            reasons_left: self.reasons_max,
+            ..Trial::default()
+        };
         for rule in &self.rules {
             if let Some(decision) = trial.of(rule, request) {
                 return decision;
@@ -178,6 +195,9 @@ impl BootPolicy for RulePolicy {
 #[derive(Default)]
 struct Trial {
     explanation: Explanation,
+    /// How many more rules that do not match are explained, and how many were not.
+    reasons_left: usize,
+    unexplained: usize,
     /// What rules said that do not decide.
     said: BootDecision,
     /// A rule before might have let this operating system's machine boot.
@@ -187,22 +207,19 @@ struct Trial {
 impl Trial {
     /// The decision, if this rule decides.
     fn of(&mut self, rule: &Rule, request: &BootRequest<'_>) -> Option<BootDecision> {
-        let name = rule.name.clone();
-        let reason = rule.when.check(request).reason;
         let matched = match request.stage {
             Stage::System => rule.when.of_machine(request),
             _ => Some(rule.when.matches(request)),
         };
-        let Some(matched) = matched else {
+        if matched.is_none() {
             self.may_boot |= !matches!(rule.boot, None | Some(Boot::Denied));
-            let undecided = But(&reason, "an operating system does not say all of it").to_string();
-            self.explanation.failed(name, undecided);
-            return None;
-        };
-        if !matched {
-            self.explanation.failed(name, reason);
+        }
+        if matched != Some(true) {
+            self.pass_over(rule, request, matched);
             return None;
         }
+        self.count_unexplained();
+        let (name, reason) = (rule.name.clone(), rule.when.check(request).reason);
         let Some(boot) = &rule.boot else {
             self.explanation.applied(name, reason);
             self.said.add(rule);
@@ -226,6 +243,33 @@ impl Trial {
         }
         decision.explanation = core::mem::take(&mut self.explanation);
         Some(decision)
+    }
+
+    /// A rule that does not match, or of which that cannot be told.
+    fn pass_over(&mut self, rule: &Rule, request: &BootRequest<'_>, matched: Option<bool>) {
+        let Some(left) = self.reasons_left.checked_sub(1) else {
+            self.unexplained += 1;
+            return;
+        };
+        self.reasons_left = left;
+        let reason = rule.when.check(request).reason;
+        let reason = match matched {
+            Some(_) => reason,
+            None => But(&reason, "an operating system does not say all of it")
+                .to_string()
+                .into(),
+        };
+        self.explanation.failed(rule.name.clone(), reason);
+    }
+
+    /// Names those that were passed over without a reason.
+    fn count_unexplained(&mut self) {
+        let (rule, reason) = match core::mem::take(&mut self.unexplained) {
+            0 => return,
+            1 => ("another rule".to_owned(), "it does not match"),
+            count => (format!("{count} other rules"), "none of them matches"),
+        };
+        self.explanation.failed(rule, reason);
     }
 
     fn told(
@@ -252,6 +296,7 @@ impl Trial {
 
     /// No rule decided: what the policy after them says.
     fn ended(mut self, otherwise: BootDecision, request: &BootRequest<'_>) -> BootDecision {
+        self.count_unexplained();
         self.explanation.append(otherwise.explanation);
         let mut decision = self.said;
         decision.boot = otherwise.boot;

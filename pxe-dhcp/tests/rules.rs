@@ -316,3 +316,33 @@ proptest! {
         prop_assert!(!is_file || request.stage != Stage::Http);
     }
 }
+
+#[test]
+fn of_many_rules_the_first_are_explained_and_the_rest_counted() {
+    let of = |number: u8| mac(&format!("02:{number:02x}"));
+    let numbered = |policy: RulePolicy, number: u8| {
+        let rule = Rule::new(format!("rule {number}"), of(number));
+        policy.with_rule(rule.with_file("other.efi"))
+    };
+    let some = (0..70).fold(RulePolicy::new(), numbered);
+    let lab = Rule::new("lab", mac("52:54")).with_server_name("boot");
+    let policy = (70..72).fold(some.with_rule(lab), numbered);
+    let last = Rule::new("last", everybody()).with_file("last.efi");
+    let policy = policy.with_rule(last);
+    let explained = |policy: &RulePolicy| {
+        let decision = policy.decide(&firmware(&[ClientArch::UEFI_X64]));
+        assert_eq!(decision.boot, file("last.efi"));
+        assert_eq!(decision.server_name.as_deref(), Some("boot"));
+        decision.explanation.to_string()
+    };
+    let said = explained(&policy);
+    assert_eq!(said.lines().count(), 64 + 4);
+    let tail = "- rule 63: mac is 52:54:00:15:00:01, not 02:3f:*\n\
+        - 6 other rules: none of them matches\n\
+        ~ lab: mac 52:54:00:15:00:01 begins with 52:54\n\
+        - 2 other rules: none of them matches\n\
+        + last: no condition";
+    assert!(said.ends_with(tail), "{said}");
+    let all = explained(&policy.with_reasons_max(usize::MAX));
+    assert_eq!(all.lines().count(), 74);
+}
