@@ -126,7 +126,7 @@ pub(crate) fn dhcp_sockets(dhcp: &Dhcp) -> Vec<BindSpec> {
 pub(crate) fn decide_by(config: &Config, decisions: &Decisions) {
     let subnets = config.dhcp.iter().flat_map(|dhcp| &dhcp.subnets);
     let networks: Vec<_> = subnets.map(|subnet| subnet.network).collect();
-    decisions.set_policy(&policy(config), &networks, can_deny(config));
+    decisions.set_policy(&policy(config, Reasons::Few), &networks, can_deny(config));
 }
 
 /// Whether any rule gives a boot menu, whose items machines ask for at port 4011.
@@ -143,11 +143,20 @@ fn can_deny(config: &Config) -> bool {
         || rules.any(|rule| rule.boot == Some(pxe_dhcp::Boot::Denied))
 }
 
+/// How many of the rules that do not match an explanation names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reasons {
+    /// What costs little at each message.
+    Few,
+    All,
+}
+
 /// What machines are told to boot.
-pub(crate) fn policy(config: &Config) -> Arc<dyn BootPolicy> {
-    let policy: Arc<dyn BootPolicy> = match &config.boot {
-        Some(boot) => Arc::new(rule_policy(boot)),
-        None => Arc::new(NoBoot::new()),
+pub(crate) fn policy(config: &Config, reasons: Reasons) -> Arc<dyn BootPolicy> {
+    let policy: Arc<dyn BootPolicy> = match (&config.boot, reasons) {
+        (Some(boot), Reasons::Few) => Arc::new(rule_policy(boot)),
+        (Some(boot), Reasons::All) => Arc::new(rule_policy(boot).with_reasons_max(usize::MAX)),
+        (None, _) => Arc::new(NoBoot::new()),
     };
     match &config.dhcp {
         Some(dhcp) if !dhcp.hosts.is_empty() => {
@@ -226,7 +235,7 @@ mod tests {
             let config = Config::parse(text, Path::new("test.toml")).expect("valid");
             let request = BootRequest::new([192, 168, 150, 1].into())
                 .with_architectures(&[ClientArch::X86_BIOS]);
-            let decision = policy(&config).decide(&request);
+            let decision = policy(&config, Reasons::Few).decide(&request);
             decision.option(code).map(<[u8]>::to_vec)
         };
         let magic = format!("{text}pxelinux_magic = true\n");
@@ -258,7 +267,7 @@ mod tests {
             let architectures = [ClientArch(arch)];
             let request = BootRequest::new([10, 0, 0, 1].into());
             let request = request.with_architectures(&architectures);
-            policy(&config).decide(&request).next_server
+            policy(&config, Reasons::Few).decide(&request).next_server
         };
         assert_eq!(next_server(7), Some([10, 0, 0, 9].into()));
         assert_eq!(next_server(0), Some([10, 0, 0, 2].into()));

@@ -356,6 +356,25 @@ options
 }
 
 #[test]
+fn every_rule_is_explained_however_many_there_are() {
+    let site = Site::new();
+    let rules: String = (0..200)
+        .map(|number| {
+            format!("[[boot.rule]]\nwhen = {{ host_name = \"pc-{number}\" }}\nboot = \"a\"\n")
+        })
+        .collect();
+    let text = format!("{CONFIG}{rules}");
+    std::fs::write(site.path("pxe.toml"), text).expect("writable");
+    let output = site.run(&["--host-name", "pc-199", "--arch", "uefi-x64"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("\n  - rule 202: host name is \"pc-199\", not \"pc-198\"\n"));
+    assert!(
+        text.contains("\n  + rule 203: host name is \"pc-199\"\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn json_says_the_same() {
     let output = Site::new().run(&["--stage", "http", "--json", "--path", "nothing"]);
     let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");

@@ -7,7 +7,7 @@ use pxe_dhcp::wire::{Message, OptionCode};
 use pxe_dhcp::{Boot, Engine, Event, Explanation, Mode, Output, ProbeResult, Stage};
 
 use super::{Args, client};
-use crate::assemble;
+use crate::assemble::{self, Reasons};
 use crate::config::Config;
 
 /// What the machine is told.
@@ -38,7 +38,8 @@ impl Told {
         let (server, is_supposed) = server(args, config, &config_of_engine);
         told.server = Some((server, is_supposed));
         let mode = config_of_engine.mode;
-        let mut engine = Engine::new(config_of_engine, assemble::policy(config), 0)
+        let policy = assemble::policy(config, Reasons::All);
+        let mut engine = Engine::new(config_of_engine, policy, 0)
             .map_err(|error| format!("{}: {error}", config.file.display()))?;
         let from = |ip: Ipv4Addr, port| {
             let meta = RecvMeta::new(SocketId(0), SocketAddr::from((ip, port)));
