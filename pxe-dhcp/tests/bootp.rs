@@ -166,3 +166,20 @@ fn who_cannot_have_its_reserved_address_gets_none_of_the_pool() {
     bench.advance(Duration::from_secs(3601));
     assert_eq!(yiaddr(&bench.send(&bootp(client()))[0].1), Some(held));
 }
+
+#[test]
+fn what_a_relay_says_takes_no_room_from_its_client() {
+    // The relay takes option 82 out again (RFC 3046 section 2.1).
+    let subnet = lan().with_reservation(Reservation::new(MAC, ip(50)));
+    let mut bench = Bench::new(Config::new().with_subnet(subnet), Terminal);
+    let mut info = vec![1, 30];
+    info.extend([b'c'; 30]);
+    info.extend([2, 30]);
+    info.extend([b'r'; 30]);
+    let request = bootp(client()).giaddr(ip(2)).option(82, &info);
+    let reply = bench.ask(&request);
+    let message = Message::parse(&reply).expect("a reply");
+    assert_eq!(message.relay_agent_info().as_deref(), Some(&info[..]));
+    assert!(message.has_option(OptionCode::SUBNET_MASK));
+    assert!(reply.len() - info.len() - 2 <= 300);
+}

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use crate::wire::{
     BROADCAST_FLAG, Header, MESSAGE_BYTES_MIN, Message, MessageType, OptionCode, Priority, Reply,
-    UDP_IP_HEADER_BYTES,
+    UDP_IP_HEADER_BYTES, option_wire_len,
 };
 use crate::{Boot, BootDecision, Class, DhcpOption, Reservation, Stage, Subnet};
 
@@ -67,8 +67,12 @@ impl Answer<'_> {
             push_echo(&mut reply, self.request, code);
         }
         self.push_options(&mut reply);
-        // Asked for or not (RFC 3011 section 2).
-        push_echo(&mut reply, self.request, OptionCode::SUBNET_SELECTION);
+        // Asked for or not (RFC 3011 section 2); but what is no address selected nothing.
+        let code = OptionCode::SUBNET_SELECTION;
+        let selection = self.request.option(code);
+        if let Some(selection) = selection.filter(|data| code.takes_len(data.len())) {
+            reply.push(code, selection, Priority::Required);
+        }
         push_echo(&mut reply, self.request, OptionCode::RELAY_AGENT_INFO);
         reply
     }
@@ -215,13 +219,15 @@ pub(super) fn nak(request: &Message<'_>, server_ip: Ipv4Addr, reason: &str) -> R
 /// The longest reply that a client takes, in bytes.
 ///
 /// Option 57 counts the IP and UDP headers, and is never believed below 576; a client without it
-/// takes 576. A client that speaks plain BOOTP takes what BOOTP has, 300, or what it sent.
+/// takes 576. A client that speaks plain BOOTP takes what BOOTP has, 300, or what it sent; what its
+/// relay added, the relay takes out again.
 pub(super) fn limit(request: &Message<'_>, message_bytes_max: usize) -> usize {
     if request.message_type().is_none() {
-        return request
-            .wire_len()
-            .max(MESSAGE_BYTES_MIN)
-            .min(message_bytes_max);
+        let relays = request.relay_agent_info();
+        let relays = relays.map_or(0, |info| option_wire_len(info.len()));
+        let client = request.wire_len().saturating_sub(relays);
+        let client = client.max(MESSAGE_BYTES_MIN);
+        return (client + relays).min(message_bytes_max);
     }
     let client = request
         .max_message_size()

@@ -267,7 +267,11 @@ impl<F: FnMut(&[u8])> World<F> {
         if let Ok(message) = Message::parse(payload) {
             let said = match message.message_type() {
                 Some(_) => usize::from(message.max_message_size().unwrap_or(576).max(576)),
-                None => payload.len().max(300) + 28,
+                None => {
+                    // The relay takes out again what it put in.
+                    let relays = message.relay_agent_info().map_or(0, |info| info.len() + 32);
+                    payload.len().max(300) + relays + 28
+                }
             };
             let allowed = self.allowed.entry(message.xid()).or_insert(0);
             *allowed = said.max(*allowed);

@@ -34,6 +34,7 @@ pub use self::message::{
 };
 pub use self::option::{ClientFqdn, OptionField, OptionWalk, RawOption, RelayAgentInfo};
 pub use self::pxe_vendor::{DiscoveryControl, PxeBootItem, PxeOptions, PxeOptionsWriter, PxeTag};
+pub(crate) use self::reply::option_wire_len;
 pub use self::reply::{
     Header, MESSAGE_BYTES_MIN, Priority, Reply, ReplyTooLong, UDP_IP_HEADER_BYTES, Written,
 };

@@ -157,10 +157,16 @@ struct Entry {
 }
 
 impl Entry {
-    /// The bytes on the wire: a code and a length per 255 bytes (RFC 3396).
     fn wire_len(&self) -> usize {
-        self.data.len() + 2 * self.data.len().div_ceil(255).max(1)
+        option_wire_len(self.data.len())
     }
+}
+
+/// The bytes on the wire of an option with a value of this length: a code and a length per 255
+/// bytes (RFC 3396).
+pub(crate) const fn option_wire_len(len: usize) -> usize {
+    let parts = len.div_ceil(255);
+    len + 2 * if parts == 0 { 1 } else { parts }
 }
 
 /// A message to write: fixed fields, names, and options in the order in which they were pushed,
