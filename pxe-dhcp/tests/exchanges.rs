@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use pxe_core::{Destination, IfIndex, UnixTime};
 use pxe_dhcp::wire::{Header, Message, MessageType, OptionCode, Reply};
-use pxe_dhcp::{ClientKey, Config, DhcpOption, Event, IgnoreReason, LeaseState, NakReason, Subnet};
+use pxe_dhcp::{
+    ClientKey, Config, DhcpOption, Event, IgnoreReason, LeaseState, NakReason, Reservation, Subnet,
+};
 use support::{
     Bench, MAC, Request, SERVER, client, ip, is_ignored, lan, mac, policy, required, small, yiaddr,
 };
@@ -528,4 +530,18 @@ fn an_option_without_the_value_that_it_needs_is_not_sent() {
     let message = Message::parse(&offer).expect("an offer");
     assert_eq!(message.malformed().next(), None);
     assert!(message.has_option(OptionCode(80)));
+}
+
+#[test]
+fn a_malformed_subnet_selection_and_a_message_type_without_value_are_not_answered_in_kind() {
+    let mut bench = Bench::lan();
+    let offer = bench.ask(&client().option(118, [10, 20, 0]).discover());
+    let message = Message::parse(&offer).expect("an offer");
+    assert_eq!(message.malformed().next(), None);
+    // It is no plain BOOTP either.
+    let reservation = Reservation::new(MAC, ip(50));
+    let subnet = lan().with_reservation(reservation);
+    let mut bench = Bench::new(Config::new().with_subnet(subnet), policy());
+    assert!(bench.send(&client().option(53, [])).is_empty());
+    assert!(is_ignored(&bench, IgnoreReason::NotDhcp));
 }

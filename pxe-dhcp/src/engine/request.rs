@@ -15,7 +15,7 @@ use super::{Engine, rate};
 use crate::lease::OPTION_BYTES_MAX;
 use crate::lease_times::LeaseBounds;
 use crate::raspberry_pi;
-use crate::wire::{Message, MessageType, Op, RelayAgentInfo};
+use crate::wire::{Message, MessageType, Op, OptionCode, RelayAgentInfo};
 use crate::{
     ClientArch, ClientInfo, ClientKey, Event, IgnoreReason, LeaseState, Limit, NakReason,
     Reservation, ReservedFor, Stage,
@@ -95,6 +95,9 @@ impl Engine {
             }
         }
         let Some(message_type) = message.message_type() else {
+            if message.has_option(OptionCode::MESSAGE_TYPE) {
+                return self.ignore(Some(client), IgnoreReason::NotDhcp);
+            }
             if origin == Origin::Binl || !self.plan.config.mode.gives_addresses() {
                 return self.ignore(Some(client), IgnoreReason::Bootp);
             }
