@@ -208,6 +208,11 @@ impl<F: FnMut(&[u8])> World<F> {
         if more & 16 != 0 {
             push(OptionCode::CLIENT_ID, IDENTIFIER);
         }
+        if more & 128 != 0 {
+            let selection = [10, input.below(3), 0, 0];
+            let len = usize::from(input.below(6)).min(4);
+            push(OptionCode::SUBNET_SELECTION, &selection[..len]);
+        }
         if more & 32 != 0 {
             push(OptionCode::LEASE_TIME, &[0, 0, input.byte(), 0]);
         }

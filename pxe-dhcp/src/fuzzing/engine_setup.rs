@@ -49,6 +49,7 @@ pub(super) fn config(narrow: bool, probing: Probing, mode: Mode) -> Config {
     limits.events_max = 64;
     limits.quarantined_max = 2;
     limits.rate_clients_max = 4;
+    limits.probes_max = 2;
     if !mode.gives_addresses() {
         let far = Subnet::new("10.1.0.0/29".parse().expect("a network"));
         return Config::new()
