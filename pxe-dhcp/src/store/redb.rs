@@ -28,7 +28,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 ///
 /// - **Opening checks everything**: every page and every record has a checksum. What is not as it
 ///   was written is refused ([`OpenStoreError::Damaged`]), and the file stays as it is. A batch
-///   that a loss of power cut off is undone; none of it was acknowledged.
+///   that a loss of power cut off is undone; none of it was acknowledged. One case cannot be told
+///   from that: a bit that flips inside the very last commit before a crash. That one commit is
+///   then undone without an error, though it was acknowledged; those before it are never.
 /// - **One program at a time** has the file; it is locked (`flock`) while the store lives.
 /// - **A medium that fails** (full, or with errors) makes commits and reads
 ///   [`Unavailable`](CommitError::Unavailable), so no client gets an ACK. The store is opened again
@@ -37,8 +39,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// - **A thread of its own** does the work, so the runtime never waits for the disk. Dropping the
 ///   store waits for what it is doing, and closes the file.
 ///
-/// Records that were replaced leave room for new ones: the file has some 350 bytes a lease, twice
-/// to four times that after many changes, and does not grow beyond.
+/// Records that were replaced leave room for new ones: the file has about 170 bytes a lease, and
+/// about 400 after many changes (measured with the example `lease_store`, 100,000 leases).
 ///
 /// ```
 /// # #[::tokio::main(flavor = "current_thread")]
