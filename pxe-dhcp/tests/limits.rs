@@ -406,3 +406,18 @@ fn a_client_that_takes_and_gives_back_address_after_address_is_known_by_the_last
     let acks = bench.send(&client().reboot(ip(120)));
     assert_eq!(Bench::type_of(&acks), [ACK]);
 }
+
+#[test]
+fn a_client_cannot_take_several_addresses_while_the_first_is_being_stored() {
+    let mut bench = Bench::lan();
+    bench.holds_commits = true;
+    assert!(bench.send(&client().select(ip(150))).is_empty());
+    for request in [client().select(ip(151)), client().renew(ip(152))] {
+        let naks = bench.send(&request);
+        assert_eq!(Bench::type_of(&naks), [MessageType::NAK]);
+    }
+    assert!(bench.send(&client().select(ip(150))).is_empty());
+    bench.commit_all();
+    assert_eq!(Bench::type_of(&bench.sent()), [ACK]);
+    assert_eq!(bench.engine.leases().count(), 1);
+}

@@ -307,24 +307,25 @@ impl Engine {
         server == asking.server_ip || server == asking.server_id || self.plan.is_own(server)
     }
 
-    /// Whether the client holds another address on its link, and was not offered this one: a client
-    /// that takes address after address would empty the pool.
+    /// Whether the client holds another address on its link, or is about to, and was not offered
+    /// this one: a client that takes address after address would empty the pool.
     fn has_another(&self, asking: &Asking<'_>, address: Ipv4Addr) -> bool {
         let client = &asking.client.key;
         let link = &self.plan.subnets[asking.subnet].link;
-        let is_offered = self
-            .offers
-            .get(client)
-            .is_some_and(|offer| offer.address == address);
-        let holds_another = self.leases.of_client(client).iter().any(|other| {
-            *other != address
-                && self
-                    .plan
-                    .subnet_of(*other)
-                    .is_some_and(|index| link.contains(&index))
-                && self.holds(client, *other)
+        let offer = self.offers.get(client);
+        if offer.is_some_and(|offer| offer.address == address) {
+            return false;
+        }
+        let is_another = |other: Ipv4Addr| {
+            let index = self.plan.subnet_of(other);
+            other != address && index.is_some_and(|index| link.contains(&index))
+        };
+        let mut known = self.leases.of_client(client).iter();
+        let mut granted = self.changes.values().filter(|change| {
+            change.record.client == *client && matches!(change.purpose, Purpose::Acknowledge { .. })
         });
-        holds_another && !is_offered
+        known.any(|other| is_another(*other) && self.holds(client, *other))
+            || granted.any(|change| is_another(change.record.address))
     }
 
     fn grant(&mut self, now: Now, asking: &Asking<'_>, address: Ipv4Addr) {
