@@ -78,6 +78,18 @@ impl Condition {
     }
 }
 
+impl Condition {
+    /// Whether both ask for the same part of what a client says, so that the client misses both
+    /// for the same reason.
+    fn asks_the_same(&self, other: &Self) -> bool {
+        let is_list = matches!(
+            self,
+            Self::All(_) | Self::Any(_) | Self::Not(_) | Self::Option(..)
+        );
+        !is_list && core::mem::discriminant(self) == core::mem::discriminant(other)
+    }
+}
+
 /// A reason before it is put together, so that alternatives can share what they have in common:
 /// "architecture is x86-bios, not uefi-x64 or uefi-arm64".
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,7 +232,17 @@ fn any_reason(conditions: &[Condition], request: &BootRequest<'_>, matched: bool
         };
     }
     let mut groups: Vec<Missed> = Vec::new();
+    let mut before: Option<&Condition> = None;
     for condition in conditions {
+        // Of a thousand addresses, those that are only counted need no reason.
+        if let (Some(last), Some(before)) = (groups.last_mut(), before)
+            && last.named == WANTED_MAX
+            && before.asks_the_same(condition)
+        {
+            last.unnamed += 1;
+            continue;
+        }
+        before = Some(condition);
         let reason = condition.reason(request, false);
         let Some(reason) = (match groups.last_mut() {
             Some(last) => last.join(reason),
