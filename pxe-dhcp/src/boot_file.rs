@@ -132,7 +132,9 @@ fn expanded(file: &str, request: &BootRequest<'_>) -> Result<String, Cow<'static
 /// all of it for a file's name, `tftp://` too (EDK2, `PxeBcDhcp4BootInfo`). Open Firmware's heirs
 /// (petitboot) and U-Boot can.
 fn is_foreign(file: &str, architectures: &[ClientArch]) -> bool {
-    let Some(arch) = architectures.first() else {
+    // Of one that is not in the registry nothing is known: then the next tells.
+    let mut known = architectures.iter().filter(|arch| arch.name().is_some());
+    let Some(arch) = known.next() else {
         return false;
     };
     let is_plain = *arch == ClientArch::X86_BIOS || (arch.is_uefi() && !arch.is_http());
@@ -277,6 +279,8 @@ mod tests {
         assert!(!told(ClientArch::UEFI_X64, b"PXEClient", by_tftp));
         assert!(!told(ClientArch::UEFI_X64, b"PXEClient", url));
         assert!(!told(ClientArch::X86_BIOS, b"PXEClient", url));
+        let architectures = [ClientArch(4711), ClientArch::UEFI_X64];
+        assert!(is_foreign(url, &architectures), "the first is unknown");
         assert!(told(ClientArch::POWER_OPAL, b"PXEClient", url), "petitboot");
         assert!(told(ClientArch::UBOOT_ARM64, b"PXEClient", url));
     }
