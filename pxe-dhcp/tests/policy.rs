@@ -158,3 +158,27 @@ fn a_denied_raspberry_pi_sees_no_menu() {
     assert!(!message.has_option(OptionCode::VENDOR_SPECIFIC));
     assert!(!message.has_option(OptionCode::VENDOR_CLASS));
 }
+
+/// Each rule asks about all of them, so a hostile list would cost each rule as much.
+#[test]
+fn of_a_long_list_of_architectures_or_classes_the_first_are_looked_at() {
+    #[derive(Debug)]
+    struct Counted;
+    impl BootPolicy for Counted {
+        fn decide(&self, request: &BootRequest<'_>) -> BootDecision {
+            let counts = (request.architectures.len(), request.user_classes.len());
+            BootDecision::new(Boot::File(format!("{counts:?}")))
+        }
+    }
+    let mut bench = Bench::new(Config::new().with_subnet(lan()), Counted);
+    for (count, expected) in [(2, "(2, 2)"), (16, "(16, 16)"), (127, "(16, 16)")] {
+        let request = Request::new(MAC)
+            .option(53, [1])
+            .option(57, [5, 0xc0])
+            .option(93, [0, 7].repeat(count))
+            .option(77, [1, b'a'].repeat(count));
+        let offer = bench.ask(&request);
+        let offer = Message::parse(&offer).expect("an offer");
+        assert_eq!(offer.file(), Some(expected.as_bytes()), "{count}");
+    }
+}

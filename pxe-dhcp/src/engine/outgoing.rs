@@ -6,7 +6,7 @@ use pxe_core::{Destination, RecvMeta, SocketId};
 
 use super::Engine;
 use super::answer::{self, Answer};
-use super::request::Asking;
+use super::request::{Asking, NAMED_MAX};
 use crate::wire::{Message, MessageType, OptionCode, RelayAgentInfo, Reply};
 use crate::{
     BootDecision, BootRequest, Class, ClientArch, ClientInfo, Event, IgnoreReason, Ipv4Net,
@@ -44,7 +44,7 @@ impl Facts<'_> {
         let relay = message.relay_agent_info();
         let relay = relay.as_deref().map(RelayAgentInfo::new);
         let user_classes = message.user_classes();
-        let user_classes: Vec<&[u8]> = user_classes.iter().collect();
+        let user_classes: Vec<&[u8]> = user_classes.iter().take(NAMED_MAX).collect();
         let request = BootRequest {
             stage: self.stage,
             mac: self.client.mac(),

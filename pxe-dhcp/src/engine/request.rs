@@ -12,7 +12,6 @@ use super::plan::{Reserved, SubnetIndex};
 use super::port::Port;
 use super::proxy::Call;
 use super::{Engine, rate};
-use crate::lease::OPTION_BYTES_MAX;
 use crate::lease_times::LeaseBounds;
 use crate::raspberry_pi;
 use crate::wire::{Message, MessageType, Op, OptionCode, RelayAgentInfo};
@@ -23,6 +22,10 @@ use crate::{
 
 /// How many malformed options of one message are worth an event.
 const MALFORMED_EVENTS_MAX: usize = 8;
+
+/// How many architectures and user classes of one message are looked at: firmware says one or two,
+/// and each rule asks about all of them.
+pub(super) const NAMED_MAX: usize = 16;
 
 /// Where a message comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -515,8 +518,8 @@ fn architectures_of(message: &Message<'_>) -> Vec<ClientArch> {
         return vec![ClientArch::ARM_RPIBOOT];
     }
     let mut architectures = message.architectures();
-    // They are kept with an offer, and more than one option holds are no architectures.
-    architectures.truncate(OPTION_BYTES_MAX / 2);
+    // They are kept with an offer, too.
+    architectures.truncate(NAMED_MAX);
     if !architectures.is_empty() {
         return architectures;
     }
@@ -532,7 +535,7 @@ fn architectures_of(message: &Message<'_>) -> Vec<ClientArch> {
 fn stage_of(message: &Message<'_>, architectures: &[ClientArch]) -> Stage {
     let vendor_class = message.vendor_class();
     let user_classes = message.user_classes();
-    let user_classes: Vec<&[u8]> = user_classes.iter().collect();
+    let user_classes: Vec<&[u8]> = user_classes.iter().take(NAMED_MAX).collect();
     let has_ipxe_features = message.ipxe_features().is_some();
     Stage::of(
         architectures,
