@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use ::tokio::sync::oneshot;
 use async_trait::async_trait;
+use rustix::fs::OFlags;
 use thiserror::Error;
 
 use super::ledger::{Fault, Ledger};
@@ -365,6 +366,8 @@ fn make(path: &Path) -> Result<(), OpenStoreError> {
     let half_made = path.with_file_name(name);
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).mode(0o600);
+    // It is emptied: not what a link leads to, which somebody else may have put there.
+    options.custom_flags(flags(OFlags::NOFOLLOW));
     let file = options.open(&half_made).map_err(failed)?;
     // Another server that starts is at the same.
     lock(path, file.try_lock())?;
@@ -393,12 +396,18 @@ fn open_file(path: &Path, options: &mut OpenOptions) -> Result<File, OpenStoreEr
         path: path.to_path_buf(),
         source,
     };
+    // Else it would wait for the other end of a FIFO; files do not care.
+    options.custom_flags(flags(OFlags::NONBLOCK));
     let file = options.open(path).map_err(failed)?;
     if !file.metadata().map_err(failed)?.is_file() {
         let path = path.to_path_buf();
         return Err(OpenStoreError::NoFile { path });
     }
     Ok(file)
+}
+
+fn flags(flags: OFlags) -> i32 {
+    flags.bits().cast_signed()
 }
 
 fn lock(path: &Path, locked: Result<(), TryLockError>) -> Result<(), OpenStoreError> {

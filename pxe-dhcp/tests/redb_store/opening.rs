@@ -143,3 +143,32 @@ fn one_flush_for_a_batch() {
     assert!(results.iter().all(Result::is_err));
     assert_eq!(disk.flushes(), before);
 }
+
+/// Who may write to the folder could otherwise have any file emptied by a server that is root.
+#[test]
+fn a_link_in_the_place_of_a_half_made_store_is_not_followed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, other) = (
+        folder.path().join("leases.redb"),
+        folder.path().join("other"),
+    );
+    fs::write(&other, "precious").expect("written");
+    let half_made = folder.path().join("leases.redb.new");
+    std::os::unix::fs::symlink(&other, half_made).expect("linked");
+    let error = RedbStore::open(&path).expect_err("a link");
+    assert!(matches!(error, OpenStoreError::File { .. }), "{error}");
+    assert_eq!(fs::read(&other).expect("there"), b"precious");
+    assert!(!path.exists());
+}
+
+/// To open a FIFO waits for somebody who writes to it.
+#[test]
+fn a_fifo_is_no_store_and_is_not_waited_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("leases.redb");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("made");
+    for opened in [RedbStore::open_read_only(&path), RedbStore::open(&path)] {
+        let error = opened.expect_err("a FIFO");
+        assert!(matches!(error, OpenStoreError::NoFile { .. }), "{error}");
+    }
+}
