@@ -545,3 +545,18 @@ fn a_malformed_subnet_selection_and_a_message_type_without_value_are_not_answere
     assert!(bench.send(&client().option(53, [])).is_empty());
     assert!(is_ignored(&bench, IgnoreReason::NotDhcp));
 }
+
+#[test]
+fn what_only_clients_say_is_sent_by_no_configuration() {
+    // RFC 2131 table 3.
+    let mut config = Config::new().with_subnet(lan());
+    for code in [50, 55, 57] {
+        config = config.with_option(DhcpOption::new(OptionCode(code), [1; 4]).forced());
+    }
+    let mut bench = Bench::new(config, policy());
+    let offer = bench.ask(&client().discover());
+    let message = Message::parse(&offer).expect("an offer");
+    for code in [50, 55, 57] {
+        assert!(!message.has_option(OptionCode(code)), "{code}");
+    }
+}

@@ -316,16 +316,20 @@ pub(super) fn push_echo(reply: &mut Reply, request: &Message<'_>, code: OptionCo
     }
 }
 
-/// Options that a configuration or policy cannot set.
+/// Options that a configuration or policy cannot set: the engine's, and those that no server sends
+/// (RFC 2131 table 3).
 fn is_engines(code: OptionCode) -> bool {
     matches!(
         code,
         OptionCode::PAD
             | OptionCode::SUBNET_MASK
+            | OptionCode::REQUESTED_ADDRESS
             | OptionCode::LEASE_TIME
             | OptionCode::OVERLOAD
             | OptionCode::MESSAGE_TYPE
             | OptionCode::SERVER_ID
+            | OptionCode::PARAMETER_REQUEST_LIST
+            | OptionCode::MAX_MESSAGE_SIZE
             | OptionCode::RENEWAL_TIME
             | OptionCode::REBINDING_TIME
             | OptionCode::CLIENT_ID
