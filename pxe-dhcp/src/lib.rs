@@ -79,8 +79,9 @@
 //! 3. Fetch from [`Engine::poll_transmit`] until it is empty, and send.
 //!
 //! **An ACK leaves only after its lease is in the store** (RFC 2131 section 3.1, step 4), so no
-//! acknowledged lease is lost with the power (`RedbStore`, feature `redb`). A store may refuse: then it says what it has
-//! instead ([`CommitError::Conflict`]), the engine believes it, and the client gets no ACK.
+//! acknowledged lease is lost with the power (`RedbStore`, feature `redb`). A store may refuse:
+//! then it says what it has instead ([`CommitError::Conflict`]), the engine believes it, and the
+//! client gets no ACK.
 //!
 //! # What clients can rely on
 //!
