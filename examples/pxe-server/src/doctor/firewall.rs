@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use pxe_dhcp::Mode;
+
 use super::finding::Finding;
 use crate::assemble;
 use crate::config::Config;
@@ -26,8 +28,10 @@ fn wanted(config: &Config) -> String {
     let mut udp = BTreeSet::new();
     if let Some(dhcp) = &config.dhcp {
         let dhcp = assemble::dhcp(dhcp);
-        udp.insert(dhcp.server_port);
-        if !dhcp.mode.gives_addresses() {
+        if dhcp.mode != Mode::Binl {
+            udp.insert(dhcp.server_port);
+        }
+        if assemble::has_menus(config) || !dhcp.mode.gives_addresses() {
             udp.insert(dhcp.binl_port);
         }
     }

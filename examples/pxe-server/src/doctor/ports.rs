@@ -50,9 +50,12 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
 
 fn examine_dhcp(config: &Config, dhcp: &Dhcp, spec: BindSpec) -> Finding {
     let wanted = assemble::dhcp(dhcp);
+    let has_binl = assemble::has_menus(config);
     let ports = match wanted.mode {
-        Mode::Proxy => format!("UDP ports {} and {}", wanted.server_port, wanted.binl_port),
         Mode::Binl => format!("UDP port {}", wanted.binl_port),
+        mode if has_binl || !mode.gives_addresses() => {
+            format!("UDP ports {} and {}", wanted.server_port, wanted.binl_port)
+        }
         _ => format!("UDP port {}", wanted.server_port),
     };
     let what = format!("DHCP can listen on {ports} of {spec}");
@@ -60,7 +63,12 @@ fn examine_dhcp(config: &Config, dhcp: &Dhcp, spec: BindSpec) -> Finding {
         BindSpec::Address(ip) => *ip,
         _ => Ipv4Addr::UNSPECIFIED,
     };
-    match pxe_dhcp::Server::bind(spec, wanted) {
+    let bound = pxe_dhcp::Server::bind(spec, wanted);
+    let bound = bound.and_then(|server| match has_binl {
+        true => server.with_binl(),
+        false => Ok(server),
+    });
+    match bound {
         Ok(_) => Finding::ok(what),
         // The configuration's check of this machine has told it.
         Err(error @ BindError::NoInterface { .. }) => Finding::error(error.to_string(), ""),
