@@ -9,6 +9,7 @@ use crate::assemble;
 use crate::config::{Config, Problem};
 use crate::control::{Answer, Failure};
 use crate::decisions::Remembered;
+use crate::fact::Protocol;
 use crate::running::Handle;
 use crate::source::{http_source, tftp_source};
 
@@ -49,7 +50,7 @@ impl Handle {
             let found = config.check_files_and_interfaces();
             warnings.extend(found.map_err(|error| invalid(error.to_string()))?);
         }
-        let fixed = needs_restart(&self.config(), &config);
+        let fixed = needs_restart(&self.config(), &config, self.has_binl());
         if !fixed.is_empty() {
             let lines: Vec<String> = fixed.iter().map(|problem| config.locate(problem)).collect();
             return Err(Failure::new("restart_needed", lines.join("\n")));
@@ -81,6 +82,15 @@ impl Handle {
             ("reloads".to_owned(), reloads.into()),
             ("warnings".to_owned(), warnings.into()),
         ]))
+    }
+
+    /// Whether the port of boot servers is bound: it stays so when the last menu goes.
+    fn has_binl(&self) -> bool {
+        let binl_port = self.config().dhcp.as_ref().map(|dhcp| dhcp.binl_port);
+        let mut listeners = self.shared.listeners.iter();
+        listeners.any(|listener| {
+            listener.protocol == Protocol::Dhcp && Some(listener.address.port()) == binl_port
+        })
     }
 
     /// Nothing in here can fail: all was checked before.
@@ -129,7 +139,7 @@ pub(crate) fn open_tree(config: &Config) -> Result<Arc<dyn Tree>, Problem> {
 }
 
 /// Every key that differs and cannot change while the server runs.
-fn needs_restart(old: &Config, new: &Config) -> Vec<Problem> {
+fn needs_restart(old: &Config, new: &Config, has_binl: bool) -> Vec<Problem> {
     let mut changed: Vec<String> = Vec::new();
     let mut compare = |key: &str, is_same: bool| {
         if !is_same {
@@ -152,12 +162,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<Problem> {
         (old, new) => compare("dhcp", old.is_none() && new.is_none()),
     }
     // Only a start binds the port of boot menus.
-    let binds_more = assemble::has_menus(new) && !assemble::has_menus(old);
-    let is_bound = new
-        .dhcp
-        .as_ref()
-        .is_none_or(|dhcp| !dhcp.mode.gives_addresses());
-    compare("boot.rule", !binds_more || is_bound);
+    compare("boot.rule", has_binl || !assemble::has_menus(new));
     match (&old.tftp, &new.tftp) {
         (Some(old), Some(new)) => compare("tftp.listen", old.listen == new.listen),
         (old, new) => compare("tftp", old.is_none() && new.is_none()),
@@ -186,7 +191,7 @@ mod tests {
 
     fn keys(new: &str) -> Vec<String> {
         let parse = |text: &str| Config::parse(text, Path::new("x.toml")).expect("valid");
-        let problems = needs_restart(&parse(OLD), &parse(new));
+        let problems = needs_restart(&parse(OLD), &parse(new), false);
         problems.into_iter().map(|problem| problem.key).collect()
     }
 

@@ -2,7 +2,7 @@
 
 mod network;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -262,6 +262,68 @@ async fn a_bad_configuration_changes_nothing() {
     assert_eq!(failure.code, "restart_needed");
     assert_eq!(*running.handle().config(), *before);
     assert_eq!(tftp_get(tftp, "hello").expect("found"), b"hello\n");
+    running.stop().await.expect("no failure");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn boot_files_of_rules_and_hosts_are_looked_for_too() {
+    let mut site = Site::new().with_dhcp(DhcpClient::bind().port());
+    site.config += "[[boot.rule]]\nwhen = { mac = \"52:54:00:*\" }\nboot = \"of-a-rule\"\n\
+        [[boot.rule]]\nboot = \"elsewhere\"\nnext_server = \"127.0.0.9\"\n\
+        [[boot.rule]]\nmenu = { item = [{ label = \"a\", boot = \"of-a-menu\" }] }\n\
+        [[boot.rule]]\nboot = \"{mac}.cfg\"\n\
+        [[dhcp.host]]\nname = \"pc\"\nmac = \"52:54:00:00:00:01\"\nboot = \"of-a-host\"\n";
+    let config = site.config();
+    let warnings = config.check_machine().expect("no error");
+    let said: Vec<String> = warnings.iter().map(|one| format!("{one:?}")).collect();
+    let said = said.join("\n");
+    for (key, file) in [
+        ("boot.rule.boot", "of-a-rule"),
+        ("boot.rule.menu", "of-a-menu"),
+        ("dhcp.host.boot", "of-a-host"),
+    ] {
+        assert!(said.contains(key), "{key}: {said}");
+        assert!(said.contains(&format!("has no file {file}")), "{said}");
+    }
+    assert!(
+        !said.contains("elsewhere") && !said.contains(".cfg"),
+        "{said}"
+    );
+}
+
+/// What is chosen in a menu is asked for at the port of boot servers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_menu_needs_the_port_of_boot_servers_from_the_start_on() {
+    let client = DhcpClient::bind();
+    let mut site = Site::new().with_dhcp(client.port());
+    let without = site.config.clone();
+    let binl_port = DhcpClient::bind().port();
+    let with_port = without.replace("[dhcp]\n", &format!("[dhcp]\nbinl_port = {binl_port}\n"));
+    let menu = "[[boot.rule]]\nmenu = { item = [{ label = \"Disk\" }, \
+                { label = \"Debian\", boot = \"lpxelinux.0\" }] }\n";
+    let ports = |running: &Running| -> Vec<u16> {
+        let addresses = running.addresses(Protocol::Dhcp);
+        addresses.iter().map(SocketAddr::port).collect()
+    };
+
+    site.config = with_port.clone();
+    let running = Running::start(site.config()).await.expect("started");
+    assert_eq!(ports(&running), [client.port()]);
+    site.config = format!("{with_port}{menu}");
+    let refused = running.handle().reload_with(site.config()).await;
+    let failure = refused.expect_err("nobody listens there");
+    assert_eq!(failure.code, "restart_needed");
+    assert!(failure.message.contains("boot.rule"), "{failure}");
+    running.stop().await.expect("no failure");
+
+    let running = Running::start(site.config()).await.expect("started");
+    assert_eq!(ports(&running), [client.port(), binl_port]);
+    // The menu goes and comes back.
+    for config in [with_port.clone(), format!("{with_port}{menu}")] {
+        site.config = config;
+        let reloaded = running.handle().reload_with(site.config()).await;
+        reloaded.expect("the port is bound");
+    }
     running.stop().await.expect("no failure");
 }
 

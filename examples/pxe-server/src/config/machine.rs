@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use pxe_dhcp::Boot;
 use pxe_tree::TreePath;
 
 use super::place::Problems;
@@ -85,25 +86,11 @@ impl Config {
 
     /// A boot file may be added later, so its absence is only doubtful.
     fn check_boot_files(&self, problems: &mut Problems<'_>) {
-        let Some(boot) = &self.boot else { return };
         // Another server has the files, if it is not us.
         if self.tftp.is_none() || !self.tree.root.is_dir() {
             return;
         }
-        let named = boot
-            .files
-            .iter()
-            .map(|(arch, file)| (format!("boot.files.{arch}"), file))
-            .chain(
-                boot.default_file
-                    .iter()
-                    .map(|file| ("boot.files.default".into(), file)),
-            )
-            .chain(boot.ipxe.iter().map(|file| ("boot.ipxe".into(), file)));
-        for (key, file) in named {
-            if file.contains("://") || file.contains("{server}") {
-                continue;
-            }
+        for (key, file) in self.named_files() {
             let Ok(path) = TreePath::from_tftp(file.as_bytes()) else {
                 problems.warning(&key, format!("{file} cannot be a file's name"), "");
                 continue;
@@ -120,20 +107,49 @@ impl Config {
         }
     }
 
+    /// Every boot file that this server is asked for by name, with the key that names it. URLs,
+    /// names with placeholders and files of other servers are not among them.
+    fn named_files(&self) -> Vec<(String, &str)> {
+        let mut named: Vec<(String, &str)> = Vec::new();
+        if let Some(boot) = &self.boot {
+            let files = boot.files.iter();
+            named.extend(files.map(|(arch, file)| (format!("boot.files.{arch}"), file.as_str())));
+            let default = boot.default_file.as_deref();
+            named.extend(default.map(|file| ("boot.files.default".to_owned(), file)));
+            let ipxe = boot.ipxe.as_deref();
+            named.extend(ipxe.map(|file| ("boot.ipxe".to_owned(), file)));
+            let rules = boot.rules.iter().enumerate();
+            for (index, rule) in rules.filter(|(_, rule)| rule.next_server.is_none()) {
+                let key = format!("boot.rule[{index}]");
+                match &rule.boot {
+                    Some(Boot::File(file)) => named.push((format!("{key}.boot"), file)),
+                    Some(Boot::Menu(menu)) => {
+                        let own = menu.items().iter();
+                        let own = own.filter(|item| item.next_server().is_none());
+                        let files = own.filter_map(|item| item.boot());
+                        named.extend(files.map(|file| (format!("{key}.menu"), file)));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let hosts = self.dhcp.iter().flat_map(|dhcp| &dhcp.hosts).enumerate();
+        for (index, host) in hosts.filter(|(_, host)| host.boot.next_server.is_none()) {
+            let file = host.boot.file.as_deref();
+            named.extend(file.map(|file| (format!("dhcp.host[{index}].boot"), file)));
+        }
+        named.retain(|(_, file)| !file.contains("://") && !file.contains('{'));
+        named
+    }
+
     /// The boot files that are to be in the tree: their names and their places.
     pub(crate) fn boot_files(&self) -> Vec<(String, PathBuf)> {
-        let Some(boot) = &self.boot else {
-            return Vec::new();
-        };
-        let names = boot.files.values();
-        let names = names.chain(&boot.default_file).chain(&boot.ipxe);
         let root = TreePath::parse(self.tree.root.as_os_str().as_bytes()).unwrap_or_default();
-        names
-            .filter(|name| !name.contains("://") && !name.contains("{server}"))
-            .filter_map(|name| {
+        (self.named_files().into_iter())
+            .filter_map(|(_, name)| {
                 let path = TreePath::from_tftp(name.as_bytes()).ok()?;
                 let path = path.strip_prefix(&root).unwrap_or(path);
-                Some((name.clone(), self.path_in_tree(&path)))
+                Some((name.to_owned(), self.path_in_tree(&path)))
             })
             .collect()
     }
