@@ -27,7 +27,7 @@ pub const PLACEHOLDERS: [(&str, &str); 5] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reload {
     Never,
-    /// The rule asks for a feature that the client lacks, so it does not match what is loaded.
+    /// The rule matches for a feature that the client lacks, so not what is loaded, if that has it.
     Upgrade,
 }
 

@@ -6,7 +6,7 @@ use core::fmt;
 use std::borrow::Cow;
 
 pub(crate) use self::reason::Listed;
-use crate::wire::{IpxeFeature, MachineUuid, OptionCode};
+use crate::wire::{IpxeFeature, IpxeFeatures, MachineUuid, OptionCode};
 use crate::{BootRequest, ClientArch, Ipv4Net, MacPrefix, Pattern, Stage};
 
 /// The longest reason, in bytes; what is longer ends in `...`.
@@ -164,19 +164,11 @@ impl Condition {
         }
     }
 
-    /// Whether this asks for an iPXE that lacks a feature.
-    pub(crate) fn asks_for_less_ipxe(&self) -> bool {
-        fn asks(condition: &Condition, for_less: bool) -> bool {
-            match condition {
-                Condition::IpxeFeature(_) => for_less,
-                Condition::All(conditions) | Condition::Any(conditions) => {
-                    conditions.iter().any(|one| asks(one, for_less))
-                }
-                Condition::Not(condition) => asks(condition, !for_less),
-                _ => false,
-            }
-        }
-        asks(self, false)
+    /// Whether an iPXE matches for what it lacks, and would not if it had every feature.
+    pub(crate) fn is_for_what_ipxe_lacks(&self, request: &BootRequest<'_>) -> bool {
+        let mut complete = *request;
+        complete.ipxe_features = Some(IpxeFeatures::all());
+        !self.matches(&complete)
     }
 
     /// Whether the client matches, and why.
@@ -217,8 +209,6 @@ mod tests {
     use core::net::Ipv4Addr;
 
     use pxe_core::MacAddr;
-
-    use crate::wire::IpxeFeatures;
 
     const ARCHITECTURES: [ClientArch; 1] = [ClientArch::UEFI_X64];
 
@@ -417,17 +407,6 @@ mod tests {
         ] {
             assert_eq!(condition.of_machine(&system), expected, "{condition:?}");
         }
-    }
-
-    #[test]
-    fn an_ipxe_that_lacks_a_feature_is_asked_for() {
-        use Condition::*;
-        let http = || IpxeFeature(crate::wire::IpxeFeature::HTTP);
-        let not = |condition| Not(Box::new(condition));
-        assert!(All(vec![mac("52"), not(http())]).asks_for_less_ipxe());
-        assert!(!All(vec![mac("52"), http()]).asks_for_less_ipxe());
-        assert!(!not(not(http())).asks_for_less_ipxe());
-        assert!(!not(mac("52")).asks_for_less_ipxe());
     }
 
     #[test]

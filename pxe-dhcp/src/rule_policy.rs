@@ -91,7 +91,8 @@ impl Rule {
 /// - A rule does not match a client that can do nothing with its answer: a file, for firmware that
 ///   boots by HTTP; a URL, for firmware that boots by TFTP; a file with a placeholder that the
 ///   client does not fill; and iPXE itself, for iPXE, which would load itself for ever. (A rule
-///   that asks for an iPXE which *lacks* a feature may give it another iPXE.)
+///   that matches an iPXE only because it *lacks* a feature may give it another iPXE, which should
+///   have it.)
 /// - An operating system is told nothing, but is denied what its machine is denied. It does not
 ///   say what firmware says, its architecture above all; so a rule about that is undecided, and a
 ///   denial after it does not count.
@@ -285,7 +286,7 @@ impl Trial {
             (Boot::Denied, _) => Ok(Boot::Denied),
             (_, Stage::System) => Ok(Boot::Nothing),
             _ => {
-                let reload = match rule.when.asks_for_less_ipxe() {
+                let reload = match rule.when.is_for_what_ipxe_lacks(request) {
                     true => Reload::Upgrade,
                     false => Reload::Never,
                 };

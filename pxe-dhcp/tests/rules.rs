@@ -346,3 +346,28 @@ fn of_many_rules_the_first_are_explained_and_the_rest_counted() {
     let all = explained(&policy.with_reasons_max(usize::MAX));
     assert_eq!(all.lines().count(), 74);
 }
+
+/// What it lacks must be the reason for another one, or that one would load itself for ever.
+#[test]
+fn an_ipxe_that_lacks_nothing_is_given_no_other() {
+    let lacking = not(http());
+    let ours = mac("52:54");
+    let complete = IpxeFeatures::new().with(IpxeFeature::HTTP);
+    for (when, upgrades) in [
+        (lacking.clone(), true),
+        (Condition::All(vec![ours.clone(), lacking.clone()]), true),
+        (Condition::Any(vec![lacking.clone(), ours.clone()]), false),
+        (ours, false),
+        (not(lacking), false),
+    ] {
+        let rule = Rule::new("ipxe", when.clone()).with_file("ipxe/undionly.kpxe");
+        let policy = RulePolicy::new().with_rule(rule);
+        let boot = |features| policy.decide(&ipxe(features)).boot;
+        let expected = match upgrades {
+            true => file("ipxe/undionly.kpxe"),
+            false => Boot::Nothing,
+        };
+        assert_eq!(boot(IpxeFeatures::new()), expected, "{when:?}");
+        assert_eq!(boot(complete), Boot::Nothing, "{when:?}");
+    }
+}

@@ -100,6 +100,13 @@ impl IpxeFeatures {
         Self { present: [0; 4] }
     }
 
+    /// Every feature that there could be.
+    pub(crate) const fn all() -> Self {
+        Self {
+            present: [u64::MAX; 4],
+        }
+    }
+
     /// The same set and this feature.
     #[must_use]
     pub const fn with(mut self, feature: IpxeFeature) -> Self {
