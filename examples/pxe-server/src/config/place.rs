@@ -30,12 +30,12 @@ impl Places {
     pub(crate) fn of(text: &str) -> Self {
         let mut places = Self::default();
         if let Ok(table) = DeTable::parse(text) {
-            places.walk_table(text, "", table.get_ref());
+            places.walk_table(&Lines::of(text), "", table.get_ref());
         }
         places
     }
 
-    fn walk_table(&mut self, text: &str, parent: &str, table: &DeTable<'_>) {
+    fn walk_table(&mut self, lines: &Lines<'_>, parent: &str, table: &DeTable<'_>) {
         for (key, value) in table {
             let name = key.get_ref();
             let path = match parent {
@@ -48,23 +48,23 @@ impl Places {
                 DeValue::Table(_) | DeValue::Array(_) => key.span(),
                 _ => value.span(),
             };
-            self.values.insert(path.clone(), place_of(text, span.start));
+            self.values.insert(path.clone(), lines.place(span.start));
             self.spans.push((key.span(), path.clone()));
             self.spans.push((value.span(), path.clone()));
-            self.walk(text, &path, value.get_ref());
+            self.walk(lines, &path, value.get_ref());
         }
     }
 
-    fn walk(&mut self, text: &str, path: &str, value: &DeValue<'_>) {
+    fn walk(&mut self, lines: &Lines<'_>, path: &str, value: &DeValue<'_>) {
         match value {
-            DeValue::Table(table) => self.walk_table(text, path, table),
+            DeValue::Table(table) => self.walk_table(lines, path, table),
             DeValue::Array(array) => {
                 for (index, element) in array.iter().enumerate() {
                     let path = format!("{path}[{index}]");
-                    let place = place_of(text, element.span().start);
+                    let place = lines.place(element.span().start);
                     self.values.insert(path.clone(), place);
                     self.spans.push((element.span(), path.clone()));
-                    self.walk(text, &path, element.get_ref());
+                    self.walk(lines, &path, element.get_ref());
                 }
             }
             _ => {}
@@ -96,14 +96,37 @@ impl Places {
     }
 }
 
+/// Where the lines of a text begin, so that the places of all its keys take one walk through it: a
+/// site with thousands of hosts has a long file.
+struct Lines<'a> {
+    text: &'a str,
+    /// The first byte of each line, in order; the first is 0.
+    starts: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    fn of(text: &'a str) -> Self {
+        let after_newlines = text.match_indices('\n').map(|(newline, _)| newline + 1);
+        Self {
+            text,
+            starts: std::iter::once(0).chain(after_newlines).collect(),
+        }
+    }
+
+    fn place(&self, offset: usize) -> Place {
+        let line = self.starts.partition_point(|start| *start <= offset);
+        let start = self.starts[..line].last().copied().unwrap_or_default();
+        let before = self.text.get(start..offset).unwrap_or_default();
+        Place {
+            line,
+            column: before.chars().count() + 1,
+        }
+    }
+}
+
 /// The place of a byte of `text`.
 pub(crate) fn place_of(text: &str, offset: usize) -> Place {
-    let before = text.get(..offset).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    Place {
-        line: before.matches('\n').count() + 1,
-        column: before[line_start..].chars().count() + 1,
-    }
+    Lines::of(text).place(offset)
 }
 
 /// One thing that is wrong, or doubtful, in a configuration.
@@ -266,5 +289,18 @@ mod tests {
     #[test]
     fn columns_count_characters() {
         assert_eq!(Some(place_of("é = 1\nxé=2", 10)), at(2, 3));
+    }
+
+    #[test]
+    fn the_ends_of_a_text_have_places() {
+        assert_eq!(Some(place_of("", 0)), at(1, 1));
+        assert_eq!(Some(place_of("a\n", 0)), at(1, 1));
+        assert_eq!(
+            Some(place_of("a\n", 1)),
+            at(1, 2),
+            "a newline ends its line"
+        );
+        assert_eq!(Some(place_of("a\n", 2)), at(2, 1));
+        assert_eq!(Some(place_of("a\n", 9)), at(2, 1), "behind the end");
     }
 }

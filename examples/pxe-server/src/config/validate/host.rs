@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use pxe_core::MacAddr;
-use pxe_dhcp::{DhcpOption, Mode, ReservedFor};
+use pxe_dhcp::{DhcpOption, Ipv4Net, Mode, ReservedFor};
 
 use super::super::file;
 use super::super::place::Problems;
@@ -32,6 +32,7 @@ pub(super) fn hosts(
 ) -> Vec<Host> {
     let groups = groups(problems, raw);
     let mut hosts: Vec<Host> = Vec::new();
+    let mut known = Known::default();
     for (path, raw) in raw.host.with_paths("dhcp.host") {
         let address = address_of(problems, &path, raw, subnets, owned);
         if address.is_some() && !mode.gives_addresses() {
@@ -50,41 +51,48 @@ pub(super) fn hosts(
                 None => unknown_group(problems, &path, name, &groups),
             }
         }
-        no_twin(problems, &path, &host, &hosts, subnets);
+        known.add(problems, &path, &host, subnets);
         hosts.push(host);
     }
     hosts
 }
 
-/// An address is one host's, and a machine has one host in each subnet (a notebook may have an
-/// address in each of several).
-fn no_twin(
-    problems: &mut Problems<'_>,
-    path: &str,
-    host: &Host,
-    others: &[Host],
-    subnets: &[Subnet],
-) {
-    let subnet_of = |host: &Host| {
-        let address = host.address?;
-        let subnet = subnets.iter().find(|one| one.network.contains(address));
-        subnet.map(|subnet| subnet.network)
-    };
-    let remedy = "give each host its own";
-    if let Some(address) = host.address
-        && let Some(twin) = others.iter().find(|other| other.address == Some(address))
-    {
-        let message = format!("{address} is that of host {}, too", twin.name);
-        problems.error(&format!("{path}.address"), message, remedy);
-    }
-    let twin = others.iter().find(|other| {
-        other.client == host.client
-            && (host.address.is_none()
-                || subnet_of(other).is_none_or(|net| Some(net) == subnet_of(host)))
-    });
-    if let Some(twin) = twin {
-        let message = format!("{} is that of host {}, too", host.client, twin.name);
-        problems.error(path, message, remedy);
+/// The hosts read so far, found by what has to differ between two of them.
+#[derive(Default)]
+struct Known {
+    /// Each address, with the name of its host.
+    addresses: BTreeMap<Ipv4Addr, String>,
+    /// The hosts of each machine: where its address is, and the host's name.
+    machines: BTreeMap<ReservedFor, Vec<(Option<Ipv4Net>, String)>>,
+}
+
+impl Known {
+    /// An address is one host's, and a machine has one host in each subnet (a notebook may have an
+    /// address in each of several).
+    fn add(&mut self, problems: &mut Problems<'_>, path: &str, host: &Host, subnets: &[Subnet]) {
+        let remedy = "give each host its own";
+        if let Some(address) = host.address {
+            if let Some(twin) = self.addresses.get(&address) {
+                let message = format!("{address} is that of host {twin}, too");
+                problems.error(&format!("{path}.address"), message, remedy);
+            } else {
+                self.addresses.insert(address, host.name.clone());
+            }
+        }
+        let subnet = host.address.and_then(|address| {
+            let subnet = subnets.iter().find(|one| one.network.contains(address));
+            subnet.map(|subnet| subnet.network)
+        });
+        let others = self.machines.entry(host.client.clone()).or_default();
+        let twin = others
+            .iter()
+            .find(|(other, _)| subnet.is_none() || other.is_none() || *other == subnet);
+        if let Some((_, twin)) = twin {
+            let message = format!("{} is that of host {twin}, too", host.client);
+            problems.error(path, message, remedy);
+        } else {
+            others.push((subnet, host.name.clone()));
+        }
     }
 }
 
