@@ -15,8 +15,17 @@ use crate::config::Host;
 #[derive(Debug)]
 pub(crate) struct HostPolicy {
     /// A host that says nothing of booting is in here, too: it is that one, and no other.
-    hosts: BTreeMap<ReservedFor, Option<RulePolicy>>,
+    hosts: BTreeMap<ReservedFor, Vec<Known>>,
     otherwise: Arc<dyn BootPolicy>,
+}
+
+/// A machine has one of these for each subnet that it has an address in.
+#[derive(Debug)]
+struct Known {
+    address: Option<Ipv4Addr>,
+    is_denied: bool,
+    /// What it says of booting.
+    policy: Option<RulePolicy>,
 }
 
 impl HostPolicy {
@@ -27,22 +36,28 @@ impl HostPolicy {
         next_server: Option<Ipv4Addr>,
         otherwise: Arc<dyn BootPolicy>,
     ) -> Self {
-        let hosts = hosts.iter().map(|host| {
+        let mut known: BTreeMap<ReservedFor, Vec<Known>> = BTreeMap::new();
+        for host in hosts {
             let policy = rule(host).map(|mut rule| {
                 rule.next_server = rule.next_server.or(next_server);
                 let otherwise = Shared(Arc::clone(&otherwise));
                 RulePolicy::new().with_rule(rule).otherwise(otherwise)
             });
-            (host.client.clone(), policy)
-        });
+            known.entry(host.client.clone()).or_default().push(Known {
+                address: host.address,
+                is_denied: host.boot.is_denied,
+                policy,
+            });
+        }
         Self {
-            hosts: hosts.collect(),
+            hosts: known,
             otherwise,
         }
     }
 
     /// The host that asks: by what names the machine first, then by where it is plugged in, in the
-    /// order of [`ReservedFor`].
+    /// order of [`ReservedFor`]. Of several of one machine it is the one with an address in the
+    /// subnet from which it asks; but who may not boot in one subnet may not in any other.
     fn host(&self, request: &BootRequest<'_>) -> Option<&RulePolicy> {
         let client_id = request.client_id.map(<[u8]>::to_vec);
         let (circuit_id, remote_id) = (
@@ -63,7 +78,14 @@ impl HostPolicy {
         ];
         let found = keys.into_iter().flatten();
         let mut found = found.filter_map(|key| self.hosts.get(&key));
-        found.next()?.as_ref()
+        let hosts = found.next()?;
+        let is_here = |host: &&Known| {
+            let subnet = host.address.zip(request.subnet);
+            subnet.is_some_and(|(address, subnet)| subnet.contains(address))
+        };
+        let denied = hosts.iter().find(|host| host.is_denied);
+        let host = denied.or_else(|| hosts.iter().find(is_here));
+        host.or(hosts.first())?.policy.as_ref()
     }
 }
 
@@ -124,7 +146,9 @@ mod tests {
 
     use pxe_dhcp::{ClientArch, NoBoot};
 
-    use crate::config::Config;
+    use pxe_core::MacAddr;
+
+    use crate::config::{Config, HostBoot};
 
     fn policy(hosts: &str) -> HostPolicy {
         let text = format!(
@@ -168,6 +192,41 @@ mod tests {
             decide(&policy, "52:54:00:00:00:09", None).boot,
             Boot::Nothing
         );
+    }
+
+    #[test]
+    fn a_machine_with_several_hosts_boots_what_the_one_of_its_subnet_says() {
+        let host = |boot: &str, address: [u8; 4]| Host {
+            name: boot.to_owned(),
+            client: "52:54:00:00:00:01"
+                .parse::<MacAddr>()
+                .expect("a MAC")
+                .into(),
+            address: Some(address.into()),
+            host_name: None,
+            boot: HostBoot {
+                file: (boot != "no").then(|| boot.to_owned()),
+                is_denied: boot == "no",
+                next_server: None,
+            },
+            lease_seconds: None,
+            options: Vec::new(),
+        };
+        let boot = |hosts: &[Host], subnet: &str| {
+            let policy = HostPolicy::new(hosts, None, Arc::new(NoBoot::new()));
+            let mut request = BootRequest::new([10, 0, 0, 1].into())
+                .with_mac("52:54:00:00:00:01".parse().expect("a MAC"))
+                .with_architectures(&[ClientArch::UEFI_X64]);
+            request.subnet = Some(subnet.parse().expect("a network"));
+            policy.decide(&request).boot
+        };
+        let hosts = [host("a.efi", [10, 0, 1, 9]), host("b.efi", [10, 0, 2, 9])];
+        assert_eq!(boot(&hosts, "10.0.1.0/24"), Boot::File("a.efi".into()));
+        assert_eq!(boot(&hosts, "10.0.2.0/24"), Boot::File("b.efi".into()));
+        assert_eq!(boot(&hosts, "10.0.3.0/24"), Boot::File("a.efi".into()));
+        let hosts = [host("no", [10, 0, 1, 9]), host("b.efi", [10, 0, 2, 9])];
+        assert_eq!(boot(&hosts, "10.0.2.0/24"), Boot::Denied);
+        assert_eq!(boot(&hosts, "10.0.3.0/24"), Boot::Denied);
     }
 
     #[test]
