@@ -1,8 +1,8 @@
 //! Whose address is whose: the one table that joins what comes by DHCP, which names a hardware
 //! address, with what comes by TFTP and HTTP, which names an IP address.
 
-use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pxe_core::MacAddr;
@@ -12,8 +12,8 @@ const ADDRESSES_MAX: usize = 65_536;
 
 /// The bounded table of addresses; shared, so all methods take `&self`.
 ///
-/// A machine has one address by DHCP, and an address is one machine's: whoever got it last. The
-/// pair that was told longest ago is forgotten first.
+/// An address is one machine's: whoever got it last. The pair that was told longest ago is
+/// forgotten first.
 #[derive(Debug)]
 pub(crate) struct Addresses {
     addresses_max: usize,
@@ -23,7 +23,7 @@ pub(crate) struct Addresses {
 #[derive(Debug, Default)]
 struct Table {
     by_ip: HashMap<IpAddr, Holder>,
-    by_mac: HashMap<MacAddr, IpAddr>,
+    by_mac: BTreeSet<(MacAddr, IpAddr)>,
     /// The sequence number of each pair, to find the oldest.
     order: BTreeMap<u64, IpAddr>,
     sequence: u64,
@@ -44,24 +44,32 @@ impl Addresses {
         }
     }
 
-    /// `mac` has `ip` from now on, and no other address.
+    /// `mac` has `ip` from now on, and no other address: another server's leases are over when
+    /// the machine takes the next one, as far as we are told.
     pub(crate) fn give(&self, ip: IpAddr, mac: MacAddr) {
         let mut table = self.table();
-        if let Some(former) = table.by_mac.get(&mac).copied() {
+        let all = table
+            .by_mac
+            .range((mac, IpAddr::V4(Ipv4Addr::UNSPECIFIED))..);
+        let former = all.take_while(|(holder, _)| *holder == mac);
+        for (_, former) in former.copied().collect::<Vec<_>>() {
             table.forget(former);
         }
-        table.forget(ip);
-        while table.by_ip.len() >= self.addresses_max {
-            let Some(oldest) = table.order.values().next().copied() else {
-                break;
-            };
-            table.forget(oldest);
+        table.insert(ip, mac, self.addresses_max);
+    }
+
+    /// `mac` has leased `ip` of us, and keeps what else it leased until that ends: a machine has an
+    /// address in each network that it is in, and one that may not boot may in none of them.
+    pub(crate) fn lease(&self, ip: IpAddr, mac: MacAddr) {
+        self.table().insert(ip, mac, self.addresses_max);
+    }
+
+    /// `mac` had leased `ip` when an earlier run ended, and has it still if nobody got it since.
+    pub(crate) fn recall(&self, ip: IpAddr, mac: MacAddr) {
+        let mut table = self.table();
+        if !table.by_ip.contains_key(&ip) && table.by_ip.len() < self.addresses_max {
+            table.insert(ip, mac, self.addresses_max);
         }
-        table.sequence += 1;
-        let sequence = table.sequence;
-        table.order.insert(sequence, ip);
-        table.by_mac.insert(mac, ip);
-        table.by_ip.insert(ip, Holder { mac, sequence });
     }
 
     /// `mac` has `ip` no longer. If another machine got it meanwhile, that one keeps it.
@@ -90,9 +98,24 @@ impl Default for Addresses {
 }
 
 impl Table {
+    fn insert(&mut self, ip: IpAddr, mac: MacAddr, addresses_max: usize) {
+        self.forget(ip);
+        while self.by_ip.len() >= addresses_max {
+            let Some(oldest) = self.order.values().next().copied() else {
+                break;
+            };
+            self.forget(oldest);
+        }
+        self.sequence += 1;
+        let sequence = self.sequence;
+        self.order.insert(sequence, ip);
+        self.by_mac.insert((mac, ip));
+        self.by_ip.insert(ip, Holder { mac, sequence });
+    }
+
     fn forget(&mut self, ip: IpAddr) {
         if let Some(holder) = self.by_ip.remove(&ip) {
-            self.by_mac.remove(&holder.mac);
+            self.by_mac.remove(&(holder.mac, ip));
             self.order.remove(&holder.sequence);
         }
     }
@@ -124,12 +147,37 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_has_one_address() {
+    fn a_machine_has_one_address_of_another_server_and_all_that_it_leased() {
         let addresses = Addresses::default();
-        addresses.give(ip(30), mac(1));
-        addresses.give(ip(31), mac(1));
-        assert_eq!(addresses.mac_of(ip(30)), None);
+        addresses.lease(ip(30), mac(1));
+        addresses.lease(ip(31), mac(1));
+        addresses.lease(ip(32), mac(2));
+        assert_eq!(addresses.mac_of(ip(30)), Some(mac(1)));
         assert_eq!(addresses.mac_of(ip(31)), Some(mac(1)));
+        addresses.give(ip(33), mac(1));
+        assert_eq!(addresses.mac_of(ip(30)), None);
+        assert_eq!(addresses.mac_of(ip(31)), None);
+        assert_eq!(addresses.mac_of(ip(32)), Some(mac(2)), "another machine's");
+        assert_eq!(addresses.mac_of(ip(33)), Some(mac(1)));
+        addresses.take(ip(33), mac(1));
+        let table = addresses.table();
+        let lens = (table.by_ip.len(), table.by_mac.len(), table.order.len());
+        assert_eq!(lens, (1, 1, 1));
+    }
+
+    #[test]
+    fn what_was_heard_counts_more_than_what_is_recalled() {
+        let addresses = Addresses::new(3);
+        addresses.give(ip(30), mac(1));
+        addresses.recall(ip(30), mac(2));
+        assert_eq!(addresses.mac_of(ip(30)), Some(mac(1)));
+        addresses.recall(ip(31), mac(1));
+        assert_eq!(addresses.mac_of(ip(31)), Some(mac(1)), "it has two");
+        for last in 40..=45 {
+            addresses.recall(ip(last), mac(last));
+        }
+        assert_eq!(addresses.mac_of(ip(40)), Some(mac(40)));
+        assert_eq!(addresses.mac_of(ip(41)), None, "there is no room");
     }
 
     #[test]

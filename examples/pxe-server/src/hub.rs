@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant as StdInstant, SystemTime, UNIX_EPOCH};
 
 use pxe_core::{Instant, MacAddr, Now, UnixTime};
+use tokio::sync::watch;
 
 use crate::config::LogLevel;
 use crate::decisions::neighbours::Neighbours;
@@ -27,6 +28,8 @@ pub(crate) struct Hub {
     machines: Arc<Machines>,
     decisions: Decisions,
     neighbours: Neighbours,
+    /// Whether the leases of earlier runs are known.
+    recalled: watch::Sender<bool>,
     counters: Mutex<BTreeMap<Kind, u64>>,
     transfers: Mutex<HashMap<TransferKey, Transfer>>,
     /// The last second in which a kind of note was a warning, and how often it was.
@@ -71,6 +74,7 @@ impl Hub {
             machines,
             decisions: Decisions::new(addresses, decisions::Limits::default()),
             neighbours: Neighbours::of_kernel(),
+            recalled: watch::Sender::new(false),
             counters: Mutex::default(),
             transfers: Mutex::default(),
             warnings: Mutex::default(),
@@ -87,6 +91,23 @@ impl Hub {
 
     pub(crate) const fn neighbours(&self) -> &Neighbours {
         &self.neighbours
+    }
+
+    /// The leases of earlier runs are known, or there are none.
+    pub(crate) fn set_recalled(&self) {
+        self.recalled.send_replace(true);
+    }
+
+    /// Completes once the leases of earlier runs are known.
+    pub(crate) async fn recalled(&self) {
+        if !*self.recalled.borrow() {
+            // Its sender is our own, so it does not end.
+            let _ = self
+                .recalled
+                .subscribe()
+                .wait_for(|recalled| *recalled)
+                .await;
+        }
     }
 
     pub(crate) const fn started(&self) -> StdInstant {

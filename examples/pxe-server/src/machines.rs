@@ -108,7 +108,11 @@ impl Machines {
             (None, None) => return fact,
         };
         match (&fact.what, fact.mac) {
-            (What::Leased { address, .. } | What::LeasedByOther { address, .. }, Some(mac)) => {
+            (What::Leased { address, .. }, Some(mac)) => {
+                self.addresses.lease(IpAddr::V4(*address), mac);
+                fact.ip = fact.ip.or(Some(IpAddr::V4(*address)));
+            }
+            (What::LeasedByOther { address, .. }, Some(mac)) => {
                 self.addresses.give(IpAddr::V4(*address), mac);
                 fact.ip = fact.ip.or(Some(IpAddr::V4(*address)));
             }
@@ -256,7 +260,7 @@ mod tests {
         machines.record(leased(2, 30));
         assert_eq!(machines.mac_of(ip(30)), Some(mac(2)));
         machines.record(leased(2, 31));
-        assert_eq!(machines.mac_of(ip(30)), None);
+        assert_eq!(machines.mac_of(ip(30)), Some(mac(2)), "its lease runs on");
         assert_eq!(machines.mac_of(ip(31)), Some(mac(2)));
     }
 
@@ -270,7 +274,6 @@ mod tests {
         machines.record(leased(1, 30));
         machines.record(missing(99).with_mac(mac(1)));
         machines.record(leased(1, 31));
-        assert_eq!(machines.mac_of(ip(30)), None, "it has another one now");
         machines.record(missing(99).with_mac(mac(1)));
         machines.record(leased(2, 40));
         machines.record(leased(3, 41));

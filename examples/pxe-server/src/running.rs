@@ -369,11 +369,16 @@ impl Handle {
     /// Whose address is whose, and what is decided about them, by the leases of earlier runs: a
     /// machine that runs on does not speak DHCP until it renews.
     async fn recall_leases(&self) {
-        let now = self.shared.hub.now().wall;
-        let leases = self.leases().await;
-        for lease in leases.iter().filter(|lease| lease.is_active(now)) {
-            self.shared.hub.decisions().recall(lease);
+        let hub = &self.shared.hub;
+        let mut leases = self.leases().await;
+        let now = hub.now().wall;
+        leases.retain(|lease| lease.is_active(now));
+        // If there is no room for all, it is for those that were seen last.
+        leases.sort_by_key(|lease| std::cmp::Reverse(lease.last_seen));
+        for lease in &leases {
+            hub.decisions().recall(lease);
         }
+        hub.set_recalled();
     }
 
     /// Frees what an address or a machine holds, by its IP or hardware address.

@@ -110,6 +110,24 @@ async fn who_may_not_boot_gets_no_file_by_any_protocol() {
     running.stop().await.expect("no failure");
 }
 
+/// What DHCP told of machines before is in the leases alone, and the files are served at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_a_denied_machine_is_known_before_it_gets_a_file() {
+    let relay = DhcpClient::bind();
+    let mut site = Site::new(&relay);
+    let store = site.directory.path().join("leases.redb");
+    site.hosts += &format!("[leases]\nstore = \"{}\"\n", store.display());
+    let running = Running::start(site.config()).await.expect("started");
+    let relay = relay.with_mac(DENIED);
+    let denied = relay.boot(running.addresses(Protocol::Dhcp)[0]);
+    running.stop().await.expect("no failure");
+    for _ in 0..5 {
+        let running = Running::start(site.config()).await.expect("started");
+        assert_eq!(fetched(&running, denied.address), NO_FILES);
+        running.stop().await.expect("no failure");
+    }
+}
+
 /// The events of a transfer come from another task than its answer.
 async fn await_fact(running: &Running, id: MachineId, protocol: Protocol) {
     let wait = async {

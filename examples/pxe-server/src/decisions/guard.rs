@@ -50,11 +50,17 @@ impl Source for Guarded {
 }
 
 impl Hub {
-    /// Whether the client at this address may have files. It waits for the kernel's neighbour
-    /// table at most, and for that only if the client is not known yet.
+    /// Whether the client at this address may have files.
+    ///
+    /// If a rule can deny at all, it waits until the leases of earlier runs are known: a machine
+    /// that may not boot must not slip in while the server starts. Later it waits for the kernel's
+    /// neighbour table at most, and for that only if the client is not known yet.
     pub(crate) async fn access(&self, remote: IpAddr, local: Option<IpAddr>) -> Access {
         let ip = remote.to_canonical();
         let local = local.map(|local| local.to_canonical());
+        if self.decisions().can_deny() {
+            self.recalled().await;
+        }
         match self.decisions().look_up(ip, self.now().mono) {
             LookUp::Known(access) => access,
             LookUp::Unknown => {
@@ -75,5 +81,33 @@ impl Hub {
             file: Some(file.to_owned()),
             reason: printable(&denial.to_string()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pxe_dhcp::NoBoot;
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    #[tokio::test]
+    async fn nobody_slips_in_while_the_leases_are_not_known() {
+        let hub = Hub::new(Arc::default());
+        let ip = IpAddr::from([10, 0, 0, 1]);
+        assert_eq!(
+            hub.access(ip, None).await,
+            Access::Allowed,
+            "no rule denies"
+        );
+        let policy: Arc<dyn BootPolicy> = Arc::new(NoBoot::new());
+        hub.decisions().set_policy(&policy, &[], true);
+        let mut access = pin!(hub.access(ip, None));
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(access.as_mut().poll(&mut context).is_pending());
+        hub.set_recalled();
+        assert_eq!(access.await, Access::Allowed);
+        assert_eq!(hub.access(ip, None).await, Access::Allowed);
     }
 }

@@ -169,6 +169,14 @@ impl Known {
         self.steps[step] = Some(judged);
     }
 
+    /// As if it had been recorded before all that was.
+    fn recall(&mut self, judged: Judged) {
+        let step = Self::step(judged.asked.stage);
+        if self.steps.iter().take(step + 1).all(Option::is_none) {
+            self.steps[step] = Some(judged);
+        }
+    }
+
     /// The step that tells most: the one that is denied, or else the last one of its boot that was
     /// told what to boot.
     fn decisive(&self) -> Option<&Judged> {
@@ -249,19 +257,30 @@ impl Decisions {
         decision
     }
 
-    /// Takes in a lease of an earlier run, unless its machine was heard meanwhile.
+    /// Takes in a lease of an earlier run. What was heard of its machine meanwhile counts more.
     pub(crate) fn recall(&self, lease: &LeaseRecord) {
         let ip = IpAddr::V4(lease.address);
         let Some(mac) = lease.mac() else { return };
+        self.addresses.recall(ip, mac);
         let id = MachineId::Mac(mac);
-        if self.table().machines.contains_key(&id) || self.addresses.mac_of(ip).is_some() {
+        // Those that were heard since the start are not forgotten for one that was not.
+        let has_room = |table: &Table| {
+            table.machines.len() < self.limits.machines_max || table.machines.contains_key(&id)
+        };
+        if !has_room(&self.table()) {
             return;
         }
-        self.addresses.give(ip, mac);
         let rules = self.rules.load();
         let asked = Asked::of_lease(lease, rules.network_of(ip), Ipv4Addr::UNSPECIFIED);
         let decision = asked.ask(&*rules.policy);
-        self.remember(id, Judged::new(asked, &decision), &rules);
+        let judged = Judged::new(asked, &decision);
+        let mut table = self.table();
+        if !has_room(&table) {
+            return;
+        }
+        let known = table.touch(id, self.limits.machines_max);
+        known.refresh(&rules);
+        known.recall(judged);
     }
 
     fn remember(&self, id: MachineId, judged: Judged, rules: &Rules) {
@@ -270,6 +289,11 @@ impl Decisions {
         // Its other steps are brought up to this policy before one is added that is.
         known.refresh(rules);
         known.record(judged);
+    }
+
+    /// Whether any rule can deny a machine its boot.
+    pub(crate) fn can_deny(&self) -> bool {
+        self.rules.load().can_deny
     }
 
     /// Whether the client at this address may have files.

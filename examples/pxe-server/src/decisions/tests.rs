@@ -232,23 +232,39 @@ fn the_tables_are_bounded() {
     assert_eq!((table.strangers.len(), table.strangers_order.len()), (2, 2));
 }
 
+fn recall(decisions: &Decisions, last: u8, arch: Option<ClientArch>) {
+    let (expires, seen) = (UnixTime::from_seconds(1000), UnixTime::from_seconds(0));
+    let address = Ipv4Addr::new(10, 0, 0, last);
+    let bound = LeaseState::Bound { expires };
+    let mut lease = LeaseRecord::new(address, mac(last), bound, seen);
+    lease.arch = arch;
+    decisions.recall(&lease);
+}
+
+#[test]
+fn what_is_recalled_takes_no_room_from_what_was_heard() {
+    let decisions = decisions();
+    ask(&decisions, mac(1), Stage::Pxe, None);
+    for last in [2, 4, 6] {
+        recall(&decisions, last, Some(ClientArch::UEFI_X64));
+    }
+    let is_known = |last| decisions.show(MachineId::Mac(mac(last))).is_some();
+    assert_eq!([1, 2, 4, 6].map(is_known), [true, true, false, false]);
+}
+
 #[test]
 fn a_lease_of_an_earlier_run_is_recalled() {
     let decisions = decisions();
-    let expires = UnixTime::from_seconds(1000);
-    let bound = LeaseState::Bound { expires };
-    let lease = |last, arch| {
-        let address = Ipv4Addr::new(10, 0, 0, last);
-        let seen = UnixTime::from_seconds(0);
-        let mut lease = LeaseRecord::new(address, mac(last), bound, seen);
-        lease.arch = arch;
-        decisions.recall(&lease);
-    };
-    lease(2, Some(ClientArch::UEFI_X64));
+    recall(&decisions, 2, Some(ClientArch::UEFI_X64));
     assert_eq!(rule(&access(&decisions, 2, None, NOW)), Some("uefi"));
-    // It was heard meanwhile: that counts more.
+    // Its system was heard meanwhile, of which a rule for firmware knows nothing.
+    let decisions = self::decisions();
+    ask(&decisions, mac(2), Stage::System, None);
+    recall(&decisions, 2, Some(ClientArch::UEFI_X64));
+    assert_eq!(rule(&access(&decisions, 2, None, NOW)), Some("uefi"));
+    // Its firmware was heard meanwhile: that counts more.
     ask(&decisions, mac(4), Stage::Pxe, None);
-    lease(4, Some(ClientArch::UEFI_X64));
+    recall(&decisions, 4, Some(ClientArch::UEFI_X64));
     decisions.addresses.give(ip(4), mac(4));
     assert_eq!(access(&decisions, 4, None, NOW), Access::Allowed);
 }
