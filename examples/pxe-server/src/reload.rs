@@ -20,7 +20,10 @@ impl Handle {
     /// The file is not valid, or changes what only a restart can change.
     pub async fn reload(&self) -> Result<Answer, Failure> {
         let file = self.config().file.clone();
-        let result = match Config::load(&file) {
+        // A large one takes a while, and a disk may hang: boots go on meanwhile.
+        let read = tokio::task::spawn_blocking(move || Config::load(&file)).await;
+        let read = read.map_err(|error| Failure::new("unavailable", error.to_string()))?;
+        let result = match read {
             Ok(config) => self.reload_with(config).await,
             Err(error) => Err(Failure::new("invalid_config", error.to_string())),
         };
@@ -96,6 +99,8 @@ impl Handle {
     /// Nothing in here can fail: all was checked before.
     fn swap(&self, config: Config, tree: &Arc<dyn Tree>) {
         let shared = &self.shared;
+        // First, so that nobody is judged by the former rules from here on.
+        assemble::decide_by(&config, shared.hub.decisions());
         if let Some(source) = &shared.tftp_source {
             source.swap(tftp_source(&config, Arc::clone(tree)));
         }
@@ -105,8 +110,6 @@ impl Handle {
         if let (Some(handle), Some(tftp)) = (&shared.tftp, &config.tftp) {
             handle.reconfigure(assemble::tftp(tftp));
         }
-        // First, so that nobody is judged by the former rules from here on.
-        assemble::decide_by(&config, shared.hub.decisions());
         if let (Some(handle), Some(dhcp)) = (&shared.dhcp, &config.dhcp) {
             let policy = Arc::new(Remembered(Arc::clone(&shared.hub)));
             let result = handle.reconfigure(assemble::dhcp(dhcp), policy);
