@@ -195,6 +195,23 @@ async fn transfers_are_facts_of_the_machine_that_has_the_lease() {
     running.stop().await.expect("no failure");
 }
 
+/// lpxelinux uses one port for all its files: what it leaves is no failure of its boot.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_left_for_the_next_one_is_no_failure() {
+    let site = Site::new();
+    let running = Running::start(site.config()).await.expect("started");
+    let tftp = running.addresses(Protocol::Tftp)[0];
+    let local = Ipv4Addr::LOCALHOST.into();
+    let transfer = TftpTransfer::begin(tftp, local, "os/linux").expect("found");
+    let mut next = transfer.leave_for(tftp, "hello").expect("found");
+    assert!(next.is_complete);
+    next.step().expect("sent");
+    let machine = machine_after(&running, MachineId::Ip(local), "sent").await;
+    let names: Vec<&str> = machine.facts.iter().map(|fact| fact.what.name()).collect();
+    assert_eq!(names, ["started", "superseded", "started", "sent"]);
+    running.stop().await.expect("no failure");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_swaps_everything_and_running_transfers_go_on() {
     let client = DhcpClient::bind();

@@ -151,6 +151,13 @@ fn finished(file: String, report: &Report) -> (LogLevel, What) {
                 took: report.duration,
             },
         ),
+        // lpxelinux asks for all its files from one port, and leaves one that it has seen enough of
+        // by asking for the next: so does every good boot of it.
+        Outcome::Superseded => {
+            let text = format!("left {file} after {bytes} bytes, and asked for the next");
+            let name = "superseded";
+            (LogLevel::Debug, What::Note { name, text })
+        }
         outcome => {
             let reason = printable(&outcome.to_string());
             (

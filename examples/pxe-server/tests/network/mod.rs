@@ -32,6 +32,15 @@ impl TftpTransfer {
     pub(crate) fn begin(server: SocketAddr, from: IpAddr, file: &str) -> Result<Self, TftpError> {
         let socket = UdpSocket::bind((from, 0)).expect("a port");
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        Self::ask(socket, server, file)
+    }
+
+    /// Leaves the file where it is, and asks for another one from the same port.
+    pub(crate) fn leave_for(self, server: SocketAddr, file: &str) -> Result<Self, TftpError> {
+        Self::ask(self.socket, server, file)
+    }
+
+    fn ask(socket: UdpSocket, server: SocketAddr, file: &str) -> Result<Self, TftpError> {
         let mut request = vec![0, 1];
         request.extend_from_slice(file.as_bytes());
         request.extend_from_slice(b"\0octet\0");
