@@ -64,8 +64,8 @@
 //! # Boot menus
 //!
 //! A policy may answer with a [`BootMenu`], which BIOS ROMs, UEFI and BIOS iPXE show by themselves
-//! (option 43); the item that was chosen is asked for at port 4011, in every mode. Other clients
-//! get the first item.
+//! (option 43); the item that was chosen is asked for at port 4011, in every mode. Other clients,
+//! and those whose replies have no room for it, get the first item.
 //!
 //! # The run loop
 //!

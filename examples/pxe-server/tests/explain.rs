@@ -412,3 +412,23 @@ fn errors_are_those_of_the_other_commands() {
     );
     assert_eq!(site.run(&["--arch", "banana"]).status.code(), Some(2));
 }
+
+/// What the README shows of an explanation is part of the one for the tutorial's configuration.
+#[test]
+fn the_readmes_explanation_is_explains_own() {
+    let site = Site::new();
+    let tutorial = concat!(env!("CARGO_MANIFEST_DIR"), "/tutorial.toml");
+    let machine = ["--mac", "52:54:00:12:34:56", "--arch", "uefi-x64"];
+    let output = site.run(&[&[tutorial][..], &machine].concat());
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut said = text.lines();
+    let shown = include_str!("../README.md")
+        .split("```text\n")
+        .filter_map(|part| part.split("```").next())
+        .find(|block| block.starts_with("machine "))
+        .expect("the README shows one");
+    for line in shown.lines() {
+        assert!(said.any(|one| one == line), "{line:?} is not in:\n{text}");
+    }
+}
