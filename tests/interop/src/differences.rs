@@ -136,7 +136,7 @@ fn always() -> Vec<Difference> {
             ),
         Difference::new(
             "option 56",
-            Is("address is another client's"),
+            Is("client has another address here"),
             Is("requested address not available"),
         )
         .when(|case| case.step == Step::RenewingOfAnother)
