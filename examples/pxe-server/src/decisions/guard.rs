@@ -64,10 +64,7 @@ impl Hub {
         match self.decisions().look_up(ip, self.now().mono) {
             LookUp::Known(access) => access,
             LookUp::Unknown => {
-                let neighbour = match ip {
-                    IpAddr::V4(ip) => self.neighbours().mac_of(ip).await,
-                    IpAddr::V6(_) => None,
-                };
+                let neighbour = self.neighbours().mac_of(ip).await;
                 self.decisions()
                     .judge(ip, neighbour, local, self.now().mono)
             }
