@@ -503,6 +503,10 @@ fn a_host_is_one_machine_with_one_address() {
             "dhcp.host.options.routres: routres is the name of no option; did you mean routers?",
         ),
         (
+            &format!("{mac}host_name = \"pc\"\noptions = {{ host-name = \"other\" }}"),
+            "dhcp.host.options: option 12 is written twice: host_name is that, too",
+        ),
+        (
             &format!("{mac}group = \"lan\"\n[[dhcp.group]]\nname = \"lab\""),
             "dhcp.host.group: there is no group lan; did you mean lab?",
         ),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use pxe_core::MacAddr;
+use pxe_dhcp::wire::OptionCode;
 use pxe_dhcp::{DhcpOption, Ipv4Net, Mode, ReservedFor};
 
 use super::super::file;
@@ -189,6 +190,13 @@ fn host(
                 "write letters, digits and hyphens, such as pc-7",
             );
         }
+    }
+    if raw.host_name.is_some() && options.iter().any(|one| one.code == OptionCode::HOST_NAME) {
+        problems.error(
+            &format!("{path}.options"),
+            "option 12 is written twice: host_name is that, too",
+            "remove one of the two",
+        );
     }
     let client = client(problems, path, raw)?;
     let name = raw.name.clone().or_else(|| raw.host_name.clone());
