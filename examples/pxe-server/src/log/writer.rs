@@ -1,35 +1,42 @@
 //! Lines on their way to stderr.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Lines that wait for the thread; beyond, lines are dropped and counted. At 200 bytes a line this
-/// is 2 MB, and a second of a thousand machines that boot at once.
-const LINES_MAX: usize = 8192;
+/// Bytes that wait for the thread; beyond, lines are dropped and counted. At 200 bytes a line this
+/// is a second of a thousand machines that boot at once.
+const WAITING_BYTES_MAX: usize = 2 << 20;
+/// How long lines are collected after some were written. The first line after a silence leaves at
+/// once; in a flood, waking the thread for each line costs more than the line.
+const COLLECT: Duration = Duration::from_millis(2);
 /// How long the end of the program waits for a reader of stderr that does not read.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Writes lines: at once at first, and by a thread of its own once that is started.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LineWriter {
-    shared: Arc<Shared>,
+    /// What the thread shares; none before it is started.
+    queue: Arc<OnceLock<Queue>>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    thread: OnceLock<SyncSender<Message>>,
-    dropped: AtomicU64,
+struct Queue {
+    lines: Mutex<Lines>,
+    /// There are lines.
+    filled: Condvar,
+    /// There are none left.
+    written: Condvar,
 }
 
-#[derive(Debug)]
-enum Message {
-    Line(Vec<u8>),
-    Flush(SyncSender<()>),
+#[derive(Debug, Default)]
+struct Lines {
+    waiting: Vec<u8>,
+    dropped: u64,
+    /// Whether the thread sleeps until there are lines.
+    is_thread_idle: bool,
 }
 
 impl LineWriter {
@@ -38,51 +45,87 @@ impl LineWriter {
     }
 
     fn start_thread_to(&self, out: impl Write + Send + 'static) -> io::Result<()> {
-        let (sender, receiver) = sync_channel(LINES_MAX);
-        let shared = Arc::clone(&self.shared);
+        if self.queue.set(Queue::default()).is_err() {
+            return Ok(());
+        }
+        let queue = Arc::clone(&self.queue);
         let thread = std::thread::Builder::new().name("log".to_owned());
-        thread.spawn(move || write_all(&receiver, &shared.dropped, out))?;
-        // A second thread would end at once, its sender being dropped here.
-        let _ = self.shared.thread.set(sender);
+        thread.spawn(move || {
+            if let Some(queue) = queue.get() {
+                queue.write_all(out);
+            }
+        })?;
         Ok(())
     }
 
     pub(super) fn flush(&self) {
-        if let Some(thread) = self.shared.thread.get() {
-            let (sender, done) = sync_channel(1);
-            // A full queue is a reader that does not read.
-            if thread.try_send(Message::Flush(sender)).is_ok() {
-                let _ = done.recv_timeout(FLUSH_PATIENCE);
-            }
+        self.flush_within(FLUSH_PATIENCE);
+    }
+
+    fn flush_within(&self, patience: Duration) {
+        if let Some(queue) = self.queue.get() {
+            let is_busy = |lines: &mut Lines| !lines.waiting.is_empty() || !lines.is_thread_idle;
+            drop(
+                queue
+                    .written
+                    .wait_timeout_while(queue.lock(), patience, is_busy),
+            );
         }
     }
 
     fn write_line(&self, line: &[u8]) {
-        match self.shared.thread.get() {
+        match self.queue.get() {
             // There is nowhere to tell that stderr cannot be written.
             None => drop(io::stderr().write_all(line)),
-            Some(thread) => {
-                if let Err(TrySendError::Full(_)) = thread.try_send(Message::Line(line.to_vec())) {
-                    self.shared.dropped.fetch_add(1, Ordering::Relaxed);
-                }
-            }
+            Some(queue) => queue.put(line),
         }
     }
 }
 
-fn write_all(messages: &Receiver<Message>, dropped: &AtomicU64, mut out: impl Write) {
-    for message in messages {
-        match message {
-            Message::Line(line) => drop(out.write_all(&line)),
-            Message::Flush(done) => drop(done.try_send(())),
+impl Queue {
+    fn put(&self, line: &[u8]) {
+        let mut lines = self.lock();
+        if lines.waiting.len() + line.len() > WAITING_BYTES_MAX {
+            lines.dropped += 1;
+            return;
         }
-        let lost = dropped.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            drop(writeln!(
-                out,
-                "{lost} lines were dropped: this log is read too slowly"
-            ));
+        lines.waiting.extend_from_slice(line);
+        // The condition variable would make a system call even if nobody waits.
+        if std::mem::take(&mut lines.is_thread_idle) {
+            drop(lines);
+            self.filled.notify_one();
         }
+    }
+
+    fn write_all(&self, mut out: impl Write) {
+        let mut batch = Vec::new();
+        loop {
+            let dropped = {
+                let mut lines = self.lock();
+                while lines.waiting.is_empty() && lines.dropped == 0 {
+                    lines.is_thread_idle = true;
+                    self.written.notify_all();
+                    lines = (self.filled.wait(lines)).unwrap_or_else(PoisonError::into_inner);
+                }
+                lines.is_thread_idle = false;
+                std::mem::swap(&mut batch, &mut lines.waiting);
+                std::mem::take(&mut lines.dropped)
+            };
+            drop(out.write_all(&batch));
+            batch.clear();
+            if dropped > 0 {
+                drop(writeln!(
+                    out,
+                    "{dropped} lines were dropped: this log is read too slowly"
+                ));
+            }
+            std::thread::sleep(COLLECT);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lines> {
+        // Nothing that holds it can panic half way.
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -109,8 +152,7 @@ impl Write for &LineWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::Mutex;
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::{Receiver, channel};
 
     /// A reader of the log that does not read before it is told to.
     struct Slow {
@@ -119,12 +161,12 @@ mod tests {
     }
 
     impl Write for Slow {
-        fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
             // An error means that the test lets it go on for ever.
             let _ = self.go.recv();
             let mut written = self.written.lock().expect("whole");
-            written.push_str(std::str::from_utf8(line).expect("UTF-8"));
-            Ok(line.len())
+            written.push_str(std::str::from_utf8(lines).expect("UTF-8"));
+            Ok(lines.len())
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -142,18 +184,25 @@ mod tests {
             written: Arc::clone(&written),
         };
         writer.start_thread_to(slow).expect("a thread");
-        for number in 0..LINES_MAX + 100 {
-            writer.write_line(format!("line {number}\n").as_bytes());
+        // The thread may have taken as much as can wait; as much again fills the queue.
+        let line = "x".repeat(1 << 10);
+        let fits = WAITING_BYTES_MAX / (line.len() + 10);
+        for number in 0..2 * fits + 100 {
+            writer.write_line(format!("{number} {line}\n").as_bytes());
         }
-        assert!(writer.shared.dropped.load(Ordering::Relaxed) >= 99);
         drop(go);
-        // Waits for room, unlike `flush`.
-        let (sender, done) = sync_channel(1);
-        let thread = writer.shared.thread.get().expect("started");
-        thread.send(Message::Flush(sender)).expect("running");
-        done.recv().expect("answered");
+        writer.flush_within(Duration::from_secs(60));
         let written = written.lock().expect("whole");
         assert!(written.contains("lines were dropped"));
-        assert!(written.starts_with("line 0\n"));
+        assert!(written.starts_with("0 x"));
+        let numbers = written.lines().filter_map(|line| line.split_once(" x"));
+        let numbers: Vec<usize> = numbers
+            .filter_map(|(number, _)| number.parse().ok())
+            .collect();
+        assert!(
+            numbers.is_sorted() && numbers.len() >= fits,
+            "{}",
+            numbers.len()
+        );
     }
 }
