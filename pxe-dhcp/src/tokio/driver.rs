@@ -1,5 +1,7 @@
 //! The loop between sockets, clock, store and engine.
 
+mod links;
+
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -13,17 +15,18 @@ use ::tokio::sync::{mpsc, oneshot};
 use ::tokio::time::{Instant as TokioInstant, sleep_until};
 use pxe_core::{BatchLimit, Instant, Now, SocketId, UnixTime};
 
+use self::links::begin_search;
 use super::bell::Bell;
 use super::interface::Interfaces;
 use super::packet_socket::PacketSocket;
 use super::ping_socket::PingSocket;
 use super::prober::{NoProbe, Prober, Question};
-use super::server_search::{FoundServer, WAIT_DEFAULT, search};
-use super::socket::{Change, RunningSocket};
+use super::server_search::FoundServer;
+use super::socket::RunningSocket;
 use super::{Control, Observer, Port, RawSockets, RunError, Server};
 use crate::{
-    BootPolicy, Commit, CommitError, Config, Cursor, Engine, Event, LeaseRecord, LeaseStore, Limit,
-    Mode, Output, ProbeResult, StoreError, Ticket, WithdrawError,
+    BootPolicy, Commit, CommitError, Cursor, Engine, Event, LeaseRecord, LeaseStore, Limit, Output,
+    ProbeResult, StoreError, Ticket, WithdrawError,
 };
 
 /// Datagrams of one socket that are read before the others, the store and the clock have a turn.
@@ -36,9 +39,6 @@ const PAGE_RECORDS_MAX: usize = 1024;
 /// How long after a change of interfaces or addresses they are listed: changes come in groups (an
 /// interface, its state, its addresses).
 const SETTLE_TIME: Duration = Duration::from_millis(50);
-/// When to list them again after that failed, or an interface could not be served.
-const RETRY_TIME: Duration = Duration::from_secs(2);
-
 /// A call to the store that has not ended yet.
 type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// What the store says about changes by other servers.
@@ -471,82 +471,6 @@ impl Driver {
         });
     }
 
-    /// Looks at the interfaces again, after some of them changed.
-    fn list_interfaces(&mut self) {
-        self.list_at = None;
-        // If they cannot be listed now, those that were listed before still hold.
-        let Ok(interfaces) = Interfaces::list() else {
-            self.list_at = Some(TokioInstant::now() + RETRY_TIME);
-            return;
-        };
-        let before = std::mem::replace(&mut self.interfaces, interfaces);
-        self.follow_interfaces();
-        let addresses = self.interfaces.addresses();
-        if addresses != before.addresses() {
-            let all = self.configured_addresses.iter().chain(&addresses).copied();
-            self.engine.set_own_addresses(self.clock.now(), all);
-            (self.observer)(&Event::OwnAddresses { addresses });
-        }
-    }
-
-    /// Listens to the interfaces as they were listed last.
-    fn follow_interfaces(&mut self) {
-        let mut changes: Vec<(String, Change)> = Vec::new();
-        for (socket, _) in &mut self.sockets {
-            let change = socket.follow(&self.interfaces);
-            if let (Some(change), Some(name)) = (change, socket.interface()) {
-                let change = (name.to_owned(), change);
-                // Port 4011 has the fate of port 67.
-                if !changes.contains(&change) {
-                    changes.push(change);
-                }
-            }
-        }
-        for (interface, change) in changes {
-            (self.observer)(&match change {
-                Change::Lost => Event::InterfaceLost { interface },
-                Change::Served => Event::InterfaceServed { interface },
-                Change::Unserved(reason) => Event::InterfaceUnserved { interface, reason },
-            });
-        }
-        if self.sockets.iter().any(|(socket, _)| socket.is_unserved()) {
-            let again = TokioInstant::now() + RETRY_TIME;
-            self.list_at.get_or_insert(again);
-        }
-    }
-
-    fn changes_unseen(&self, error: &io::Error) {
-        let reason = error.to_string();
-        (self.observer)(&Event::ChangesUnseen { reason });
-    }
-
-    /// In authoritative mode there should be no other server; in the others there must be one.
-    fn searched(&mut self, searched: Searched) {
-        self.search = None;
-        let is_alone = self.engine.config().mode.gives_addresses();
-        for (interface, found) in searched {
-            let index = self.interfaces.named(&interface).map(|one| one.index);
-            let found = match found {
-                Ok(found) => found,
-                Err(error) => {
-                    let reason = error.to_string();
-                    (self.observer)(&Event::SearchFailed { interface, reason });
-                    continue;
-                }
-            };
-            let mut others = found.iter().filter(|one| one.offered.is_some());
-            if is_alone {
-                for FoundServer { address, mac, .. } in others {
-                    let now = self.clock.now();
-                    self.engine
-                        .handle_other_server(now, *address, Some(*mac), index);
-                }
-            } else if others.next().is_none() {
-                (self.observer)(&Event::NoOtherServer { interface });
-            }
-        }
-    }
-
     fn ask_for_changes(&mut self) {
         let (store, cursor) = (Arc::clone(&self.store), self.cursor);
         self.changes = Some(Box::pin(async move {
@@ -577,46 +501,6 @@ impl Driver {
         let interval = self.changes_interval.unwrap_or(CHANGES_INTERVAL_MAX);
         self.changes_at = TokioInstant::now() + interval.min(CHANGES_INTERVAL_MAX);
     }
-}
-
-/// Looks for other DHCP servers in the background; nobody waits for it.
-fn begin_search(
-    config: &Config,
-    searches: Vec<(String, PacketSocket)>,
-    interfaces: &Interfaces,
-) -> Option<Pending<Searched>> {
-    // A boot server says nothing of addresses.
-    if config.mode == Mode::Binl || searches.is_empty() {
-        return None;
-    }
-    let ports = (config.server_port, config.client_port);
-    let tasks: Vec<_> = searches
-        .into_iter()
-        .filter_map(|(name, socket)| {
-            let interface = interfaces.named(&name)?.clone();
-            // Such as loopback: no other host is there.
-            interface.mac?;
-            Some((name, socket, interface))
-        })
-        .collect();
-    Some(Box::pin(async move {
-        let mut found = Vec::new();
-        let mut running: Vec<_> = tasks
-            .into_iter()
-            .map(|(name, socket, interface)| {
-                let searching =
-                    async move { search(socket, &interface, ports, WAIT_DEFAULT).await };
-                (name, ::tokio::spawn(searching))
-            })
-            .collect();
-        for (name, task) in running.drain(..) {
-            let result = task
-                .await
-                .unwrap_or_else(|error| Err(io::Error::other(error)));
-            found.push((name, result));
-        }
-        found
-    }))
 }
 
 async fn ring(bell: Option<&Bell>) -> io::Result<()> {
