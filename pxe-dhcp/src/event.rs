@@ -337,6 +337,29 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The bound that was reached, if one was: of [`LimitReached`](Self::LimitReached), and of
+    /// [`Ignored`](Self::Ignored) where a bound is the reason. To count them by.
+    pub const fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::LimitReached { limit }
+            | Self::Ignored {
+                reason: IgnoreReason::Limit(limit),
+                ..
+            } => Some(*limit),
+            Self::Ignored {
+                reason: IgnoreReason::RateLimit,
+                ..
+            } => Some(Limit::ClientMessages),
+            Self::Ignored {
+                reason: IgnoreReason::TooLong,
+                ..
+            } => Some(Limit::DatagramBytes),
+            _ => None,
+        }
+    }
+}
+
 /// Why a REQUEST was refused (RFC 2131 section 4.3.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -451,6 +474,9 @@ impl fmt::Display for IgnoreReason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Limit {
+    /// [`Limits::datagram_bytes_max`](crate::Limits::datagram_bytes_max): a message was left
+    /// without an answer.
+    DatagramBytes,
     /// [`Limits::offers_max`](crate::Limits::offers_max): the oldest offer was given up.
     Offers,
     /// [`Limits::leases_max`](crate::Limits::leases_max): no new client gets a lease.
@@ -460,6 +486,12 @@ pub enum Limit {
     /// [`Limits::probes_max`](crate::Limits::probes_max): an address was offered without a probe,
     /// or not offered.
     Probes,
+    /// [`Limits::probes_per_client_max`](crate::Limits::probes_per_client_max): a DISCOVER was left
+    /// without an answer.
+    ClientProbes,
+    /// [`Limits::other_servers_max`](crate::Limits::other_servers_max): another DHCP server was not
+    /// told of.
+    OtherServers,
     /// [`Limits::transmits_max`](crate::Limits::transmits_max): a reply was not sent.
     Transmits,
     /// [`Limits::events_max`](crate::Limits::events_max): events were lost.
@@ -481,13 +513,17 @@ pub enum Limit {
     OuiLeases,
 }
 
-impl fmt::Display for Limit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Limit {
+    /// The name of its field in [`Limits`](crate::Limits).
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DatagramBytes => "datagram_bytes_max",
             Self::Offers => "offers_max",
             Self::Leases => "leases_max",
             Self::Commits => "commits_max",
             Self::Probes => "probes_max",
+            Self::ClientProbes => "probes_per_client_max",
+            Self::OtherServers => "other_servers_max",
             Self::Transmits => "transmits_max",
             Self::Events => "events_max",
             Self::Quarantined => "quarantined_max",
@@ -496,6 +532,12 @@ impl fmt::Display for Limit {
             Self::PortOffers => "offers_per_port_max",
             Self::PortLeases => "leases_per_port_max",
             Self::OuiLeases => "leases_per_oui_max",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }

@@ -137,6 +137,35 @@ fn one_discover_is_worth_three_probes_in_vain() {
         probes += 1;
     }
     assert_eq!(probes, 3);
+    let limit = Limit::ClientProbes;
+    assert_eq!(bench.engine.counters().limits.get(&limit), Some(&1));
+    assert!(bench.events.contains(&Event::LimitReached { limit }));
+}
+
+#[test]
+fn a_message_that_is_too_long_is_counted() {
+    let mut config = small(10, 20);
+    config.limits.datagram_bytes_max = 200;
+    let mut bench = Bench::new(config, policy());
+    assert!(bench.send(&Request::new(mac(1)).discover()).is_empty());
+    let limit = Limit::DatagramBytes;
+    assert_eq!(bench.last_event().limit(), Some(limit));
+    assert_eq!(bench.engine.counters().limits.get(&limit), Some(&1));
+}
+
+#[test]
+fn other_servers_are_bounded() {
+    let mut config = small(10, 20);
+    config.limits.other_servers_max = 1;
+    let mut bench = Bench::new(config, policy());
+    for last in [100, 101] {
+        let now = bench.now;
+        bench.engine.handle_other_server(now, ip(last), None, None);
+    }
+    bench.sent();
+    let limit = Limit::OtherServers;
+    assert_eq!(*bench.last_event(), Event::LimitReached { limit });
+    assert_eq!(bench.engine.counters().limits.get(&limit), Some(&1));
 }
 
 /// A machine with a MAC that nobody had before.

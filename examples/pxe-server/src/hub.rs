@@ -162,7 +162,8 @@ impl Hub {
         }
     }
 
-    fn count(&self, protocol: Protocol, name: &'static str, more: u64) {
+    /// Adds to a counter of `status`.
+    pub(crate) fn count(&self, protocol: Protocol, name: &'static str, more: u64) {
         let mut counters = lock(&self.counters);
         let counter = counters.entry((protocol, name)).or_default();
         *counter = counter.saturating_add(more);

@@ -337,6 +337,7 @@ impl Engine {
             self.start_change(&info, Change::new(record, Purpose::Quarantine { event }));
             failed = failed.saturating_add(1);
             if failed >= self.limits().probes_per_client_max {
+                self.limit_reached(Limit::ClientProbes);
                 return;
             }
         }

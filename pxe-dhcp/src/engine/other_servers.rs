@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use pxe_core::{IfIndex, Instant, MacAddr, Now};
 
 use super::Engine;
-use crate::Event;
+use crate::{Event, Limit};
 
 /// How long a server that was told of is not told of again: often enough for a log of one day to
 /// show it, seldom enough not to fill it.
@@ -23,21 +23,25 @@ pub(super) struct OtherServers {
 }
 
 impl OtherServers {
-    /// Whether this one is news now.
-    fn is_news(&mut self, now: Instant, address: Ipv4Addr, servers_max: usize) -> bool {
+    /// Whether this one is news now; a limit, if there is no room for it.
+    fn is_news(
+        &mut self,
+        now: Instant,
+        address: Ipv4Addr,
+        servers_max: usize,
+    ) -> Result<bool, Limit> {
         let is_over = |told: &Instant| now.saturating_duration_since(*told) >= SILENCE;
         if self.told.get(&address).is_some_and(|told| !is_over(told)) {
-            return false;
+            return Ok(false);
         }
         if self.told.len() >= servers_max {
             self.told.retain(|_, told| !is_over(told));
         }
-        // A full table stays silent about further ones: that it is full was told by its entries.
-        let is_room = self.told.len() < servers_max;
-        if is_room {
-            self.told.insert(address, now);
+        if self.told.len() >= servers_max {
+            return Err(Limit::OtherServers);
         }
-        is_room
+        self.told.insert(address, now);
+        Ok(true)
     }
 }
 
@@ -52,14 +56,17 @@ impl Engine {
         interface: Option<IfIndex>,
     ) {
         let servers_max = self.limits().other_servers_max;
-        let is_news = !self.plan.is_own(address)
-            && self.other_servers.is_news(now.mono, address, servers_max);
-        if is_news {
-            self.event(Event::OtherServer {
+        if self.plan.is_own(address) {
+            return;
+        }
+        match self.other_servers.is_news(now.mono, address, servers_max) {
+            Ok(true) => self.event(Event::OtherServer {
                 address,
                 mac,
                 interface,
-            });
+            }),
+            Ok(false) => {}
+            Err(limit) => self.limit_reached(limit),
         }
     }
 }
@@ -73,13 +80,15 @@ mod tests {
         let mut servers = OtherServers::default();
         let address = |last| Ipv4Addr::new(10, 0, 0, last);
         let at = |seconds| Instant::EPOCH + Duration::from_secs(seconds);
-        assert!(servers.is_news(at(0), address(1), 2));
-        assert!(!servers.is_news(at(3599), address(1), 2));
-        assert!(servers.is_news(at(3600), address(1), 2));
-        assert!(servers.is_news(at(3601), address(2), 2));
-        assert!(!servers.is_news(at(3602), address(3), 2), "no room");
-        assert!(
+        assert_eq!(servers.is_news(at(0), address(1), 2), Ok(true));
+        assert_eq!(servers.is_news(at(3599), address(1), 2), Ok(false));
+        assert_eq!(servers.is_news(at(3600), address(1), 2), Ok(true));
+        assert_eq!(servers.is_news(at(3601), address(2), 2), Ok(true));
+        let no_room = Err(Limit::OtherServers);
+        assert_eq!(servers.is_news(at(3602), address(3), 2), no_room);
+        assert_eq!(
             servers.is_news(at(7200), address(3), 2),
+            Ok(true),
             "the first is over"
         );
         assert_eq!(servers.told.len(), 2);

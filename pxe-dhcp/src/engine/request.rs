@@ -61,6 +61,8 @@ pub(super) struct Asking<'a> {
 impl Engine {
     pub(super) fn receive(&mut self, now: Now, meta: &RecvMeta, payload: &[u8], origin: Origin) {
         if payload.len() > self.limits().datagram_bytes_max {
+            let limit = Limit::DatagramBytes;
+            *self.counters.limits.entry(limit).or_default() += 1;
             return self.ignore(None, IgnoreReason::TooLong);
         }
         let Ok(message) = Message::parse(payload) else {

@@ -16,6 +16,9 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
     let note = |client: Option<&ClientInfo>, level, name, text| {
         hub.note(fact(hub, client, What::Note { name, text }), level);
     };
+    if let Some(limit) = event.limit() {
+        hub.count(Protocol::Dhcp, limit.as_str(), 1);
+    }
     match event {
         Event::Received {
             client,
@@ -299,7 +302,7 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
                 None,
                 LogLevel::Warn,
                 "limit",
-                format!("limit reached: {limit:?}"),
+                format!("limit reached: {limit}"),
             );
         }
         Event::StoreUnreadable { reason } => {
@@ -354,7 +357,43 @@ fn program(stage: Stage, vendor_class: Option<&[u8]>, user_class: Option<&[u8]>)
 
 #[cfg(test)]
 mod tests {
+    use pxe_dhcp::Limit;
+
     use super::*;
+
+    /// An operator has to see in `status` which limit to raise.
+    #[test]
+    fn each_limit_has_a_counter_of_its_own() {
+        let hub = Hub::new(std::sync::Arc::default());
+        let ignored = |reason| Event::Ignored {
+            client: None,
+            reason,
+        };
+        for event in [
+            Event::LimitReached {
+                limit: Limit::Offers,
+            },
+            ignored(IgnoreReason::RateLimit),
+            ignored(IgnoreReason::Limit(Limit::OuiLeases)),
+            ignored(IgnoreReason::TooLong),
+            ignored(IgnoreReason::NoSubnet),
+        ] {
+            observe(&hub, &event);
+        }
+        let counters: Vec<_> = hub.counters().into_iter().collect();
+        let counted = [
+            ("client_burst", 1),
+            ("datagram_bytes_max", 1),
+            ("ignored", 4),
+            ("leases_per_oui_max", 1),
+            ("limit", 1),
+            ("offers_max", 1),
+        ];
+        assert_eq!(
+            counters,
+            counted.map(|(name, count)| ((Protocol::Dhcp, name), count))
+        );
+    }
 
     #[test]
     fn programs_are_named_by_their_classes() {
