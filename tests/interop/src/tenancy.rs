@@ -38,6 +38,12 @@ pub(crate) const TESTS: &[Test] = &[
     ("dhclient_behind_dhcrelay", |site| {
         live(site, Program::Dhclient, Some(Relay::Dhcrelay))
     }),
+    ("udhcpc_behind_dhcrelay", |site| {
+        live(site, Program::Udhcpc, Some(Relay::Dhcrelay))
+    }),
+    ("dhcpcd_behind_dhcrelay", |site| {
+        live(site, Program::Dhcpcd, Some(Relay::Dhcrelay))
+    }),
     ("udhcpc_behind_dnsmasq", |site| {
         live(site, Program::Udhcpc, Some(Relay::Dnsmasq))
     }),
