@@ -104,7 +104,8 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
             result.map_err(|error| running.failed(&error))?;
             if options.perfdhcp {
                 let rates = &PERFDHCP_RATES;
-                let reached = perfdhcp::greatest_rate(&client_side, SERVER, rates, 3)?;
+                let clients = options.clients;
+                let reached = perfdhcp::greatest_rate(&client_side, SERVER, rates, 3, clients)?;
                 figures.perfdhcp.push(f64::from(reached));
             }
             running.stop()?;

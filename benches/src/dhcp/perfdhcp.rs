@@ -9,6 +9,8 @@ const LOSS_MAX: f64 = 0.01;
 
 /// The greatest of these rates, per second, of which no more than 1 % is lost; 0 if none.
 ///
+/// So many clients take turns: more than the pool has room for would measure the pool.
+///
 /// # Errors
 /// A text, if perfdhcp cannot be run or says something else than expected.
 pub(crate) fn greatest_rate(
@@ -16,13 +18,15 @@ pub(crate) fn greatest_rate(
     server: Ipv4Addr,
     rates: &[u32],
     seconds: u32,
+    clients: u32,
 ) -> Result<u32, String> {
     let mut reached = 0;
     for (turn, rate) in rates.iter().enumerate() {
         let mut command = namespace.command("taskset");
-        // A seed for each run: other clients than before.
+        // A seed for each run: other transactions than before.
         let seed = (turn + 1).to_string();
-        command.args(["-c", "0", "perfdhcp", "-4", "-R", "1000000", "-s", &seed]);
+        let clients = clients.to_string();
+        command.args(["-c", "0", "perfdhcp", "-4", "-R", &clients, "-s", &seed]);
         command.args(["-r", &rate.to_string(), "-p", &seconds.to_string()]);
         let output = command.arg(server.to_string()).output();
         let output = output.map_err(|error| format!("perfdhcp: {error}"))?;
