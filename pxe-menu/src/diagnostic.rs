@@ -1,0 +1,253 @@
+//! What is said about a menu: a code, a severity, a place and a remedy.
+
+use core::fmt;
+
+use crate::Text;
+
+/// Where something stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub struct Place {
+    /// The file: see [`Document::files`](crate::Document::files).
+    pub file: FileId,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column in bytes, from 1.
+    pub column: u32,
+}
+
+impl Place {
+    /// A place.
+    pub fn new(file: FileId, line: u32, column: u32) -> Self {
+        Self { file, line, column }
+    }
+}
+
+/// The number of a file within one [`Document`](crate::Document).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub(crate) u32);
+
+impl FileId {
+    /// Its index in [`Document::files`](crate::Document::files).
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// How bad a finding is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Severity {
+    /// Worth knowing.
+    Note,
+    /// Probably not what its writer meant.
+    Warning,
+    /// An entry will not work, or the menu is not shown as written.
+    Error,
+}
+
+impl Severity {
+    /// The word for it, in lower case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])+ $name:ident = $id:literal, $severity:ident;)+) => {
+        /// What kind of finding it is. The words of [`as_str`](Self::as_str) stay the same over versions.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Code {
+            $($(#[$doc])+ $name,)+
+        }
+
+        impl Code {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$name),+];
+
+            /// Its name in reports, such as `unknown-directive`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $id,)+ }
+            }
+
+            /// How bad it is.
+            pub fn severity(self) -> Severity {
+                match self { $(Self::$name => Severity::$severity,)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A line that no loader acts on.
+    UnknownDirective = "unknown-directive", Warning;
+    /// A directive that only counts below a LABEL stands outside of one, and is ignored.
+    OutsideLabel = "outside-label", Warning;
+    /// A directive has no value where it needs one.
+    MissingValue = "missing-value", Warning;
+    /// A value is not a number where one is read.
+    NotANumber = "not-a-number", Warning;
+    /// A byte order mark hides the first directive from the loader.
+    ByteOrderMark = "byte-order-mark", Error;
+    /// A carriage return inside a line: the loader ignores what follows it.
+    CarriageReturn = "carriage-return", Warning;
+    /// A NUL inside a line: the loader ignores what follows it.
+    NulByte = "nul-byte", Warning;
+    /// A line longer than the loader's buffer is read as two.
+    LineTooLong = "line-too-long", Error;
+    /// TEXT without ENDTEXT: the rest of the file is taken for help text.
+    UnclosedText = "unclosed-text", Error;
+    /// ENDTEXT without TEXT.
+    StrayEndText = "stray-endtext", Warning;
+    /// A submenu that does not end in the file in which it begins.
+    UnclosedMenu = "unclosed-menu", Warning;
+    /// MENU END with no submenu to end.
+    StrayMenuEnd = "stray-menu-end", Warning;
+    /// Two labels of one name: the first is what the command line finds.
+    DuplicateLabel = "duplicate-label", Warning;
+    /// A label with a space in it: the command line knows only its first word.
+    LabelWithSpace = "label-with-space", Note;
+    /// An included file is not there; the loader goes on without a word.
+    MissingInclude = "missing-include", Warning;
+    /// A file includes itself, straight or by way of others.
+    IncludeCycle = "include-cycle", Error;
+    /// A bound of [`Limits`](crate::Limits) was reached.
+    Limited = "limited", Error;
+    /// MENU GOTO or MENU EXIT names no menu; the entry cannot be chosen.
+    UnknownMenu = "unknown-menu", Error;
+    /// DEFAULT names a label that does not exist, and nothing that looks like a file.
+    UnknownDefault = "unknown-default", Warning;
+    /// The file has neither DEFAULT nor UI.
+    NoDefault = "no-default", Warning;
+    /// APPEND has `initrd=` and the label has INITRD: only the first counts for the loader.
+    TwoInitrds = "two-initrds", Warning;
+    /// A path is longer than the loader's buffer.
+    PathTooLong = "path-too-long", Error;
+    /// A command line is longer than the loader's buffer of 2,048 bytes.
+    CommandLineTooLong = "command-line-too-long", Error;
+    /// A URL for which this loader has no protocol.
+    NoProtocol = "no-protocol", Error;
+    /// The loader cannot start an image of this type.
+    CannotStart = "cannot-start", Error;
+    /// A file that is not in the tree.
+    MissingFile = "missing-file", Error;
+    /// A module built for another firmware than the loader's.
+    WrongArchitecture = "wrong-architecture", Error;
+    /// A timeout that was probably meant in another unit.
+    TimeoutUnit = "timeout-unit", Warning;
+    /// A kernel command line that contradicts itself.
+    KernelArguments = "kernel-arguments", Warning;
+    /// A language cannot say something of the menu; a comment stands in its place.
+    NotExpressible = "not-expressible", Warning;
+    /// An entry was left out, since a language cannot protect it as the menu does.
+    ProtectionLost = "protection-lost", Warning;
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Diagnostic {
+    /// What kind.
+    pub code: Code,
+    /// Where; `None` if it is about the menu as a whole.
+    pub place: Option<Place>,
+    /// What is wrong: lower case, no full stop.
+    pub message: String,
+    /// What to do about it, where that is known.
+    pub remedy: Option<String>,
+}
+
+impl Diagnostic {
+    /// A finding.
+    pub fn new(code: Code, place: impl Into<Option<Place>>, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            place: place.into(),
+            message: message.into(),
+            remedy: None,
+        }
+    }
+
+    /// With a remedy.
+    #[must_use]
+    pub fn with_remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// How bad it is.
+    pub fn severity(&self) -> Severity {
+        self.code.severity()
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}[{}]: {}",
+            self.severity().as_str(),
+            self.code.as_str(),
+            self.message
+        )?;
+        if let Some(remedy) = &self.remedy {
+            write!(f, " (help: {remedy})")?;
+        }
+        Ok(())
+    }
+}
+
+/// A list of findings with a bound.
+#[derive(Debug, Clone)]
+pub(crate) struct Diagnostics {
+    pub(crate) list: Vec<Diagnostic>,
+    max: usize,
+}
+
+impl Diagnostics {
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            list: Vec::new(),
+            max,
+        }
+    }
+
+    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
+        if self.list.len() < self.max {
+            self.list.push(diagnostic);
+        } else if self.list.len() == self.max {
+            let message = format!("more than {} findings: the rest is not told", self.max);
+            self.list
+                .push(Diagnostic::new(Code::Limited, None, message));
+        }
+    }
+}
+
+/// Text for a message: control characters escaped, cut after 80 characters.
+pub(crate) fn quoted(bytes: &[u8]) -> String {
+    let shown = bytes.get(..320).unwrap_or(bytes);
+    let text = crate::text::decode(shown);
+    let mut quoted = String::from("`");
+    for character in text.chars().take(80) {
+        if character.is_control() {
+            quoted.extend(character.escape_default());
+        } else {
+            quoted.push(character);
+        }
+    }
+    if text.chars().count() > 80 || shown.len() < bytes.len() {
+        quoted.push_str("...");
+    }
+    quoted.push('`');
+    quoted
+}
+
+/// A path, when it is text to be told.
+pub(crate) fn quoted_text(text: &Text) -> String {
+    quoted(text.as_bytes())
+}

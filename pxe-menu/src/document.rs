@@ -1,0 +1,85 @@
+//! A configuration as it is written: its files, and their lines.
+
+use std::collections::BTreeMap;
+
+use crate::diagnostic::Diagnostics;
+use crate::scan::{skip_space, word};
+use crate::{Diagnostic, FileId, Item, Limits, Text};
+
+/// A file of a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SourceFile {
+    /// Its name, as the directive that asks for it has it.
+    pub name: Text,
+    /// Its content; `None` if it was not there.
+    pub bytes: Option<Vec<u8>>,
+    /// Its lines.
+    pub items: Vec<Item>,
+}
+
+impl SourceFile {
+    /// The bytes of an item, line ending included.
+    pub fn text(&self, item: &Item) -> &[u8] {
+        self.slice(&item.span)
+    }
+
+    /// The value of an item.
+    pub fn value(&self, item: &Item) -> &[u8] {
+        self.slice(&item.value)
+    }
+
+    fn slice(&self, range: &core::ops::Range<usize>) -> &[u8] {
+        self.bytes
+            .as_deref()
+            .and_then(|bytes| bytes.get(range.clone()))
+            .unwrap_or_default()
+    }
+}
+
+/// A configuration as it is written: made by a [`Parser`](crate::Parser).
+///
+/// Each file is there once, however often it is included.
+#[derive(Debug, Clone)]
+pub struct Document {
+    pub(crate) files: Vec<SourceFile>,
+    pub(crate) names: BTreeMap<Text, FileId>,
+    pub(crate) menu_files: Vec<FileId>,
+    pub(crate) limits: Limits,
+    pub(crate) found: Diagnostics,
+}
+
+impl Document {
+    /// The files, the main one first, then in the order in which they were asked for.
+    pub fn files(&self) -> &[SourceFile] {
+        &self.files
+    }
+
+    /// A file.
+    pub fn file(&self, id: FileId) -> Option<&SourceFile> {
+        self.files.get(id.index())
+    }
+
+    /// The file of this name, if one was asked for.
+    pub fn find(&self, name: &[u8]) -> Option<FileId> {
+        self.names.get(&Text::from(name)).copied()
+    }
+
+    /// The files that the menu reads instead of the main one: those that `UI menu.c32 FILE..` names.
+    /// Empty if it names none.
+    pub fn menu_files(&self) -> &[FileId] {
+        &self.menu_files
+    }
+
+    /// What was found while its lines were read. What they mean together, and what is wrong with
+    /// that, is told by [`resolve`](crate::resolve).
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.found.list
+    }
+}
+
+/// The file that INCLUDE names, and the tag of the submenu that it makes.
+pub(crate) fn include_parts(value: &[u8]) -> (&[u8], &[u8]) {
+    let (file, rest) = word(value);
+    (file, skip_space(rest))
+}

@@ -1,0 +1,351 @@
+//! The lines of a file, each with what the loader takes it for.
+
+use core::ops::Range;
+
+use crate::diagnostic::{Diagnostics, quoted};
+use crate::keyword::{Keyword, MenuWord, Word, menu_keyword, suggestion, word_keyword};
+use crate::scan::{atoi, is_space, same_keyword, skip_space, strtoul, word};
+use crate::{Code, Diagnostic, FileId, Place};
+
+/// The loader's buffer for a line holds 4,096 bytes, one of them a NUL (`MAX_LINE` in readconfig.c).
+/// What is longer it reads as two lines.
+pub(crate) const PIECE_BYTES_MAX: usize = 4095;
+
+/// What the loader takes a line for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ItemKind {
+    /// Nothing but blanks.
+    Blank,
+    /// It begins with `#`. The loader knows no comments: it ignores the line as it does any other
+    /// that begins with no directive.
+    Comment,
+    /// A directive.
+    Directive(Keyword),
+    /// A line of help, between TEXT HELP and ENDTEXT.
+    HelpLine,
+    /// A line between TEXT without HELP and ENDTEXT, which is read over.
+    SkippedLine,
+    /// ENDTEXT.
+    EndText,
+    /// Anything else; the loader ignores it.
+    Unknown,
+}
+
+/// A line of a file, or a part of one that is too long for the loader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Item {
+    /// What it is.
+    pub kind: ItemKind,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column of its first byte that is no blank, from 1.
+    pub column: u32,
+    /// Its bytes in the file, line ending included: the items of a file cover it without a gap.
+    pub span: Range<usize>,
+    /// The bytes of its value: what follows the directive and its spaces, up to the end that the
+    /// loader sees (trailing blanks included). For a line of help the line as it is.
+    pub value: Range<usize>,
+}
+
+impl Item {
+    /// Where it stands.
+    pub fn place(&self, file: FileId) -> Place {
+        Place::new(file, self.line, self.column)
+    }
+}
+
+/// What the loader is reading.
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Directives,
+    Help,
+    Skipping,
+}
+
+/// Cuts a file into items.
+pub(crate) fn items(file: FileId, bytes: &[u8], found: &mut Diagnostics) -> Vec<Item> {
+    let mut items = Vec::new();
+    let mut state = State::Directives;
+    let mut opened = None;
+    let mut start = 0;
+    let (mut line, mut line_start) = (1_u32, 0);
+    while start < bytes.len() {
+        let rest = bytes.get(start..).unwrap_or_default();
+        let window = rest.get(..PIECE_BYTES_MAX).unwrap_or(rest);
+        let newline = window.iter().position(|byte| *byte == b'\n');
+        let length = newline.map_or(window.len(), |at| at + 1);
+        let piece = Piece {
+            file,
+            bytes,
+            start,
+            end: start + length,
+            line,
+            line_start,
+        };
+        if newline.is_none() && length < rest.len() {
+            let at = Place::new(file, line, column(start + length - line_start));
+            let message = format!(
+                "the line is longer than {PIECE_BYTES_MAX} bytes: what follows is a line of its own to the loader"
+            );
+            found.push(Diagnostic::new(Code::LineTooLong, at, message));
+        }
+        let item = match state {
+            State::Directives => piece.directive(found),
+            State::Help => piece.text(ItemKind::HelpLine),
+            State::Skipping => piece.text(ItemKind::SkippedLine),
+        };
+        match item.kind {
+            ItemKind::EndText => state = State::Directives,
+            ItemKind::Directive(Keyword::Word(Word::Text)) => {
+                opened = Some(item.place(file));
+                let value = bytes.get(item.value.clone()).unwrap_or_default();
+                let help = same_keyword(word(value).0, "help");
+                state = if help { State::Help } else { State::Skipping };
+            }
+            _ => {}
+        }
+        items.push(item);
+        start += length;
+        if newline.is_some() {
+            line = line.saturating_add(1);
+            line_start = start;
+        }
+    }
+    if state != State::Directives {
+        let message = "TEXT without ENDTEXT: the rest of the file is help";
+        found.push(Diagnostic::new(Code::UnclosedText, opened, message));
+    }
+    items
+}
+
+fn column(offset: usize) -> u32 {
+    u32::try_from(offset).unwrap_or(u32::MAX - 1) + 1
+}
+
+/// What one read of the loader gives.
+struct Piece<'a> {
+    file: FileId,
+    bytes: &'a [u8],
+    start: usize,
+    end: usize,
+    line: u32,
+    line_start: usize,
+}
+
+impl Piece<'_> {
+    fn range(&self, range: Range<usize>) -> &[u8] {
+        self.bytes.get(range).unwrap_or_default()
+    }
+
+    /// Where the loader's string ends: at a NUL, and unless it is help, at a carriage return.
+    fn seen_end(&self, ends: &[u8]) -> usize {
+        let all = self.range(self.start..self.end);
+        let end = all.iter().position(|byte| ends.contains(byte));
+        self.start + end.unwrap_or(all.len())
+    }
+
+    fn item(&self, kind: ItemKind, at: usize, value: Range<usize>) -> Item {
+        Item {
+            kind,
+            line: self.line,
+            column: column(at - self.line_start),
+            span: self.start..self.end,
+            value,
+        }
+    }
+
+    /// A line between TEXT and ENDTEXT.
+    fn text(&self, kind: ItemKind) -> Item {
+        let end = self.seen_end(b"\0");
+        let line = self.range(self.start..end);
+        let content = skip_space(line);
+        let at = end - content.len();
+        if same_keyword(word(content).0, "endtext") {
+            self.item(ItemKind::EndText, at, end..end)
+        } else {
+            self.item(kind, self.start, self.start..end)
+        }
+    }
+
+    fn directive(&self, found: &mut Diagnostics) -> Item {
+        let end = self.seen_end(b"\0\r\n");
+        self.check_end(end, found);
+        let line = self.range(self.start..end);
+        let content = skip_space(line);
+        let at = end - content.len();
+        let place = Place::new(self.file, self.line, column(at - self.line_start));
+        if content.is_empty() {
+            return self.item(ItemKind::Blank, at, end..end);
+        }
+        if content.starts_with(b"#") {
+            return self.item(ItemKind::Comment, at, at..end);
+        }
+        let (first, rest) = word(content);
+        let (keyword, rest) = if same_keyword(first, "menu") {
+            let (second, rest) = word(skip_space(rest));
+            (menu_keyword(second), rest)
+        } else {
+            (word_keyword(first), rest)
+        };
+        let Some(keyword) = keyword else {
+            if same_keyword(first, "endtext") {
+                let message = "ENDTEXT without TEXT";
+                found.push(Diagnostic::new(Code::StrayEndText, place, message));
+            } else {
+                found.push(unknown(place, content));
+            }
+            return self.item(ItemKind::Unknown, at, at..end);
+        };
+        let value = skip_space(rest);
+        check_value(place, keyword, content, value, found);
+        self.item(ItemKind::Directive(keyword), at, end - value.len()..end)
+    }
+
+    /// A line that ends for the loader before it ends for its writer.
+    fn check_end(&self, end: usize, found: &mut Diagnostics) {
+        let hidden = self.range(end..self.end);
+        let Some((cut, after)) = hidden.split_first() else {
+            return;
+        };
+        if *cut == b'\n' || after.iter().all(|byte| is_space(*byte)) {
+            return;
+        }
+        let place = Place::new(self.file, self.line, column(end - self.line_start));
+        let (code, name) = match cut {
+            b'\r' => (Code::CarriageReturn, "a carriage return"),
+            _ => (Code::NulByte, "a NUL"),
+        };
+        let message = format!("the loader ignores what follows {name}: {}", quoted(after));
+        found.push(Diagnostic::new(code, place, message));
+    }
+}
+
+fn unknown(place: Place, content: &[u8]) -> Diagnostic {
+    if let Some(rest) = content.strip_prefix(b"\xef\xbb\xbf") {
+        let message = format!("a byte order mark hides {} from the loader", quoted(rest));
+        return Diagnostic::new(Code::ByteOrderMark, place, message)
+            .with_remedy("save the file as UTF-8 without a byte order mark");
+    }
+    let shown = match word(content) {
+        (first, rest) if same_keyword(first, "menu") => {
+            let second = word(skip_space(rest)).0;
+            [b"MENU ", second].concat()
+        }
+        (first, _) => first.to_vec(),
+    };
+    let message = format!("{} is no directive: the line is ignored", quoted(&shown));
+    let diagnostic = Diagnostic::new(Code::UnknownDirective, place, message);
+    let u_boots = [
+        "fdt",
+        "fdtdir",
+        "devicetree",
+        "devicetreedir",
+        "fdtoverlays",
+        "devicetree-overlay",
+    ];
+    if u_boots.iter().any(|name| same_keyword(&shown, name)) {
+        return diagnostic
+            .with_remedy("U-Boot knows it, which reads such files too; syslinux does not");
+    }
+    match suggestion(content) {
+        Some(meant) => diagnostic.with_remedy(format!("did you mean {meant}?")),
+        None => diagnostic,
+    }
+}
+
+fn check_value(
+    place: Place,
+    keyword: Keyword,
+    content: &[u8],
+    value: &[u8],
+    found: &mut Diagnostics,
+) {
+    let name = || {
+        let (first, rest) = word(content);
+        let mut name = crate::text::decode(first).to_ascii_uppercase();
+        if matches!(
+            keyword,
+            Keyword::Menu(_) | Keyword::Message(_) | Keyword::Parameter(_)
+        ) {
+            name.push(' ');
+            name.push_str(&crate::text::decode(word(skip_space(rest)).0).to_ascii_uppercase());
+        }
+        name
+    };
+    let numeric = matches!(
+        keyword,
+        Keyword::Parameter(_)
+            | Keyword::Menu(MenuWord::Indent)
+            | Keyword::Word(
+                Word::Timeout
+                    | Word::TotalTimeout
+                    | Word::AllowOptions
+                    | Word::IpAppend
+                    | Word::SysAppend
+                    | Word::Implicit
+                    | Word::Prompt
+                    | Word::Console
+                    | Word::NoEscape
+                    | Word::NoComplete
+                    | Word::NoHalt
+                    | Word::PxeRetry
+            )
+    );
+    if numeric {
+        let first = word(value).0;
+        let number = first.strip_prefix(b"-").unwrap_or(first);
+        let hex = matches!(keyword, Keyword::Word(Word::IpAppend | Word::SysAppend));
+        let is_number = if hex {
+            !number.is_empty() && strtoul(number).1.is_empty()
+        } else {
+            !number.is_empty() && number.iter().all(u8::is_ascii_digit)
+        };
+        if !is_number {
+            let read = if hex {
+                strtoul(value).0.to_string()
+            } else {
+                atoi(value).to_string()
+            };
+            let message = format!(
+                "{} wants a number, {} is read as {read}",
+                name(),
+                quoted(value)
+            );
+            found.push(Diagnostic::new(Code::NotANumber, place, message));
+        }
+        return;
+    }
+    let needs_value = matches!(keyword, Keyword::Image(_))
+        || matches!(
+            keyword,
+            Keyword::Word(
+                Word::Include
+                    | Word::Initrd
+                    | Word::Label
+                    | Word::OnTimeout
+                    | Word::Default
+                    | Word::Ui
+                    | Word::Display
+                    | Word::Font
+                    | Word::KbdMap
+                    | Word::Serial
+                    | Word::Path
+            )
+        )
+        || matches!(
+            keyword,
+            Keyword::Menu(
+                MenuWord::Include
+                    | MenuWord::Goto
+                    | MenuWord::Help
+                    | MenuWord::HiddenKey
+                    | MenuWord::Master
+            )
+        );
+    if needs_value && value.is_empty() {
+        let message = format!("{} has no value", name());
+        found.push(Diagnostic::new(Code::MissingValue, place, message));
+    }
+}

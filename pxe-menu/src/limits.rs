@@ -1,0 +1,46 @@
+//! The bounds on what a menu can make its reader hold.
+
+/// Bounds on what a menu can make its reader hold and do. Reaching one ends the reading there, and
+/// is told as [`Code::Limited`](crate::Code::Limited).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Files read for one configuration, itself included.
+    ///
+    /// Default 256: the largest tree of menus seen has 60.
+    pub files_max: usize,
+    /// Bytes of all files together.
+    ///
+    /// Default 16 MiB: a menu of 100,000 labels has 10 MiB.
+    pub bytes_max: usize,
+    /// How deep files may include each other.
+    ///
+    /// Default 16, which syslinux.txt promises. The loader itself has no bound since version 5: a
+    /// cycle goes on until its memory is full.
+    pub depth_max: usize,
+    /// Lines acted on, a line counted each time that its file is included; at least 1.
+    ///
+    /// Default 1,000,000: files that include each other twice would otherwise grow without bound.
+    pub lines_max: usize,
+    /// Menus of one configuration, submenus included; a MENU BEGIN beyond it is ignored.
+    ///
+    /// Default 1024: each inherits all that its parent has.
+    pub screens_max: usize,
+    /// Diagnostics kept.
+    ///
+    /// Default 10,000.
+    pub diagnostics_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            files_max: 256,
+            bytes_max: 16 * 1024 * 1024,
+            depth_max: 16,
+            lines_max: 1_000_000,
+            screens_max: 1024,
+            diagnostics_max: 10_000,
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! What a configuration means: the menu, as the loader has it after reading.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::Text;
+use crate::keyword::{ImageType, Message, Parameter};
+
+/// The number of a [`Screen`] in [`Menu::screens`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ScreenId(pub(crate) usize);
+
+impl ScreenId {
+    /// The top menu, `.top` to MENU GOTO.
+    pub const TOP: Self = Self(0);
+
+    /// Its index in [`Menu::screens`].
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// What a person at the machine is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Ui {
+    /// The `boot:` prompt, or straight the default entry.
+    #[default]
+    Prompt,
+    /// menu.c32, with the files that it is told to read instead of the main one.
+    Text(Vec<Text>),
+    /// vesamenu.c32, likewise.
+    Graphic(Vec<Text>),
+    /// Another module, with its arguments.
+    Other(Text),
+}
+
+impl Ui {
+    /// Whether it is menu.c32 or vesamenu.c32.
+    pub fn is_menu(&self) -> bool {
+        matches!(self, Self::Text(_) | Self::Graphic(_))
+    }
+
+    pub(crate) fn menu_files(&self) -> Vec<Text> {
+        match self {
+            Self::Text(files) | Self::Graphic(files) => files.clone(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// A menu, as the loader has it after reading its configuration: made by [`resolve`](crate::resolve).
+///
+/// Two menus are equal if a person at the machine could not tell them apart and they start the same
+/// commands, in whatever way they are written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Menu {
+    /// What is shown.
+    pub ui: Ui,
+    /// The last DEFAULT: a command line, whose first word may be a label.
+    pub default: Option<Text>,
+    /// The last UI: a command line that comes before DEFAULT.
+    pub ui_command: Option<Text>,
+    /// The menus: the top one first, then in the order of their MENU BEGIN.
+    pub screens: Vec<Screen>,
+    /// The one that is shown first.
+    pub start: Option<ScreenId>,
+    /// Entries that no screen shows (MENU HIDE), but which the command line knows.
+    pub hidden: Vec<Entry>,
+    /// MENU HIDDEN: nothing but the timeout is shown until a key is pressed.
+    pub hidden_menu: bool,
+    /// MENU HIDDENKEY: the command that a key starts which interrupts a hidden menu.
+    pub hidden_keys: BTreeMap<Text, Text>,
+    /// MENU SHIFTKEY: no menu unless a shift key is held.
+    pub shift_key: bool,
+    /// MENU CLEAR: the screen is cleared when the menu is left.
+    pub clear: bool,
+    /// MENU RESOLUTION: width and height.
+    pub resolution: Option<(u32, u32)>,
+    /// TOTALTIMEOUT, in tenths of a second; it is not stopped by keys.
+    pub total_timeout_tenths: Option<u32>,
+    /// What only the loader itself reads.
+    pub core: Core,
+}
+
+/// What the loader itself reads, and the menu does not.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Core {
+    /// PROMPT: the prompt is shown, unless there is a UI.
+    pub prompt: bool,
+    /// `IMPLICIT 0`: only labels can be started, no file by its name.
+    pub labels_only: bool,
+    /// NOESCAPE: no key opens the prompt.
+    pub no_escape: bool,
+    /// NOCOMPLETE: the tab key lists no labels.
+    pub no_complete: bool,
+    /// NOHALT: the processor is not halted while idle.
+    pub no_halt: bool,
+    /// `CONSOLE 0`: nothing is written to the video console.
+    pub no_console: bool,
+    /// SERIAL.
+    pub serial: Option<Serial>,
+    /// DISPLAY: the files shown before the prompt, in order.
+    pub display: Vec<Text>,
+    /// FONT.
+    pub font: Option<Text>,
+    /// KBDMAP.
+    pub keymap: Option<Text>,
+    /// SAY: what is written, in order.
+    pub say: Vec<Text>,
+    /// PATH: directories in which modules are looked for.
+    pub path: Vec<Text>,
+    /// PXERETRY: how often a file is asked for again.
+    pub pxe_retry: Option<i32>,
+    /// SENDCOOKIES: a mask of what is told to HTTP servers.
+    pub send_cookies: Option<u32>,
+    /// ONERROR: the command started when an image cannot be loaded.
+    pub on_error: Option<Text>,
+    /// SYSAPPEND or IPAPPEND before any LABEL: for images started by their name.
+    pub sysappend: u32,
+}
+
+/// SERIAL: a serial console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Serial {
+    /// A number of 0 to 3, or an I/O port.
+    pub port: u32,
+    /// Bits per second; below 75 the console is off.
+    pub baud: u32,
+    /// Flow control, as the directive has it.
+    pub flow: u32,
+}
+
+impl Serial {
+    /// The speed where none is given.
+    pub const BAUD_DEFAULT: u32 = 9600;
+}
+
+/// One menu of entries.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Screen {
+    /// The tag that MENU GOTO knows; `.top` for the first, and `None` for a submenu without a tag.
+    pub tag: Option<Text>,
+    /// Its title.
+    pub title: Text,
+    /// The menu above, and the index of the entry there that leads here.
+    pub parent: Option<(ScreenId, usize)>,
+    /// Its lines.
+    pub entries: Vec<Entry>,
+    /// The index of the entry selected at first.
+    pub default: usize,
+    /// TIMEOUT, in tenths of a second.
+    pub timeout_tenths: Option<u32>,
+    /// ONTIMEOUT: the command started then, instead of the selected entry.
+    pub on_timeout: Option<Text>,
+    /// MENU ONERROR.
+    pub on_error: Option<Text>,
+    /// `ALLOWOPTIONS 0` (the default is to allow): no editing, and no way to the prompt.
+    pub no_edit: bool,
+    /// MENU SAVE for its entries.
+    pub save: bool,
+    /// MENU IMMEDIATE for its entries: a hotkey starts its entry at once.
+    pub immediate: bool,
+    /// MENU MASTER PASSWD.
+    pub master_password: Option<Text>,
+    /// MENU BACKGROUND: a colour or a file.
+    pub background: Option<Text>,
+    /// Messages that were replaced.
+    pub messages: BTreeMap<Message, Text>,
+    /// Numbers of the layout that were given.
+    pub layout: BTreeMap<Parameter, i32>,
+    /// Colours that were given, by the name of the element in lower case.
+    pub colours: BTreeMap<String, Colour>,
+    /// MENU MSGCOLOR.
+    pub message_colours: Option<Colour>,
+    /// F1 to F12: the file shown, and its background.
+    pub f_keys: BTreeMap<u8, FKeyHelp>,
+}
+
+impl Screen {
+    /// A number of the layout.
+    pub fn parameter(&self, parameter: Parameter) -> i32 {
+        self.layout
+            .get(&parameter)
+            .copied()
+            .unwrap_or_else(|| parameter.default_value())
+    }
+
+    /// A message.
+    pub fn message(&self, message: Message) -> Text {
+        self.messages
+            .get(&message)
+            .cloned()
+            .unwrap_or_else(|| message.default_text().into())
+    }
+}
+
+/// The help that a function key shows.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct FKeyHelp {
+    /// The file.
+    pub file: Text,
+    /// The background, for vesamenu.c32.
+    pub background: Option<Text>,
+}
+
+/// A colour of the menu. What is `None` is left as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Colour {
+    /// The ECMA-48 sequence for text screens, such as `37;40`.
+    pub ansi: Option<Text>,
+    /// Foreground, as 0xAARRGGBB.
+    pub foreground: Option<u32>,
+    /// Background, as 0xAARRGGBB.
+    pub background: Option<u32>,
+    /// The shadow.
+    pub shadow: Option<Shadow>,
+}
+
+/// Which pixels are raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Shadow {
+    /// None.
+    None,
+    /// Those of the foreground.
+    Standard,
+    /// All.
+    All,
+    /// Those of the background.
+    Reverse,
+}
+
+impl Shadow {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Standard => "std",
+            Self::All => "all",
+            Self::Reverse => "rev",
+        }
+    }
+}
+
+/// A line of a menu.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// LABEL; `None` for a submenu.
+    pub label: Option<Text>,
+    /// MENU LABEL, with `^` before a hotkey; `None`: the label is shown.
+    pub menu_label: Option<Text>,
+    /// MENU INDENT: columns.
+    pub indent: u32,
+    /// The key that selects it, in upper case.
+    pub hotkey: Option<u8>,
+    /// MENU PASSWD; empty: only the master password opens it.
+    pub password: Option<Text>,
+    /// TEXT HELP, with a newline after each line.
+    pub help: Option<Text>,
+    /// MENU SAVE: it is the default of the next boot.
+    pub save: bool,
+    /// MENU IMMEDIATE: the hotkey starts it at once.
+    pub immediate: bool,
+    /// What it does.
+    pub action: Action,
+}
+
+impl Entry {
+    /// What is shown, without the `^` of a hotkey.
+    pub fn shown(&self) -> Text {
+        let text = self.menu_label.as_ref().or(self.label.as_ref());
+        let mut shown = vec![b' '; self.indent as usize];
+        if !matches!(self.action, Action::Separator) {
+            shown.extend(
+                text.iter()
+                    .flat_map(|text| text.iter())
+                    .filter(|byte| **byte != b'^'),
+            );
+        }
+        Text::new(shown)
+    }
+
+    /// Whether a person can choose it.
+    pub fn can_be_chosen(&self) -> bool {
+        !matches!(
+            self.action,
+            Action::Separator | Action::Disabled(_) | Action::Nowhere(_)
+        )
+    }
+}
+
+/// What an entry does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// It starts a command.
+    Run(Command),
+    /// MENU SEPARATOR: an empty line.
+    Separator,
+    /// MENU DISABLE: a line that cannot be chosen, with the command that it would start.
+    Disabled(Command),
+    /// MENU GOTO or MENU EXIT to a menu that does not exist; it cannot be chosen.
+    Nowhere(Text),
+    /// It opens the submenu below it.
+    Submenu(ScreenId),
+    /// MENU GOTO.
+    Goto(ScreenId),
+    /// MENU EXIT: to the menu above, or to the one named.
+    Exit(ScreenId),
+    /// MENU QUIT: to the `boot:` prompt.
+    Quit,
+    /// MENU HELP: a file is shown.
+    Help(FKeyHelp),
+}
+
+/// What a label starts, as the loader has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Command {
+    /// The directive that names the image.
+    pub image_type: ImageType,
+    /// The image, and what follows it on its line.
+    pub image: Text,
+    /// APPEND: the label's or the global one; `APPEND -` is none.
+    pub append: Text,
+    /// INITRD: the files, separated by commas.
+    pub initrd: Option<Text>,
+    /// SYSAPPEND or IPAPPEND: the label's or the global one.
+    pub sysappend: u32,
+}
+
+/// Another configuration that a menu leads to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Link {
+    /// CONFIG: the loader starts anew with this file, in this directory if one is given.
+    Config {
+        /// The file.
+        file: Text,
+        /// The directory, added to the present one.
+        directory: Option<Text>,
+    },
+    /// The menu is started with these files instead of the main one.
+    MenuFiles(Vec<Text>),
+}
+
+impl Menu {
+    /// A screen.
+    pub fn screen(&self, id: ScreenId) -> Option<&Screen> {
+        self.screens.get(id.0)
+    }
+
+    /// All entries, hidden ones last.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.screens
+            .iter()
+            .flat_map(|screen| &screen.entries)
+            .chain(&self.hidden)
+    }
+
+    /// The entry that the command line finds by a word: the first of that label.
+    pub fn find_label(&self, word: &[u8]) -> Option<&Entry> {
+        let is_it = |entry: &&Entry| {
+            matches!(&entry.label, Some(label) if label.as_bytes() == word)
+                && !matches!(entry.action, Action::Separator | Action::Disabled(_))
+        };
+        // In the order in which the labels were read: a submenu's come before those that follow it.
+        let mut stack = vec![self.screens.first()?.entries.iter()];
+        while let Some(entries) = stack.last_mut() {
+            let Some(entry) = entries.next() else {
+                stack.pop();
+                continue;
+            };
+            if is_it(&entry) {
+                return Some(entry);
+            }
+            if let Action::Submenu(id) = entry.action
+                && let Some(below) = self.screen(id)
+            {
+                stack.push(below.entries.iter());
+            }
+        }
+        self.hidden.iter().find(is_it)
+    }
+
+    /// What is started first: UI, else DEFAULT.
+    pub fn default_command(&self) -> Option<&Text> {
+        self.ui_command.as_ref().or(self.default.as_ref())
+    }
+
+    /// The configurations that entries lead to, each once, in order.
+    pub fn links(&self) -> Vec<Link> {
+        let mut links = Vec::new();
+        let mut seen = BTreeSet::new();
+        for entry in self.entries() {
+            if let Action::Run(command) = &entry.action
+                && let Some(link) = command.link()
+                && seen.insert(link.clone())
+            {
+                links.push(link);
+            }
+        }
+        links
+    }
+}
