@@ -1,0 +1,199 @@
+//! What the loader makes of what people write: each named for the rule, with its source.
+
+use pxe_menu::fuzzing::{read, reread};
+use pxe_menu::{Action, Code, Document, Limits, Menu, Ui, resolve};
+
+fn menu(text: &str) -> Menu {
+    reread(&text.into())
+}
+
+fn document(files: &[(&str, &str)]) -> Document {
+    read(Limits::default(), |name| {
+        let found = files.iter().find(|(known, _)| known.as_bytes() == name);
+        found.map(|(_, text)| text.as_bytes().to_vec())
+    })
+}
+
+fn codes(document: &Document) -> Vec<Code> {
+    resolve(document)
+        .diagnostics
+        .iter()
+        .map(|told| told.code)
+        .collect()
+}
+
+fn shown(menu: &Menu) -> Vec<String> {
+    menu.screens[0]
+        .entries
+        .iter()
+        .map(|entry| entry.shown().to_string())
+        .collect()
+}
+
+fn append(menu: &Menu, index: usize) -> String {
+    match &menu.screens[0].entries[index].action {
+        Action::Run(command) => command.append.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// `record` in readconfig.c: the global APPEND is what it was when the label ended, not when it began.
+#[test]
+fn a_global_append_counts_where_a_label_has_none() {
+    let menu =
+        menu("APPEND global\nUI menu.c32\nLABEL a\nLABEL b\nAPPEND own\nLABEL c\nAPPEND -\n");
+    assert_eq!(
+        [append(&menu, 0), append(&menu, 1), append(&menu, 2)],
+        ["global", "own", ""]
+    );
+}
+
+/// menu/readconfig.c takes the whole line, ldlinux/readconfig.c its first word.
+#[test]
+fn a_label_with_spaces_is_one_word_to_the_prompt() {
+    assert_eq!(shown(&menu("UI menu.c32\nLABEL 0 back\n")), ["0 back"]);
+    assert_eq!(shown(&menu("LABEL 0 back\n")), ["0"]);
+}
+
+/// The menu heeds DEFAULT only where there is a UI directive.
+#[test]
+fn default_selects_an_entry_only_beside_ui() {
+    let with_ui = menu("UI menu.c32\nDEFAULT b\nLABEL a\nLABEL b\n");
+    assert_eq!(with_ui.screens[0].default, 1);
+    let without = menu("DEFAULT menu.c32\nLABEL a\nLABEL b\n");
+    assert_eq!(
+        (without.ui, without.screens[0].default),
+        (Ui::Text(Vec::new()), 0)
+    );
+}
+
+/// The tutorial: INCLUDE seems to be ignored. The file is looked for in the loader's directory, and if it
+/// is not there, the loader goes on without a word.
+#[test]
+fn include_of_a_missing_file_is_told() {
+    let document = document(&[(
+        "main",
+        "INCLUDE pxelinux.cfg/colours\nUI menu.c32\nLABEL a\n",
+    )]);
+    assert_eq!(codes(&document), [Code::MissingInclude]);
+}
+
+#[test]
+fn include_with_a_tag_makes_a_submenu_in_the_menu_only() {
+    let files = [
+        ("main", "UI menu.c32\nINCLUDE sub Sub menu\nLABEL b\n"),
+        ("sub", "LABEL a\n"),
+    ];
+    let menu = resolve(&document(&files)).menu;
+    assert_eq!(shown(&menu), ["Sub menu", "b"]);
+    assert_eq!(menu.screens.len(), 2);
+    let files = [
+        ("main", "INCLUDE sub Sub menu\nLABEL b\n"),
+        ("sub", "LABEL a\n"),
+    ];
+    assert_eq!(shown(&resolve(&document(&files)).menu), ["a", "b"]);
+}
+
+#[test]
+fn an_include_cycle_is_told_and_ends() {
+    let document = document(&[
+        ("main", "UI menu.c32\nINCLUDE a\nLABEL x\n"),
+        ("a", "INCLUDE b\n"),
+        ("b", "INCLUDE a\n"),
+    ]);
+    assert_eq!(codes(&document), [Code::IncludeCycle]);
+    assert_eq!(shown(&resolve(&document).menu), ["x"]);
+}
+
+/// Each file keeps the menu it was begun in (`m` in parse_config_file).
+#[test]
+fn a_submenu_left_open_by_an_include_holds_what_is_included_later() {
+    let files = [
+        (
+            "main",
+            "UI menu.c32\nINCLUDE open\nLABEL outside\nINCLUDE inner\nMENU END\nLABEL last\n",
+        ),
+        ("open", "MENU BEGIN sub\n"),
+        ("inner", "LABEL inside\n"),
+    ];
+    let resolution = resolve(&document(&files));
+    // The label that is being read goes to the menu of the file that ends it.
+    assert_eq!(shown(&resolution.menu), ["sub", "inside", "last"]);
+    assert_eq!(resolution.menu.screens[1].entries.len(), 1);
+    assert!(
+        resolution
+            .diagnostics
+            .iter()
+            .any(|told| told.code == Code::UnclosedMenu)
+    );
+}
+
+#[test]
+fn files_of_the_menus_command_line_are_read_in_its_place() {
+    let files = [
+        (
+            "main",
+            "DEFAULT vesamenu.c32 graphics.conf other.conf\nLABEL main\n",
+        ),
+        ("graphics.conf", "MENU TITLE Other\n"),
+        (
+            "other.conf",
+            "LABEL a\nLABEL back\nKERNEL vesamenu.c32\nAPPEND graphics.conf ~\n",
+        ),
+    ];
+    let resolution = resolve(&document(&files));
+    assert_eq!(shown(&resolution.menu), ["a", "back"]);
+    assert_eq!(resolution.menu.screens[0].title, "Other");
+    assert_eq!(resolution.menu.links().len(), 1);
+}
+
+#[test]
+fn windows_line_ends_tabs_and_a_missing_newline_change_nothing() {
+    let unix = "UI menu.c32\nLABEL a\n  LINUX x\n  TEXT HELP\nline\n  ENDTEXT\nLABEL b\n LINUX y\n";
+    let dos = unix.replace('\n', "\r\n").replace("  ", "\t\t");
+    assert_eq!(menu(&dos), menu(unix));
+    assert_eq!(menu(unix.trim_end()), menu(unix));
+}
+
+#[test]
+fn a_byte_order_mark_hides_the_first_line() {
+    let document = document(&[("main", "\u{feff}DEFAULT a\nLABEL a\n")]);
+    assert_eq!(codes(&document), [Code::ByteOrderMark, Code::NoDefault]);
+}
+
+#[test]
+fn a_bare_carriage_return_ends_what_the_loader_sees() {
+    let document = document(&[("main", "UI menu.c32\rLABEL a\rLABEL b\r")]);
+    assert!(codes(&document).contains(&Code::CarriageReturn));
+    assert!(resolve(&document).menu.screens[0].entries.is_empty());
+}
+
+#[test]
+fn a_line_longer_than_the_buffer_is_two() {
+    let text = format!(
+        "UI menu.c32\nLABEL a\nAPPEND {}LABEL b\n",
+        "x".repeat(4095 - 7)
+    );
+    let document = document(&[("main", &text)]);
+    assert!(codes(&document).contains(&Code::LineTooLong));
+    assert_eq!(shown(&resolve(&document).menu), ["a", "b"]);
+}
+
+#[test]
+fn files_that_include_each_other_twice_end_at_a_bound() {
+    let mut files: Vec<(String, String)> = Vec::new();
+    for index in 0..15 {
+        let next = format!("INCLUDE f{0}\nINCLUDE f{0}\nINCLUDE f{0}\n", index + 1);
+        files.push((format!("f{index}"), next));
+    }
+    let document = read(Limits::default(), |name| {
+        if name == b"main" {
+            return Some(b"UI menu.c32\nINCLUDE f0\n".to_vec());
+        }
+        files
+            .iter()
+            .find(|(known, _)| known.as_bytes() == name)
+            .map(|(_, text)| text.clone().into_bytes())
+    });
+    assert!(codes(&document).contains(&Code::Limited));
+}

@@ -1,0 +1,153 @@
+//! One menu in every language, and what each does with protected entries.
+
+use pxe_menu::fuzzing::reread;
+use pxe_menu::{
+    Client, Code, GrubOptions, IpxeOptions, Loader, Menu, Paths, Rendered, render_grub,
+    render_ipxe, render_json, render_syslinux, render_text,
+};
+
+const MENU: &str = "\
+UI menu.c32
+TIMEOUT 50
+ONTIMEOUT live
+MENU TITLE Network boot
+MENU ROWS 5
+LABEL live
+  MENU LABEL ^Ubuntu 22.04
+  MENU DEFAULT
+  LINUX http://192.168.150.1:8080/casper/vmlinuz
+  INITRD os/initrd,os/extra.cpio
+  APPEND boot=casper ip=dhcp a;b it's ---
+  IPAPPEND 2
+MENU SEPARATOR
+MENU BEGIN tools
+  MENU LABEL ^Tools
+  LABEL memtest
+    KERNEL memdisk
+    INITRD memtest.iso
+    APPEND iso
+  LABEL hdt
+    COM32 hdt.c32
+  LABEL back
+    MENU LABEL Back
+    MENU EXIT
+MENU END
+LABEL secret
+  MENU LABEL Wipe the disk
+  MENU PASSWD $4$salt$hash
+  LINUX wipe
+MENU BEGIN hidden
+  MENU PASSWD abc
+  LABEL inside
+    LINUX inside
+MENU END
+LABEL jump
+  MENU GOTO hidden
+LABEL local
+  LOCALBOOT -1
+";
+
+fn menu() -> Menu {
+    reread(&MENU.into())
+}
+
+fn paths() -> Paths {
+    Paths::new(Loader::Lpxelinux, "bios/lpxelinux.0")
+}
+
+fn ipxe(menu: &Menu) -> Rendered {
+    render_ipxe(
+        menu,
+        &IpxeOptions::new(paths()).with_base("http://192.168.150.1/"),
+    )
+}
+
+fn grub(menu: &Menu) -> Rendered {
+    let client = Client::new().with_mac([0x52, 0x54, 0, 0x15, 0, 1]);
+    render_grub(
+        menu,
+        &GrubOptions::new(paths(), "(http,192.168.150.1)").with_client(client),
+    )
+}
+
+#[test]
+fn a_menu_for_ipxe() {
+    let expected = include_str!("render/menu.ipxe");
+    assert_eq!(ipxe(&menu()).to_string(), expected);
+}
+
+#[test]
+fn a_menu_for_grub() {
+    let expected = include_str!("render/grub.cfg");
+    assert_eq!(grub(&menu()).to_string(), expected);
+}
+
+#[test]
+fn a_menu_as_text() {
+    assert_eq!(render_text(&menu()), include_str!("render/menu.txt"));
+}
+
+#[test]
+fn a_menu_as_json() {
+    let json = render_json(&menu(), Loader::Lpxelinux, &Client::new());
+    assert_eq!(json, include_str!("render/menu.json"));
+}
+
+#[test]
+fn a_menu_for_syslinux_reads_as_itself() {
+    assert_eq!(reread(&render_syslinux(&menu())), menu());
+}
+
+/// An entry is never easier to reach than its writer meant it to be.
+#[test]
+fn protected_entries_are_left_out_of_languages_that_cannot_ask() {
+    for rendered in [ipxe(&menu()), grub(&menu())] {
+        let text = rendered.to_string();
+        let told: Vec<&str> = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with('#'))
+            .collect();
+        let told = told.join("\n");
+        for word in ["wipe", "Wipe", "inside", "hash", "abc"] {
+            assert!(!told.contains(word), "{word} in {text}");
+        }
+        let lost = rendered
+            .diagnostics
+            .iter()
+            .filter(|told| told.code == Code::ProtectionLost);
+        assert_eq!(lost.count(), 2);
+    }
+    assert!(!render_json(&menu(), Loader::Lpxelinux, &Client::new()).contains("salt"));
+}
+
+/// GRUB's entries are open to change unless there is a superuser.
+#[test]
+fn a_menu_that_cannot_be_edited_locks_grub() {
+    for line in ["ALLOWOPTIONS 0", "NOESCAPE 1", "MENU MASTER PASSWD x"] {
+        let menu = reread(&format!("UI menu.c32\n{line}\nLABEL a\nLINUX a\n").into());
+        let text = grub(&menu).to_string();
+        assert!(text.contains("set superusers="), "{line}");
+        assert!(text.contains("--unrestricted"), "{line}");
+    }
+    assert!(!grub(&menu()).to_string().contains("superusers"));
+}
+
+/// What a menu says never becomes a command of the other language.
+#[test]
+fn text_of_a_menu_is_no_command_elsewhere() {
+    let menu = reread(
+        &"UI menu.c32\nLABEL a\nMENU LABEL x' } reboot { ' && shell || ${net0/mac} ; # y\nLINUX a\nAPPEND b'; reboot\n"
+            .into(),
+    );
+    let script = ipxe(&menu).to_string();
+    assert!(
+        script.contains("item e0_0 x' } reboot { ' ${nothing}&& shell ${nothing}|| $ {net0/mac} ${nothing}; ${nothing}# y\n"),
+        "{script}"
+    );
+    let config = grub(&menu).to_string();
+    assert!(
+        config.contains(r"menuentry 'x'\'' } reboot { '\'' && shell"),
+        "{config}"
+    );
+    assert!(config.contains(r" 'b'\'';' reboot"), "{config}");
+}
