@@ -156,7 +156,7 @@ impl Command {
                 file: Text::from(image),
                 directory: (!arguments.is_empty()).then(|| Text::from(word(arguments).0)),
             },
-            ImageType::Com32 => module(loader, image, arguments),
+            ImageType::Com32 => module(image, arguments),
             ImageType::Pxe | ImageType::Boot | ImageType::Bss if loader.is_efi() => {
                 Boot::Nothing(NotBootable::BiosOnly)
             }
@@ -235,7 +235,7 @@ fn module_name(file: &[u8]) -> Vec<u8> {
     base.strip_suffix(b".c32").unwrap_or(&base).to_vec()
 }
 
-fn module(loader: Loader, image: &[u8], arguments: &[u8]) -> Boot {
+fn module(image: &[u8], arguments: &[u8]) -> Boot {
     // COM32 adds the extension where it is missing (`apply_extension`).
     let file = if image.ends_with(b".c32") {
         image.to_vec()
@@ -255,10 +255,7 @@ fn module(loader: Loader, image: &[u8], arguments: &[u8]) -> Boot {
             None => Boot::Nothing(NotBootable::NoImage),
         },
         b"mboot" => Boot::Multiboot(multiboot(words)),
-        _ => {
-            let _ = loader;
-            Boot::Module(invocation(&file, arguments))
-        }
+        _ => Boot::Module(invocation(&file, arguments)),
     }
 }
 

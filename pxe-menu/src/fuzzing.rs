@@ -8,11 +8,13 @@ use crate::{Client, Document, Limits, Loader, Parser, Paths, Text, render_syslin
 /// The input is the main file, and after each 0xff another file, named `1`, `2` and so on.
 pub fn fuzz_menu(data: &[u8]) {
     let files: Vec<&[u8]> = data.split(|byte| *byte == 0xff).collect();
-    let mut limits = Limits::default();
-    limits.lines_max = 10_000;
-    limits.files_max = 8;
-    limits.screens_max = 64;
-    limits.diagnostics_max = 100;
+    let limits = Limits {
+        lines_max: 10_000,
+        files_max: 8,
+        screens_max: 64,
+        diagnostics_max: 100,
+        ..Limits::default()
+    };
     let document = read(limits.clone(), |name| {
         let name = core::str::from_utf8(name).ok()?;
         let index: usize = if name == "main" {

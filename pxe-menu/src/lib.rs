@@ -1,4 +1,77 @@
-//! Boot menus, read as the boot loaders read them.
+//! Boot menus: pxelinux, menu.c32 and vesamenu.c32 read as the loaders themselves read them, checked,
+//! and said to other loaders.
+//!
+//! The crate does no input or output and has no dependencies: it is given the content of files. It
+//! follows the sources of syslinux 6.04 where its documentation is silent or wrong.
+//!
+//! # From a file to a menu
+//!
+//! | step | type | what it holds |
+//! |---|---|---|
+//! | read | [`Parser`] | asks for files ([`Need`]), is given their content |
+//! | written | [`Document`], [`SourceFile`], [`Item`] | each line with its place, and not a byte less |
+//! | meant | [`Menu`], [`Screen`], [`Entry`], [`Action`] | what the loader has after reading: scopes, defaults and inheritance resolved |
+//! | started | [`Command`], [`Boot`] | what an entry does in a given [`Loader`], for a given [`Client`] |
+//! | asked for | [`Paths`], [`Location`] | the request that a name becomes |
+//!
+//! ```
+//! use pxe_menu::{
+//!     Action, Boot, Client, Limits, Loader, Location, Parser, Paths, pxelinux_search_paths, resolve,
+//! };
+//!
+//! let client = Client::new().with_mac([0x52, 0x54, 0, 0x15, 0, 1]);
+//! let paths = Paths::new(Loader::Lpxelinux, "bios/lpxelinux.0");
+//! let first = &pxelinux_search_paths(&client, &paths, None)[0];
+//! assert_eq!(first.to_string(), "bios/pxelinux.cfg/01-52-54-00-15-00-01 (TFTP)");
+//!
+//! let mut parser = Parser::new("pxelinux.cfg/default", Limits::default());
+//! while let Some(need) = parser.poll_need() {
+//!     parser.provide(need.id, "DEFAULT menu.c32\nLABEL a\n LINUX vmlinuz\n IPAPPEND 2\n arppend quiet\n");
+//! }
+//! let resolution = resolve(&parser.finish());
+//! let told: Vec<String> = resolution.diagnostics.iter().map(ToString::to_string).collect();
+//! assert_eq!(told, ["warning[unknown-directive]: `arppend` is no directive: the line is ignored \
+//!                    (help: did you mean APPEND?)"]);
+//!
+//! let entry = &resolution.menu.screens[0].entries[0];
+//! let Action::Run(command) = &entry.action else { panic!("an entry to start") };
+//! let Boot::Linux(linux) = command.boot(Loader::Lpxelinux, &client) else { panic!("a kernel") };
+//! assert_eq!(linux.arguments, "BOOTIF=01-52-54-00-15-00-01");
+//! let asked = Location::Tftp { host: None, path: "bios/vmlinuz".into() };
+//! assert_eq!(paths.locate(&linux.kernel), asked);
+//! ```
+//!
+//! # Two readers
+//!
+//! The loader itself (`ldlinux.c32`) and its menu (`menu.c32`, `vesamenu.c32`) read the same file, one
+//! after the other, and not alike ([`Reader`]): to the first a LABEL is one word, to the second a line;
+//! TIMEOUT is one number to the first, one of each submenu to the second. [`resolve`] reads it twice too, and tells what the one
+//! has that a person sees.
+//!
+//! # To other loaders
+//!
+//! [`render_ipxe`], [`render_grub`], [`render_syslinux`] (which reads as the same menu), [`render_text`],
+//! [`render_json`]. What a language cannot say becomes a comment and a warning. An entry whose
+//! password a language cannot ask for is left out, never open.
+//!
+//! # Findings
+//!
+//! [`Diagnostic`]: a code, a severity, a place, a remedy. Those of single lines come with the [`Document`],
+//! those of their meaning from [`resolve`], those about files and loaders from [`lint`].
+//!
+//! # Bounds
+//!
+//! [`Limits`] bounds what a menu can make its reader hold and do. Reading takes time linear in the
+//! bytes of the files; resolving, in the lines acted on.
+//!
+//! # What it does not do
+//!
+//! - It does not read grub.cfg, iPXE scripts, or mboot's boot.cfg.
+//! - It does not follow CONFIG, or entries that start the menu with other files: [`Menu::links`] tells
+//!   them, and each wants a parser of its own.
+//! - It knows neither gfxboot nor the other modules of syslinux beyond menu.c32, vesamenu.c32, linux.c32,
+//!   mboot.c32 and memdisk.
+//! - The ADV, in which MENU SAVE keeps an entry on disks, is not there on the network.
 #![forbid(unsafe_code)]
 
 #[doc(hidden)]
@@ -20,6 +93,7 @@ mod render;
 mod resolve;
 mod scan;
 mod search;
+mod template;
 mod text;
 
 pub use crate::client::Client;
@@ -44,4 +118,10 @@ pub use crate::resolve::{Resolution, resolve};
 pub use crate::search::{
     grub_search_paths, ipxe_search_paths, pxelinux_names, pxelinux_search_paths,
 };
+pub use crate::template::{TemplateError, expand};
 pub use crate::text::Text;
+
+/// The README's example is compiled and run with the other documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

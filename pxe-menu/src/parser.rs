@@ -66,7 +66,6 @@ pub struct Parser {
     document: Document,
     queue: VecDeque<Need>,
     bytes: usize,
-    /// The number of files that were answered for.
     state: State,
 }
 
@@ -149,10 +148,8 @@ impl Parser {
         }
     }
 
-    /// Says that a file is not there. The same as not answering.
-    pub fn missing(&mut self, id: FileId) {
-        let _ = id;
-    }
+    /// Says that a file is not there. Not to answer means the same.
+    pub fn missing(&mut self, _id: FileId) {}
 
     /// The configuration as far as it was given.
     pub fn finish(self) -> Document {

@@ -132,8 +132,8 @@ impl Writer {
         }
     }
 
-    fn number(&mut self, keyword: &str, value: impl ToString) {
-        self.line(keyword, value.to_string().as_bytes());
+    fn number(&mut self, keyword: &str, value: impl Into<i64>) {
+        self.line(keyword, value.into().to_string().as_bytes());
     }
 
     fn flag(&mut self, keyword: &str, is_set: bool) {
@@ -302,7 +302,7 @@ impl Writer {
             let is_default = screen.default == index;
             match entry.action {
                 Action::Submenu(below) => {
-                    self.submenu(menu, entry, below, is_default, above, screen)
+                    self.submenu(menu, entry, below, is_default, above, screen);
                 }
                 Action::Separator => self.line("MENU SEPARATOR", b""),
                 _ => self.entry(menu, entry, screen, is_default, false),
