@@ -249,7 +249,11 @@ fn unknown(place: Place, content: &[u8]) -> Diagnostic {
         return diagnostic
             .with_remedy("U-Boot knows it, which reads such files too; syslinux does not");
     }
+    let first = word(content).0;
+    let is_value = first.contains(&b'=') || first.windows(3).any(|three| three == b"://");
     match suggestion(content) {
+        None if is_value => diagnostic
+            .with_remedy("the loader joins no lines: write it at the end of the line above"),
         Some(meant) => diagnostic.with_remedy(format!("did you mean {meant}?")),
         None => diagnostic,
     }

@@ -47,10 +47,11 @@ pub fn lint(
             lint.command(command, *place);
         }
     }
-    if let Some(ui) = &menu.ui_command
-        && menu.find_label(ui.first_word()).is_none()
+    if let Some(command) = menu.default_command()
+        && menu.find_label(command.first_word()).is_none()
+        && (menu.ui_command.is_some() || command.first_word().contains(&b'.'))
     {
-        lint.file(ui.first_word(), None);
+        lint.file(command.first_word(), None);
     }
     lint.found
 }
@@ -83,7 +84,7 @@ impl Lint<'_> {
         }
         match command.boot(self.paths.loader(), self.client) {
             Boot::Linux(linux) => {
-                self.file(&linux.kernel, at);
+                self.file_before(&linux.kernel, &linux.arguments, at);
                 for initrd in &linux.initrds {
                     self.file(initrd, at);
                 }
@@ -177,6 +178,11 @@ impl Lint<'_> {
     }
 
     fn file(&mut self, name: &[u8], place: Option<Place>) {
+        self.file_before(name, b"", place);
+    }
+
+    /// A file, and what follows its name.
+    fn file_before(&mut self, name: &[u8], after: &[u8], place: Option<Place>) {
         let Some(path) = self.own_path(name, place) else {
             return;
         };
@@ -185,7 +191,9 @@ impl Lint<'_> {
             return;
         }
         let from_root = simplified(name);
-        let remedy = if name.starts_with(b"/") && self.files.is_file(&from_root) {
+        let remedy = if let Some(whole) = self.torn(name, after) {
+            Some(format!("a space ends a name: did you mean {whole}?"))
+        } else if name.starts_with(b"/") && self.files.is_file(&from_root) {
             let root = crate::text::decode(&from_root);
             Some(format!("a slash does not lead to the root: write ::{root}"))
         } else {
@@ -197,6 +205,20 @@ impl Lint<'_> {
             quoted(&path)
         );
         self.tell(Code::MissingFile, place, message, remedy);
+    }
+
+    /// A name with a space in it by mistake.
+    fn torn(&self, name: &[u8], after: &[u8]) -> Option<Text> {
+        let whole = [name, crate::scan::word(after).0].concat();
+        if whole.len() == name.len() {
+            return None;
+        }
+        match self.paths.locate(&whole) {
+            Location::Tftp { host: None, path } if self.files.is_file(&simplified(&path)) => {
+                Some(Text::new(whole))
+            }
+            _ => None,
+        }
     }
 
     /// The name in the same folder that is most like it.

@@ -5,7 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pxe_menu::fuzzing::{check_document, reread};
-use pxe_menu::{Code, Limits, Parser, render_syslinux, resolve};
+use pxe_menu::{
+    Code, GrubOptions, IpxeOptions, Limits, Loader, Parser, Paths, render_grub, render_ipxe,
+    render_syslinux, resolve,
+};
 
 /// The files below a folder, in order.
 fn files_below(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -37,6 +40,7 @@ fn real_menus_are_read_and_come_back() {
     let limits = Limits::default();
     let mut codes: BTreeMap<Code, usize> = BTreeMap::new();
     let mut unknown: BTreeMap<String, usize> = BTreeMap::new();
+    let mut lost: BTreeMap<(&str, Code), usize> = BTreeMap::new();
     let mut different = Vec::new();
     let mut entries = 0;
     for path in &paths {
@@ -64,6 +68,15 @@ fn real_menus_are_read_and_come_back() {
                 *unknown.entry(diagnostic.to_string()).or_default() += 1;
             }
         }
+        let paths = Paths::new(Loader::Lpxelinux, "lpxelinux.0");
+        let script = render_ipxe(&resolution.menu, &IpxeOptions::new(paths.clone()));
+        let config = render_grub(&resolution.menu, &GrubOptions::new(paths, "(tftp)"));
+        for told in script.diagnostics {
+            *lost.entry(("ipxe", told.code)).or_default() += 1;
+        }
+        for told in config.diagnostics {
+            *lost.entry(("grub", told.code)).or_default() += 1;
+        }
         let rendered = render_syslinux(&resolution.menu);
         let back = reread(&rendered);
         let merged = resolution.menu.merged();
@@ -74,6 +87,9 @@ fn real_menus_are_read_and_come_back() {
     println!("{} files, {entries} entries", paths.len());
     for (code, count) in &codes {
         println!("{count:6} {}", code.as_str());
+    }
+    for ((language, code), count) in &lost {
+        println!("{count:6} {} in {language}", code.as_str());
     }
     if std::env::var_os("PXE_CORPUS_VERBOSE").is_some() {
         for (message, count) in &unknown {

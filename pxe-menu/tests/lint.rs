@@ -149,3 +149,51 @@ fn memdisk_is_told_to_need_a_bios() {
         "{found:?}"
     );
 }
+
+/// The menu of a tutorial as one copies it from paper: broken lines, `menu.c.32`, a colon for a
+/// semicolon, a space in a name, a TFTP URL as NFS root.
+#[test]
+fn a_copied_menu_is_told_each_of_its_errors() {
+    let menu = "\
+DEFAULT menu.c.32
+MENU TITLE PXE
+MENU COLOR TABMSG 37:40
+LABEL 0 Main menu
+KERNEL menu. c32
+APPEND pxelinux.cfg/default
+LABEL 1 Live system
+KERNEL
+http://192.168.150.1:8080/casper/vmlinuz
+APPEND boot=casper netboot=nfs
+nfsroot=192.168.150.1:/srv/os
+INITRD ::os/initrd
+LABEL 2 Installer
+LINUX ::os/vmlinuz
+APPEND nfsroot=tftp://192.168.150.1/os ro --
+";
+    let found = findings(menu, Loader::Lpxelinux);
+    for (code, line, words) in [
+        (Code::MissingFile, None, "did you mean menu.c32?"),
+        (Code::NotANumber, Some(3), "`37:40` is no colour"),
+        (
+            Code::MissingFile,
+            Some(4),
+            "a space ends a name: did you mean menu.c32?",
+        ),
+        (Code::MissingValue, Some(8), "KERNEL has no value"),
+        (Code::UnknownDirective, Some(9), "the loader joins no lines"),
+        (
+            Code::UnknownDirective,
+            Some(11),
+            "the loader joins no lines",
+        ),
+        (Code::CannotStart, Some(7), "names no image"),
+        (Code::KernelArguments, Some(13), "nfsroot=tftp:"),
+    ] {
+        let told = found.iter().any(|told| {
+            let at = told.place.map(|place| place.line);
+            told.code == code && at == line && told.to_string().contains(words)
+        });
+        assert!(told, "{words}: {found:#?}");
+    }
+}

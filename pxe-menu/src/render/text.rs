@@ -1,7 +1,6 @@
 //! A menu as menu.c32 draws it.
 
 use crate::keyword::Parameter;
-use crate::scan::is_space;
 use crate::{Action, Entry, Menu, Message, Screen, ScreenId};
 
 /// The columns of a text screen.
@@ -75,7 +74,7 @@ fn draw(screen: &Screen, out: &mut String) {
     } else {
         Message::NoTab
     });
-    let message = message.to_string();
+    let message = printable(&message);
     if !message.is_empty() {
         let before = width.saturating_sub(message.chars().count()) / 2;
         line(&format!("{}{message}", " ".repeat(before)));
@@ -148,11 +147,7 @@ fn autoboot(message: &str, seconds: u32) -> String {
         rest = after.strip_prefix('}').unwrap_or(after);
     }
     text.push_str(rest);
-    text.chars()
-        .filter(|character| {
-            !(character.is_ascii() && is_space(*character as u8) && *character != ' ')
-        })
-        .collect()
+    text
 }
 
 #[cfg(test)]

@@ -217,9 +217,19 @@ impl Interpreter<'_> {
             MenuWord::HiddenKey => self.hidden_keys(value),
             MenuWord::Clear => self.menu.clear = true,
             MenuWord::Color | MenuWord::Colour => {
+                let (element, rest) = word(value);
+                let ansi = word(skip_space(rest)).0;
                 if !crate::colour::set(self.screen(id), value) {
-                    let message = format!("{} is no element of the menu", quoted(word(value).0));
+                    let message = format!("{} is no element of the menu", quoted(element));
                     self.tell(Code::UnknownDirective, Some(place), message);
+                } else if ansi != b"*"
+                    && !ansi.iter().all(|byte| matches!(byte, b'0'..=b'9' | b';'))
+                {
+                    let message = format!(
+                        "{} is no colour: it wants numbers, as in 37;40",
+                        quoted(ansi)
+                    );
+                    self.tell(Code::NotANumber, Some(place), message);
                 }
             }
             MenuWord::MsgColor | MenuWord::MsgColour => {
