@@ -1,22 +1,21 @@
 //! From lines to a menu, as the loader does it (syslinux 6.04: com32/elflink/ldlinux/readconfig.c for
 //! the loader itself, com32/menu/readconfig.c for its menu).
 
-use std::collections::{BTreeMap, btree_map};
+use std::collections::BTreeMap;
 
 use crate::diagnostic::{Diagnostics, quoted, quoted_text};
 use crate::document::include_parts;
 use crate::item::ItemKind;
-use crate::keyword::{ImageType, Keyword, MenuWord, Message, Reader, Word};
-use crate::scan::{atoi, is_space, same_keyword, skip_space, strtoul, word};
+use crate::keyword::{ImageType, Keyword, Reader, Word};
+use crate::scan::{skip_space, word};
 use crate::{
-    Action, Code, Command, Core, Diagnostic, Document, Entry, FKeyHelp, FileId, Item, Menu, Place,
-    Screen, ScreenId, Serial, Text, Ui,
+    Action, Code, Diagnostic, Document, Entry, FileId, Menu, Place, Screen, ScreenId, Text, Ui,
 };
 
 mod directives;
 mod label;
 
-use label::{Label, LabelAction, hotkey};
+use label::Label;
 
 /// A menu, where its parts stand, and what was found.
 #[derive(Debug, Clone)]

@@ -1,6 +1,11 @@
 //! What each directive does.
 
-use super::*;
+use super::Interpreter;
+use super::label::{LabelAction, hotkey};
+use crate::diagnostic::quoted;
+use crate::keyword::{Keyword, MenuWord, Message, Reader, Word};
+use crate::scan::{atoi, same_keyword, skip_space, strtoul, word};
+use crate::{Code, Core, FKeyHelp, FileId, Item, Place, ScreenId, Serial, Text};
 
 impl Interpreter<'_> {
     /// A line of help. A carriage return is not shown (`display_help`), and the last line of a file

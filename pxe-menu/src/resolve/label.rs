@@ -1,6 +1,12 @@
 //! A label: what is read below it, and the entry that it becomes.
 
-use super::*;
+use std::collections::btree_map;
+
+use super::{Interpreter, Slot};
+use crate::diagnostic::{quoted, quoted_text};
+use crate::keyword::{ImageType, Reader};
+use crate::scan::{is_space, word};
+use crate::{Action, Code, Command, Diagnostic, Entry, FKeyHelp, FileId, Place, ScreenId, Text};
 
 /// The label that is being read (`struct labeldata`).
 #[derive(Debug, Clone, Default)]
