@@ -140,6 +140,8 @@ codes! {
     WrongArchitecture = "wrong-architecture", Error;
     /// A timeout that was probably meant in another unit.
     TimeoutUnit = "timeout-unit", Warning;
+    /// A timeout that never ends, since the default entry cannot be chosen.
+    DeadTimeout = "dead-timeout", Warning;
     /// A kernel command line that contradicts itself.
     KernelArguments = "kernel-arguments", Warning;
     /// A language cannot say something of the menu; a comment stands in its place.

@@ -72,7 +72,7 @@ impl Document {
     }
 
     /// What was found while its lines were read. What they mean together, and what is wrong with
-    /// that, is told by [`resolve`](crate::resolve).
+    /// that, is told by [`resolve`](crate::resolve()).
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.found.list
     }

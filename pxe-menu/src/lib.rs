@@ -45,7 +45,7 @@
 //!
 //! The loader itself (`ldlinux.c32`) and its menu (`menu.c32`, `vesamenu.c32`) read the same file, one
 //! after the other, and not alike ([`Reader`]): to the first a LABEL is one word, to the second a line;
-//! TIMEOUT is one number to the first, one of each submenu to the second. [`resolve`] reads it twice too, and tells what the one
+//! TIMEOUT is one number to the first, one of each submenu to the second. [`resolve`](resolve()) reads it twice too, and tells what the one
 //! has that a person sees.
 //!
 //! # To other loaders
@@ -57,7 +57,7 @@
 //! # Findings
 //!
 //! [`Diagnostic`]: a code, a severity, a place, a remedy. Those of single lines come with the [`Document`],
-//! those of their meaning from [`resolve`], those about files and loaders from [`lint`].
+//! those of their meaning from [`resolve`](resolve()), those about files and loaders from [`lint`](lint()).
 //!
 //! # Bounds
 //!

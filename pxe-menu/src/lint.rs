@@ -7,7 +7,7 @@ use crate::{
     NotBootable, Paths, Place, Resolution, Text,
 };
 
-/// The files that a server has, as far as [`lint`] asks for them. Paths have no slash before them.
+/// The files that a server has, as far as [`lint`](lint()) asks for them. Paths have no slash before them.
 pub trait Files {
     /// Whether there is a file of this path.
     fn is_file(&self, path: &[u8]) -> bool;
@@ -40,7 +40,21 @@ pub fn lint(
                 lint.command(command, *place);
             }
         }
-        lint.timeout(screen.timeout_tenths, places.first().copied());
+        let first = places.first().copied();
+        lint.timeout(screen.timeout_tenths, first);
+        let default = screen.entries.get(screen.default);
+        // The cursor moves off it, and "cursor movement cancels timeout" (`run_menu` in menumain.c).
+        if screen.timeout_tenths.is_some() && default.is_some_and(|entry| !entry.can_be_chosen()) {
+            let message =
+                "the default entry cannot be chosen: the cursor moves off it, which stops TIMEOUT";
+            let remedy = "give MENU DEFAULT to an entry that can be chosen".to_owned();
+            lint.tell(
+                Code::DeadTimeout,
+                places.get(screen.default).copied(),
+                message,
+                Some(remedy),
+            );
+        }
     }
     for (entry, place) in menu.hidden.iter().zip(&resolution.hidden_places) {
         if let Action::Run(command) = &entry.action {

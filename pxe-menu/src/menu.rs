@@ -48,7 +48,7 @@ impl Ui {
     }
 }
 
-/// A menu, as the loader has it after reading its configuration: made by [`resolve`](crate::resolve).
+/// A menu, as the loader has it after reading its configuration: made by [`resolve`](crate::resolve()).
 ///
 /// Two menus are equal if a person at the machine could not tell them apart and they start the same
 /// commands, in whatever way they are written.

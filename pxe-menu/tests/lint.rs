@@ -197,3 +197,14 @@ APPEND nfsroot=tftp://192.168.150.1/os ro --
         assert!(told, "{words}: {found:#?}");
     }
 }
+
+/// run_menu in menumain.c: the cursor moves off an entry that cannot be chosen, and that stops the timeout.
+#[test]
+fn a_timeout_on_a_separator_is_told_to_be_dead() {
+    let menu = "UI menu.c32\nTIMEOUT 50\nMENU SEPARATOR\nLABEL a\nLINUX ::os/vmlinuz\n";
+    let codes: Vec<Code> = findings(menu, Loader::Lpxelinux)
+        .iter()
+        .map(|told| told.code)
+        .collect();
+    assert_eq!(codes, [Code::DeadTimeout]);
+}

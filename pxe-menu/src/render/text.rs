@@ -50,9 +50,10 @@ fn draw(screen: &Screen, out: &mut String) {
     line(&format!("{left}+{bar}+"));
     line(&format!("{left}| {} |", centred(&screen.title, inner)));
     line(&format!("{left}+{bar}+"));
+    let selected = selected(screen);
     // The screen scrolls by whole rows until the selected entry is in sight.
-    let top = if screen.default >= rows {
-        screen.default + 1 - rows
+    let top = if selected >= rows {
+        selected + 1 - rows
     } else {
         0
     };
@@ -60,7 +61,7 @@ fn draw(screen: &Screen, out: &mut String) {
         let at = top + row;
         let entry = screen.entries.get(at);
         let content = entry.map_or_else(|| " ".repeat(inner), |entry| entry_line(entry, inner));
-        let mark = if at == screen.default && entry.is_some() {
+        let mark = if at == selected && entry.is_some() {
             '>'
         } else {
             ' '
@@ -79,14 +80,27 @@ fn draw(screen: &Screen, out: &mut String) {
         let before = width.saturating_sub(message.chars().count()) / 2;
         line(&format!("{}{message}", " ".repeat(before)));
     }
-    if let Some(tenths) = screen.timeout_tenths {
-        let text = autoboot(
-            &screen.message(Message::Autoboot).to_string(),
-            tenths.div_ceil(10),
-        );
+    // A cursor that is not on the default entry has stopped it.
+    if let Some(tenths) = screen.timeout_tenths.filter(|_| selected == screen.default) {
+        let text = autoboot(&screen.message(Message::Autoboot).to_string(), tenths / 10);
         let before = width.saturating_sub(text.chars().count()) / 2;
         line(&format!("{}{text}", " ".repeat(before)));
     }
+}
+
+/// The entry selected at first: one that cannot be chosen gives way at the ends of the menu
+/// (`run_menu` in menumain.c).
+fn selected(screen: &Screen) -> usize {
+    let can_be_chosen = |at: usize| screen.entries.get(at).is_some_and(Entry::can_be_chosen);
+    let last = screen.entries.len().saturating_sub(1);
+    let mut at = screen.default.min(last);
+    if at == 0 {
+        at = (0..last).find(|at| can_be_chosen(*at)).unwrap_or(last);
+    }
+    if at == last {
+        at = (0..=last).rev().find(|at| can_be_chosen(*at)).unwrap_or(0);
+    }
+    at
 }
 
 /// An entry: its text, and a mark if it leads to another menu.
@@ -139,7 +153,7 @@ fn autoboot(message: &str, seconds: u32) -> String {
         let found = found.get(1..).unwrap_or_default();
         let end = found.find('}').unwrap_or(found.len());
         let (forms, after) = found.split_at(end);
-        let forms: Vec<&str> = forms.split(',').collect();
+        let forms: Vec<&str> = forms.splitn(3, ',').collect();
         let wanted = usize::try_from(seconds.saturating_sub(1)).unwrap_or(usize::MAX);
         let form = forms.get(wanted).or_else(|| forms.last());
         let plural = if seconds == 0 { forms.last() } else { form };
