@@ -14,12 +14,26 @@ pub struct Place {
     pub line: u32,
     /// The column in bytes, from 1.
     pub column: u32,
+    /// The bytes that it covers, at least 1.
+    pub bytes: u32,
 }
 
 impl Place {
-    /// A place.
+    /// A place of one byte.
     pub fn new(file: FileId, line: u32, column: u32) -> Self {
-        Self { file, line, column }
+        Self {
+            file,
+            line,
+            column,
+            bytes: 1,
+        }
+    }
+
+    /// The place, covering so many bytes of its line.
+    #[must_use]
+    pub fn covering(mut self, bytes: usize) -> Self {
+        self.bytes = u32::try_from(bytes).unwrap_or(u32::MAX).max(1);
+        self
     }
 }
 
@@ -28,6 +42,9 @@ impl Place {
 pub struct FileId(pub(crate) u32);
 
 impl FileId {
+    /// The configuration itself.
+    pub const MAIN: Self = Self(0);
+
     /// Its index in [`Document::files`](crate::Document::files).
     pub fn index(self) -> usize {
         self.0 as usize
@@ -158,8 +175,12 @@ pub struct Diagnostic {
     pub code: Code,
     /// Where; `None` if it is about the menu as a whole.
     pub place: Option<Place>,
+    /// How bad it is: as its code has it, or a note where it is less than certain.
+    pub severity: Severity,
     /// What is wrong: lower case, no full stop.
     pub message: String,
+    /// What else there is to know: what a loader really asks for, and why.
+    pub notes: Vec<String>,
     /// What to do about it, where that is known.
     pub remedy: Option<String>,
 }
@@ -170,7 +191,9 @@ impl Diagnostic {
         Self {
             code,
             place: place.into(),
+            severity: code.severity(),
             message: message.into(),
+            notes: Vec::new(),
             remedy: None,
         }
     }
@@ -182,9 +205,23 @@ impl Diagnostic {
         self
     }
 
+    /// With something else that there is to know.
+    #[must_use]
+    pub fn with_note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// As a note: what is wrong depends on something that the menu does not say.
+    #[must_use]
+    pub fn as_note(mut self) -> Self {
+        self.severity = Severity::Note;
+        self
+    }
+
     /// How bad it is.
     pub fn severity(&self) -> Severity {
-        self.code.severity()
+        self.severity
     }
 }
 
@@ -197,6 +234,9 @@ impl fmt::Display for Diagnostic {
             self.code.as_str(),
             self.message
         )?;
+        for note in &self.notes {
+            write!(f, " (note: {note})")?;
+        }
         if let Some(remedy) = &self.remedy {
             write!(f, " (help: {remedy})")?;
         }

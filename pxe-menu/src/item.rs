@@ -47,12 +47,28 @@ pub struct Item {
     /// The bytes of its value: what follows the directive and its spaces, up to the end that the
     /// loader sees (trailing blanks included). For a line of help the line as it is.
     pub value: Range<usize>,
+    /// Its first byte that is no blank, which stands at `column`.
+    start: usize,
+    /// The bytes from there to the last one that is no blank.
+    covered: usize,
 }
 
 impl Item {
-    /// Where it stands.
+    /// Where it stands, without the blanks at its ends.
     pub fn place(&self, file: FileId) -> Place {
-        Place::new(file, self.line, self.column)
+        Place::new(file, self.line, self.column).covering(self.covered)
+    }
+
+    /// Where its value stands; as [`place`](Self::place) if it has none.
+    pub fn value_place(&self, file: FileId) -> Place {
+        let before = self.value.start.saturating_sub(self.start);
+        if before >= self.covered {
+            return self.place(file);
+        }
+        let column = self
+            .column
+            .saturating_add(u32::try_from(before).unwrap_or(0));
+        Place::new(file, self.line, column).covering(self.covered - before)
     }
 }
 
@@ -120,6 +136,12 @@ pub(crate) fn items(file: FileId, bytes: &[u8], found: &mut Diagnostics) -> Vec<
     items
 }
 
+/// The bytes up to the last one that is no blank.
+fn covered(content: &[u8]) -> usize {
+    let last = content.iter().rposition(|byte| !is_space(*byte));
+    last.map_or(0, |at| at + 1)
+}
+
 fn column(offset: usize) -> u32 {
     u32::try_from(offset).unwrap_or(u32::MAX - 1) + 1
 }
@@ -152,6 +174,8 @@ impl Piece<'_> {
             line: self.line,
             column: column(at - self.line_start),
             span: self.start..self.end,
+            start: at,
+            covered: covered(self.range(at..value.end)),
             value,
         }
     }
@@ -175,7 +199,8 @@ impl Piece<'_> {
         let line = self.range(self.start..end);
         let content = skip_space(line);
         let at = end - content.len();
-        let place = Place::new(self.file, self.line, column(at - self.line_start));
+        let place = Place::new(self.file, self.line, column(at - self.line_start))
+            .covering(covered(content));
         if content.is_empty() {
             return self.item(ItemKind::Blank, at, end..end);
         }

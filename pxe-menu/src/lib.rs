@@ -58,6 +58,8 @@
 //!
 //! [`Diagnostic`]: a code, a severity, a place, a remedy. Those of single lines come with the [`Document`],
 //! those of their meaning from [`resolve`](resolve()), those about files and loaders from [`lint`](lint()).
+//! [`report_text`] writes them as rustc does, [`report_json`] and [`report_github`] for programs. A menu may come
+//! from a stranger: nothing in it drives the terminal that a report is shown on.
 //!
 //! # Bounds
 //!
@@ -83,6 +85,7 @@ mod command;
 mod diagnostic;
 mod document;
 mod item;
+mod json;
 mod keyword;
 mod limits;
 mod lint;
@@ -90,9 +93,11 @@ mod menu;
 mod parser;
 mod paths;
 mod render;
+mod report;
 mod resolve;
 mod scan;
 mod search;
+mod source_line;
 mod template;
 mod text;
 
@@ -113,6 +118,9 @@ pub use crate::paths::{Loader, Location, Paths};
 pub use crate::render::{
     GrubOptions, IpxeOptions, JSON_VERSION, Rendered, render_grub, render_ipxe, render_json,
     render_syslinux, render_text,
+};
+pub use crate::report::{
+    Paint, REPORT_JSON_VERSION, ReportFile, Tally, report_github, report_json, report_text,
 };
 pub use crate::resolve::{Resolution, resolve};
 pub use crate::search::{

@@ -1,5 +1,6 @@
 //! A menu as JSON.
 
+use crate::json::Json;
 use crate::{Action, Boot, Client, Command, Entry, Loader, Menu, Screen, Text, Ui};
 
 /// The version of the form of [`render_json`]. A field more does not raise it.
@@ -14,10 +15,7 @@ pub const JSON_VERSION: u32 = 1;
 /// `nowhere`), with `target` the index of a screen, and `run` an object of `type`, `file`, `initrds`,
 /// `arguments`. Passwords are not in it. What is absent is `null`. Bytes that are no UTF-8 are told as Latin-1.
 pub fn render_json(menu: &Menu, loader: Loader, client: &Client) -> String {
-    let mut json = Json {
-        out: String::new(),
-        comma: false,
-    };
+    let mut json = Json::default();
     json.open('{');
     json.number("version", JSON_VERSION as usize);
     let ui = match menu.ui {
@@ -43,84 +41,10 @@ pub fn render_json(menu: &Menu, loader: Loader, client: &Client) -> String {
     }
     json.close(']');
     json.close('}');
-    json.out.push('\n');
-    json.out
-}
-
-struct Json {
-    out: String,
-    comma: bool,
+    json.finish()
 }
 
 impl Json {
-    fn open(&mut self, bracket: char) {
-        self.out.push(bracket);
-        self.comma = false;
-    }
-
-    fn close(&mut self, bracket: char) {
-        self.out.push(bracket);
-        self.comma = true;
-    }
-
-    fn item(&mut self) {
-        if core::mem::replace(&mut self.comma, true) {
-            self.out.push(',');
-        }
-    }
-
-    fn key(&mut self, name: &str) {
-        self.item();
-        self.quote(name);
-        self.out.push(':');
-    }
-
-    fn string(&mut self, name: &str, value: &str) {
-        self.key(name);
-        self.quote(value);
-    }
-
-    fn text(&mut self, name: &str, value: Option<&Text>) {
-        self.key(name);
-        match value {
-            Some(value) => self.quote(&value.to_string()),
-            None => self.out.push_str("null"),
-        }
-    }
-
-    fn number(&mut self, name: &str, value: usize) {
-        self.key(name);
-        self.out.push_str(&value.to_string());
-    }
-
-    fn maybe_number(&mut self, name: &str, value: Option<usize>) {
-        match value {
-            Some(value) => self.number(name, value),
-            None => self.text(name, None),
-        }
-    }
-
-    fn flag(&mut self, name: &str, value: bool) {
-        self.key(name);
-        self.out.push_str(if value { "true" } else { "false" });
-    }
-
-    fn quote(&mut self, text: &str) {
-        self.out.push('"');
-        for character in text.chars() {
-            match character {
-                '"' => self.out.push_str("\\\""),
-                '\\' => self.out.push_str("\\\\"),
-                '\n' => self.out.push_str("\\n"),
-                control if u32::from(control) < 0x20 => {
-                    self.out.push_str(&format!("\\u{:04x}", u32::from(control)));
-                }
-                other => self.out.push(other),
-            }
-        }
-        self.out.push('"');
-    }
-
     fn screen(&mut self, screen: &Screen, loader: Loader, client: &Client) {
         self.open('{');
         self.text("tag", screen.tag.as_ref());
