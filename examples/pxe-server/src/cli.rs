@@ -63,6 +63,8 @@ enum Command {
         #[command(flatten)]
         control: Control,
     },
+    /// Show boot menus, check them, or say them in another loader's language
+    Menu(crate::menu_commands::Args),
     /// Lay out a boot tree from the loaders installed on this machine
     Init(crate::init::Args),
     /// Boot a virtual client from a server on loopback ports, and show its timeline
@@ -84,8 +86,13 @@ impl Control {
 
 /// Prints an answer; successful if it could be written.
 pub(crate) fn print(text: &str) -> ExitCode {
+    print_bytes(text.as_bytes())
+}
+
+/// The same of what need not be text.
+pub(crate) fn print_bytes(bytes: &[u8]) -> ExitCode {
     let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Ok(()) => ExitCode::SUCCESS,
         // Nobody reads on (`leases | head`): there is no one to tell.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
@@ -113,6 +120,7 @@ pub fn main() -> ExitCode {
             machine,
         } => client_commands::machines(&control, json, machine),
         Command::Stop { control } => client_commands::stop(&control),
+        Command::Menu(args) => crate::menu_commands::run(&args),
         Command::Init(args) => crate::init::run(&args),
         Command::Demo(args) => crate::demo::run(&args),
     }

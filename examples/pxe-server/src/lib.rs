@@ -12,7 +12,8 @@
 //! - what is decided about a machine holds for every protocol (`decisions/`, `addresses`);
 //! - the crates' events become [`Fact`]s (`observe/`), which the hub logs, counts, and keeps with
 //!   their [`Machine`] (`hub`, `log/`, `machines`, `timeline`);
-//! - the commands: `serve`, `client_commands`, `doctor/`, `init/`, `demo/`, all listed in `cli`.
+//! - the commands: `serve`, `client_commands`, `doctor/`, `init/`, `demo/`, `menu_commands/`,
+//!   all listed in `cli`; `menus/` reads boot menus out of the tree.
 //!
 //! # Example
 //!
@@ -63,6 +64,8 @@ mod lease_commands;
 mod lease_store;
 mod log;
 mod machines;
+mod menu_commands;
+mod menus;
 mod observe;
 mod open_files;
 mod port_holder;

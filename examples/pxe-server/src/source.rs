@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use pxe_tree::{FileRequest, Opened, Result, Source, Tree, TreePath, TreeSource};
+use pxe_tree::{FileRequest, Opened, Resolver, Result, Source, Tree, TreePath, TreeSource};
 
 use crate::config::{Config, Http};
 
@@ -55,9 +55,17 @@ fn tree_source(config: &Config, tree: Arc<dyn Tree>) -> TreeSource {
     }
 }
 
+/// How paths are walked in this configuration's tree.
+pub(crate) fn resolver(root: &Path) -> Resolver {
+    match root_path(root) {
+        Some(root) => Resolver::new().with_root_path(root),
+        None => Resolver::new(),
+    }
+}
+
 /// The root's own path, which loaders may put before names (`/srv/tftp/bios/os`). A relative root
 /// has none that anybody could name.
-pub(crate) fn root_path(root: &Path) -> Option<TreePath> {
+fn root_path(root: &Path) -> Option<TreePath> {
     let path = root
         .is_absolute()
         .then(|| TreePath::parse(root.as_os_str().as_bytes()));

@@ -1,10 +1,10 @@
 //! What a path leads to in the tree.
 
-use pxe_tree::{NodeKind, Resolver, TreePath};
+use pxe_tree::{NodeKind, TreePath};
 
 use crate::config::Config;
 use crate::reload::open_tree;
-use crate::source::root_path;
+use crate::source;
 
 /// A path as one protocol asks for it.
 #[derive(Debug)]
@@ -21,10 +21,7 @@ pub(super) fn lookups(config: &Config, path: &str) -> Result<Vec<LookedUp>, Stri
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(|error| format!("the tree cannot be read: {error}"))?;
-    let resolver = match root_path(&config.tree.root) {
-        Some(root) => Resolver::new().with_root_path(root),
-        None => Resolver::new(),
-    };
+    let resolver = source::resolver(&config.tree.root);
     let mut asked = Vec::new();
     if config.tftp.is_some() {
         let path = TreePath::from_tftp(path.as_bytes());

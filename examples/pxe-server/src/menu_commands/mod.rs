@@ -1,0 +1,39 @@
+//! `pxe-server menu`: boot menus shown, checked, and said in other loaders' languages, without a
+//! network and without a running server.
+
+mod machine;
+mod show;
+mod site;
+mod station;
+mod tree_files;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+/// The command line of `menu`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Show a menu as a machine would, or as another loader would be told it
+    Show(show::Args),
+}
+
+/// What a wrong command line, and what cannot be read, ends with.
+const UNUSABLE: u8 = 2;
+
+/// Runs a command about menus.
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let done = match &args.action {
+        Action::Show(args) => show::run(args),
+    };
+    done.unwrap_or_else(|reason| {
+        eprintln!("pxe-server: {reason}");
+        ExitCode::from(UNUSABLE)
+    })
+}

@@ -1,0 +1,292 @@
+//! The files of menus, as clients of this server get them: what a loader asks for, found in the
+//! tree by the same rules by which TFTP and HTTP serve it.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use pxe_menu::{Limits, Location, NeedKind, Parser, Paths, Resolution, SourceFile, Text, resolve};
+use pxe_tree::{Cookie, Error, ErrorKind, NodeKind, Resolved, Resolver, Tree, TreePath};
+
+use crate::config::Config;
+use crate::source;
+
+/// How much of a file is read at once.
+const CHUNK_BYTES: usize = 1 << 16;
+
+/// How many names of one directory are looked at.
+const NAMES_MAX: usize = 4096;
+
+/// The files of menus.
+///
+/// Nothing outside of the tree is ever read: a path cannot leave it, and its links are followed as
+/// the server follows them.
+#[derive(Debug, Clone)]
+pub(crate) struct MenuFiles {
+    tree: Arc<dyn Tree>,
+    tftp: Resolver,
+    http: Vec<HttpRoot>,
+    /// The addresses by which a menu may name this server.
+    own: Vec<IpAddr>,
+}
+
+/// What one HTTP listener shows.
+#[derive(Debug, Clone)]
+struct HttpRoot {
+    ports: Vec<u16>,
+    resolver: Resolver,
+}
+
+/// A file of a menu, with its content.
+#[derive(Debug, Clone)]
+pub(crate) struct MenuFile {
+    /// Its path in the tree, without links.
+    pub(crate) path: TreePath,
+    /// Its content.
+    pub(crate) bytes: Bytes,
+}
+
+/// Why a file of a menu is not read.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// Another server has it, or nobody: its loader knows no such protocol.
+    Elsewhere,
+    /// It is larger than what may be read, in bytes.
+    TooLarge(u64),
+    /// The tree says no; most often that there is no such file.
+    Tree(Error),
+}
+
+impl Unread {
+    /// Whether there simply is no such file, which is no failure where a loader only looks for it.
+    pub(crate) fn is_missing(&self) -> bool {
+        let Self::Tree(error) = self else {
+            return false;
+        };
+        matches!(
+            error.kind(),
+            ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::InvalidName
+        )
+    }
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Elsewhere => f.write_str("it is not on this server"),
+            Self::TooLarge(len) => write!(f, "{len} bytes are too many for a menu"),
+            Self::Tree(error) => error.kind().fmt(f),
+        }
+    }
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Self::Tree(error)
+    }
+}
+
+impl MenuFiles {
+    /// Those of a tree that is served with this configuration.
+    pub(crate) fn new(config: &Config, tree: Arc<dyn Tree>) -> Self {
+        let resolver = source::resolver(&config.tree.root);
+        let http = config.http.iter().map(|http| HttpRoot {
+            ports: http.listen.iter().map(|listen| listen.port()).collect(),
+            resolver: resolver.clone().with_base(http.root.clone()),
+        });
+        let boot = config.boot.iter().filter_map(|boot| boot.next_server);
+        let dhcp = config.dhcp.iter();
+        let subnets = dhcp.clone().flat_map(|dhcp| &dhcp.subnets);
+        let told = boot
+            .chain(dhcp.flat_map(|dhcp| dhcp.listen.iter().copied()))
+            .chain(subnets.filter_map(|subnet| subnet.server_ip));
+        let tftp = config.tftp.iter().flat_map(|tftp| &tftp.listen);
+        let listen = config.http.iter().flat_map(|http| &http.listen).chain(tftp);
+        let own = told
+            .map(IpAddr::V4)
+            .chain(listen.map(|listen| listen.ip()))
+            .filter(|ip| !ip.is_unspecified());
+        Self {
+            tree,
+            http: http.collect(),
+            own: own.collect(),
+            tftp: resolver,
+        }
+    }
+
+    /// Those of a tree of which nothing is known but the directory that it is in.
+    pub(crate) fn of_root(root: &Path, tree: Arc<dyn Tree>) -> Self {
+        Self {
+            tree,
+            tftp: source::resolver(root),
+            http: Vec::new(),
+            own: Vec::new(),
+        }
+    }
+
+    /// The content of a file, if it has at most so many bytes.
+    pub(crate) async fn read(
+        &self,
+        location: &Location,
+        bytes_max: usize,
+    ) -> Result<MenuFile, Unread> {
+        let found = self.find(location).await?;
+        let blob = self.tree.open(found.attributes.node).await?;
+        let len = blob.attributes().len;
+        let Some(len) = usize::try_from(len).ok().filter(|len| *len <= bytes_max) else {
+            return Err(Unread::TooLarge(len));
+        };
+        let mut bytes = BytesMut::with_capacity(len);
+        while bytes.len() < len {
+            let wanted = CHUNK_BYTES.min(len - bytes.len());
+            let chunk = blob.read_at(bytes.len() as u64, wanted).await?;
+            if chunk.is_empty() {
+                break;
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(MenuFile {
+            path: found.path,
+            bytes: bytes.freeze(),
+        })
+    }
+
+    /// What a request for it leads to.
+    pub(crate) async fn find(&self, location: &Location) -> Result<Resolved, Unread> {
+        let (resolver, path) = self.asked(location)?;
+        Ok(resolver.resolve(&*self.tree, &path).await?)
+    }
+
+    /// Whether a request for it gives a file.
+    pub(crate) async fn is_file(&self, location: &Location) -> bool {
+        let found = self.find(location).await;
+        found.is_ok_and(|found| found.attributes.kind == NodeKind::File)
+    }
+
+    /// The first bytes of a file: fewer if it has fewer.
+    pub(crate) async fn head(&self, location: &Location, len: usize) -> Result<Bytes, Unread> {
+        let found = self.find(location).await?;
+        let blob = self.tree.open(found.attributes.node).await?;
+        Ok(blob.read_at(0, len).await?)
+    }
+
+    /// The names in a directory and what they are, links as such; the first 4,096 of them.
+    pub(crate) async fn names(&self, location: &Location) -> Result<Vec<(Text, NodeKind)>, Unread> {
+        let found = self.find(location).await?;
+        let mut names = Vec::new();
+        let mut after = Cookie::START;
+        loop {
+            let left = NAMES_MAX - names.len();
+            let node = found.attributes.node;
+            let page = self.tree.read_dir(node, after, left).await?;
+            let Some(last) = page.entries.last() else {
+                break;
+            };
+            after = last.cookie;
+            let entries = page.entries.iter();
+            names.extend(entries.map(|entry| (Text::from(entry.name.as_bytes()), entry.kind)));
+            if page.end || names.len() >= NAMES_MAX {
+                break;
+            }
+        }
+        Ok(names)
+    }
+
+    /// By which rules what path is walked.
+    fn asked(&self, location: &Location) -> Result<(&Resolver, TreePath), Unread> {
+        match location {
+            Location::Tftp { host, path } => {
+                if host.as_ref().is_some_and(|host| !self.is_own(host)) {
+                    return Err(Unread::Elsewhere);
+                }
+                let path = TreePath::from_tftp(path).map_err(Error::from)?;
+                Ok((&self.tftp, path))
+            }
+            Location::Url(url) => self.asked_by_http(url),
+            _ => Err(Unread::Elsewhere),
+        }
+    }
+
+    fn asked_by_http(&self, url: &Text) -> Result<(&Resolver, TreePath), Unread> {
+        let url = url.to_string();
+        let rest = url.strip_prefix("http://").ok_or(Unread::Elsewhere)?;
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()),
+            _ => (authority, Some(80)),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let mut roots = self.http.iter();
+        let root = roots.find(|root| port.is_some_and(|port| root.ports.contains(&port)));
+        match root {
+            Some(root) if self.is_own(host.as_bytes()) => {
+                let path = path.split(['?', '#']).next().unwrap_or_default();
+                let path = TreePath::from_uri_path(path).map_err(Error::from)?;
+                Ok((&root.resolver, path))
+            }
+            _ => Err(Unread::Elsewhere),
+        }
+    }
+
+    fn is_own(&self, host: &[u8]) -> bool {
+        let host = std::str::from_utf8(host).ok();
+        let ip = host.and_then(|host| host.parse().ok());
+        ip.is_some_and(|ip| self.own.contains(&ip))
+    }
+}
+
+/// A menu as one loader reads it.
+#[derive(Debug)]
+pub(crate) struct ReadMenu {
+    /// What it means, and what is wrong with its lines.
+    pub(crate) resolution: Resolution,
+    /// Its files, as the findings' places name them.
+    pub(crate) sources: Vec<SourceFile>,
+    /// Where each of them is in the tree, without links; `None` for one that was not read.
+    pub(crate) paths: Vec<Option<TreePath>>,
+    /// Those that are there and could not be read.
+    pub(crate) unread: Vec<(Location, Unread)>,
+}
+
+impl MenuFiles {
+    /// Reads a menu, by the name under which its loader asks for it, with all that it includes.
+    ///
+    /// # Errors
+    /// If its first file cannot be read.
+    pub(crate) async fn read_menu(
+        &self,
+        paths: &Paths,
+        name: &Text,
+        limits: &Limits,
+    ) -> Result<ReadMenu, Unread> {
+        let mut parser = Parser::new(name.clone(), limits.clone());
+        let (mut places, mut unread) = (Vec::new(), Vec::new());
+        while let Some(need) = parser.poll_need() {
+            let location = paths.locate(&need.file);
+            let read = self.read(&location, limits.bytes_max).await;
+            places.resize(need.id.index() + 1, None);
+            match read {
+                Ok(file) => {
+                    parser.provide(need.id, file.bytes);
+                    places[need.id.index()] = Some(file.path);
+                }
+                Err(why) if need.kind == NeedKind::Main => return Err(why),
+                Err(why) => {
+                    parser.missing(need.id);
+                    if !why.is_missing() {
+                        unread.push((location, why));
+                    }
+                }
+            }
+        }
+        let document = parser.finish();
+        Ok(ReadMenu {
+            resolution: resolve(&document),
+            sources: document.files().to_vec(),
+            paths: places,
+            unread,
+        })
+    }
+}
