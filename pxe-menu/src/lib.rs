@@ -122,7 +122,7 @@ pub use crate::render::{
 pub use crate::report::{
     Paint, REPORT_JSON_VERSION, ReportFile, Tally, report_github, report_json, report_text,
 };
-pub use crate::resolve::{Resolution, resolve};
+pub use crate::resolve::{EntryLines, Resolution, Setting, resolve};
 pub use crate::search::{
     grub_search_paths, ipxe_search_paths, pxelinux_names, pxelinux_search_paths,
 };

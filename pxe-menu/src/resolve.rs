@@ -27,8 +27,45 @@ pub struct Resolution {
     pub places: Vec<Vec<Place>>,
     /// The place of each of [`Menu::hidden`].
     pub hidden_places: Vec<Place>,
+    /// The lines of each entry, by the place of the entry. An entry without lines of its own has none
+    /// here.
+    pub lines: BTreeMap<Place, EntryLines>,
+    /// The lines that count for a menu or for all of them, and those that name files: see
+    /// [`Setting::keyword`]. In the order of their places.
+    pub settings: Vec<Setting>,
     /// What is wrong with it: the lines' own findings first.
     pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Where the parts of an entry stand: the values of its directives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct EntryLines {
+    /// MENU LABEL.
+    pub menu_label: Option<Place>,
+    /// KERNEL, LINUX and the like.
+    pub image: Option<Place>,
+    /// APPEND, if it is the label's own.
+    pub append: Option<Place>,
+    /// INITRD.
+    pub initrd: Option<Place>,
+}
+
+/// A line that was acted on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Setting {
+    /// Its directive: one of INCLUDE, MENU INCLUDE, DISPLAY, FONT, KBDMAP, F1 to F12, MENU BACKGROUND, MENU
+    /// HELP, UI, DEFAULT, TIMEOUT, TOTALTIMEOUT, ONTIMEOUT, ONERROR, MENU ONERROR, IMPLICIT, NOESCAPE.
+    pub keyword: Keyword,
+    /// Its value.
+    pub value: Text,
+    /// Where the value stands.
+    pub place: Place,
+    /// Whether the loader itself acts on it.
+    pub by_core: bool,
+    /// Whether the menu does.
+    pub by_menu: bool,
 }
 
 /// What a document means to the loader.
@@ -50,6 +87,10 @@ pub fn resolve(document: &Document) -> Resolution {
     } else {
         core.clone_without_findings()
     };
+    for (place, setting) in core::mem::take(&mut core.settings) {
+        let both = shown.settings.entry(place).or_insert(setting);
+        both.by_core = true;
+    }
     shown.menu.ui = ui;
     shown.menu.default = core.menu.default.take();
     shown.menu.ui_command = core.menu.ui_command.take();
@@ -69,6 +110,8 @@ pub fn resolve(document: &Document) -> Resolution {
         menu: shown.menu,
         places: shown.places,
         hidden_places: shown.hidden_places,
+        lines: shown.lines,
+        settings: shown.settings.into_values().collect(),
         diagnostics,
     }
 }
@@ -95,6 +138,8 @@ struct Interpreter<'a> {
     menu: Menu,
     places: Vec<Vec<Place>>,
     hidden_places: Vec<Place>,
+    lines: BTreeMap<Place, EntryLines>,
+    settings: BTreeMap<Place, Setting>,
     begun: Vec<Option<Place>>,
     /// Whether a submenu shows something else than its tag.
     named: Vec<bool>,
@@ -114,7 +159,7 @@ struct Interpreter<'a> {
     /// GOTO and EXIT to a tag, to be found when all menus are known.
     gotos: Vec<(Option<ScreenId>, usize, Place, bool)>,
     open_files: Vec<FileId>,
-    lines: usize,
+    lines_read: usize,
     found: Diagnostics,
 }
 
@@ -133,6 +178,8 @@ impl<'a> Interpreter<'a> {
             },
             places: vec![Vec::new()],
             hidden_places: Vec::new(),
+            lines: BTreeMap::new(),
+            settings: BTreeMap::new(),
             begun: vec![None],
             named: vec![true],
             hotkeys: vec![[false; 256]],
@@ -148,7 +195,7 @@ impl<'a> Interpreter<'a> {
             core_no_edit: false,
             gotos: Vec::new(),
             open_files: Vec::new(),
-            lines: 0,
+            lines_read: 0,
             found: Diagnostics::new(document.limits.diagnostics_max),
         }
     }
@@ -161,6 +208,7 @@ impl<'a> Interpreter<'a> {
         self.menu.core = core::mem::take(&mut copy.menu.core);
         copy.places = core::mem::take(&mut self.places);
         copy.hidden_places = core::mem::take(&mut self.hidden_places);
+        copy.lines = core::mem::take(&mut self.lines);
         copy.labels = core::mem::take(&mut self.labels);
         copy
     }
@@ -270,9 +318,9 @@ impl<'a> Interpreter<'a> {
         let mut screen = self.current;
         let mut help = false;
         for item in &file.items {
-            self.lines += 1;
-            if self.lines > document.limits.lines_max {
-                if self.lines == document.limits.lines_max + 1 {
+            self.lines_read += 1;
+            if self.lines_read > document.limits.lines_max {
+                if self.lines_read == document.limits.lines_max + 1 {
                     let message = "more lines than are acted on: the rest is not read";
                     self.tell(Code::Limited, Some(item.place(id)), message);
                 }

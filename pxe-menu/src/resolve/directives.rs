@@ -5,7 +5,7 @@ use super::label::{LabelAction, hotkey};
 use crate::diagnostic::quoted;
 use crate::keyword::{Keyword, MenuWord, Message, Reader, Word};
 use crate::scan::{atoi, same_keyword, skip_space, strtoul, word};
-use crate::{Code, Core, FKeyHelp, FileId, Item, Place, ScreenId, Serial, Text};
+use crate::{Code, Core, FKeyHelp, FileId, Item, Place, ScreenId, Serial, Setting, Text};
 
 impl Interpreter<'_> {
     /// A line of help. A carriage return is not shown (`display_help`), and the last line of a file
@@ -32,6 +32,7 @@ impl Interpreter<'_> {
             let message = "the directive counts only below a LABEL, and is ignored here";
             self.tell(Code::OutsideLabel, Some(place), message);
         }
+        self.note_line(keyword, item.value_place(file), value);
         match keyword {
             Keyword::Word(Word::Include) => self.include(value, false, screen, place, depth),
             Keyword::Menu(MenuWord::Include) => self.include(value, true, screen, place, depth),
@@ -56,6 +57,45 @@ impl Interpreter<'_> {
                     .f_keys
                     .insert(number, f_key_help(value));
             }
+        }
+    }
+
+    /// Remembers where a line is that findings about the whole menu may name.
+    fn note_line(&mut self, keyword: Keyword, place: Place, value: &[u8]) {
+        let lines = &mut self.label.lines;
+        match keyword {
+            Keyword::Image(_) => lines.image = Some(place),
+            Keyword::Word(Word::Append) => lines.append = Some(place),
+            Keyword::Word(Word::Initrd) => lines.initrd = Some(place),
+            Keyword::Menu(MenuWord::Label) => lines.menu_label = Some(place),
+            Keyword::Word(
+                Word::Include
+                | Word::Display
+                | Word::Font
+                | Word::KbdMap
+                | Word::Ui
+                | Word::Default
+                | Word::Timeout
+                | Word::TotalTimeout
+                | Word::OnTimeout
+                | Word::OnError
+                | Word::Implicit
+                | Word::NoEscape,
+            )
+            | Keyword::Menu(
+                MenuWord::Include | MenuWord::Background | MenuWord::Help | MenuWord::OnError,
+            )
+            | Keyword::FKey(_) => {
+                let setting = Setting {
+                    keyword,
+                    value: Text::from(value),
+                    place,
+                    by_core: self.reader == Reader::Core,
+                    by_menu: self.reader == Reader::Menu,
+                };
+                self.settings.insert(place, setting);
+            }
+            _ => {}
         }
     }
 

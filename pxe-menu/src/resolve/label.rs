@@ -2,7 +2,7 @@
 
 use std::collections::btree_map;
 
-use super::{Interpreter, Slot};
+use super::{EntryLines, Interpreter, Slot};
 use crate::diagnostic::{quoted, quoted_text};
 use crate::keyword::{ImageType, Reader};
 use crate::scan::{is_space, word};
@@ -13,6 +13,7 @@ use crate::{Action, Code, Command, Diagnostic, Entry, FKeyHelp, FileId, Place, S
 pub(super) struct Label {
     pub(super) name: Option<Text>,
     pub(super) place: Option<Place>,
+    pub(super) lines: EntryLines,
     pub(super) image: Text,
     pub(super) image_type: Option<ImageType>,
     pub(super) append: Option<Text>,
@@ -80,6 +81,7 @@ impl Interpreter<'_> {
             return;
         }
         let place = label.place.unwrap_or(Place::new(FileId(0), 1, 1));
+        self.lines.insert(place, label.lines);
         let name = label.name.clone().unwrap_or_default();
         let (save, immediate) = if label.hide {
             (false, false)
