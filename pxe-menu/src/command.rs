@@ -147,7 +147,8 @@ impl Command {
         }
         let (image, arguments) = word(&line);
         let arguments = skip_space(arguments);
-        if image.is_empty() {
+        // To `strtoul` no value is 0, so LOCALBOOT alone is LOCALBOOT 0 (`execute` in execute.c).
+        if image.is_empty() && self.image_type != ImageType::LocalBoot {
             return Boot::Nothing(NotBootable::NoImage);
         }
         match self.effective_type(image) {
@@ -403,6 +404,7 @@ mod tests {
             local("-1", Loader::Pxelinux),
             Boot::Local(LocalBoot::NextDevice)
         );
+        assert_eq!(local("", Loader::Pxelinux), Boot::Local(LocalBoot::Normal));
         assert_eq!(
             local("0x80", Loader::Pxelinux),
             Boot::Local(LocalBoot::Other(0x80))
