@@ -103,10 +103,12 @@ macro_rules! codes {
 codes! {
     /// A line that no loader acts on.
     UnknownDirective = "unknown-directive", Warning;
-    /// A directive that only counts below a LABEL stands outside of one, and is ignored.
+    /// A directive that only counts below a LABEL, or in a submenu, stands outside of one, and is ignored.
     OutsideLabel = "outside-label", Warning;
     /// A directive has no value where it needs one.
     MissingValue = "missing-value", Warning;
+    /// A name in quotes: to the loader they are part of it.
+    QuotedName = "quoted-name", Warning;
     /// A value is not a number where one is read.
     NotANumber = "not-a-number", Warning;
     /// A byte order mark hides the first directive from the loader.
@@ -151,6 +153,8 @@ codes! {
     NoProtocol = "no-protocol", Error;
     /// The loader cannot start an image of this type.
     CannotStart = "cannot-start", Error;
+    /// KERNEL goes by a name's extension, and takes the file for something else than it seems to be.
+    ImageType = "image-type", Warning;
     /// A file that is not in the tree.
     MissingFile = "missing-file", Error;
     /// A module built for another firmware than the loader's.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::diagnostic::Diagnostics;
-use crate::scan::{skip_space, word};
-use crate::{Diagnostic, FileId, Item, Limits, Text};
+use crate::scan::{is_space, skip_space, word};
+use crate::{Diagnostic, FileId, Item, Limits, Place, Text};
 
 /// A file of a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +69,19 @@ impl Document {
     /// Empty if it names none.
     pub fn menu_files(&self) -> &[FileId] {
         &self.menu_files
+    }
+
+    /// The first line from a place on that has a word in its value.
+    pub(crate) fn line_naming(&self, name: &[u8], from: Place) -> Option<Place> {
+        let file = self.file(from.file)?;
+        let has_it = |item: &&Item| {
+            let mut words = file.value(item).split(|byte| is_space(*byte));
+            item.line >= from.line && words.any(|word| word == name)
+        };
+        file.items
+            .iter()
+            .find(has_it)
+            .map(|item| item.place(from.file))
     }
 
     /// What was found while its lines were read. What they mean together, and what is wrong with

@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use crate::diagnostic::{Diagnostics, quoted};
-use crate::keyword::{Keyword, MenuWord, Word, menu_keyword, suggestion, word_keyword};
+use crate::keyword::{ImageType, Keyword, MenuWord, Word, menu_keyword, suggestion, word_keyword};
 use crate::scan::{atoi, is_space, same_keyword, skip_space, strtoul, word};
 use crate::{Code, Diagnostic, FileId, Place};
 
@@ -376,5 +376,22 @@ fn check_value(
     if needs_value && value.is_empty() {
         let message = format!("{} has no value", name());
         found.push(Diagnostic::new(Code::MissingValue, place, message));
+    }
+    let names_file = match keyword {
+        Keyword::Image(image) => image != ImageType::LocalBoot,
+        Keyword::Word(Word::Include | Word::Initrd | Word::Display | Word::Font | Word::KbdMap)
+        | Keyword::Menu(MenuWord::Include | MenuWord::Background)
+        | Keyword::FKey(_) => true,
+        _ => false,
+    };
+    if names_file && value.starts_with(b"\"") {
+        let message = format!(
+            "{}: to the loader the quotes are part of the name",
+            quoted(word(value).0)
+        );
+        found.push(
+            Diagnostic::new(Code::QuotedName, place, message)
+                .with_remedy("write the name without quotes"),
+        );
     }
 }

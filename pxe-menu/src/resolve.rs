@@ -81,8 +81,13 @@ pub fn resolve(document: &Document) -> Resolution {
         let mut menu = Interpreter::new(document, Reader::Menu);
         match document.menu_files() {
             [] => menu.run(&[FileId(0)]),
-            files => menu.run(files),
+            files => {
+                menu.check_menu_files(files, core.command_place());
+                menu.run(files);
+            }
         }
+        menu.default_place = core.default_place;
+        menu.ui_place = core.ui_place;
         menu
     } else {
         core.clone_without_findings()
@@ -151,8 +156,12 @@ struct Interpreter<'a> {
     label: Label,
     current: ScreenId,
     append: Option<Text>,
+    /// The global APPEND that no label has taken yet.
+    free_append: Option<Place>,
     sysappend: u32,
     has_ui: bool,
+    default_place: Option<Place>,
+    ui_place: Option<Place>,
     core_timeout: Option<u32>,
     core_on_timeout: Option<Text>,
     core_no_edit: bool,
@@ -188,8 +197,11 @@ impl<'a> Interpreter<'a> {
             label: Label::default(),
             current: ScreenId::TOP,
             append: None,
+            free_append: None,
             sysappend: 0,
             has_ui: false,
+            default_place: None,
+            ui_place: None,
             core_timeout: None,
             core_on_timeout: None,
             core_no_edit: false,
@@ -210,6 +222,8 @@ impl<'a> Interpreter<'a> {
         copy.hidden_places = core::mem::take(&mut self.hidden_places);
         copy.lines = core::mem::take(&mut self.lines);
         copy.labels = core::mem::take(&mut self.labels);
+        copy.default_place = self.default_place;
+        copy.ui_place = self.ui_place;
         copy
     }
 
@@ -230,6 +244,7 @@ impl<'a> Interpreter<'a> {
         for (screen, index, place, is_exit) in core::mem::take(&mut self.gotos) {
             self.resolve_goto(screen, index, place, is_exit);
         }
+        self.check_global_append();
         if self.reader == Reader::Core {
             // To the loader itself they are of the whole, wherever they stand.
             for screen in &mut self.menu.screens {
@@ -339,6 +354,35 @@ impl<'a> Interpreter<'a> {
             }
         }
         self.open_files.pop();
+    }
+
+    /// Where what is started first stands: the label, else UI or DEFAULT.
+    fn command_place(&self) -> Option<Place> {
+        let command = self.menu.default_command()?;
+        let label = match self.labels.get(command.first_word()) {
+            Some(Slot::Screen(screen, index)) => self.places.get(screen.0)?.get(*index).copied(),
+            _ => None,
+        };
+        let command = match self.menu.ui_command {
+            Some(_) => self.ui_place,
+            None => self.default_place,
+        };
+        label.or(command)
+    }
+
+    /// The files that the menu's command line names, from `place` on.
+    fn check_menu_files(&mut self, files: &[FileId], place: Option<Place>) {
+        for id in files {
+            let Some(file) = self.document.file(*id).filter(|file| file.bytes.is_none()) else {
+                continue;
+            };
+            let named = place.and_then(|place| self.document.line_naming(&file.name, place));
+            let message = format!(
+                "{} is not there: the menu goes on without a word",
+                quoted_text(&file.name)
+            );
+            self.tell(Code::MissingInclude, named.or(place), message);
+        }
     }
 
     fn screen(&mut self, id: ScreenId) -> &mut Screen {
@@ -537,23 +581,46 @@ impl<'a> Interpreter<'a> {
         }
     }
 
+    /// Since version 5 the loader puts the global APPEND to labels alone, and not, as syslinux.txt has
+    /// it, to images that are started by their name (`new_linux_kernel` in kernel.c, whose `ocmdline`
+    /// is never NULL).
+    fn check_global_append(&mut self) {
+        let told_missing = |told: &Diagnostic| told.code == Code::MissingInclude;
+        // What stands in no menu may be there for the file that includes it.
+        let is_part = self.labels.is_empty() && self.menu.default.is_none();
+        if let Some(place) = self.free_append.take()
+            && !is_part
+            && !self.found.list.iter().any(told_missing)
+        {
+            let message =
+                "no label takes this APPEND, and images started by their name do not, either";
+            self.tell(Code::OutsideLabel, Some(place), message);
+        }
+    }
+
     fn check_default(&mut self) {
         let Some(command) = self.menu.default_command() else {
             let message = "neither DEFAULT nor UI: the loader stops at its prompt";
             self.tell(Code::NoDefault, None, message);
             return;
         };
+        // Where there is a UI, the menu selects the entry of DEFAULT.
+        let (command, place) = match (&self.menu.ui_command, &self.menu.default) {
+            (Some(_), Some(default)) if self.menu.ui.is_menu() => (default, self.default_place),
+            (Some(_), _) => (command, self.ui_place),
+            (None, _) => (command, self.default_place),
+        };
         let first = Text::from(command.first_word());
         let names_file = first.iter().any(|byte| matches!(byte, b'.' | b'/' | b':'));
-        let core_knows = self
-            .labels
-            .keys()
-            .any(|label| label.first_word() == first.as_bytes());
-        if !core_knows && !names_file && self.menu.ui == Ui::Prompt {
+        let is_known = match self.reader {
+            Reader::Core => self.menu.ui != Ui::Prompt || self.labels.contains_key(&first),
+            Reader::Menu => self.labels.contains_key(&first) || self.menu.ui_command.is_none(),
+        };
+        if !is_known && !names_file && !first.is_empty() {
             let message = format!("DEFAULT {} is no label", quoted_text(&first));
             let names: Vec<String> = self.labels.keys().take(1000).map(Text::to_string).collect();
             let near = crate::keyword::nearest(&first, names.iter().map(String::as_str));
-            let mut diagnostic = Diagnostic::new(Code::UnknownDefault, None, message);
+            let mut diagnostic = Diagnostic::new(Code::UnknownDefault, place, message);
             if let Some(near) = near {
                 diagnostic = diagnostic.with_remedy(format!("did you mean {near}?"));
             }

@@ -28,7 +28,9 @@ impl Interpreter<'_> {
         depth: usize,
     ) {
         let place = item.place(file);
-        if keyword.needs_label() && !self.in_label() {
+        // Help that comes before its label is lost: LABEL forgets it (`parse_config_file`).
+        let is_help = keyword == Keyword::Word(Word::Text) && same_keyword(word(value).0, "help");
+        if (keyword.needs_label() || is_help) && !self.in_label() {
             let message = "the directive counts only below a LABEL, and is ignored here";
             self.tell(Code::OutsideLabel, Some(place), message);
         }
@@ -115,6 +117,7 @@ impl Interpreter<'_> {
                 if self.in_label() {
                     self.label.append = append;
                 } else {
+                    self.free_append = (value != b"-" && !value.is_empty()).then_some(place);
                     self.append = append;
                 }
             }
@@ -150,9 +153,13 @@ impl Interpreter<'_> {
                     self.menu.core.sysappend = mask;
                 }
             }
-            Word::Default => self.menu.default = Some(Text::from(value)),
+            Word::Default => {
+                self.menu.default = Some(Text::from(value));
+                self.default_place = Some(place);
+            }
             Word::Ui => {
                 self.has_ui = true;
+                self.ui_place = Some(place);
                 self.menu.ui_command = Some(Text::from(value));
             }
             Word::Text | Word::Include => {}
@@ -308,11 +315,11 @@ impl Interpreter<'_> {
                 self.end();
                 *screen = self.current;
             }
-            MenuWord::Quit => self.act(LabelAction::Quit, None),
-            MenuWord::Goto => self.act(LabelAction::Goto, Some(Text::from(value))),
+            MenuWord::Quit => self.act(LabelAction::Quit, None, place),
+            MenuWord::Goto => self.act(LabelAction::Goto, Some(Text::from(value)), place),
             MenuWord::Exit => match (self.screen(id).parent, value.is_empty()) {
-                (Some((parent, _)), true) => self.act(LabelAction::Exit(parent), None),
-                (Some(_), false) => self.act(LabelAction::ExitTo, Some(Text::from(value))),
+                (Some((parent, _)), true) => self.act(LabelAction::Exit(parent), None, place),
+                (Some(_), false) => self.act(LabelAction::ExitTo, Some(Text::from(value)), place),
                 (None, _) => {
                     let message = "MENU EXIT counts only in a submenu";
                     self.tell(Code::OutsideLabel, Some(place), message);
@@ -324,7 +331,7 @@ impl Interpreter<'_> {
                 if self.in_label() {
                     self.label.append = help.background;
                 }
-                self.act(LabelAction::Help, Some(help.file));
+                self.act(LabelAction::Help, Some(help.file), place);
             }
             MenuWord::Resolution => {
                 let (width, rest) = strtoul(value);
@@ -333,8 +340,9 @@ impl Interpreter<'_> {
         }
     }
 
-    pub(super) fn act(&mut self, action: LabelAction, image: Option<Text>) {
+    pub(super) fn act(&mut self, action: LabelAction, image: Option<Text>, place: Place) {
         if self.in_label() {
+            self.label.action_place = Some(place);
             self.label.action = action;
             if let Some(image) = image {
                 self.label.image = image;

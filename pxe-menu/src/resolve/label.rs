@@ -5,7 +5,7 @@ use std::collections::btree_map;
 use super::{EntryLines, Interpreter, Slot};
 use crate::diagnostic::{quoted, quoted_text};
 use crate::keyword::{ImageType, Reader};
-use crate::scan::{is_space, word};
+use crate::scan::{skip_space, word};
 use crate::{Action, Code, Command, Diagnostic, Entry, FKeyHelp, FileId, Place, ScreenId, Text};
 
 /// The label that is being read (`struct labeldata`).
@@ -28,6 +28,7 @@ pub(super) struct Label {
     pub(super) disabled: bool,
     pub(super) indent: u32,
     pub(super) action: LabelAction,
+    pub(super) action_place: Option<Place>,
     pub(super) save: Option<bool>,
     pub(super) immediate: Option<bool>,
 }
@@ -46,8 +47,8 @@ pub(super) enum LabelAction {
 impl Interpreter<'_> {
     pub(super) fn new_label(&mut self, value: &[u8], screen: ScreenId, place: Place) {
         self.record(screen);
-        let has_space = value.iter().any(|byte| is_space(*byte));
-        if has_space && self.reader == Reader::Menu {
+        // A blank after the name matters to the menu alone, and only where the label is named.
+        if !skip_space(word(value).1).is_empty() {
             let first = quoted(word(value).0);
             let message = format!("the command line and DEFAULT know this label only as {first}");
             self.tell(Code::LabelWithSpace, Some(place), message);
@@ -65,6 +66,7 @@ impl Interpreter<'_> {
             image_type: Some(ImageType::Kernel),
             sysappend: self.sysappend,
             action: kept.action,
+            action_place: kept.action_place,
             save: kept.save,
             immediate: kept.immediate,
             ..Label::default()
@@ -90,6 +92,9 @@ impl Interpreter<'_> {
             (screen.save, screen.immediate)
         };
         let action = self.action(&label);
+        if label.append.is_none() && matches!(action, Action::Run(_)) {
+            self.free_append = None;
+        }
         let can_be_chosen = !label.separator && !label.disabled;
         let hotkeys = if label.hide {
             &mut self.hidden_hotkeys
@@ -139,6 +144,7 @@ impl Interpreter<'_> {
             (Some(screen), index)
         };
         if let Some(is_exit) = goes {
+            let place = label.action_place.unwrap_or(place);
             self.gotos.push((slot, index, place, is_exit));
         }
         if can_be_chosen {
