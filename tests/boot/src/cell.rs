@@ -208,6 +208,7 @@ fn watch(
     let mut deadline = Instant::now() + limit;
     let mut at_deadline = format!("the marker was not there after {} s", limit.as_secs());
     let mut doomed = false;
+    let mut presses = parts.cell.press.iter().peekable();
     let failures = [
         &parts.firmware.failures,
         &parts.loader.failures,
@@ -220,9 +221,16 @@ fn watch(
                 if spoken.kernel.is_none() && screen.shows(&parts.system.kernel_banner) {
                     spoken.kernel = Some(chunk.at);
                 }
+                if let Some(press) = presses.next_if(|press| screen.shows(&press.after)) {
+                    screen.clear();
+                    machine.type_keys(&press.keys)?;
+                }
                 if !doomed && screen.shows(&parts.system.marker) {
                     spoken.marker = Some(chunk.at);
-                    return Ok(());
+                    return match presses.next() {
+                        None => Ok(()),
+                        Some(press) => Err(format!("the console never showed {:?}", press.after)),
+                    };
                 }
                 let failure = failures
                     .into_iter()

@@ -4,6 +4,7 @@
 
 mod capture;
 mod cell;
+mod convert;
 mod fixtures;
 mod matrix;
 mod network;

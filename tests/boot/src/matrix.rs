@@ -114,6 +114,9 @@ pub(crate) struct TreeSpec {
     /// Path -> a file that is copied with changes.
     #[serde(default)]
     pub(crate) edit: BTreeMap<String, Edit>,
+    /// Path -> a menu of the tree in another loader's language. Made last.
+    #[serde(default)]
+    pub(crate) convert: BTreeMap<String, Convert>,
     /// Path -> target of the symbolic link.
     #[serde(default)]
     pub(crate) link: BTreeMap<String, String>,
@@ -130,6 +133,27 @@ pub(crate) struct Edit {
     pub(crate) replace: Vec<(String, String)>,
 }
 
+/// A menu of pxelinux in the tree, to be said in another language.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Convert {
+    /// The configuration, as pxelinux names it.
+    pub(crate) menu: String,
+    /// The boot file that pxelinux would be: names are relative to its directory.
+    pub(crate) boot_file: String,
+    pub(crate) to: Language,
+    /// Where the tree's files are: a URL for iPXE, a device for GRUB, with `@names@` filled in.
+    pub(crate) files: String,
+}
+
+/// What a menu is said in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Language {
+    Ipxe,
+    Grub,
+}
+
 /// A firmware, a loader and a system that have to boot together from a server.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -140,6 +164,9 @@ pub(crate) struct Cell {
     pub(crate) loader: String,
     pub(crate) system: String,
     time_limit_seconds: u64,
+    /// What a person does at the console, in this order. All of it must have come to pass.
+    #[serde(default)]
+    pub(crate) press: Vec<Press>,
     pub(crate) expect: Expect,
 }
 
@@ -148,6 +175,15 @@ impl Cell {
     pub(crate) fn time_limit(&self) -> Duration {
         Duration::from_secs(self.time_limit_seconds)
     }
+}
+
+/// Keys, and what the console has to show before they are pressed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Press {
+    /// Text that the console shows after the keys before these were pressed.
+    pub(crate) after: String,
+    pub(crate) keys: String,
 }
 
 /// The requests without which the boot did not go the way that the cell is about, in their order.
@@ -362,7 +398,8 @@ impl Matrix {
             .map(|(name, system)| (name, &system.tree));
         for (name, tree) in loaders.chain(systems) {
             let paths = tree.copy.keys().chain(tree.text.keys());
-            for path in paths.chain(tree.edit.keys()).chain(tree.link.keys()) {
+            let made = tree.edit.keys().chain(tree.convert.keys());
+            for path in paths.chain(made).chain(tree.link.keys()) {
                 let inside = Path::new(path)
                     .components()
                     .all(|c| matches!(c, Component::Normal(_)));
@@ -502,6 +539,8 @@ mod tests {
             "seabios-proxy-undionly-script",
             "ovmf-proxy-syslinux-efi",
             "ovmf-proxy-http-snponly-script",
+            "seabios-undionly-converted-menu",
+            "ovmf-grub-converted-menu",
         ] {
             assert!(names.contains(&name), "{name} is not in {names:?}");
         }

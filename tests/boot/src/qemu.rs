@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::ChildStdin;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ const CONTROL_PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Machine {
     pub(crate) process: Process,
     pub(crate) console: Receiver<Chunk>,
+    keyboard: ChildStdin,
     /// When it was switched on, since the Unix epoch.
     pub(crate) power_on: Duration,
     control: PathBuf,
@@ -90,12 +92,22 @@ impl Machine {
         )?;
         let output = process.take_output().ok_or("the emulator has no output")?;
         let console = serial::follow(output, &work.join("serial.log"))?;
+        let keyboard = process.take_input().ok_or("the emulator has no input")?;
         Ok(Machine {
             process,
             console,
+            keyboard,
             power_on,
             control,
         })
+    }
+
+    /// Types on the serial console, whose input waits until the machine reads it.
+    pub(crate) fn type_keys(&mut self, keys: &str) -> Result<(), String> {
+        let typed = self.keyboard.write_all(keys.as_bytes());
+        typed
+            .and_then(|()| self.keyboard.flush())
+            .map_err(|error| format!("cannot type: {error}"))
     }
 
     /// Saves a picture of the screen as PNG.

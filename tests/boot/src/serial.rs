@@ -93,6 +93,11 @@ impl Screen {
         }
     }
 
+    /// Forgets what was shown so far.
+    pub(crate) fn clear(&mut self) {
+        self.text.clear();
+    }
+
     pub(crate) fn shows(&self, text: &str) -> bool {
         self.text.contains(text)
     }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -22,13 +22,13 @@ pub struct Process {
     child: Child,
 }
 
-/// Where a child's standard output goes. Standard error always goes to its log.
+/// Where a child's standard output goes, and where its input comes from. Standard error always goes to its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums)] // both ends of a choice
 pub enum Output {
-    /// To the log, with standard error.
+    /// To the log, with standard error; the input is empty.
     Log,
-    /// To [`Process::take_output`].
+    /// To [`Process::take_output`]; the input is [`Process::take_input`].
     Pipe,
 }
 
@@ -57,12 +57,12 @@ impl Process {
             .append(true)
             .open(log)
             .map_err(at)?;
-        let stdout = match output {
-            Output::Log => Stdio::from(errors.try_clone().map_err(at)?),
-            Output::Pipe => Stdio::piped(),
+        let (stdin, stdout) = match output {
+            Output::Log => (Stdio::null(), errors.try_clone().map_err(at)?.into()),
+            Output::Pipe => (Stdio::piped(), Stdio::piped()),
         };
         let child = command
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(stdout)
             .stderr(errors)
             .process_group(0)
@@ -82,6 +82,11 @@ impl Process {
     /// The read end of standard output, once.
     pub fn take_output(&mut self) -> Option<ChildStdout> {
         self.child.stdout.take()
+    }
+
+    /// The write end of standard input, once.
+    pub fn take_input(&mut self) -> Option<ChildStdin> {
+        self.child.stdin.take()
     }
 
     /// How it ended, if it has.
