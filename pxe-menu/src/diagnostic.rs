@@ -165,6 +165,16 @@ codes! {
     DeadTimeout = "dead-timeout", Warning;
     /// A kernel command line that contradicts itself.
     KernelArguments = "kernel-arguments", Warning;
+    /// A configuration that an entry leads to is not there.
+    MissingLink = "missing-link", Error;
+    /// A linked configuration has settings that count for a whole menu: in one menu of all, those of
+    /// the first count.
+    LinkedSettings = "linked-settings", Note;
+    /// A linked configuration shows no menu, but a prompt or another module: its labels are shown as a
+    /// menu.
+    LinkedPrompt = "linked-prompt", Note;
+    /// The arguments of a module may name files of another directory.
+    ModuleArguments = "module-arguments", Note;
     /// A language cannot say something of the menu; a comment stands in its place.
     NotExpressible = "not-expressible", Warning;
     /// An entry was left out, since a language cannot protect it as the menu does.

@@ -45,6 +45,10 @@ pub struct Document {
     pub(crate) files: Vec<SourceFile>,
     pub(crate) names: BTreeMap<Text, FileId>,
     pub(crate) menu_files: Vec<FileId>,
+    /// What `~` means to the menu: the name of the loader's own configuration (`ConfigName`).
+    pub(crate) own: Text,
+    /// Whether only the menu reads it, since it was started with these files by an entry.
+    pub(crate) only_menu: bool,
     pub(crate) limits: Limits,
     pub(crate) found: Diagnostics,
 }
@@ -60,9 +64,11 @@ impl Document {
         self.files.get(id.index())
     }
 
-    /// The file of this name, if one was asked for.
+    /// The file of this name, if one was asked for. `~` is the configuration itself, as to the menu
+    /// (`parse_one_config` in menu/readconfig.c).
     pub fn find(&self, name: &[u8]) -> Option<FileId> {
-        self.names.get(&Text::from(name)).copied()
+        let name: &[u8] = if name == b"~" { &self.own } else { name };
+        self.names.get(name).copied()
     }
 
     /// The files that the menu reads instead of the main one: those that `UI menu.c32 FILE..` names.

@@ -11,6 +11,7 @@
 //! | read | [`Parser`] | asks for files ([`Need`]), is given their content |
 //! | written | [`Document`], [`SourceFile`], [`Item`] | each line with its place, and not a byte less |
 //! | meant | [`Menu`], [`Screen`], [`Entry`], [`Action`] | what the loader has after reading: scopes, defaults and inheritance resolved |
+//! | linked | [`MenuReader`], [`LinkedMenu`] | a configuration and all that its entries lead to, as one menu |
 //! | started | [`Command`], [`Boot`] | what an entry does in a given [`Loader`], for a given [`Client`] |
 //! | asked for | [`Paths`], [`Location`] | the request that a name becomes |
 //!
@@ -69,8 +70,9 @@
 //! # What it does not do
 //!
 //! - It does not read grub.cfg, iPXE scripts, or mboot's boot.cfg.
-//! - It does not follow CONFIG, or entries that start the menu with other files: [`Menu::links`] tells
-//!   them, and each wants a parser of its own.
+//! - [`Parser`] and [`resolve`](resolve()) read one configuration; [`Menu::links`] tells the others that it
+//!   leads to, and [`MenuReader`] reads them all. Entries of modules that choose by the hardware
+//!   (`ifcpu64.c32`, `whichsys.c32`) are not followed.
 //! - It knows neither gfxboot nor the other modules of syslinux beyond menu.c32, vesamenu.c32, linux.c32,
 //!   mboot.c32 and memdisk.
 //! - The ADV, in which MENU SAVE keeps an entry on disks, is not there on the network.
@@ -88,6 +90,7 @@ mod item;
 mod json;
 mod keyword;
 mod limits;
+mod link;
 mod lint;
 mod menu;
 mod parser;
@@ -108,6 +111,7 @@ pub use crate::document::{Document, SourceFile};
 pub use crate::item::{Item, ItemKind};
 pub use crate::keyword::{ImageType, Keyword, MenuWord, Message, Parameter, Reader, Word};
 pub use crate::limits::Limits;
+pub use crate::link::{FileNeed, LinkedMenu, MenuReader};
 pub use crate::lint::{Files, lint};
 pub use crate::menu::{
     Action, Colour, Command, Core, Entry, FKeyHelp, Link, Menu, Screen, ScreenId, Serial, Shadow,

@@ -5,10 +5,20 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Files read for one configuration, itself included.
+    /// Files read for one configuration, itself included; a [`MenuReader`](crate::MenuReader) asks for
+    /// no more than these over all configurations.
     ///
     /// Default 256: the largest tree of menus seen has 60.
     pub files_max: usize,
+    /// Configurations that a [`MenuReader`](crate::MenuReader) reads, the first one included.
+    ///
+    /// Default 256, as each has a file of its own.
+    pub configurations_max: usize,
+    /// How many links after each other a [`MenuReader`](crate::MenuReader) follows.
+    ///
+    /// Default 16: a CONFIG that changes its directory each time would never come back to a menu that
+    /// was read already.
+    pub links_max: usize,
     /// Bytes of all files together.
     ///
     /// Default 16 MiB: a menu of 100,000 labels has 10 MiB.
@@ -36,6 +46,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             files_max: 256,
+            configurations_max: 256,
+            links_max: 16,
             bytes_max: 16 * 1024 * 1024,
             depth_max: 16,
             lines_max: 1_000_000,

@@ -178,6 +178,10 @@ pub struct Screen {
     pub message_colours: Option<Colour>,
     /// F1 to F12: the file shown, and its background.
     pub f_keys: BTreeMap<u8, FKeyHelp>,
+    /// Whether it is the top menu of another configuration, that an entry led to before a
+    /// [`MenuReader`](crate::MenuReader) made one menu of all. It inherits nothing, and its TIMEOUT
+    /// begins when it is opened; that of other submenus never runs, as the key that opens them ends it.
+    pub linked: bool,
 }
 
 impl Screen {
@@ -252,7 +256,7 @@ impl Shadow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
-    /// LABEL; `None` for a submenu.
+    /// LABEL; `None` for a submenu, unless the submenu is a linked configuration.
     pub label: Option<Text>,
     /// MENU LABEL, with `^` before a hotkey; `None`: the label is shown.
     pub menu_label: Option<Text>,
@@ -285,6 +289,12 @@ impl Entry {
             );
         }
         Text::new(shown)
+    }
+
+    /// Whether the command line finds it by this word.
+    fn is_label(&self, word: &[u8]) -> bool {
+        self.label.as_deref() == Some(word)
+            && !matches!(self.action, Action::Separator | Action::Disabled(_))
     }
 
     /// Whether a person can choose it.
@@ -365,29 +375,39 @@ impl Menu {
             .chain(&self.hidden)
     }
 
-    /// The entry that the command line finds by a word: the first of that label.
+    /// The entry that the command line finds by a word: the first of that label. Those of linked
+    /// configurations come last.
     pub fn find_label(&self, word: &[u8]) -> Option<&Entry> {
-        let is_it = |entry: &&Entry| {
-            matches!(&entry.label, Some(label) if label.as_bytes() == word)
-                && !matches!(entry.action, Action::Separator | Action::Disabled(_))
-        };
-        // In the order in which the labels were read: a submenu's come before those that follow it.
-        let mut stack = vec![self.screens.first()?.entries.iter()];
+        let found = self
+            .screens
+            .first()
+            .and_then(|top| self.find_below(top, word));
+        let found = found.or_else(|| self.hidden.iter().find(|entry| entry.is_label(word)));
+        found.or_else(|| {
+            let mut linked = self.screens.iter().filter(|screen| screen.linked);
+            linked.find_map(|top| self.find_below(top, word))
+        })
+    }
+
+    /// In the order in which the labels were read: a submenu's come before those that follow it.
+    fn find_below<'a>(&'a self, top: &'a Screen, word: &[u8]) -> Option<&'a Entry> {
+        let mut stack = vec![top.entries.iter()];
         while let Some(entries) = stack.last_mut() {
             let Some(entry) = entries.next() else {
                 stack.pop();
                 continue;
             };
-            if is_it(&entry) {
+            if entry.is_label(word) {
                 return Some(entry);
             }
             if let Action::Submenu(id) = entry.action
                 && let Some(below) = self.screen(id)
+                && !below.linked
             {
                 stack.push(below.entries.iter());
             }
         }
-        self.hidden.iter().find(is_it)
+        None
     }
 
     /// What is started first: UI, else DEFAULT.

@@ -20,6 +20,8 @@ pub enum NeedKind {
     MenuInclude,
     /// The menu's command line names it: `UI menu.c32 FILE`.
     MenuFile,
+    /// CONFIG names it.
+    Config,
 }
 
 /// A file that the parser needs.
@@ -42,8 +44,8 @@ pub struct Need {
 /// needs, and is given its content.
 ///
 /// CONFIG, and an entry that starts menu.c32 with other files, leave a configuration for another:
-/// those are not read with it, and [`Menu::links`](crate::Menu::links) tells them. Each wants a
-/// parser of its own.
+/// those are not read with it, and [`Menu::links`](crate::Menu::links) tells them. A
+/// [`MenuReader`](crate::MenuReader) reads them all.
 ///
 /// # Example
 ///
@@ -80,28 +82,45 @@ enum State {
 impl Parser {
     /// A parser for the configuration of this name.
     pub fn new(main: impl Into<Text>, limits: Limits) -> Self {
+        let main = main.into();
+        let mut parser = Self::empty(main.clone(), State::Main, limits);
+        parser.ask(main, NeedKind::Main, None);
+        parser
+    }
+
+    /// A parser for the files that an entry starts the menu with. `own` is the loader's own
+    /// configuration, for `~`.
+    pub(crate) fn of_menu(own: Text, files: &[Text], limits: Limits) -> Self {
+        let mut parser = Self::empty(own, State::MenuFiles, limits);
+        parser.document.only_menu = true;
+        parser.ask_menu_files(files);
+        parser
+    }
+
+    fn empty(own: Text, state: State, limits: Limits) -> Self {
         let found = Diagnostics::new(limits.diagnostics_max);
-        let mut parser = Self {
+        Self {
             document: Document {
                 files: Vec::new(),
                 names: BTreeMap::new(),
                 menu_files: Vec::new(),
+                own,
+                only_menu: false,
                 limits,
                 found,
             },
             queue: VecDeque::new(),
             bytes: 0,
-            state: State::Main,
-        };
-        parser.ask(main.into(), NeedKind::Main, None);
-        parser
+            state,
+        }
     }
 
     /// The next file that is needed; `None` when there is no more. Each is told once.
     pub fn poll_need(&mut self) -> Option<Need> {
         if self.queue.is_empty() && self.state == State::Main {
             self.state = State::MenuFiles;
-            self.ask_menu_files();
+            let ui = crate::resolve::user_interface(&self.document);
+            self.ask_menu_files(&ui.menu_files());
         }
         self.queue.pop_front()
     }
@@ -151,6 +170,18 @@ impl Parser {
     /// Says that a file is not there. Not to answer means the same.
     pub fn missing(&mut self, _id: FileId) {}
 
+    /// Whether the content of a file was taken.
+    pub(crate) fn has(&self, id: FileId) -> bool {
+        self.document
+            .file(id)
+            .is_some_and(|file| file.bytes.is_some())
+    }
+
+    /// The bytes that were taken.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The configuration as far as it was given.
     pub fn finish(self) -> Document {
         self.document
@@ -160,13 +191,14 @@ impl Parser {
         if file.is_empty() {
             return None;
         }
-        // The menu's word for the main file (`parse_one_config` in menu/readconfig.c).
-        if file == "~" {
-            return Some(FileId(0));
+        if let Some(known) = self.document.find(&file) {
+            return Some(known);
         }
-        if let Some(known) = self.document.names.get(&file) {
-            return Some(*known);
-        }
+        let file = if file == "~" {
+            self.document.own.clone()
+        } else {
+            file
+        };
         if self.document.files.len() >= self.document.limits.files_max {
             let max = self.document.limits.files_max;
             let message = format!("more than {max} files: this one is not read");
@@ -191,10 +223,9 @@ impl Parser {
         Some(id)
     }
 
-    fn ask_menu_files(&mut self) {
-        let ui = crate::resolve::user_interface(&self.document);
-        for name in ui.menu_files() {
-            if let Some(id) = self.ask(name, NeedKind::MenuFile, None) {
+    fn ask_menu_files(&mut self, files: &[Text]) {
+        for name in files {
+            if let Some(id) = self.ask(name.clone(), NeedKind::MenuFile, None) {
                 self.document.menu_files.push(id);
             }
         }

@@ -50,6 +50,35 @@ pub enum Location {
     NoProtocol(Text),
 }
 
+impl Location {
+    /// The same file in one spelling: a TFTP path without leading, doubled and dotted parts, as servers
+    /// take it.
+    pub(crate) fn simplified(&self) -> Self {
+        match self {
+            Self::Tftp { host, path } => Self::Tftp {
+                host: host.clone(),
+                path: Text::new(simplified(path)),
+            },
+            other => other.clone(),
+        }
+    }
+}
+
+/// A path without leading, doubled and dotted parts.
+fn simplified(path: &[u8]) -> Vec<u8> {
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in path.split(|byte| matches!(byte, b'/' | b'\\')) {
+        match part {
+            b"" | b"." => {}
+            b".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    parts.join(&b'/')
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -169,6 +198,24 @@ impl Paths {
                 }
             }
             UrlType::Url(at) => self.url(&full, at),
+        }
+    }
+
+    /// A name that means the same file in any directory (`pxe_realpath`): `::` and the path from the
+    /// server's root, or a URL. A name ends at its first space.
+    ///
+    /// ```
+    /// use pxe_menu::{Loader, Paths};
+    ///
+    /// let paths = Paths::new(Loader::Pxelinux, "bios/pxelinux.0").in_directory(b"debian/");
+    /// assert_eq!(paths.absolute(b"linux"), "::bios/debian/linux");
+    /// assert_eq!(paths.absolute(b"http://host/linux"), "http://host/linux");
+    /// ```
+    pub fn absolute(&self, name: &[u8]) -> Text {
+        let name = word(name).0;
+        match url_type(name) {
+            UrlType::Suffix => Text::new([&self.directory[..], name].concat()),
+            _ => Text::from(name),
         }
     }
 

@@ -74,6 +74,14 @@ pub struct Setting {
 /// that is menu.c32 or vesamenu.c32, once by that. Where the two read a line differently, the menu is
 /// told as its reader has it.
 pub fn resolve(document: &Document) -> Resolution {
+    resolve_and_count(document).0
+}
+
+/// A menu's resolution, and how many lines were acted on for it.
+pub(crate) fn resolve_and_count(document: &Document) -> (Resolution, usize) {
+    if document.only_menu {
+        return menu_alone(document);
+    }
     let mut core = Interpreter::new(document, Reader::Core);
     core.run(&[FileId(0)]);
     let ui = core.user_interface();
@@ -111,14 +119,34 @@ pub fn resolve(document: &Document) -> Resolution {
     if shown.reader == Reader::Core {
         diagnostics.extend(shown.found.list.iter().cloned());
     }
-    Resolution {
+    let lines = core.lines_read.saturating_add(shown.lines_read);
+    let resolution = Resolution {
         menu: shown.menu,
         places: shown.places,
         hidden_places: shown.hidden_places,
         lines: shown.lines,
         settings: shown.settings.into_values().collect(),
         diagnostics,
-    }
+    };
+    (resolution, lines)
+}
+
+/// What the menu has that an entry started with files of its own: the loader does not read them.
+fn menu_alone(document: &Document) -> (Resolution, usize) {
+    let mut menu = Interpreter::new(document, Reader::Menu);
+    menu.run(document.menu_files());
+    menu.menu.ui = Ui::Text(Vec::new());
+    let mut diagnostics = document.diagnostics().to_vec();
+    diagnostics.append(&mut menu.found.list);
+    let resolution = Resolution {
+        menu: menu.menu,
+        places: menu.places,
+        hidden_places: menu.hidden_places,
+        lines: menu.lines,
+        settings: menu.settings.into_values().collect(),
+        diagnostics,
+    };
+    (resolution, menu.lines_read)
 }
 
 /// What the loader starts first.
@@ -415,11 +443,7 @@ impl<'a> Interpreter<'a> {
         } else {
             tag
         };
-        let id = if name == b"~" {
-            Some(FileId(0))
-        } else {
-            self.document.find(name)
-        };
+        let id = self.document.find(name);
         let there = id.filter(|id| {
             self.document
                 .file(*id)
@@ -505,6 +529,7 @@ impl<'a> Interpreter<'a> {
             colours: above.colours.clone(),
             message_colours: above.message_colours.clone(),
             f_keys: above.f_keys.clone(),
+            linked: false,
         };
         above.entries.push(Entry {
             label: None,
