@@ -128,7 +128,9 @@ codes! {
     /// MENU END with no submenu to end.
     StrayMenuEnd = "stray-menu-end", Warning;
     /// Two labels of one name: the first is what the command line finds.
-    DuplicateLabel = "duplicate-label", Warning;
+    DuplicateLabel = "duplicate-label", Note;
+    /// A command line, as that of DEFAULT or ONTIMEOUT, names a label of more than one entry.
+    AmbiguousLabel = "ambiguous-label", Warning;
     /// A label with a space in it: the command line knows only its first word.
     LabelWithSpace = "label-with-space", Note;
     /// An included file is not there; the loader goes on without a word.

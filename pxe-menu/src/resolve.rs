@@ -1,12 +1,12 @@
 //! From lines to a menu, as the loader does it (syslinux 6.04: com32/elflink/ldlinux/readconfig.c for
 //! the loader itself, com32/menu/readconfig.c for its menu).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::{Diagnostics, quoted, quoted_text};
 use crate::document::include_parts;
 use crate::item::ItemKind;
-use crate::keyword::{ImageType, Keyword, Reader, Word};
+use crate::keyword::{ImageType, Keyword, MenuWord, Reader, Word};
 use crate::scan::{skip_space, word};
 use crate::{
     Action, Code, Diagnostic, Document, Entry, FileId, Menu, Place, Screen, ScreenId, Text, Ui,
@@ -109,6 +109,7 @@ pub(crate) fn resolve_and_count(document: &Document) -> (Resolution, usize) {
     shown.menu.ui_command = core.menu.ui_command.take();
     shown.menu.core = core::mem::take(&mut core.menu.core);
     shown.check_default();
+    shown.check_repeated();
     let mut diagnostics = document.diagnostics().to_vec();
     let told = if shown.reader == Reader::Menu {
         &shown.found
@@ -136,6 +137,7 @@ fn menu_alone(document: &Document) -> (Resolution, usize) {
     let mut menu = Interpreter::new(document, Reader::Menu);
     menu.run(document.menu_files());
     menu.menu.ui = Ui::Text(Vec::new());
+    menu.check_repeated();
     let mut diagnostics = document.diagnostics().to_vec();
     diagnostics.append(&mut menu.found.list);
     let resolution = Resolution {
@@ -181,6 +183,8 @@ struct Interpreter<'a> {
     hidden_hotkeys: [bool; 256],
     /// The first entry of each label.
     labels: BTreeMap<Text, Slot>,
+    /// The labels of more than one entry.
+    repeated: BTreeSet<Text>,
     label: Label,
     current: ScreenId,
     append: Option<Text>,
@@ -222,6 +226,7 @@ impl<'a> Interpreter<'a> {
             hotkeys: vec![[false; 256]],
             hidden_hotkeys: [false; 256],
             labels: BTreeMap::new(),
+            repeated: BTreeSet::new(),
             label: Label::default(),
             current: ScreenId::TOP,
             append: None,
@@ -250,6 +255,7 @@ impl<'a> Interpreter<'a> {
         copy.hidden_places = core::mem::take(&mut self.hidden_places);
         copy.lines = core::mem::take(&mut self.lines);
         copy.labels = core::mem::take(&mut self.labels);
+        copy.repeated = core::mem::take(&mut self.repeated);
         copy.default_place = self.default_place;
         copy.ui_place = self.ui_place;
         copy
@@ -620,6 +626,30 @@ impl<'a> Interpreter<'a> {
             let message =
                 "no label takes this APPEND, and images started by their name do not, either";
             self.tell(Code::OutsideLabel, Some(place), message);
+        }
+    }
+
+    /// Command lines that name a label of more than one entry. A menu of which nobody types or names the
+    /// labels, as one in which each is `-`, is none the worse for it.
+    fn check_repeated(&mut self) {
+        let names_label = |setting: &&Setting| match setting.keyword {
+            Keyword::Word(Word::Default) => self.menu.default.as_ref() == Some(&setting.value),
+            Keyword::Word(Word::OnTimeout | Word::OnError) | Keyword::Menu(MenuWord::OnError) => {
+                true
+            }
+            _ => false,
+        };
+        let lines = self.settings.values().filter(names_label);
+        let lines = lines.filter(|line| self.repeated.contains(line.value.first_word()));
+        let told: Vec<Diagnostic> = lines
+            .map(|line| {
+                let label = quoted(line.value.first_word());
+                let message = format!("there is more than one label {label}: the first is meant");
+                Diagnostic::new(Code::AmbiguousLabel, line.place, message)
+            })
+            .collect();
+        for diagnostic in told {
+            self.found.push(diagnostic);
         }
     }
 

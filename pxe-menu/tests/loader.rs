@@ -199,3 +199,22 @@ fn files_that_include_each_other_twice_end_at_a_bound() {
     });
     assert!(codes(&document).contains(&Code::Limited));
 }
+
+/// Half of the real menus with equal labels name them all `-` or `>`, on purpose: nobody types them.
+#[test]
+fn equal_labels_matter_where_a_command_line_names_them() {
+    let quiet = document(&[(
+        "main",
+        "UI menu.c32\nLABEL -\nMENU LABEL a\nLABEL -\nMENU LABEL b\n",
+    )]);
+    assert_eq!(codes(&quiet), [Code::DuplicateLabel]);
+    assert_eq!(Code::DuplicateLabel.severity(), pxe_menu::Severity::Note);
+    let text = "UI menu.c32\nDEFAULT x\nDEFAULT a\nONTIMEOUT a b\nLABEL a\nLABEL a\n";
+    let named = document(&[("main", text)]);
+    let told = resolve(&named).diagnostics;
+    let ambiguous = told.iter().filter(|told| told.code == Code::AmbiguousLabel);
+    let lines: Vec<_> = ambiguous
+        .filter_map(|told| Some(told.place?.line))
+        .collect();
+    assert_eq!(lines, [3, 4]);
+}

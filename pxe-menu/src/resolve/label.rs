@@ -166,9 +166,11 @@ impl Interpreter<'_> {
                 free.insert(slot);
             }
             btree_map::Entry::Occupied(first) => {
-                let name = quoted_text(first.key());
+                let label = first.key().clone();
+                let name = quoted_text(&label);
                 let message =
-                    format!("label {name} is there twice: the command line finds the first");
+                    format!("label {name} is there already: the command line finds the first");
+                self.repeated.insert(label);
                 self.found
                     .push(Diagnostic::new(Code::DuplicateLabel, place, message));
             }
