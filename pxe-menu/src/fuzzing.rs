@@ -5,12 +5,17 @@ use crate::{
     render_grub, render_ipxe, render_json, render_syslinux, render_text, resolve,
 };
 
+mod links;
+
+pub use links::{fuzz_links, read_links};
+
 /// Whatever a menu is, reading it ends within its bounds, loses no byte, and what is rendered reads as
 /// the same menu.
 ///
 /// The input is the main file, and after each 0xff another file, named `1`, `2` and so on.
 pub fn fuzz_menu(data: &[u8]) {
     let files: Vec<&[u8]> = data.split(|byte| *byte == 0xff).collect();
+    fuzz_links(&files);
     let limits = Limits {
         lines_max: 10_000,
         files_max: 8,
