@@ -1,8 +1,11 @@
 //! Fuzz bodies: run by cargo-fuzz, and by the property tests. They panic if a promise is broken.
 
+mod scripts;
+
+pub use scripts::{check_grub, check_ipxe, check_renderers};
+
 use crate::{
-    Client, Document, GrubOptions, IpxeOptions, Limits, Loader, Menu, Parser, Paths, Text,
-    render_grub, render_ipxe, render_json, render_syslinux, render_text, resolve,
+    Client, Document, Limits, Loader, Menu, Parser, Paths, Text, render_syslinux, resolve,
 };
 
 mod links;
@@ -52,7 +55,7 @@ pub fn fuzz_menu(data: &[u8]) {
     for diagnostic in &resolution.diagnostics {
         assert!(!diagnostic.to_string().contains(['\n', '\0', '\x1b']));
     }
-    fuzz_renderers(&resolution.menu, &paths);
+    check_renderers(&resolution.menu, &paths);
     let once = reread(&render_syslinux(&resolution.menu));
     if document.menu_files().is_empty() {
         assert_eq!(
@@ -62,83 +65,6 @@ pub fn fuzz_menu(data: &[u8]) {
     }
     // Merged from several files, the loader itself sees what before only its menu saw.
     assert_eq!(reread(&render_syslinux(&once)), once);
-}
-
-/// What is rendered for iPXE and GRUB consists of the commands that were meant: nothing of a menu's text
-/// becomes a command.
-fn fuzz_renderers(menu: &Menu, paths: &Paths) {
-    let script = render_ipxe(menu, &IpxeOptions::new(paths.clone())).to_string();
-    let verbs = [
-        "menu", "item", "choose", "kernel", "initrd", "module", "boot", "goto", "iseq", "chain",
-        "set", "echo", "prompt", "exit",
-    ];
-    for line in script
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with(['#', ':']))
-    {
-        let mut words = line.split_ascii_whitespace();
-        let verb = words.next().unwrap_or_default();
-        assert!(verbs.contains(&verb), "{line}");
-        let mut ends =
-            words.filter(|word| word.starts_with('#') || ["||", "&&", ";"].contains(word));
-        let most = match verb {
-            "menu" | "item" => 0,
-            "choose" => 2,
-            _ => 1,
-        };
-        assert!(ends.by_ref().take(3).count() <= most, "{line}");
-    }
-    assert!(
-        !script
-            .chars()
-            .any(|character| character.is_control() && character != '\n')
-    );
-    let config =
-        render_grub(menu, &GrubOptions::new(paths.clone(), "(http,192.0.2.1)")).to_string();
-    let verbs = [
-        "set",
-        "export",
-        "menuentry",
-        "submenu",
-        "linux",
-        "initrd",
-        "multiboot",
-        "module",
-        "exit",
-        "configfile",
-        "}",
-    ];
-    for line in config
-        .lines()
-        .map(str::trim_start)
-        .filter(|line| !line.starts_with('#'))
-    {
-        let (mut bare, mut in_quotes, mut escaped) = (String::new(), false, false);
-        for character in line.chars() {
-            match character {
-                _ if core::mem::take(&mut escaped) => {}
-                '\\' if !in_quotes => escaped = true,
-                '\'' => in_quotes = !in_quotes,
-                _ if in_quotes => {}
-                other => bare.push(other),
-            }
-        }
-        assert!(!in_quotes, "{line}");
-        let verb = bare.split_ascii_whitespace().next().unwrap_or_default();
-        assert!(verbs.contains(&verb), "{line}");
-        assert!(
-            !bare.contains([';', '$', '&', '|', '<', '>', '"', '`']),
-            "{line}"
-        );
-    }
-    let text = render_text(menu);
-    assert!(
-        !text
-            .chars()
-            .any(|character| character.is_control() && character != '\n')
-    );
-    let json = render_json(menu, paths.loader(), &Client::new());
-    assert!(json.starts_with('{') && json.ends_with("}\n"));
 }
 
 /// The menu of one file.

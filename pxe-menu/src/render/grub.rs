@@ -1,12 +1,17 @@
 //! A menu as a grub.cfg.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Out, Rendered};
-use crate::{
-    Action, Boot, Client, Command, Entry, Invocation, Link, LinuxBoot, Loader, Location, Menu,
-    Paths, ScreenId, Text,
-};
+use super::opening::{Opening, Target};
+use super::out::{Out, comment, name};
+use super::protection::{Guards, Passwords, passwords, plain};
+use super::{Rendered, looks};
+use crate::{Action, Client, Entry, Link, Menu, Paths, Screen, ScreenId};
+
+mod body;
+mod quote;
+
+use body::Body;
 
 /// How a menu becomes a grub.cfg.
 #[derive(Debug, Clone)]
@@ -17,6 +22,7 @@ pub struct GrubOptions {
     /// The device for files of the loader's own server, such as `(http,192.168.150.1)`.
     ///
     /// It is written out in each path, since `$root` is not what it should be in a GRUB that came by HTTP.
+    /// A port, as in `(http,192.168.150.1:8080)`, is for GRUB 2.12 and later.
     pub device: String,
     /// The machine, for IPAPPEND.
     pub client: Client,
@@ -43,20 +49,46 @@ impl GrubOptions {
     }
 }
 
-/// A menu as a grub.cfg for UEFI.
+/// A menu as a grub.cfg, for GRUB under UEFI and under the BIOS. What only one of them can start, only that
+/// one shows (`$grub_platform`).
 ///
-/// Entries with a password are left out, and so are submenus with one. Where the menu lets nobody edit
-/// entries (`ALLOWOPTIONS 0`, NOESCAPE, MENU MASTER PASSWD), GRUB is locked likewise: `superusers` names a
-/// user without a password, and each entry is `--unrestricted`.
+/// # Protection
+///
+/// - ALLOWOPTIONS 0, NOESCAPE, MENU MASTER PASSWD: GRUB is locked. `superusers` names a user, so nobody else
+///   edits an entry or opens its command line, and each entry is `--unrestricted`. The user has no password, so
+///   nobody is that user; but with a master password in plain text, and editing allowed, whoever knows it.
+/// - MENU PASSWD in plain text: the entry is for `--users` whose passwords are those. GRUB asks for the name of
+///   a user, too, which a warning tells. An entry whose password is a hash of another kind than GRUB's is
+///   left out; so is a submenu with one, and all that leads into it.
+/// - A timeout never starts an entry other than the one that the menu means: where that one is left
+///   out, GRUB waits.
 pub fn render_grub(menu: &Menu, options: &GrubOptions) -> Rendered {
+    let guards = Guards::new(menu, |screen, entry| {
+        passwords(screen, entry).is_none_or(|passwords| !passwords.plain.is_empty())
+    });
     let mut config = Config {
         menu,
         options,
-        out: Out::new("#"),
-        depth: 0,
+        out: Out::new(),
+        guards,
+        opening: Opening::of(menu),
+        said: Vec::new(),
+        users: BTreeMap::new(),
+        is_locked: false,
+        functions: BTreeSet::new(),
+        plan: Plan::default(),
     };
+    config.said = config.all();
+    config.lock();
+    config.jumps();
     config.globals();
-    config.entries(ScreenId::TOP);
+    config.open();
+    for index in 0..menu.screens.len() {
+        if config.functions.contains(&index) {
+            config.function(ScreenId(index));
+        }
+    }
+    config.body_of(ScreenId::TOP);
     config.out.done()
 }
 
@@ -64,87 +96,420 @@ struct Config<'a> {
     menu: &'a Menu,
     options: &'a GrubOptions,
     out: Out,
-    depth: usize,
+    guards: Guards,
+    opening: Opening,
+    /// Each screen's entries; empty for a screen that is left out.
+    said: Vec<Vec<Said>>,
+    /// The user of each password.
+    users: BTreeMap<String, String>,
+    /// Whether nobody may edit entries.
+    is_locked: bool,
+    /// Screens that more than one place leads to.
+    functions: BTreeSet<usize>,
+    plan: Plan,
+}
+
+/// What a timeout starts; without one, what is selected.
+#[derive(Default)]
+struct Plan {
+    /// Its identifiers, from the screen shown first down.
+    path: Option<String>,
+    /// The platform that it needs.
+    platform: Option<&'static str>,
+    /// The submenus on the way there.
+    through: BTreeSet<usize>,
+}
+
+/// An entry in the words of GRUB.
+enum Said {
+    /// A line that does nothing.
+    Dead,
+    /// An entry with commands, and what is lost of it.
+    Commands(Body, Vec<String>),
+    /// An entry that shows another screen.
+    Screen(ScreenId),
+    /// Nothing: whether a password is why, and why.
+    LeftOut(bool, String),
+}
+
+fn id(screen: ScreenId, at: usize) -> String {
+    format!("e{}_{at}", screen.index())
 }
 
 impl Config<'_> {
-    fn line(&mut self, line: &str) {
-        let indented = format!("{}{line}", "  ".repeat(self.depth));
-        self.out.line(&indented);
+    fn all(&self) -> Vec<Vec<Said>> {
+        let screens = self.menu.screens.iter().enumerate();
+        let said = screens.map(|(index, screen)| {
+            let id = ScreenId(index);
+            if self.guards.is_closed(id) {
+                return Vec::new();
+            }
+            let entries = screen.entries.iter();
+            entries.map(|entry| self.say(id, screen, entry)).collect()
+        });
+        said.collect()
     }
 
-    fn globals(&mut self) {
-        let Some(top) = self.menu.screens.first() else {
-            return;
-        };
-        match top.timeout_tenths {
-            Some(tenths) => self.line(&format!("set timeout={}", tenths.div_ceil(10))),
-            None => self.line("set timeout=-1"),
+    fn say(&self, at: ScreenId, screen: &Screen, entry: &Entry) -> Said {
+        let has_password = |passwords: &Passwords| passwords.plain.is_empty();
+        if passwords(screen, entry).as_ref().is_some_and(has_password) {
+            let why = "it has a password that GRUB cannot check".to_owned();
+            return Said::LeftOut(true, why);
         }
-        if let Some(default) = self.default_path() {
-            self.line(&format!("set default={}", quoted(default.as_bytes())));
+        match &entry.action {
+            Action::Separator | Action::Disabled(_) | Action::Nowhere(_) => Said::Dead,
+            Action::Submenu(below) => Said::Screen(*below),
+            Action::Goto(to) | Action::Exit(to) if self.guards.may_go(at, *to) => Said::Screen(*to),
+            Action::Goto(_) | Action::Exit(_) => {
+                Said::LeftOut(true, "it leads to a menu with a password".to_owned())
+            }
+            Action::Run(command) => {
+                let mut lost = Vec::new();
+                match self.run(Some(entry), command, &mut lost) {
+                    Ok(body) => Said::Commands(body, lost),
+                    Err(why) => Said::LeftOut(false, why),
+                }
+            }
+            Action::Quit => Said::LeftOut(
+                false,
+                "MENU QUIT: GRUB has no prompt of this kind".to_owned(),
+            ),
+            Action::Help(_) => Said::LeftOut(
+                false,
+                "MENU HELP: GRUB shows no files of this kind".to_owned(),
+            ),
         }
-        if self.menu.hidden_menu {
-            self.line("set timeout_style=countdown");
+    }
+
+    /// Users for the passwords of entries, and whether GRUB is to be locked: without superusers, it lets
+    /// everybody start and edit everything (`is_authenticated` in normal/auth.c).
+    fn lock(&mut self) {
+        let menu = self.menu;
+        for (screen, said) in menu.screens.iter().zip(&self.said) {
+            for (entry, said) in screen.entries.iter().zip(said) {
+                let Some(passwords) = passwords(screen, entry) else {
+                    continue;
+                };
+                if !matches!(said, Said::LeftOut(..)) {
+                    for password in passwords.plain {
+                        let number = self.users.len() + 1;
+                        let user = format!("user{number}");
+                        self.users.entry(password).or_insert(user);
+                    }
+                }
+            }
+            self.is_locked |= screen.no_edit || screen.master_password.is_some();
         }
-        let locked = self.menu.core.no_escape
-            || self
+        self.is_locked |= menu.core.no_escape || !self.users.is_empty();
+    }
+
+    /// The screens that more than one place leads to become functions: a jump can lead back.
+    fn jumps(&mut self) {
+        let mut seen = BTreeSet::from([ScreenId::TOP.index()]);
+        for (index, said) in self.said.iter().enumerate() {
+            let targets = said.iter().filter_map(|said| match said {
+                Said::Screen(to) => Some(to.index()),
+                _ => None,
+            });
+            let parent = self
                 .menu
                 .screens
-                .iter()
-                .any(|screen| screen.no_edit || screen.master_password.is_some());
-        if locked {
-            self.line("# Nobody may edit an entry or open the shell: this user has no password.");
-            self.line("set superusers=nobody");
-            self.line("export superusers");
+                .get(index)
+                .and_then(|screen| screen.parent);
+            let back = parent
+                .filter(|_| self.needs_way_back(ScreenId(index)))
+                .map(|(parent, _)| parent.index());
+            for to in targets.chain(back) {
+                if !seen.insert(to) {
+                    self.functions.insert(to);
+                }
+            }
         }
-        if self
-            .menu
-            .screens
-            .iter()
-            .any(|screen| screen.master_password.is_some())
+    }
+
+    /// Whether a submenu wants an entry that leads back: a locked GRUB asks whoever leaves a submenu by Escape
+    /// for a password, and stays (`grub_show_menu` in normal/menu.c).
+    fn needs_way_back(&self, id: ScreenId) -> bool {
+        let leads_back = |entry: &Entry| matches!(entry.action, Action::Exit(_) | Action::Goto(_));
+        self.is_locked
+            && !self.guards.is_closed(id)
+            && self.menu.screen(id).is_some_and(|screen| {
+                screen.parent.is_some() && !screen.entries.iter().any(leads_back)
+            })
+    }
+
+    /// What no screen says.
+    fn globals(&mut self) {
+        let menu = self.menu;
+        let top = menu.screens.first();
+        if let Some(title) = top.map(|top| comment(&top.title))
+            && !title.is_empty()
         {
-            self.out
-                .lost("MENU MASTER PASSWD: nobody can edit entries, not even with it");
+            self.out.comment(&title);
         }
-        if self.menu.total_timeout_tenths.is_some() {
-            self.out
-                .lost("TOTALTIMEOUT: GRUB's timeout ends with the first key");
+        let screens = || menu.screens.iter();
+        let remarks = [
+            (
+                menu.total_timeout_tenths.is_some(),
+                "TOTALTIMEOUT: GRUB's timeout ends with the first key",
+            ),
+            (
+                menu.shift_key,
+                "MENU SHIFTKEY: GRUB waits three seconds for Escape instead",
+            ),
+            (
+                !menu.hidden_keys.is_empty(),
+                "MENU HIDDENKEY: Escape shows the menu",
+            ),
+            (
+                screens().any(|screen| !screen.f_keys.is_empty()),
+                "F1 to F12: GRUB shows no files",
+            ),
+            (
+                menu.entries()
+                    .any(|entry| entry.hotkey.is_some() && !entry.immediate),
+                "hotkeys: GRUB starts an entry with its key, without Enter",
+            ),
+            (
+                menu.core.on_error.is_some() || screens().any(|screen| screen.on_error.is_some()),
+                "ONERROR: GRUB shows its menu again",
+            ),
+            (
+                screens().any(|screen| {
+                    let above = screen.parent.and_then(|(parent, _)| menu.screen(parent));
+                    above.is_some_and(|above| {
+                        (screen.timeout_tenths, &screen.on_timeout)
+                            != (above.timeout_tenths, &above.on_timeout)
+                    })
+                }),
+                "TIMEOUT or ONTIMEOUT of a submenu: it would run there after an error only",
+            ),
+        ];
+        for (is_lost, what) in remarks {
+            if is_lost {
+                self.out.lost(what);
+            }
         }
-        let selected = top
-            .entries
-            .get(top.default)
-            .and_then(|entry| entry.label.as_deref());
-        let on_timeout = top.on_timeout.as_ref().map(Text::as_bytes);
-        if on_timeout.is_some() && on_timeout != selected {
-            self.out.lost("ONTIMEOUT: GRUB starts the default entry");
+        if let Some(what) = looks::lost(menu) {
+            self.out.lost(&what);
         }
-        if self.menu.shift_key {
-            self.out.lost("MENU SHIFTKEY: GRUB shows the menu always");
-        }
-        if !self.menu.hidden.is_empty() {
-            let count = self.menu.hidden.len();
+        if !menu.hidden.is_empty() {
+            let count = menu.hidden.len();
             self.out.lost(&format!(
                 "{count} entries of MENU HIDE: GRUB has no prompt to type their labels at"
             ));
         }
-        if !top.title.is_empty() {
-            self.out.line(&format!("# {}", super::comment(&top.title)));
+        if self.is_locked {
+            self.superusers();
         }
     }
 
-    /// The identifiers of the entry selected at first, from the top menu down.
-    fn default_path(&self) -> Option<String> {
-        let start = self.menu.start.unwrap_or(ScreenId::TOP);
-        let screen = self.menu.screen(start)?;
-        let mut path = vec![id(start, screen.default)];
-        let mut above = screen.parent;
-        while let Some((parent, index)) = above {
-            path.push(id(parent, index));
-            above = self.menu.screen(parent)?.parent;
+    fn superusers(&mut self) {
+        let menu = self.menu;
+        let screens = || menu.screens.iter();
+        let may_edit = !menu.core.no_escape && !screens().any(|screen| screen.no_edit);
+        let masters: Vec<_> = screens()
+            .filter_map(|screen| screen.master_password.as_ref())
+            .collect();
+        if may_edit && masters.is_empty() {
+            self.out
+                .lost("MENU PASSWD: GRUB asks for it only where nobody may edit entries");
+        }
+        let mut superusers = BTreeSet::new();
+        for master in &masters {
+            match plain(master) {
+                Some(password) if may_edit => {
+                    let number = self.users.len() + 1;
+                    let user = self.users.entry(password);
+                    superusers.insert(user.or_insert_with(|| format!("user{number}")).clone());
+                }
+                _ => {}
+            }
+        }
+        if !masters.is_empty() && superusers.is_empty() {
+            self.out
+                .lost("MENU MASTER PASSWD: nobody can edit entries, not even with it");
+        }
+        if superusers.is_empty() {
+            self.out.comment(
+                "Nobody may edit an entry or open the command line: this user has no password.",
+            );
+            superusers.insert("nobody".to_owned());
+        }
+        let superusers: Vec<String> = superusers.into_iter().collect();
+        self.out
+            .line(format!("set superusers='{}'", superusers.join(",")));
+        self.out.line("export superusers");
+        let names: Vec<&str> = self.users.values().map(String::as_str).collect();
+        if !names.is_empty() {
+            self.out.lost(&format!(
+                "passwords: GRUB asks for the name of a user first, which is {}; this file holds the passwords in \
+                 plain text, as the menu does",
+                names.join(" or ")
+            ));
+        }
+        for (password, user) in &self.users {
+            self.out.line(format!("password {user} '{password}'"));
+        }
+    }
+
+    /// The timeout, and what it starts.
+    fn open(&mut self) {
+        let menu = self.menu;
+        let start = self.opening.screen;
+        if !self.guards.may_go(ScreenId::TOP, start) {
+            self.out
+                .unprotected("MENU START: the menu shown first is behind a password");
+            self.opening.screen = ScreenId::TOP;
+            self.opening.timeout_tenths = None;
+        }
+        if self.opening.screen != ScreenId::TOP {
+            self.start();
+        }
+        self.plan = self.plan();
+        if self.opening.screen != ScreenId::TOP {
+            return;
+        }
+        if let Some(then) = &self.plan.path {
+            self.out.line(format!("set default='{then}'"));
+        }
+        if self.opening.is_hidden {
+            let style = if menu.shift_key {
+                "hidden"
+            } else {
+                "countdown"
+            };
+            self.out.line(format!("set timeout_style={style}"));
+        }
+        self.timeout();
+    }
+
+    /// `set timeout`, on the platform on which its entry is there: another one is not to be started instead.
+    fn timeout(&mut self) {
+        let seconds = self
+            .opening
+            .timeout_tenths
+            .map(|tenths| tenths.div_ceil(10));
+        let Some(seconds) = seconds else {
+            self.out.line("set timeout=-1");
+            return;
+        };
+        match self.plan.platform {
+            None => self.out.line(format!("set timeout={seconds}")),
+            Some(platform) => {
+                self.out.line("set timeout=-1");
+                self.out
+                    .line(format!("if [ \"$grub_platform\" = \"{platform}\" ]; then"));
+                self.out.line(format!("  set timeout={seconds}"));
+                self.out.line("fi");
+            }
+        }
+    }
+
+    /// MENU START: a submenu that is opened at once. One further below is only selected: the way back to those
+    /// between would be closed.
+    fn start(&mut self) {
+        let menu = self.menu;
+        let Some((ScreenId::TOP, at)) = menu
+            .screen(self.opening.screen)
+            .and_then(|screen| screen.parent)
+        else {
+            self.out
+                .lost("MENU START: GRUB shows the top menu first, and waits");
+            self.opening.screen = ScreenId::TOP;
+            self.opening.timeout_tenths = None;
+            return;
+        };
+        self.out
+            .line(format!("set default='{}'", id(ScreenId::TOP, at)));
+        self.out.line("set timeout=0");
+    }
+
+    /// What the timeout starts. Where that is not in the file, there is no timeout.
+    fn plan(&mut self) -> Plan {
+        let screen = self.menu.screen(self.opening.screen);
+        let selected = screen.map_or(0, |screen| screen.default);
+        let selected = Target::Entry(self.opening.screen, selected);
+        if self.opening.timeout_tenths.is_none() {
+            return self.plan_for(&selected).unwrap_or_default();
+        }
+        let then = self.opening.then.clone();
+        if then != selected {
+            self.out
+                .lost("ONTIMEOUT is not the default entry: GRUB selects what the timeout starts");
+        }
+        if let Some(plan) = self.plan_for(&then) {
+            return plan;
+        }
+        let why = match then {
+            Target::Nothing(why) => why,
+            _ => "what it would start is not in this file",
+        };
+        self.out
+            .lost(&format!("the timeout: {why}, so this menu waits"));
+        self.opening.timeout_tenths = None;
+        Plan::default()
+    }
+
+    fn plan_for(&self, target: &Target) -> Option<Plan> {
+        let (screen, at) = match target {
+            Target::Entry(screen, at) => (*screen, *at),
+            Target::Command(command) => {
+                let body = self.run(None, command, &mut Vec::new()).ok()?;
+                return Some(Plan {
+                    path: Some("timeout".to_owned()),
+                    platform: body.platform,
+                    through: BTreeSet::new(),
+                });
+            }
+            Target::Nothing(_) => return None,
+        };
+        let platform = match self.said.get(screen.index())?.get(at)? {
+            Said::Commands(body, _) => body.platform,
+            Said::Screen(_) => None,
+            Said::Dead | Said::LeftOut(..) => return None,
+        };
+        let mut path = vec![id(screen, at)];
+        let mut through = BTreeSet::new();
+        let mut here = (screen, at);
+        loop {
+            let shown_on = self.menu.screen(here.0)?;
+            // Nobody is there to type it.
+            if shown_on.entries.get(here.1)?.password.is_some() {
+                return None;
+            }
+            if here.0 == self.opening.screen {
+                break;
+            }
+            if !through.insert(here.0.index()) {
+                return None;
+            }
+            here = shown_on.parent?;
+            path.push(id(here.0, here.1));
         }
         path.reverse();
-        Some(path.join(">"))
+        Some(Plan {
+            path: Some(path.join(">")),
+            platform,
+            through,
+        })
+    }
+
+    fn function(&mut self, id: ScreenId) {
+        self.out.line(format!("function screen{} {{", id.index()));
+        self.out.depth += 1;
+        self.entries(id);
+        self.out.depth -= 1;
+        self.out.line("}");
+    }
+
+    /// A screen's entries, or the function that has them.
+    fn body_of(&mut self, id: ScreenId) {
+        if self.functions.contains(&id.index()) {
+            self.out.line(format!("screen{}", id.index()));
+        } else {
+            self.entries(id);
+        }
     }
 
     fn entries(&mut self, at: ScreenId) {
@@ -152,188 +517,164 @@ impl Config<'_> {
         let Some(screen) = menu.screen(at) else {
             return;
         };
-        for (index, entry) in screen.entries.iter().enumerate() {
-            self.entry(entry, &id(at, index));
+        let Some(said) = self.said.get_mut(at.index()).map(core::mem::take) else {
+            return;
+        };
+        if at != ScreenId::TOP {
+            self.selected(at, screen, &said);
+        }
+        let mut is_empty = true;
+        for (index, (entry, said)) in screen.entries.iter().zip(&said).enumerate() {
+            is_empty &= matches!(said, Said::LeftOut(..));
+            self.entry(screen, entry, said, &id(at, index));
+        }
+        if at == self.opening.screen {
+            is_empty &= !self.timeout_entry(screen);
+        }
+        if self.needs_way_back(at)
+            && let Some((parent, _)) = screen.parent
+        {
+            self.out
+                .comment("Escape would ask for a password here: GRUB is locked.");
+            self.out.line(format!(
+                "submenu 'Back' --id back{} --unrestricted {{",
+                at.index()
+            ));
+            self.out.line(format!("  screen{}", parent.index()));
+            self.out.line("}");
+        } else if is_empty {
+            // GRUB opens its command line where there is no entry, and does not show a submenu without one.
+            self.out
+                .line("menuentry 'This menu has nothing to start.' --unrestricted { true }");
         }
     }
 
-    fn entry(&mut self, entry: &Entry, id: &str) {
-        if entry.password.is_some() {
-            self.out.protected(entry);
+    /// What is selected in a submenu, and the timeout of the one that is shown first.
+    fn selected(&mut self, at: ScreenId, screen: &Screen, said: &[Said]) {
+        if at == self.opening.screen {
+            if let Some(then) = &self.plan.path {
+                self.out.line(format!("set default='{then}'"));
+            }
+            self.timeout();
+        } else if screen.default > 0
+            && matches!(said.get(screen.default), Some(Said::Commands(..) | Said::Screen(_)))
+            // There, GRUB has set what comes next already.
+            && !self.plan.through.contains(&at.index())
+        {
+            self.out
+                .line(format!("set default='{}'", id(at, screen.default)));
+        }
+    }
+
+    /// What ONTIMEOUT starts, where that is no entry.
+    fn timeout_entry(&mut self, screen: &Screen) -> bool {
+        let Target::Command(command) = self.opening.then.clone() else {
+            return false;
+        };
+        if self.opening.timeout_tenths.is_none() {
+            return false;
+        }
+        let mut lost = Vec::new();
+        let Ok(body) = self.run(None, &command, &mut lost) else {
+            return false;
+        };
+        for what in &lost {
+            self.out.lost(what);
+        }
+        let line = screen.on_timeout.clone().unwrap_or_default();
+        let head = format!("{} --id timeout --unrestricted", quote::title(&line));
+        self.commands(&head, &body);
+        true
+    }
+
+    fn entry(&mut self, screen: &Screen, entry: &Entry, said: &Said, id: &str) {
+        if let Said::LeftOut(has_password, why) = said {
+            if *has_password {
+                self.out.protected(entry, why);
+            } else {
+                self.out.left_out(entry, why);
+            }
             return;
         }
         if entry.help.is_some() {
+            self.out
+                .lost(&format!("TEXT HELP of {}: GRUB shows no help", name(entry)));
+        }
+        let hotkey = hotkey(entry);
+        if entry.hotkey.is_some() && hotkey.is_empty() {
             self.out.lost(&format!(
-                "TEXT HELP of {}: GRUB shows no help",
-                super::name(entry)
+                "the hotkey of {}: GRUB's menu has it for itself, or knows it not",
+                name(entry)
             ));
         }
-        let hotkey = entry.hotkey.filter(u8::is_ascii_alphanumeric);
-        let hotkey =
-            hotkey.map(|key| format!(" --hotkey={}", char::from(key.to_ascii_lowercase())));
         let head = format!(
-            "{} --id {id}{} --unrestricted",
-            quoted(&entry.shown()),
-            hotkey.unwrap_or_default()
+            "{} --id {id}{hotkey}{}",
+            quote::title(&entry.shown()),
+            self.users_of(screen, entry)
         );
-        match &entry.action {
-            Action::Submenu(below) => {
-                self.line(&format!("submenu {head} {{"));
-                self.depth += 1;
-                self.entries(*below);
-                self.depth -= 1;
-                self.line("}");
+        match said {
+            Said::Dead => self.out.line(format!("menuentry {head} {{ true }}")),
+            Said::Screen(below) => {
+                self.out.line(format!("submenu {head} {{"));
+                self.out.depth += 1;
+                self.body_of(*below);
+                self.out.depth -= 1;
+                self.out.line("}");
             }
-            Action::Separator | Action::Disabled(_) | Action::Nowhere(_) => {
-                self.line(&format!("menuentry {head} {{ true }}"));
-            }
-            Action::Run(command) => {
-                if let Some(body) = self.run(entry, command) {
-                    self.line(&format!("menuentry {head} {{"));
-                    self.depth += 1;
-                    for line in body {
-                        self.line(&line);
-                    }
-                    self.depth -= 1;
-                    self.line("}");
+            Said::Commands(body, lost) => {
+                for what in lost {
+                    self.out.lost(what);
                 }
+                if let Some(platform) = body.platform {
+                    self.out.lost(&format!(
+                        "{}: GRUB shows it where its platform is {platform}",
+                        name(entry)
+                    ));
+                }
+                self.commands(&head, body);
             }
-            Action::Goto(_) => self.out.left_out(entry, "MENU GOTO: GRUB has no such jump"),
-            Action::Exit(_) => self
-                .out
-                .left_out(entry, "MENU EXIT: the Escape key leaves a submenu of GRUB"),
-            Action::Quit => self
-                .out
-                .left_out(entry, "MENU QUIT: GRUB has no prompt of this kind"),
-            Action::Help(_) => self
-                .out
-                .left_out(entry, "MENU HELP: GRUB shows no files of this kind"),
+            Said::LeftOut(..) => {}
         }
     }
 
-    fn run(&mut self, entry: &Entry, command: &Command) -> Option<Vec<String>> {
-        if let Some(link) = command.link() {
-            let Some(at) = self.options.links.get(&link) else {
-                self.out.left_out(
-                    entry,
-                    "it leads to another configuration, which was not converted",
-                );
-                return None;
-            };
-            return Some(vec![format!("configfile {}", quoted(at.as_bytes()))]);
+    fn commands(&mut self, head: &str, body: &Body) {
+        if let Some(platform) = body.platform {
+            self.out
+                .line(format!("if [ \"$grub_platform\" = \"{platform}\" ]; then"));
+            self.out.depth += 1;
         }
-        let reason = match command.boot(Loader::SyslinuxEfi, &self.options.client) {
-            Boot::Linux(linux) => return self.linux(entry, &linux),
-            Boot::Multiboot(modules) => return self.multiboot(entry, &modules),
-            Boot::Local(_) => return Some(vec!["exit".to_owned()]),
-            Boot::Menu(_) => "it shows this same menu again",
-            Boot::Module(_) => "a module of syslinux: GRUB cannot run it",
-            Boot::Config { .. } => "it leads to another configuration",
-            Boot::Nothing(crate::NotBootable::BiosOnly) => {
-                "a program for the BIOS: it cannot run under UEFI"
-            }
-            _ => "the loader itself cannot start it",
+        self.out.line(format!("menuentry {head} {{"));
+        self.out.depth += 1;
+        for line in &body.lines {
+            self.out.line(line);
+        }
+        self.out.depth -= 1;
+        self.out.line("}");
+        if body.platform.is_some() {
+            self.out.depth -= 1;
+            self.out.line("fi");
+        }
+    }
+
+    /// Who may start an entry.
+    fn users_of(&self, screen: &Screen, entry: &Entry) -> String {
+        let Some(passwords) = passwords(screen, entry) else {
+            return " --unrestricted".to_owned();
         };
-        self.out.left_out(entry, reason);
-        None
-    }
-
-    fn linux(&mut self, entry: &Entry, boot: &LinuxBoot) -> Option<Vec<String>> {
-        let kernel = self.path(entry, &boot.kernel)?;
-        let arguments = boot.arguments_without_initrd();
-        let mut lines = vec![format!("linux {kernel}{}", quoted_words(&arguments))];
-        let mut initrds = String::new();
-        for initrd in &boot.initrds {
-            initrds.push(' ');
-            initrds.push_str(&self.path(entry, initrd)?);
-        }
-        if !initrds.is_empty() {
-            lines.push(format!("initrd{initrds}"));
-        }
-        Some(lines)
-    }
-
-    fn multiboot(&mut self, entry: &Entry, modules: &[Invocation]) -> Option<Vec<String>> {
-        let mut lines = Vec::new();
-        for (index, module) in modules.iter().enumerate() {
-            let verb = if index == 0 { "multiboot" } else { "module" };
-            let path = self.path(entry, &module.file)?;
-            lines.push(format!("{verb} {path}{}", quoted_words(&module.arguments)));
-        }
-        Some(lines)
-    }
-
-    fn path(&mut self, entry: &Entry, name: &[u8]) -> Option<String> {
-        let with_device = |device: &str, path: &[u8]| {
-            let path = path.strip_prefix(b"/").unwrap_or(path);
-            let path = crate::text::decode(path);
-            quoted_word(format!("{device}/{path}").as_bytes())
-        };
-        match self.options.paths.locate(name) {
-            Location::Tftp { host: None, path } => Some(with_device(&self.options.device, &path)),
-            Location::Tftp {
-                host: Some(host),
-                path,
-            } => Some(with_device(&format!("(tftp,{host})"), &path)),
-            Location::Url(url) if url.starts_with(b"http://") => {
-                let rest = url.get(7..).unwrap_or_default();
-                let slash = rest
-                    .iter()
-                    .position(|byte| *byte == b'/')
-                    .unwrap_or(rest.len());
-                let (host, path) = rest.split_at(slash);
-                Some(with_device(
-                    &format!("(http,{})", crate::text::decode(host)),
-                    path,
-                ))
-            }
-            Location::Url(url) | Location::NoProtocol(url) => {
-                self.out
-                    .left_out(entry, &format!("{url}: GRUB has no such protocol"));
-                None
-            }
-        }
+        let users: Vec<&str> = passwords
+            .plain
+            .iter()
+            .filter_map(|password| self.users.get(password))
+            .map(String::as_str)
+            .collect();
+        format!(" --users '{}'", users.join(","))
     }
 }
 
-fn id(screen: ScreenId, index: usize) -> String {
-    format!("e{}_{index}", screen.index())
-}
-
-/// A string in single quotes, in which GRUB takes nothing for its own but the quote itself.
-fn quoted(text: &[u8]) -> String {
-    let text: String = crate::text::decode(text)
-        .chars()
-        .filter(|character| !character.is_control())
-        .collect();
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-/// A word, in quotes only where GRUB would take something in it for its own.
-fn quoted_word(word: &[u8]) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/.,:=_-+@%()".contains(byte);
-    if word.iter().all(plain) {
-        crate::text::decode(word)
-    } else {
-        quoted(word)
-    }
-}
-
-/// Arguments, each with a space before it.
-fn quoted_words(arguments: &Text) -> String {
-    let words = arguments
-        .split(|byte| crate::scan::is_space(*byte))
-        .filter(|word| !word.is_empty());
-    words
-        .map(|word| format!(" {}", quoted_argument(word)))
-        .collect()
-}
-
-/// Like a word; but an argument in brackets is no device.
-fn quoted_argument(word: &[u8]) -> String {
-    if word.iter().any(|byte| matches!(byte, b'(' | b')')) {
-        quoted(word)
-    } else {
-        quoted_word(word)
-    }
+/// GRUB's menu has keys of its own, which come before an entry's (`run_menu` in normal/menu.c).
+fn hotkey(entry: &Entry) -> String {
+    let key = entry.hotkey.filter(u8::is_ascii_alphanumeric);
+    let key = key.map(|key| key.to_ascii_lowercase());
+    let key = key.filter(|key| !b"cev".contains(key));
+    key.map_or_else(String::new, |key| format!(" --hotkey={}", char::from(key)))
 }

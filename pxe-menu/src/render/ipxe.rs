@@ -2,11 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::{Out, Rendered, tenths_to_ms};
-use crate::{
-    Action, Boot, Client, Command, Entry, Invocation, Link, LinuxBoot, Loader, LocalBoot, Location,
-    Menu, Paths, Screen, ScreenId, Text,
-};
+use super::opening::{Opening, Target, timeout};
+use super::out::{Out, name};
+use super::protection::{Guards, passwords};
+use super::{Rendered, looks};
+use crate::{Action, Client, Entry, Link, Menu, Paths, Screen, ScreenId, Text};
+
+mod body;
+mod words;
+
+use body::Refusal;
+use words::shown_words;
 
 /// How a menu becomes a script of iPXE.
 #[derive(Debug, Clone)]
@@ -21,7 +27,7 @@ pub struct IpxeOptions {
     pub base: String,
     /// The machine, for IPAPPEND. What it does not know, iPXE fills in.
     pub client: Client,
-    /// Where converted menus are found that entries lead to.
+    /// Where converted menus are found that entries lead to: a URL.
     pub links: BTreeMap<Link, String>,
 }
 
@@ -42,45 +48,53 @@ impl IpxeOptions {
         self.base = base.into();
         self
     }
+
+    /// With what is known of the machine.
+    #[must_use]
+    pub fn with_client(mut self, client: Client) -> Self {
+        self.client = client;
+        self
+    }
 }
 
-/// A menu as a script for iPXE, BIOS or UEFI. It uses no command that BIOS builds of iPXE 2.0 lack.
+/// A menu as a script for iPXE, BIOS or UEFI. It uses no command that BIOS builds of iPXE 2.0 lack
+/// (config/general.h), and no option that iPXE of 2019 lacks.
 ///
-/// Entries with a password are left out, and so are submenus with one: iPXE cannot check a hash, and a
-/// password in a script can be read by all who may fetch it. iPXE lets nobody edit an entry. Its own
-/// shell is another matter: a build decides whether Ctrl-B opens it.
+/// # Protection
+///
+/// - MENU PASSWD in plain text: iPXE asks (`login`). The script holds the password, as the menu does:
+///   whoever may fetch the one or the other can read it. An entry whose password is a hash, which iPXE
+///   cannot check, is left out; so is a submenu with one, and all that leads into it.
+/// - ALLOWOPTIONS 0, NOESCAPE, MENU MASTER PASSWD: iPXE lets nobody edit an entry, Escape at the top shows the
+///   menu again, and no error ends the script. But most builds open a shell with Ctrl-B before any script
+///   runs: that is for the build to close, and a warning says so.
+/// - A timeout never starts an entry other than the one that the menu means: where that one is left
+///   out, the script waits.
 pub fn render_ipxe(menu: &Menu, options: &IpxeOptions) -> Rendered {
+    let guards = Guards::new(menu, |screen, entry| {
+        passwords(screen, entry).is_none_or(|passwords| !passwords.plain.is_empty())
+    });
     let mut script = Script {
         menu,
         options,
-        out: Out::new("#"),
-        bodies: Vec::new(),
-        closed: super::closed(menu),
+        out: Out::new(),
+        guards,
+        opening: Opening::of(menu),
+        said: Vec::new(),
+        timeout_body: None,
+        uses_local: false,
     };
+    script.said = script.entries();
     script.out.line("#!ipxe");
     script.out.line("set sp:hex 20 && set sp ${sp:string}");
     script.globals();
-    let start = menu.start.unwrap_or(ScreenId::TOP);
-    script.out.line(&format!("goto screen{}", start.index()));
-    for (index, screen) in menu.screens.iter().enumerate() {
-        if !script.closed.contains(&index) {
-            script.screen(index, screen);
-        }
+    script.open();
+    for index in 0..menu.screens.len() {
+        script.screen(ScreenId(index));
     }
-    for body in core::mem::take(&mut script.bodies) {
-        script.out.line("");
-        script.out.line(&body);
+    if script.uses_local {
+        script.local();
     }
-    script.out.line("");
-    script.out.line(":failed");
-    script.out.line("echo That did not work.");
-    script
-        .out
-        .line("prompt --timeout 30000 Press a key for the menu. ||");
-    script.out.line(&format!("goto screen{}", start.index()));
-    script.out.line("");
-    script.out.line(":leave");
-    script.out.line("exit");
     script.out.done()
 }
 
@@ -88,334 +102,439 @@ struct Script<'a> {
     menu: &'a Menu,
     options: &'a IpxeOptions,
     out: Out,
-    bodies: Vec<String>,
-    closed: std::collections::BTreeSet<usize>,
+    guards: Guards,
+    opening: Opening,
+    /// Each screen's entries; empty for a screen that is left out.
+    said: Vec<Vec<Said>>,
+    /// What ONTIMEOUT starts, where that is no entry.
+    timeout_body: Option<Vec<u8>>,
+    uses_local: bool,
+}
+
+/// An entry in the words of iPXE.
+enum Said {
+    /// A line that cannot be chosen.
+    Gap(String),
+    /// An item, what it does, and what is lost of it.
+    Item(Vec<u8>, Vec<String>),
+    /// Nothing.
+    LeftOut(Refusal),
+}
+
+fn label(screen: ScreenId, at: usize) -> String {
+    format!("e{}_{at}", screen.index())
 }
 
 impl Script<'_> {
+    fn entries(&mut self) -> Vec<Vec<Said>> {
+        let menu = self.menu;
+        let said = menu.screens.iter().enumerate().map(|(index, screen)| {
+            let id = ScreenId(index);
+            if self.guards.is_closed(id) {
+                return Vec::new();
+            }
+            let entries = screen.entries.iter().enumerate();
+            entries
+                .map(|(at, entry)| self.say(id, screen, at, entry))
+                .collect()
+        });
+        said.collect()
+    }
+
+    fn say(&mut self, id: ScreenId, screen: &Screen, at: usize, entry: &Entry) -> Said {
+        match &entry.action {
+            Action::Separator => return Said::Gap(String::new()),
+            Action::Disabled(_) | Action::Nowhere(_) => return Said::Gap(shown(entry)),
+            _ => {}
+        }
+        let mut lost = Vec::new();
+        let lock = match passwords(screen, entry) {
+            None => None,
+            Some(passwords) if passwords.plain.is_empty() => {
+                return Said::LeftOut(Refusal::Protected(
+                    "it has a password that iPXE cannot check".to_owned(),
+                ));
+            }
+            Some(passwords) => {
+                lost.push(format!(
+                    "MENU PASSWD of {}: this script holds its password in plain text, as the menu does",
+                    name(entry)
+                ));
+                if passwords.others {
+                    lost.push(format!(
+                        "MENU PASSWD of {}: a hashed password does not open it here",
+                        name(entry)
+                    ));
+                }
+                Some(passwords)
+            }
+        };
+        if entry.help.is_some() {
+            lost.push(format!("TEXT HELP of {}: iPXE shows no help", name(entry)));
+        }
+        let failed = format!("failed{}", id.index());
+        match self.body(id, entry, &failed, &mut lost) {
+            Ok(body) => {
+                let label = label(id, at);
+                let body = match lock {
+                    Some(passwords) => locked(&label, id, &passwords.plain, &body),
+                    None => body,
+                };
+                Said::Item(body, lost)
+            }
+            Err(refusal) => Said::LeftOut(refusal),
+        }
+    }
+
+    /// What no screen says.
     fn globals(&mut self) {
-        if self.menu.total_timeout_tenths.is_some() {
+        let menu = self.menu;
+        if menu.total_timeout_tenths.is_some() {
             self.out
                 .lost("TOTALTIMEOUT: iPXE's timeout ends with the first key");
         }
-        if self.menu.hidden_menu {
-            self.out.lost("MENU HIDDEN: iPXE shows the menu at once");
+        if menu.shift_key {
+            self.out.lost(
+                "MENU SHIFTKEY: iPXE sees no shift key, and waits three seconds for any other",
+            );
         }
-        if self.menu.shift_key {
-            self.out.lost("MENU SHIFTKEY: iPXE shows the menu always");
+        if !menu.hidden_keys.is_empty() {
+            self.out.lost("MENU HIDDENKEY: any key shows the menu");
         }
-        if !self.menu.hidden.is_empty() {
-            let count = self.menu.hidden.len();
+        if !menu.hidden.is_empty() {
+            let count = menu.hidden.len();
             self.out.lost(&format!(
                 "{count} entries of MENU HIDE: iPXE has no prompt to type their labels at"
             ));
         }
-    }
-
-    fn screen(&mut self, index: usize, screen: &Screen) {
-        self.out.line("");
-        self.out.line(&format!(":screen{index}"));
-        self.out.line(&format!("menu {}", words(&screen.title)));
-        let mut default = None;
-        for (at, entry) in screen.entries.iter().enumerate() {
-            let label = format!("e{index}_{at}");
-            if self.entry(entry, &label) && at == screen.default {
-                default = Some(label);
-            }
+        if is_locked(menu) {
+            self.out.unprotected(
+                "ALLOWOPTIONS 0, NOESCAPE or MENU MASTER PASSWD: nothing can be edited here, but a build with a \
+                 banner opens its shell with Ctrl-B before this script runs",
+            );
         }
-        if screen.on_error.is_some() {
+        if menu
+            .entries()
+            .any(|entry| entry.hotkey.is_some() && !entry.immediate)
+        {
             self.out
-                .lost("MENU ONERROR: after an error the menu is shown again");
+                .lost("hotkeys: iPXE starts an item with its key, without Enter");
         }
-        let mut choose = "choose".to_owned();
-        if let Some(tenths) = screen.timeout_tenths {
-            choose.push_str(&format!(" --timeout {}", tenths_to_ms(tenths)));
+        if menu.screens.iter().any(|screen| !screen.f_keys.is_empty()) {
+            self.out.lost("F1 to F12: iPXE shows no files");
         }
-        if let Some(target) = self.on_timeout(screen) {
-            if target.is_some() && default.is_some() && default != target {
-                self.out
-                    .lost("ONTIMEOUT is not the default entry: iPXE starts the one it selects");
-            }
-            default = target.or(default);
+        if let Some(what) = looks::lost(menu) {
+            self.out.lost(&what);
         }
-        if let Some(default) = default {
-            choose.push_str(&format!(" --default {default}"));
-        }
-        let escape = match screen.parent {
-            Some((parent, _)) => format!("screen{}", parent.index()),
-            None if screen.no_edit || self.menu.core.no_escape => format!("screen{index}"),
-            None => "leave".to_owned(),
-        };
-        self.out.line(&format!(
-            "{choose} target && goto ${{target}} || goto {escape}"
-        ));
     }
 
-    /// The entry that ONTIMEOUT names, where it is one of this screen.
-    fn on_timeout(&mut self, screen: &Screen) -> Option<Option<String>> {
-        let command = screen.on_timeout.as_ref()?;
-        let word = command.first_word();
-        for (index, other) in self.menu.screens.iter().enumerate() {
-            let at = other
-                .entries
-                .iter()
-                .position(|entry| entry.label.as_deref() == Some(word));
-            if let Some(at) = at
-                && core::ptr::eq(other, screen)
-            {
-                return Some(Some(format!("e{index}_{at}")));
-            }
-        }
-        self.out
-            .lost(&format!("ONTIMEOUT {command}: it is no entry of this menu"));
-        Some(None)
-    }
-
-    /// Writes an item, and keeps what it does; false if it was left out.
-    fn entry(&mut self, entry: &Entry, label: &str) -> bool {
-        let shown = shown(entry);
-        match &entry.action {
-            Action::Separator => {
-                self.out.line("item --gap --");
-                return false;
-            }
-            Action::Disabled(_) | Action::Nowhere(_) => {
-                self.out.line(&format!("item --gap -- {shown}"));
-                return false;
-            }
-            _ => {}
-        }
-        if entry.password.is_some() {
-            self.out.protected(entry);
-            return false;
-        }
-        let Some(body) = self.body(entry) else {
-            return false;
-        };
-        if entry.help.is_some() {
-            self.out.lost(&format!(
-                "TEXT HELP of {}: iPXE shows no help",
-                super::name(entry)
-            ));
-        }
-        let key = entry.hotkey.filter(u8::is_ascii_alphanumeric);
-        let key = key.map(|key| format!("--key {} ", char::from(key.to_ascii_lowercase())));
-        let marker = if matches!(entry.action, Action::Submenu(_)) {
-            " >"
-        } else {
-            ""
-        };
-        self.out.line(&format!(
-            "item {}{label} {shown}{marker}",
-            key.unwrap_or_default()
-        ));
-        self.bodies.push(format!(":{label}\n{body}"));
-        true
-    }
-
-    /// What an item does; `None`, with a comment, if iPXE cannot do it.
-    fn body(&mut self, entry: &Entry) -> Option<String> {
-        let target = match &entry.action {
-            Action::Submenu(id) | Action::Goto(id) | Action::Exit(id) => *id,
-            Action::Run(command) => return self.run(entry, command),
-            Action::Quit => {
-                self.out
-                    .left_out(entry, "MENU QUIT: iPXE has no prompt of this kind");
-                return None;
-            }
-            Action::Help(_) => {
-                self.out.left_out(entry, "MENU HELP: iPXE shows no files");
-                return None;
-            }
-            _ => return None,
-        };
-        if self.closed.contains(&target.index()) {
+    /// What comes first: a screen, or a countdown.
+    fn open(&mut self) {
+        let mut screen = self.opening.screen;
+        if !self.guards.may_go(ScreenId::TOP, screen) {
             self.out
-                .left_out(entry, "it leads to a menu with a password");
-            return None;
+                .unprotected("MENU START: the menu shown first is behind a password");
+            screen = ScreenId::TOP;
+            self.opening.screen = screen;
+            self.opening.timeout_tenths = None;
         }
-        Some(format!("goto screen{}", target.index()))
-    }
-
-    fn run(&mut self, entry: &Entry, command: &Command) -> Option<String> {
-        let mut plain = command.clone();
-        plain.sysappend = 0;
-        if let Some(link) = command.link() {
-            let Some(at) = self.options.links.get(&link) else {
-                self.out.left_out(
-                    entry,
-                    "it leads to another configuration, which was not converted",
-                );
-                return None;
+        if self.opening.timeout_tenths.is_some() {
+            self.timeout_body = self.timeout_command();
+        }
+        let then = self.then();
+        if then.is_none() && self.opening.timeout_tenths.take().is_some() {
+            let why = match self.opening.then {
+                Target::Nothing(why) => why,
+                _ => "what it would start is not in this script",
             };
-            return Some(format!("chain {at} || goto failed"));
+            self.out
+                .lost(&format!("the timeout: {why}, so this menu waits"));
         }
-        let reason = match plain.boot(Loader::Lpxelinux, &self.options.client) {
-            Boot::Linux(linux) => return self.linux(entry, &linux, command.sysappend, false),
-            Boot::Memdisk(linux) => return self.linux(entry, &linux, command.sysappend, true),
-            Boot::Multiboot(modules) => return self.multiboot(entry, &modules),
-            Boot::Pxe(program) => {
-                let uri = self.uri(entry, &program.file)?;
-                return Some(format!(
-                    "iseq ${{platform}} pcbios || goto failed\nchain {uri} || goto failed"
+        let wait = milliseconds(self.opening.timeout_tenths);
+        match then {
+            Some(then) if self.opening.is_hidden => {
+                self.out.line("set wait 0");
+                self.out.line(format!("set target {then}"));
+                self.out.line(format!(
+                    "prompt --timeout {wait} Press a key for the menu. && goto screen{} || goto {then}",
+                    screen.index()
                 ));
             }
-            Boot::Local(LocalBoot::Normal | LocalBoot::NextDevice | LocalBoot::Firmware) => {
-                return Some("goto leave".to_owned());
-            }
-            Boot::Local(_) => {
-                return Some(
-                    "# LOCALBOOT with the network stack kept: iPXE decides by itself\ngoto leave"
-                        .to_owned(),
-                );
-            }
-            Boot::Menu(_) => return Some("goto screen0".to_owned()),
-            Boot::Module(_) => "a module of syslinux: iPXE cannot run it",
-            Boot::BootSector(_) => "a boot sector: iPXE cannot start it by itself",
-            Boot::Config { .. } => "it leads to another configuration",
-            Boot::Nothing(_) => "the loader itself cannot start it",
-        };
-        self.out.left_out(entry, reason);
-        None
-    }
-
-    fn linux(
-        &mut self,
-        entry: &Entry,
-        boot: &LinuxBoot,
-        sysappend: u32,
-        is_memdisk: bool,
-    ) -> Option<String> {
-        let mut body = String::new();
-        if is_memdisk {
-            body.push_str("iseq ${platform} pcbios || goto failed\n");
-        }
-        let mut arguments = boot.arguments_without_initrd().to_string();
-        if arguments.contains("${") || !is_clean(arguments.as_bytes()) {
-            self.out.left_out(entry, "its arguments hold what iPXE would take for its own variables or for the end of a line");
-            return None;
-        }
-        arguments = arguments
-            .split(' ')
-            .filter(|word| !word.is_empty())
-            .map(safe)
-            .collect::<Vec<_>>()
-            .join(" ");
-        for option in self.sysappend(sysappend) {
-            arguments.push(' ');
-            arguments.push_str(&option);
-        }
-        // UEFI kernels find their initial RAM disks by these names; BIOS ones need none.
-        let names: Vec<String> = (0..boot.initrds.len())
-            .map(|index| format!("initrd{index}"))
-            .collect();
-        let named: String = names.iter().map(|name| format!("initrd={name} ")).collect();
-        let named = if is_memdisk { "" } else { named.as_str() };
-        let kernel = self.uri(entry, &boot.kernel)?;
-        body.push_str(&format!(
-            "kernel {kernel} {named}{}",
-            arguments.trim_start()
-        ));
-        body = body.trim_end().to_owned() + " || goto failed\n";
-        for (initrd, name) in boot.initrds.iter().zip(&names) {
-            let uri = self.uri(entry, initrd)?;
-            body.push_str(&format!("initrd --name {name} {uri} || goto failed\n"));
-        }
-        body.push_str("boot || goto failed");
-        Some(body)
-    }
-
-    fn multiboot(&mut self, entry: &Entry, modules: &[Invocation]) -> Option<String> {
-        let mut body = "iseq ${platform} pcbios || goto failed\n".to_owned();
-        for (index, module) in modules.iter().enumerate() {
-            let uri = self.uri(entry, &module.file)?;
-            let verb = if index == 0 { "kernel" } else { "module" };
-            let arguments = words(&module.arguments);
-            body.push_str(&format!("{verb} {uri} {arguments}"));
-            body = body.trim_end().to_owned() + " || goto failed\n";
-        }
-        body.push_str("boot || goto failed");
-        Some(body)
-    }
-
-    /// SYSAPPEND's options: what is known of the client, else iPXE's own variables.
-    fn sysappend(&mut self, mask: u32) -> Vec<String> {
-        let mut options = Vec::new();
-        for bit in (0..19).filter(|bit| mask & (1 << bit) != 0) {
-            let known = self.options.client.sysappend(1 << bit);
-            let variable = match bit {
-                _ if !known.is_empty() => known.to_string().trim_start().to_owned(),
-                0 => "ip=${ip}:${next-server}:${gateway}:${netmask}".to_owned(),
-                1 => "BOOTIF=01-${mac:hexhyp}".to_owned(),
-                2 => "SYSUUID=${uuid}".to_owned(),
-                4 => "SYSVENDOR=${manufacturer}".to_owned(),
-                5 => "SYSPRODUCT=${product}".to_owned(),
-                7 => "SYSSERIAL=${serial}".to_owned(),
-                _ => {
-                    self.out.lost(&format!(
-                        "SYSAPPEND {:#x}: its value is not known",
-                        1_u32 << bit
-                    ));
-                    continue;
+            _ => {
+                if self.opening.is_hidden {
+                    self.out
+                        .lost("MENU HIDDEN: without a timeout the menu is shown at once");
                 }
-            };
-            options.push(variable);
+                self.out.line(format!("set wait {wait}"));
+                self.out.line(format!("goto screen{}", screen.index()));
+            }
         }
-        options
     }
 
-    fn uri(&mut self, entry: &Entry, name: &[u8]) -> Option<String> {
-        match self.options.paths.locate(name) {
-            Location::Tftp { host: None, path } => {
-                // Servers take doubled and leading slashes as one.
-                let path = path.strip_prefix(b"/").unwrap_or(&path);
-                Some(format!("{}{}", self.options.base, super::escape_uri(path)))
+    /// The label of what the timeout starts; `None` if nothing does.
+    fn then(&self) -> Option<String> {
+        self.opening.timeout_tenths?;
+        match &self.opening.then {
+            Target::Entry(screen, at) => {
+                let is_item = self.item(*screen, *at).is_some();
+                let entry = self.menu.screen(*screen)?.entries.get(*at)?;
+                // Nobody is there to type it.
+                let is_free =
+                    entry.password.is_none() && self.guards.may_go(self.opening.screen, *screen);
+                (is_item && is_free).then(|| label(*screen, *at))
             }
-            Location::Tftp {
-                host: Some(host),
-                path,
-            } => {
-                let path = path.strip_prefix(b"/").unwrap_or(&path);
-                Some(format!("tftp://{host}/{}", super::escape_uri(path)))
+            Target::Command(_) => self.timeout_body.as_ref().map(|_| "timeout".to_owned()),
+            Target::Nothing(_) => None,
+        }
+    }
+
+    fn item(&self, screen: ScreenId, at: usize) -> Option<&[u8]> {
+        match self.said.get(screen.index())?.get(at)? {
+            Said::Item(body, _) => Some(body),
+            _ => None,
+        }
+    }
+
+    fn screen(&mut self, id: ScreenId) {
+        let menu = self.menu;
+        let Some(screen) = menu.screen(id).filter(|_| !self.guards.is_closed(id)) else {
+            return;
+        };
+        let index = id.index();
+        let said = core::mem::take(&mut self.said[index]);
+        let above = screen.parent.map_or(id, |(parent, _)| parent);
+        self.out.line("");
+        self.out.line(format!(":screen{index}"));
+        self.out
+            .line(format!("menu -- {}", shown_words(&screen.title)).trim_end());
+        let mut items = 0;
+        for (at, (entry, said)) in screen.entries.iter().zip(&said).enumerate() {
+            match said {
+                Said::Gap(text) => self.out.line(format!("item --gap -- {text}").trim_end()),
+                Said::Item(_, lost) => {
+                    for what in lost {
+                        self.out.lost(what);
+                    }
+                    if entry.hotkey.is_some() && hotkey(entry).is_none() {
+                        let name = name(entry);
+                        self.out.lost(&format!(
+                            "the hotkey of {name}: iPXE's item has none of that kind"
+                        ));
+                    }
+                    self.out.line(item_line(entry, &label(id, at)));
+                    items += 1;
+                }
+                Said::LeftOut(Refusal::Protected(why)) => self.out.protected(entry, why),
+                Said::LeftOut(Refusal::Unsaid(why)) => self.out.left_out(entry, why),
             }
-            Location::Url(url) => Some(super::escape_uri(&url)),
-            Location::NoProtocol(url) => {
-                self.out
-                    .left_out(entry, &format!("{url}: its loader has no such protocol"));
+        }
+        let is_item = |at: usize| matches!(said.get(at), Some(Said::Item(..)));
+        let mut default = is_item(screen.default).then(|| label(id, screen.default));
+        if self.opening.screen == id && self.opening.timeout_tenths.is_some() {
+            default = self.timeout_item(screen, default, &mut items);
+        }
+        if items == 0 {
+            self.out.line("echo This menu has nothing to start.");
+            self.out.line("prompt Press a key. ||");
+            self.out.line(format!("goto screen{}", above.index()));
+        } else {
+            let selected = default
+                .as_ref()
+                .map_or_else(String::new, |label| format!(" --default {label}"));
+            self.out.line(format!(
+                "choose --timeout ${{wait}}{selected} target || set target screen{}",
+                above.index()
+            ));
+            self.out.line("set wait 0");
+            self.out.line("goto ${target}");
+        }
+        for (at, said) in said.iter().enumerate() {
+            if let Said::Item(body, _) = said {
+                self.out.line("");
+                self.out.line(format!(":{}", label(id, at)));
+                self.out.line(body.strip_suffix(b"\n").unwrap_or(body));
+            }
+        }
+        if items > 0 {
+            self.failed(id, screen, default.as_deref());
+        }
+    }
+
+    /// What ONTIMEOUT names must be an item, and the one selected.
+    fn timeout_item(
+        &mut self,
+        screen: &Screen,
+        default: Option<String>,
+        items: &mut usize,
+    ) -> Option<String> {
+        let then = self.then();
+        if then == default || then.is_none() || self.opening.is_hidden {
+            return default;
+        }
+        self.out
+            .lost("ONTIMEOUT is not the default entry: iPXE selects what the timeout starts");
+        let is_here = |at: &usize| Some(label(self.opening.screen, *at)) == then;
+        if !(0..screen.entries.len()).any(|at| is_here(&at))
+            && let Some(then) = &then
+        {
+            let line = screen.on_timeout.clone().unwrap_or_default();
+            self.out
+                .line(format!("item {then} {}", shown_words(&line)).trim_end());
+            *items += 1;
+        }
+        then
+    }
+
+    /// What follows an error: ONERROR, then the menu. The timeout of a menu runs again if it was the default
+    /// entry that failed (`run_menu` in menumain.c).
+    fn failed(&mut self, id: ScreenId, screen: &Screen, default: Option<&str>) {
+        let index = id.index();
+        if let Some(body) = self.timeout_body.take_if(|_| self.opening.screen == id) {
+            self.out.line("");
+            self.out.line(":timeout");
+            self.out.line(body.strip_suffix(b"\n").unwrap_or(&body));
+        }
+        self.out.line("");
+        self.out.line(format!(":failed{index}"));
+        self.out.line("echo That did not work.");
+        let on_error = screen
+            .on_error
+            .as_ref()
+            .or(self.menu.core.on_error.as_ref());
+        if let Some(line) = on_error {
+            self.on_error(id, line);
+            self.out.line(format!(":again{index}"));
+        }
+        self.out
+            .line("prompt --timeout 30000 Press a key for the menu. ||");
+        if let (Some(default), Some(tenths)) = (default, timeout(screen)) {
+            let wait = milliseconds(Some(tenths));
+            self.out
+                .line(format!("iseq ${{target}} {default} && set wait {wait} ||"));
+        }
+        self.out.line(format!("goto screen{index}"));
+    }
+
+    /// A command that ONTIMEOUT has, if iPXE can start it.
+    fn timeout_command(&mut self) -> Option<Vec<u8>> {
+        let Target::Command(command) = self.opening.then.clone() else {
+            return None;
+        };
+        let failed = format!("failed{}", self.opening.screen.index());
+        let mut lost = Vec::new();
+        let body = self.run(&command, &failed, &mut lost);
+        for what in lost {
+            self.out.lost(&what);
+        }
+        match body {
+            Ok(body) => Some(body),
+            Err(Refusal::Unsaid(why) | Refusal::Protected(why)) => {
+                self.out.lost(&format!("ONTIMEOUT: {why}"));
                 None
             }
         }
     }
+
+    fn on_error(&mut self, id: ScreenId, line: &Text) {
+        let again = format!("again{}", id.index());
+        let command = match super::opening::target(self.menu, line) {
+            Target::Command(command) => command,
+            Target::Entry(screen, at) => {
+                let entry = self
+                    .menu
+                    .screen(screen)
+                    .and_then(|screen| screen.entries.get(at));
+                match entry.map(|entry| &entry.action) {
+                    Some(Action::Run(command)) if self.guards.may_go(id, screen) => command.clone(),
+                    _ => {
+                        self.out.lost("ONERROR: its entry starts nothing here");
+                        return;
+                    }
+                }
+            }
+            Target::Nothing(why) => {
+                self.out.lost(&format!("ONERROR: {why}"));
+                return;
+            }
+        };
+        let mut lost = Vec::new();
+        match self.run(&command, &again, &mut lost) {
+            Ok(body) => self.out.line(body.strip_suffix(b"\n").unwrap_or(&body)),
+            Err(Refusal::Unsaid(why) | Refusal::Protected(why)) => {
+                lost.push(format!("ONERROR: {why}"));
+            }
+        }
+        for what in lost {
+            self.out.lost(&what);
+        }
+    }
+
+    /// LOCALBOOT. A firmware of UEFI goes on with its next boot option only after an error (UEFI 2.10,
+    /// section 3.1.2).
+    fn local(&mut self) {
+        self.out.line("");
+        self.out.line(":local");
+        self.out.line("iseq ${platform} efi && exit 1 ||");
+        self.out.line("exit");
+    }
+}
+
+/// Whether the menu lets a person only choose.
+fn is_locked(menu: &Menu) -> bool {
+    let is_locked = |screen: &Screen| screen.no_edit || screen.master_password.is_some();
+    menu.core.no_escape || menu.screens.iter().any(is_locked)
+}
+
+/// `--timeout` in milliseconds; 0 waits. iPXE's number has 32 bits.
+fn milliseconds(tenths: Option<u32>) -> u64 {
+    (u64::from(tenths.unwrap_or(0)) * 100).min(u64::from(u32::MAX))
 }
 
 /// What an item shows; iPXE joins words with one space.
 fn shown(entry: &Entry) -> String {
     let text = entry.shown();
-    let blanks = text.iter().take_while(|byte| **byte == b' ').count();
-    format!("{}{}", "${sp}".repeat(blanks), words(&text))
+    let blanks = text.iter().take_while(|byte| **byte == b' ').take(64);
+    format!("{}{}", "${sp}".repeat(blanks.count()), shown_words(&text))
 }
 
-/// Text that iPXE shows as it is.
-fn words(text: &Text) -> String {
-    let text = text.to_string().replace("${", "$ {");
-    let words = text.split(|character: char| character.is_whitespace() || character.is_control());
-    words
-        .filter(|word| !word.is_empty())
-        .map(safe)
-        .collect::<Vec<_>>()
-        .join(" ")
+fn hotkey(entry: &Entry) -> Option<char> {
+    let key = entry.hotkey.filter(u8::is_ascii_alphanumeric)?;
+    Some(char::from(key.to_ascii_lowercase()))
 }
 
-/// A word that iPXE would take for the beginning of a comment or the end of a command gets a variable
-/// before it that is empty: words are told apart before variables are filled in.
-fn safe(word: &str) -> String {
-    if word.starts_with('#') || matches!(word, "||" | "&&" | ";") {
-        format!("${{nothing}}{word}")
+fn item_line(entry: &Entry, label: &str) -> String {
+    let key = hotkey(entry).map(|key| format!("--key {key} "));
+    let marker = if matches!(entry.action, Action::Submenu(_)) {
+        " >"
     } else {
-        word.to_owned()
-    }
+        ""
+    };
+    let line = format!(
+        "item {}{label} {}{marker}",
+        key.unwrap_or_default(),
+        shown(entry)
+    );
+    line.trim_end().to_owned()
 }
 
-fn is_clean(bytes: &[u8]) -> bool {
-    !bytes.iter().any(u8::is_ascii_control)
+/// An item that asks for a password first. What was typed is one word, whatever it is: iPXE cuts a line into
+/// words before it fills in variables.
+fn locked(label: &str, screen: ScreenId, passwords: &[String], body: &[u8]) -> Vec<u8> {
+    let mut lines = format!(
+        "clear password ||\nlogin || goto screen{}\n",
+        screen.index()
+    );
+    for password in passwords {
+        lines.push_str(&format!(
+            "iseq -- ${{password}} {password} && goto {label}_open ||\n"
+        ));
+    }
+    lines.push_str("clear password ||\necho This is not the password.\n");
+    lines.push_str(&format!(
+        "sleep 3 ||\ngoto screen{}\n:{label}_open\nclear password ||\n",
+        screen.index()
+    ));
+    let mut lines = lines.into_bytes();
+    lines.extend_from_slice(body);
+    lines
 }
