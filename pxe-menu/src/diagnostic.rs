@@ -177,6 +177,8 @@ codes! {
     LinkedPrompt = "linked-prompt", Note;
     /// The arguments of a module may name files of another directory.
     ModuleArguments = "module-arguments", Note;
+    /// A file lies where configurations are looked for, and no loader asks for its name.
+    NeverAsked = "never-asked", Warning;
     /// A language cannot say something of the menu; a comment stands in its place.
     NotExpressible = "not-expressible", Warning;
     /// An entry was left out, since a language cannot protect it as the menu does.
