@@ -57,6 +57,7 @@ mod demo;
 mod doctor;
 mod explain;
 mod fact;
+mod folder;
 mod host_policy;
 mod hub;
 mod init;

@@ -3,7 +3,6 @@
 //! The layout is that of most tutorials: a folder per firmware, one menu for all of them, and
 //! links by which each loader finds the menu and the systems beside its own folder.
 
-mod folder;
 mod loaders;
 
 use std::collections::BTreeMap;
@@ -11,8 +10,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use self::folder::{Entry, Folder, FolderError, Put};
 use self::loaders::{Catalogue, Family, System, targets};
+use crate::folder::{Entry, Folder, FolderError, Put};
 
 /// The first menu, for PXELINUX and syslinux.efi.
 const MENU: &str = include_str!("default.menu");

@@ -1,4 +1,4 @@
-//! A folder of the tree that is being laid out, held open.
+//! A folder that files are put into, held open.
 //!
 //! Everything is done relative to the open folder and without following links, so that nobody
 //! who can write in the tree gets a file written elsewhere by swapping a folder for a link.
@@ -23,14 +23,14 @@ const FILE_MODE: u32 = 0o644;
 
 /// An open folder and the path by which people know it.
 #[derive(Debug)]
-pub(super) struct Folder {
+pub(crate) struct Folder {
     fd: OwnedFd,
     path: PathBuf,
 }
 
 /// What lies under a name.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Entry {
+pub(crate) enum Entry {
     Nothing,
     File,
     Folder,
@@ -41,7 +41,7 @@ pub(super) enum Entry {
 
 /// What putting a file or a link did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Put {
+pub(crate) enum Put {
     Created,
     Unchanged,
     Replaced,
@@ -52,13 +52,13 @@ pub(super) enum Put {
 /// A failure of one file or folder, by its path.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {source}", path = path.display())]
-pub(super) struct FolderError {
+pub(crate) struct FolderError {
     path: PathBuf,
     source: io::Error,
 }
 
 impl FolderError {
-    pub(super) fn new(path: &Path, source: impl Into<io::Error>) -> Self {
+    pub(crate) fn new(path: &Path, source: impl Into<io::Error>) -> Self {
         Self {
             path: path.to_owned(),
             source: source.into(),
@@ -69,7 +69,7 @@ impl FolderError {
 impl Folder {
     /// Opens `path`, and makes it first if it is not there. A link to a folder is followed here:
     /// it is the path that the user chose.
-    pub(super) fn open_or_make(path: &Path) -> Result<Self, FolderError> {
+    pub(crate) fn open_or_make(path: &Path) -> Result<Self, FolderError> {
         let error = |errno: Errno| FolderError::new(path, errno);
         make_all(path)?;
         let directory = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
@@ -81,7 +81,7 @@ impl Folder {
     }
 
     /// The folder `name` in this one, made if it is not there. A link is refused.
-    pub(super) fn subfolder(&self, name: &str) -> Result<Self, FolderError> {
+    pub(crate) fn subfolder(&self, name: &str) -> Result<Self, FolderError> {
         let path = self.path.join(name);
         let error = |errno: Errno| FolderError::new(&path, errno);
         let made = match mkdirat(&self.fd, name, Mode::from_bits_truncate(0o700)) {
@@ -105,7 +105,7 @@ impl Folder {
     }
 
     /// What lies under `name`.
-    pub(super) fn entry(&self, name: &str) -> Result<Entry, FolderError> {
+    pub(crate) fn entry(&self, name: &str) -> Result<Entry, FolderError> {
         let error = |errno: Errno| FolderError::new(&self.path.join(name), errno);
         let stat = match fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
@@ -125,7 +125,7 @@ impl Folder {
     }
 
     /// Puts a file with this content under `name`, whole or not at all.
-    pub(super) fn put(&self, name: &str, content: &[u8], force: bool) -> Result<Put, FolderError> {
+    pub(crate) fn put(&self, name: &str, content: &[u8], force: bool) -> Result<Put, FolderError> {
         let put = match self.entry(name)? {
             Entry::Nothing => Put::Created,
             Entry::File if self.holds(name, content)? => return Ok(Put::Unchanged),
@@ -149,7 +149,7 @@ impl Folder {
     }
 
     /// Puts a link to `target` under `name`.
-    pub(super) fn link(&self, name: &str, target: &str, force: bool) -> Result<Put, FolderError> {
+    pub(crate) fn link(&self, name: &str, target: &str, force: bool) -> Result<Put, FolderError> {
         let put = match self.entry(name)? {
             Entry::Nothing => Put::Created,
             Entry::Link(old) if old == target => return Ok(Put::Unchanged),
