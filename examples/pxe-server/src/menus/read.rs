@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use pxe_menu::{Limits, Location, NeedKind, Parser, Paths, Resolution, SourceFile, Text, resolve};
+use pxe_menu::{Limits, LinkedMenu, Location, MenuReader, NeedKind, Paths, Text};
 use pxe_tree::{Cookie, Error, ErrorKind, NodeKind, Resolved, Resolver, Tree, TreePath};
 
 use crate::config::Config;
@@ -237,54 +237,50 @@ impl MenuFiles {
     }
 }
 
-/// A menu as one loader reads it.
+/// A menu as one loader reads it, with all that its entries lead to.
 #[derive(Debug)]
 pub(crate) struct ReadMenu {
-    /// What it means, and what is wrong with its lines.
-    pub(crate) resolution: Resolution,
-    /// Its files, as the findings' places name them.
-    pub(crate) sources: Vec<SourceFile>,
-    /// Where each of them is in the tree, without links; `None` for one that was not read.
+    /// The menu, its files, and what was asked for each.
+    pub(crate) linked: LinkedMenu,
+    /// Where each of its files is in the tree, without links; `None` for one that was not read.
     pub(crate) paths: Vec<Option<TreePath>>,
     /// Those that are there and could not be read.
     pub(crate) unread: Vec<(Location, Unread)>,
 }
 
 impl MenuFiles {
-    /// Reads a menu, by the name under which its loader asks for it, with all that it includes.
+    /// Reads a menu, by the name under which its loader asks for it, with all that it leads to.
     ///
     /// # Errors
     /// If its first file cannot be read.
     pub(crate) async fn read_menu(
         &self,
-        paths: &Paths,
+        paths: Paths,
         name: &Text,
-        limits: &Limits,
+        limits: Limits,
     ) -> Result<ReadMenu, Unread> {
-        let mut parser = Parser::new(name.clone(), limits.clone());
+        let bytes_max = limits.bytes_max;
+        let mut reader = MenuReader::new(name.clone(), paths, limits);
         let (mut places, mut unread) = (Vec::new(), Vec::new());
-        while let Some(need) = parser.poll_need() {
-            let location = paths.locate(&need.file);
-            let read = self.read(&location, limits.bytes_max).await;
+        while let Some(need) = reader.poll_need() {
+            // Files that a bound keeps from being asked for have a number too.
             places.resize(need.id.index() + 1, None);
-            match read {
+            match self.read(&need.location, bytes_max).await {
                 Ok(file) => {
-                    parser.provide(need.id, file.bytes);
+                    reader.provide(need.id, file.bytes);
                     places[need.id.index()] = Some(file.path);
                 }
                 Err(why) if need.kind == NeedKind::Main => return Err(why),
                 Err(why) => {
-                    parser.missing(need.id);
+                    reader.missing(need.id);
                     if !why.is_missing() {
-                        unread.push((location, why));
+                        unread.push((need.location, why));
                     }
                 }
             }
         }
-        let document = parser.finish();
         Ok(ReadMenu {
-            resolution: resolve(&document),
-            sources: document.files().to_vec(),
+            linked: reader.finish(),
             paths: places,
             unread,
         })

@@ -1,0 +1,146 @@
+//! A menu of the tree, read and checked as one loader has it.
+
+use std::path::Path;
+
+use pxe_menu::{
+    Client, Diagnostic, Limits, Paint, Parser, Place, ReportFile, Text, lint, report_text,
+};
+use pxe_tree::TreePath;
+
+use super::machine::Machine;
+use super::site::{Site, shown};
+use super::station::{Station, Stations};
+use super::tree_files::TreeFiles;
+use crate::fact::printable;
+use crate::menus::read::{ReadMenu, Unread};
+
+/// A menu and what was found.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) station: Station,
+    pub(super) menu: ReadMenu,
+    /// What is wrong with its lines, then with its files.
+    pub(super) findings: Vec<Diagnostic>,
+    /// Its files' names on this machine.
+    names: Vec<String>,
+}
+
+impl Checked {
+    /// Reads a menu by the name under which a loader asks for it, for a machine.
+    pub(super) fn read(
+        site: &Site,
+        station: &Station,
+        name: &Text,
+        client: &Client,
+    ) -> Result<Self, Unread> {
+        let paths = station.paths();
+        let read = site.files.read_menu(paths.clone(), name, Limits::default());
+        let menu = site.wait(read)?;
+        let linted = lint(
+            &menu.linked.resolution,
+            &paths,
+            client,
+            &TreeFiles::new(site),
+        );
+        let findings = menu.linked.resolution.diagnostics.iter().cloned();
+        let mut findings: Vec<Diagnostic> = findings.chain(linted).collect();
+        // A report names a file for each: what is about the menu as a whole stands at its beginning.
+        for finding in &mut findings {
+            finding.place = finding.place.or_else(beginning);
+        }
+        let names = menu.linked.files.iter().enumerate().map(|(index, source)| {
+            match menu.paths.get(index).and_then(Option::as_ref) {
+                Some(path) => site.on_disk(path).to_string_lossy().into_owned(),
+                None => source.name.to_string(),
+            }
+        });
+        Ok(Self {
+            station: station.clone(),
+            findings,
+            names: names.collect(),
+            menu,
+        })
+    }
+
+    /// The same of a file of this machine, for the loader that would read it.
+    pub(super) fn read_file(
+        site: &Site,
+        stations: &Stations,
+        file: &Path,
+        machine: &Machine,
+    ) -> Result<Self, String> {
+        let path = site.path_of(file)?;
+        let station = site.wait(stations.reader_of(site, &path));
+        let name = station.name_of(&path);
+        let checked = Self::read(site, &station, &name, &machine.client(site));
+        checked.map_err(|why| unreadable(site, &path, &why))
+    }
+
+    /// Tells who reads it, and what is wrong with it.
+    pub(super) fn tell(&self, paint: Paint) {
+        let station = &self.station;
+        match station.is_assumed {
+            true => eprintln!("loader: {} (assumed: none lies near)", station.name()),
+            false => {
+                let file = printable(&station.file.to_string());
+                eprintln!("loader: {} ({file})", station.name());
+            }
+        }
+        for line in self.unread() {
+            eprintln!("error: {line}");
+        }
+        self.tell_more(&self.findings, paint);
+    }
+
+    /// Tells findings about its files.
+    pub(super) fn tell_more(&self, findings: &[Diagnostic], paint: Paint) {
+        eprint!("{}", report_text(&self.report_files(), findings, paint));
+    }
+
+    /// Its files, for reports.
+    pub(super) fn report_files(&self) -> Vec<ReportFile<'_>> {
+        let named = self.names.iter().zip(&self.menu.linked.files);
+        let files = named.map(|(name, source)| {
+            let bytes = source.bytes.as_deref().unwrap_or_default();
+            ReportFile::new(&**name, bytes)
+        });
+        files.collect()
+    }
+
+    /// Files that are there and cannot be read: what is wrong, and what to do.
+    pub(super) fn unread(&self) -> impl Iterator<Item = String> {
+        self.menu.unread.iter().map(|(location, why)| {
+            let location = printable(&location.to_string());
+            format!("{location}: {why}{}", what_to_do(why))
+        })
+    }
+
+    /// The file that a finding is about; of one about the menu as a whole, its first.
+    pub(super) fn file_of(&self, finding: &Diagnostic) -> &str {
+        let index = finding.place.map_or(0, |place| place.file.index());
+        self.names.get(index).map_or("", String::as_str)
+    }
+}
+
+/// The beginning of the first file of a report.
+pub(super) fn beginning() -> Option<Place> {
+    let first = Parser::new("first", Limits::default()).poll_need()?;
+    Some(Place::new(first.id, 1, 1))
+}
+
+/// What is wrong with a menu that cannot be read at all.
+pub(super) fn unreadable(site: &Site, path: &TreePath, why: &Unread) -> String {
+    let file = shown(&site.on_disk(path));
+    format!("{file}: {why}{}", what_to_do(why))
+}
+
+fn what_to_do(why: &Unread) -> &'static str {
+    match why {
+        Unread::Tree(error) if error.kind() == pxe_tree::ErrorKind::PermissionDenied => {
+            "; make it readable for this user, and for the server's"
+        }
+        Unread::TooLarge(_) => "; it is no menu",
+        _ if why.is_missing() => "; name an existing file",
+        _ => "",
+    }
+}
