@@ -21,6 +21,10 @@ pub struct Client {
     pub netmask: Option<Ipv4Addr>,
     /// The UUID, byte for byte as DHCP option 97 has it after its type byte.
     pub uuid: Option<[u8; 16]>,
+    /// The architecture type of its firmware: the first of DHCP option 93 (RFC 4578 section 2.1).
+    pub architecture: Option<u16>,
+    /// Its name, as it was given or as it says: any bytes.
+    pub host_name: Option<Text>,
     /// What the loader finds out by itself: the value of each bit of SYSAPPEND from 3 on, with its
     /// name, such as `CPU=6PXL` for bit 3.
     pub system: BTreeMap<u8, Text>,
@@ -65,6 +69,20 @@ impl Client {
     #[must_use]
     pub fn with_uuid(mut self, uuid: [u8; 16]) -> Self {
         self.uuid = Some(uuid);
+        self
+    }
+
+    /// With the architecture type of its firmware, as DHCP option 93 has it.
+    #[must_use]
+    pub fn with_architecture(mut self, option_93: u16) -> Self {
+        self.architecture = Some(option_93);
+        self
+    }
+
+    /// With a host name.
+    #[must_use]
+    pub fn with_host_name(mut self, name: impl Into<Text>) -> Self {
+        self.host_name = Some(name.into());
         self
     }
 

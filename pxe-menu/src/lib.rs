@@ -130,7 +130,7 @@ pub use crate::resolve::{EntryLines, Resolution, Setting, resolve};
 pub use crate::search::{
     grub_search_paths, ipxe_search_paths, pxelinux_names, pxelinux_search_paths,
 };
-pub use crate::template::{TemplateError, expand};
+pub use crate::template::{TemplateError, expand, expand_grub};
 pub use crate::text::Text;
 
 /// The README's example is compiled and run with the other documentation tests.
