@@ -128,7 +128,8 @@ pub use crate::report::{
 };
 pub use crate::resolve::{EntryLines, Resolution, Setting, resolve};
 pub use crate::search::{
-    grub_search_paths, ipxe_search_paths, pxelinux_names, pxelinux_search_paths,
+    grub_search_paths, grub_signed_search_paths, ipxe_search_paths, pxelinux_names,
+    pxelinux_search_paths,
 };
 pub use crate::template::{TemplateError, expand, expand_grub};
 pub use crate::text::Text;
