@@ -16,12 +16,21 @@ pub enum Boot {
     Menu(Vec<Text>),
     /// mboot.c32: a Multiboot kernel and its modules, each with its arguments.
     Multiboot(Vec<Invocation>),
+    /// ESXi's mboot.c32 with a configuration: see [`BootCfg`](crate::BootCfg).
+    BootCfg {
+        /// The configuration that `-c` names.
+        config: Text,
+        /// What is added to the kernel's arguments.
+        arguments: Text,
+    },
     /// Any other module.
     Module(Invocation),
     /// A network bootstrap program, with the arguments that it never sees.
     Pxe(Invocation),
     /// A boot sector.
     BootSector(Text),
+    /// A program for UEFI, and its arguments: GRUB and iPXE start it, no version of syslinux does.
+    Efi(Invocation),
     /// Back to the firmware, or to its next boot device.
     Local(LocalBoot),
     /// The loader starts anew with another configuration.
@@ -158,6 +167,7 @@ impl Command {
                 directory: (!arguments.is_empty()).then(|| Text::from(word(arguments).0)),
             },
             ImageType::Com32 => module(image, arguments),
+            ImageType::Efi => Boot::Efi(invocation(image, arguments)),
             ImageType::Pxe | ImageType::Boot | ImageType::Bss if loader.is_efi() => {
                 Boot::Nothing(NotBootable::BiosOnly)
             }
@@ -226,6 +236,32 @@ fn local_boot(loader: Loader, value: &[u8]) -> LocalBoot {
     }
 }
 
+/// mboot.c32 of ESXi: options, and arguments for the kernel (mboot/mboot.c of esx-boot). Without `-c` it
+/// reads `boot.cfg`.
+fn esxi<'a>(mut words: impl Iterator<Item = &'a [u8]>) -> Boot {
+    let mut config = Text::from("boot.cfg");
+    let mut arguments: Vec<&[u8]> = Vec::new();
+    while let Some(word) = words.next() {
+        match word {
+            b"-c" => config = words.next().map_or(config, Text::from),
+            [b'-', b'c', file @ ..] => config = Text::from(file),
+            // Those that have a value.
+            [
+                b'-',
+                b'S' | b's' | b't' | b'R' | b'p' | b'E' | b'L' | b'b' | b'A' | b'q',
+            ] => {
+                words.next();
+            }
+            [b'-', ..] if arguments.is_empty() => {}
+            other => arguments.push(other),
+        }
+    }
+    Boot::BootCfg {
+        config,
+        arguments: Text::new(arguments.join(&b' ')),
+    }
+}
+
 /// The last part of a path, in lower case, without its extension `.c32`.
 fn module_name(file: &[u8]) -> Vec<u8> {
     let base = file
@@ -255,6 +291,7 @@ fn module(image: &[u8], arguments: &[u8]) -> Boot {
             }
             None => Boot::Nothing(NotBootable::NoImage),
         },
+        b"mboot" if arguments.starts_with(b"-") => esxi(words),
         b"mboot" => Boot::Multiboot(multiboot(words)),
         _ => Boot::Module(invocation(&file, arguments)),
     }
@@ -412,6 +449,21 @@ mod tests {
         assert_eq!(
             local("0", Loader::SyslinuxEfi),
             Boot::Local(LocalBoot::Firmware)
+        );
+    }
+
+    #[test]
+    fn mboot_of_esxi_reads_a_configuration() {
+        assert_eq!(
+            boot(
+                "esx/mboot.c32",
+                "-S 1 -c esx/boot.cfg ks=http://h/ks",
+                Loader::Pxelinux
+            ),
+            Boot::BootCfg {
+                config: "esx/boot.cfg".into(),
+                arguments: "ks=http://h/ks".into(),
+            }
         );
     }
 

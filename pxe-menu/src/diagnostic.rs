@@ -179,6 +179,24 @@ codes! {
     ModuleArguments = "module-arguments", Note;
     /// A file lies where configurations are looked for, and no loader asks for its name.
     NeverAsked = "never-asked", Warning;
+    /// GRUB cannot read a command, and drops it.
+    SyntaxError = "syntax-error", Error;
+    /// A word that is no command of GRUB.
+    UnknownCommand = "unknown-command", Warning;
+    /// A command of GRUB that may lead to entries or start something, and is not followed here.
+    NotFollowed = "not-followed", Warning;
+    /// A condition that only the machine can decide.
+    UndecidedCondition = "undecided-condition", Warning;
+    /// A variable whose value only the machine knows.
+    MachineVariable = "machine-variable", Note;
+    /// A device of the machine, and not of the network.
+    LocalDevice = "local-device", Note;
+    /// GRUB looks for a file on the network in a way in which it never finds one.
+    FileTest = "file-test", Warning;
+    /// An entry that starts nothing.
+    EmptyEntry = "empty-entry", Note;
+    /// An entry that asks for a name and a password, as only GRUB does.
+    LoginOfGrub = "login-of-grub", Note;
     /// A language cannot say something of the menu; a comment stands in its place.
     NotExpressible = "not-expressible", Warning;
     /// An entry was left out, since a language cannot protect it as the menu does.

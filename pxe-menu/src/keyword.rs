@@ -38,10 +38,13 @@ pub enum ImageType {
     Com32,
     /// `CONFIG`: another configuration file.
     Config,
+    /// A program for UEFI, that GRUB and iPXE start (`chainloader`, `chain`). No directive of pxelinux
+    /// gives this type, and no version of syslinux starts one.
+    Efi,
 }
 
 impl ImageType {
-    /// All of them, in the loader's order.
+    /// Those that a directive gives, in the loader's order.
     pub const ALL: [Self; 11] = [
         Self::None,
         Self::LocalBoot,
@@ -56,7 +59,7 @@ impl ImageType {
         Self::Config,
     ];
 
-    /// The directive, in lower case.
+    /// The directive, in lower case; a word like one for what has none.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -70,6 +73,7 @@ impl ImageType {
             Self::Comboot => "comboot",
             Self::Com32 => "com32",
             Self::Config => "config",
+            Self::Efi => "efi",
         }
     }
 }

@@ -81,11 +81,14 @@
 #[doc(hidden)]
 pub mod fuzzing;
 
+mod boot_cfg;
 mod client;
 mod colour;
 mod command;
 mod diagnostic;
 mod document;
+mod format;
+mod grub_cfg;
 mod item;
 mod json;
 mod keyword;
@@ -104,10 +107,13 @@ mod source_line;
 mod template;
 mod text;
 
+pub use crate::boot_cfg::BootCfg;
 pub use crate::client::Client;
 pub use crate::command::{Boot, Invocation, LinuxBoot, LocalBoot, NotBootable};
 pub use crate::diagnostic::{Code, Diagnostic, FileId, Place, Severity};
 pub use crate::document::{Document, SourceFile};
+pub use crate::format::Format;
+pub use crate::grub_cfg::GrubParser;
 pub use crate::item::{Item, ItemKind};
 pub use crate::keyword::{ImageType, Keyword, MenuWord, Message, Parameter, Reader, Word};
 pub use crate::limits::Limits;

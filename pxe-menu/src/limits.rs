@@ -28,7 +28,8 @@ pub struct Limits {
     /// Default 16, which syslinux.txt promises. The loader itself has no bound since version 5: a
     /// cycle goes on until its memory is full.
     pub depth_max: usize,
-    /// Lines acted on, a line counted each time that its file is included; at least 1.
+    /// Lines acted on, a line counted each time that its file is included; at least 1. In a grub.cfg: the
+    /// commands that are run.
     ///
     /// Default 1,000,000: files that include each other twice would otherwise grow without bound.
     pub lines_max: usize,
@@ -36,6 +37,14 @@ pub struct Limits {
     ///
     /// Default 1024: each inherits all that its parent has.
     pub screens_max: usize,
+    /// Entries of a grub.cfg, in all its menus; one beyond it is left out.
+    ///
+    /// Default 100,000: a loop of a few lines can make as many as it likes.
+    pub entries_max: usize,
+    /// Bytes of the names and values of a grub.cfg's variables together.
+    ///
+    /// Default 1 MiB: `a=$a$a` doubles a value each time that it is read.
+    pub variable_bytes_max: usize,
     /// Diagnostics kept.
     ///
     /// Default 10,000.
@@ -52,6 +61,8 @@ impl Default for Limits {
             depth_max: 16,
             lines_max: 1_000_000,
             screens_max: 1024,
+            entries_max: 100_000,
+            variable_bytes_max: 1024 * 1024,
             diagnostics_max: 10_000,
         }
     }

@@ -121,12 +121,28 @@ impl Lint<'_> {
                     self.file(&module.file, at);
                 }
             }
+            Boot::BootCfg { config, .. } => {
+                self.module(command.image.first_word(), at);
+                self.file(&config, at);
+            }
+            Boot::Efi(program) => self.efi(&program.file, place),
             Boot::Module(module) => self.module(&module.file, at),
             Boot::Pxe(program) => self.file(&program.file, at),
             Boot::BootSector(file) => self.file(&file, at),
             Boot::Local(_) | Boot::Config { .. } => {}
             Boot::Nothing(why) => self.nothing(why, command, place),
         }
+    }
+
+    fn efi(&mut self, file: &[u8], place: Place) {
+        if !self.paths.loader().is_grub() {
+            let message = format!(
+                "{} is a program for UEFI, which no syslinux starts",
+                quoted(file)
+            );
+            self.tell(Code::CannotStart, Some(place), message, None);
+        }
+        self.file(file, Some(place));
     }
 
     fn nothing(&mut self, why: NotBootable, command: &Command, place: Place) {

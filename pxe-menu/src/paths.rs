@@ -16,6 +16,11 @@ pub enum Loader {
     Lpxelinux,
     /// `syslinux.efi`: UEFI; TFTP, HTTP and FTP.
     SyslinuxEfi,
+    /// GRUB for UEFI, such as `grubnetx64.efi`: TFTP and HTTP. Its names are absolute
+    /// ([`GrubParser`](crate::GrubParser)).
+    GrubEfi,
+    /// GRUB for the BIOS, such as `core.0`: TFTP and HTTP.
+    GrubPc,
 }
 
 impl Loader {
@@ -24,12 +29,18 @@ impl Loader {
         match self {
             Self::Pxelinux => &["tftp"],
             Self::Lpxelinux | Self::SyslinuxEfi => &["tftp", "http", "ftp"],
+            Self::GrubEfi | Self::GrubPc => &["tftp", "http"],
         }
     }
 
     /// Whether it runs under UEFI.
     pub fn is_efi(self) -> bool {
-        self == Self::SyslinuxEfi
+        matches!(self, Self::SyslinuxEfi | Self::GrubEfi)
+    }
+
+    /// Whether it is GRUB, whose names are absolute.
+    pub fn is_grub(self) -> bool {
+        matches!(self, Self::GrubEfi | Self::GrubPc)
     }
 }
 
@@ -133,6 +144,8 @@ impl Paths {
             .iter()
             .rposition(|byte| !in_name(byte))
             .map_or(0, |at| at + 1);
+        // GRUB's names are absolute.
+        let end = if loader.is_grub() { 0 } else { end };
         Self::at(loader, bytes.get(..end).unwrap_or_default())
     }
 

@@ -123,8 +123,10 @@ impl Names<'_> {
         }
         // What is started does not depend on the loader, only whether it can be.
         let boot = command.boot(Loader::Lpxelinux, &Client::new());
-        let is_module = matches!(boot, Boot::Module(_) | Boot::Menu(_) | Boot::Multiboot(_))
-            || (matches!(boot, Boot::Linux(_)) && self.is_linux_module(command));
+        let is_module = matches!(
+            boot,
+            Boot::Module(_) | Boot::Menu(_) | Boot::Multiboot(_) | Boot::BootCfg { .. }
+        ) || (matches!(boot, Boot::Linux(_)) && self.is_linux_module(command));
         let (image, on_line) = word(&command.image);
         let bare = !image.iter().any(|byte| matches!(byte, b'/' | b':'));
         let image = if is_module && bare && self.has_path {
@@ -137,7 +139,7 @@ impl Names<'_> {
         match boot {
             Boot::Linux(_) if is_module => self.first_word(&mut arguments),
             Boot::Menu(_) => self.every_word(&mut arguments),
-            Boot::Multiboot(_) => self.modules(&mut arguments),
+            Boot::Multiboot(_) | Boot::BootCfg { .. } => self.modules(&mut arguments),
             Boot::Module(_) => known = skip_space(&arguments).is_empty(),
             Boot::Config { .. } => {
                 let directory = Text::from(word(skip_space(&arguments)).0);

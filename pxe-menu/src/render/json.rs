@@ -111,6 +111,10 @@ impl Json {
             }
             Boot::Module(module) => ("module", Some(module.file), Vec::new(), module.arguments),
             Boot::Pxe(program) => ("pxe", Some(program.file), Vec::new(), program.arguments),
+            Boot::Efi(program) => ("efi", Some(program.file), Vec::new(), program.arguments),
+            Boot::BootCfg { config, arguments } => {
+                ("boot-cfg", Some(config), Vec::new(), arguments)
+            }
             Boot::BootSector(file) => ("boot-sector", Some(file), Vec::new(), Text::default()),
             Boot::Local(_) => ("local", None, Vec::new(), command.image.clone()),
             Boot::Config { file, directory } => (

@@ -379,6 +379,13 @@ impl Writer {
         };
         self.inherited_flags(&inherited, &mine);
         match &entry.action {
+            Action::Run(command) if command.image_type == crate::ImageType::Efi => {
+                self.line(
+                    "# A program for UEFI, which no syslinux starts:",
+                    &command.image,
+                );
+                self.line("MENU DISABLE", b"");
+            }
             Action::Run(command) => self.command(entry, command),
             Action::Disabled(command) => {
                 self.line("MENU DISABLE", b"");

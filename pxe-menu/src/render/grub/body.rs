@@ -80,6 +80,13 @@ impl Config<'_> {
             // exit takes no status it ignores one.
             Boot::Local(_) => return Ok(Body::line("exit 1")),
             Boot::Menu(_) => "it shows this same menu again",
+            Boot::Efi(program) => {
+                let mut line = b"chainloader ".to_vec();
+                line.extend(self.path(&program.file, lost)?);
+                line.extend(arguments(entry, &program.arguments, lost));
+                return Ok(Body::on("efi", vec![line]));
+            }
+            Boot::BootCfg { .. } => "only ESXi's own mboot starts it",
             Boot::Pxe(_) => "GRUB starts no network bootstrap program",
             Boot::BootSector(_) => "GRUB starts no boot sector that came by network",
             Boot::Config { .. } => "it leads to another configuration",

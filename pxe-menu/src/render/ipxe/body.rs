@@ -32,6 +32,10 @@ impl From<String> for Refusal {
 const BIOS_ONLY: &str =
     "the next entry is for the BIOS: under UEFI it only says that it did not work";
 
+/// A remark about an entry.
+const EFI_ONLY: &str =
+    "the next entry is for UEFI: under the BIOS it only says that it did not work";
+
 type Body = Result<Vec<u8>, Refusal>;
 
 impl Script<'_> {
@@ -107,6 +111,11 @@ impl Script<'_> {
                 lost.push(BIOS_ONLY.to_owned());
                 return self.chain("pcbios", &program.file, b"", failed);
             }
+            Boot::Efi(program) => {
+                lost.push(EFI_ONLY.to_owned());
+                return self.chain("efi", &program.file, &program.arguments, failed);
+            }
+            Boot::BootCfg { .. } => return Err("only ESXi's own mboot starts it".into()),
             Boot::Local(LocalBoot::Other(number @ 0x80..=0xff)) => {
                 self.uses_local = true;
                 return Ok(format!(
