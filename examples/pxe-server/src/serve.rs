@@ -24,6 +24,9 @@ pub(crate) fn check(file: &Path) -> ExitCode {
             for warning in &warnings {
                 eprintln!("warning: {}", config.locate(warning));
             }
+            if let Some(complaint) = crate::menu_commands::complaint(&config) {
+                eprintln!("warning: {complaint}");
+            }
             let mode = match &config.dhcp {
                 Some(dhcp) => format!(", DHCP mode {}", dhcp.mode),
                 None => String::new(),

@@ -536,6 +536,28 @@ fn an_entry_that_cannot_be_protected_is_left_out_and_told() {
     }
 }
 
+#[test]
+fn the_check_of_a_configuration_counts_what_is_wrong_with_its_menus() {
+    let site = Site::new();
+    site.write("pxe.toml", "[tree]\nroot = \"tftp\"\n[tftp]\n");
+    let check = || {
+        Told::new(
+            &site
+                .command(&["check", "pxe.toml"])
+                .output()
+                .expect("built"),
+        )
+    };
+    let told = check();
+    assert!(!told.err.contains("menus"), "{told:?}");
+    fs::remove_file(site.path("tftp/os/linux")).expect("there");
+    let told = check();
+    let line = "warning: menus: checked 1 menu for 1 loader: 2 errors, 0 warnings, 0 notes; \
+                pxe-server menu check --config pxe.toml shows them\n";
+    assert!(told.err.contains(line), "{told:?}");
+    assert_eq!(told.code, Some(0), "the configuration is valid");
+}
+
 /// A tree may hold any number of directories beside the menus.
 #[test]
 fn a_large_tree_is_looked_through_to_a_bound() {

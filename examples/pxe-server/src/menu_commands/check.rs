@@ -17,11 +17,12 @@ use serde_json::{Value, json};
 use super::UNUSABLE;
 use super::checked::{Checked, beginning, unreadable};
 use super::colour::ColourArgs;
-use super::site::{Site, TreeArgs, tftp};
+use super::site::{Site, TreeArgs, shown, tftp};
 use super::station::{Station, Stations, likely, with_slash};
 use super::terminal::harmless_json;
 use super::unasked;
 use crate::cli::print;
+use crate::config::Config;
 use crate::fact::printable;
 use crate::menus::program::Program;
 use crate::menus::read::Unread;
@@ -97,6 +98,22 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, String> {
         false => ExitCode::from(UNUSABLE),
         true if is_bad => ExitCode::FAILURE,
         true => ExitCode::SUCCESS,
+    })
+}
+
+/// What is wrong with the menus of a configured tree, in a line; `None` if nothing is, or if there
+/// are none.
+pub(crate) fn complaint(config: &Config) -> Option<String> {
+    let site = Site::of_config(config.clone()).ok()?;
+    let stations = site.wait(Stations::find(&site));
+    let mut check = Check::new(&site);
+    check.tree(&stations, &TreePath::ROOT);
+    let tally = check.tally();
+    let is_good = tally.errors + tally.warnings + check.unreadable.len() == 0;
+    (!is_good).then(|| {
+        let file = shown(&config.file);
+        let summary = check.summary();
+        format!("menus: {summary}; pxe-server menu check --config {file} shows them")
     })
 }
 

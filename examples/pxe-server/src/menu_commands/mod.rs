@@ -18,6 +18,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub(crate) use check::complaint;
+
 /// The command line of `menu`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -46,21 +46,11 @@ impl Site {
     /// Opens the tree that the command line names, or the one that this file or directory seems to
     /// be in.
     pub(super) fn open(args: &TreeArgs, near: &Path) -> Result<Self, String> {
-        // A file system that hangs must not keep the other threads of a server; here are none.
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .build()
-            .map_err(|error| format!("cannot start: {error}"))?;
         if let Some(file) = &args.config {
             let config = Config::load(file).map_err(|error| error.to_string())?;
-            let tree = open_tree(&config).map_err(|problem| config.locate(&problem))?;
-            return Ok(Self {
-                files: MenuFiles::new(&config, tree),
-                root: absolute(&config.tree.root)?,
-                found: Found::Config(file.clone()),
-                config: Some(config),
-                runtime,
-            });
+            return Self::of_config(config);
         }
+        let runtime = runtime()?;
         let (root, found) = match &args.root {
             Some(root) => (absolute(root)?, Found::Told),
             None => (guess(&absolute(near)?), Found::Guessed),
@@ -78,6 +68,19 @@ impl Site {
             runtime,
             root,
             found,
+        })
+    }
+
+    /// Opens the tree of a configuration.
+    pub(super) fn of_config(config: Config) -> Result<Self, String> {
+        let runtime = runtime()?;
+        let tree = open_tree(&config).map_err(|problem| config.locate(&problem))?;
+        Ok(Self {
+            files: MenuFiles::new(&config, tree),
+            root: absolute(&config.tree.root)?,
+            found: Found::Config(config.file.clone()),
+            config: Some(config),
+            runtime,
         })
     }
 
@@ -133,6 +136,11 @@ impl Site {
     pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
         self.runtime.block_on(work)
     }
+}
+
+fn runtime() -> Result<Runtime, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.map_err(|error| format!("cannot start: {error}"))
 }
 
 /// A path without `..` and relative parts, its links as they are.
