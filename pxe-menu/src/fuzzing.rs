@@ -1,7 +1,9 @@
 //! Fuzz bodies: run by cargo-fuzz, and by the property tests. They panic if a promise is broken.
 
+mod reports;
 mod scripts;
 
+pub use reports::check_reports;
 pub use scripts::{check_grub, check_ipxe, check_renderers};
 
 use crate::{
@@ -52,9 +54,7 @@ pub fn fuzz_menu(data: &[u8]) {
             let _ = paths.locate(&command.image);
         }
     }
-    for diagnostic in &resolution.diagnostics {
-        assert!(!diagnostic.to_string().contains(['\n', '\0', '\x1b']));
-    }
+    check_reports(&document, &resolution, &client);
     check_renderers(&resolution.menu, &paths);
     let once = reread(&render_syslinux(&resolution.menu));
     if document.menu_files().is_empty() {
