@@ -3,6 +3,7 @@
 use core::fmt;
 
 use crate::Text;
+use crate::source_line::harmless;
 
 /// Where something stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -261,6 +262,7 @@ impl Diagnostic {
     }
 }
 
+/// On one line, and with nothing in it that a terminal would obey.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -268,13 +270,13 @@ impl fmt::Display for Diagnostic {
             "{}[{}]: {}",
             self.severity().as_str(),
             self.code.as_str(),
-            self.message
+            harmless(&self.message)
         )?;
         for note in &self.notes {
-            write!(f, " (note: {note})")?;
+            write!(f, " (note: {})", harmless(note))?;
         }
         if let Some(remedy) = &self.remedy {
-            write!(f, " (help: {remedy})")?;
+            write!(f, " (help: {})", harmless(remedy))?;
         }
         Ok(())
     }

@@ -77,3 +77,14 @@ fn default_of_no_label_is_told_beside_a_ui() {
     // What many write, and the menu cannot mean.
     assert_eq!(told("DEFAULT menu.c32\nUI menu.c32\nLABEL a\n"), []);
 }
+
+/// What a finding proposes is made of the menu's words, too.
+#[test]
+fn no_finding_holds_what_a_terminal_obeys() {
+    let document = read(Limits::default(), |name| {
+        (name == b"main").then(|| b"INCLUDE\xe1\x8b\x1bag\n".to_vec())
+    });
+    for told in resolve(&document).diagnostics {
+        assert!(!told.to_string().contains(char::is_control), "{told}");
+    }
+}
