@@ -1,26 +1,35 @@
-//! Comparison with other servers: each figure is taken from all of them in one run, interleaved.
+//! Comparison with other servers: each figure is taken from all of them in one run, interleaved. And
+//! how the time of pxe-menu grows with a menu.
 //!
-//! Runs as root on Debian and installs the servers that it compares. See `benches/README.md`.
+//! The comparisons run as root on Debian and install the servers that they compare. See
+//! `benches/README.md`.
 #![forbid(unsafe_code)]
 
 mod dhcp;
 mod flush;
+mod menu;
 mod statistics;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Compares this project's server with others, in one run.
+/// Compares this project's server with others, in one run, and measures its crates.
 #[derive(Debug, Parser)]
 enum Command {
     /// DHCP: against kea-dhcp4, isc-dhcp-server and dnsmasq.
     Dhcp(dhcp::Options),
+    /// Menus: how the time to read, check and render one grows with its labels. Needs no root.
+    Menu(menu::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Dhcp(options) => dhcp::run(&options),
+        Command::Menu(options) => {
+            menu::run(&options);
+            Ok(())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
