@@ -1,18 +1,16 @@
 //! Fuzz bodies: run by cargo-fuzz, and by the property tests. They panic if a promise is broken.
 
+mod links;
 mod reports;
 mod scripts;
 
+pub use links::{fuzz_links, read_links};
 pub use reports::check_reports;
 pub use scripts::{check_grub, check_ipxe, check_renderers};
 
 use crate::{
     Client, Document, Limits, Loader, Menu, Parser, Paths, Text, render_syslinux, resolve,
 };
-
-mod links;
-
-pub use links::{fuzz_links, read_links};
 
 /// Whatever a menu is, reading it ends within its bounds, loses no byte, and what is rendered reads as
 /// the same menu.
@@ -25,7 +23,6 @@ pub fn fuzz_menu(data: &[u8]) {
         lines_max: 10_000,
         files_max: 8,
         screens_max: 64,
-        diagnostics_max: 100,
         ..Limits::default()
     };
     let document = read(limits.clone(), |name| {
@@ -57,7 +54,12 @@ pub fn fuzz_menu(data: &[u8]) {
     check_reports(&document, &resolution, &client);
     check_renderers(&resolution.menu, &paths);
     let once = reread(&render_syslinux(&resolution.menu));
-    if document.menu_files().is_empty() {
+    // Where a file leaves a submenu open, labels are read in another order than they stand in: of two of
+    // one name another may be the first.
+    let in_order = |told: &crate::Diagnostic| {
+        !matches!(told.code, crate::Code::UnclosedMenu | crate::Code::Limited)
+    };
+    if document.menu_files().is_empty() && resolution.diagnostics.iter().all(in_order) {
         assert_eq!(
             once, resolution.menu,
             "what is rendered reads as the same menu"

@@ -389,7 +389,8 @@ impl Menu {
         })
     }
 
-    /// In the order in which the labels were read: a submenu's come before those that follow it.
+    /// In the order in which the labels were read: a submenu's come before those that follow it. Only
+    /// where an included file leaves a submenu open, what is read later may stand before.
     fn find_below<'a>(&'a self, top: &'a Screen, word: &[u8]) -> Option<&'a Entry> {
         let mut stack = vec![top.entries.iter()];
         while let Some(entries) = stack.last_mut() {

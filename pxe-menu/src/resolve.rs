@@ -275,8 +275,16 @@ impl<'a> Interpreter<'a> {
             let message = "MENU BEGIN without MENU END: all that follows is in the submenu";
             self.tell(Code::UnclosedMenu, place, message);
         }
+        // The menu of a tag is the last one begun (`menu_list` grows at its head).
+        let tags: BTreeMap<Text, ScreenId> = self
+            .menu
+            .screens
+            .iter()
+            .enumerate()
+            .filter_map(|(index, screen)| Some((screen.tag.clone()?, ScreenId(index))))
+            .collect();
         for (screen, index, place, is_exit) in core::mem::take(&mut self.gotos) {
-            self.resolve_goto(screen, index, place, is_exit);
+            self.resolve_goto(&tags, screen, index, place, is_exit);
         }
         self.check_global_append();
         if self.reader == Reader::Core {
@@ -302,9 +310,9 @@ impl<'a> Interpreter<'a> {
         }
     }
 
-    /// The menu of a tag: the last one begun (`menu_list` grows at its head).
     fn resolve_goto(
         &mut self,
+        tags: &BTreeMap<Text, ScreenId>,
         screen: Option<ScreenId>,
         index: usize,
         place: Place,
@@ -321,12 +329,7 @@ impl<'a> Interpreter<'a> {
         let Some(Action::Nowhere(tag)) = entry.map(|entry| entry.action.clone()) else {
             return;
         };
-        let target = self
-            .menu
-            .screens
-            .iter()
-            .rposition(|screen| screen.tag.as_ref() == Some(&tag));
-        let Some(target) = target.map(ScreenId) else {
+        let Some(target) = tags.get(&tag).copied() else {
             let message = format!(
                 "there is no menu {}: the entry cannot be chosen",
                 quoted_text(&tag)

@@ -1,8 +1,8 @@
 //! What is told of a menu.
 
 use crate::{
-    Client, Document, Files, Loader, Paint, Paths, ReportFile, Resolution, Text, lint, report_github,
-    report_json, report_text,
+    Client, Document, Files, Loader, Paint, Paths, ReportFile, Resolution, Text, lint,
+    report_github, report_json, report_text,
 };
 
 /// A server on which every second file is, as a module of the BIOS or of UEFI, or as neither.
