@@ -55,6 +55,11 @@ impl TreeSource {
         &self.tree
     }
 
+    /// How it walks the tree.
+    pub const fn resolver(&self) -> &Resolver {
+        &self.resolver
+    }
+
     async fn open_path(&self, path: &TreePath) -> Result<Opened> {
         let found = self.resolver.resolve(&*self.tree, path).await?.attributes;
         match found.kind {
