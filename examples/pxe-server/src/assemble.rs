@@ -14,6 +14,7 @@ use pxe_tftp::PortMode;
 use crate::config::{Boot, Config, Dhcp, Host, Subnet, Tftp};
 use crate::decisions::Decisions;
 use crate::host_policy::HostPolicy;
+use crate::menus::ScriptPolicy;
 
 /// What the TFTP server is told.
 pub(crate) fn tftp(tftp: &Tftp) -> pxe_tftp::Config {
@@ -154,8 +155,10 @@ pub(crate) enum Reasons {
 /// What machines are told to boot.
 pub(crate) fn policy(config: &Config, reasons: Reasons) -> Arc<dyn BootPolicy> {
     let policy: Arc<dyn BootPolicy> = match (&config.boot, reasons) {
-        (Some(boot), Reasons::Few) => Arc::new(rule_policy(boot)),
-        (Some(boot), Reasons::All) => Arc::new(rule_policy(boot).with_reasons_max(usize::MAX)),
+        (Some(boot), Reasons::Few) => Arc::new(rule_policy(config, boot)),
+        (Some(boot), Reasons::All) => {
+            Arc::new(rule_policy(config, boot).with_reasons_max(usize::MAX))
+        }
         (None, _) => Arc::new(NoBoot::new()),
     };
     match &config.dhcp {
@@ -167,8 +170,10 @@ pub(crate) fn policy(config: &Config, reasons: Reasons) -> Arc<dyn BootPolicy> {
     }
 }
 
-fn rule_policy(boot: &Boot) -> RulePolicy {
-    let policy = RulePolicy::new().otherwise(arch_policy(boot));
+fn rule_policy(config: &Config, boot: &Boot) -> RulePolicy {
+    let common = common_policy(boot);
+    let by_arch = ScriptPolicy::new(config, arch_policy(boot, common.clone()), common);
+    let policy = RulePolicy::new().otherwise(by_arch);
     let rules = boot.rules.iter().cloned();
     let decided = pxelinux_options(boot);
     rules.fold(policy, |policy, mut rule| {
@@ -201,8 +206,7 @@ fn pxelinux_options(boot: &Boot) -> Vec<DhcpOption> {
     .collect()
 }
 
-fn arch_policy(boot: &Boot) -> ArchPolicy {
-    let mut policy = ArchPolicy::new();
+fn arch_policy(boot: &Boot, mut policy: ArchPolicy) -> ArchPolicy {
     for (arch, file) in &boot.files {
         policy = policy.with_arch(*arch, file);
     }
@@ -212,9 +216,15 @@ fn arch_policy(boot: &Boot) -> ArchPolicy {
     if let Some(file) = &boot.ipxe {
         policy = policy.with_ipxe(file);
     }
-    if let Some(next_server) = boot.next_server {
-        policy = policy.with_next_server(next_server);
-    }
+    policy
+}
+
+/// What all are told, whatever they boot.
+fn common_policy(boot: &Boot) -> ArchPolicy {
+    let policy = match boot.next_server {
+        Some(next_server) => ArchPolicy::new().with_next_server(next_server),
+        None => ArchPolicy::new(),
+    };
     let options = pxelinux_options(boot).into_iter();
     options.fold(policy, ArchPolicy::with_option)
 }

@@ -82,7 +82,8 @@ pub use crate::bind::{Bound, StartError};
 pub use crate::cli::main;
 pub use crate::config::{
     Boot, CONTROL_DEFAULT, Config, ConfigError, Dhcp, Host, HostBoot, Http, LEASES_DEFAULT, Leases,
-    Log, LogFormat, LogLevel, Place, Problem, Server, Store, Subnet, Tftp, Tree,
+    Log, LogFormat, LogLevel, Menu, MenuFileProtocol, Place, Problem, Server, Store, Subnet, Tftp,
+    Tree,
 };
 pub use crate::control::{
     Answer, Client as ControlClient, ClientError, Command as ControlCommand, Failure,

@@ -10,6 +10,7 @@ use crate::config::{Config, Problem};
 use crate::control::{Answer, Failure};
 use crate::decisions::Remembered;
 use crate::fact::Protocol;
+use crate::menus::Menus;
 use crate::running::Handle;
 use crate::source::{http_source, tftp_source};
 
@@ -101,11 +102,13 @@ impl Handle {
         let shared = &self.shared;
         // First, so that nobody is judged by the former rules from here on.
         assemble::decide_by(&config, shared.hub.decisions());
+        let menus = Menus::new(&config, shared.served.clone(), Arc::clone(tree));
+        let menus = Arc::new(menus);
         if let Some(source) = &shared.tftp_source {
-            source.swap(tftp_source(&config, Arc::clone(tree)));
+            source.swap(tftp_source(&menus, &shared.hub));
         }
         for (source, http) in shared.http_sources.iter().zip(&config.http) {
-            source.swap(http_source(&config, http, Arc::clone(tree)));
+            source.swap(http_source(&menus, &shared.hub, http));
         }
         if let (Some(handle), Some(tftp)) = (&shared.tftp, &config.tftp) {
             handle.reconfigure(assemble::tftp(tftp));
@@ -241,6 +244,7 @@ mod tests {
             ),
             ("[[http]]", "[[http]]\nroot = \"/os\""),
             ("[dhcp]", "[boot]\nfiles = { default = \"x\" }\n[dhcp]"),
+            ("[dhcp]", "[menu]\nconvert = false\n[dhcp]"),
         ] {
             assert!(keys(&OLD.replace(from, to)).is_empty(), "{to}");
         }

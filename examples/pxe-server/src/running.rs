@@ -21,6 +21,7 @@ use crate::hub::Hub;
 use crate::lease_store;
 use crate::log::LogControl;
 use crate::machines::Machines;
+use crate::menus::{Menus, Served};
 use crate::observe;
 use crate::reload::open_tree;
 use crate::source::{SwapSource, http_source, tftp_source};
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) tftp_source: Option<Arc<SwapSource>>,
     /// One per `[http]`.
     pub(crate) http_sources: Vec<Arc<SwapSource>>,
+    /// Where they are served.
+    pub(crate) served: Served,
     pub(crate) tftp: Option<pxe_tftp::Handle>,
     pub(crate) dhcp: Option<pxe_dhcp::Handle>,
     pub(crate) log: Option<LogControl>,
@@ -195,10 +198,21 @@ impl Bound {
             ..
         } = self;
         let listeners = listeners(dhcp.as_ref(), tftp.as_ref(), &http)?;
+        let served = Served {
+            tftp: (tftp
+                .as_ref()
+                .map(pxe_tftp::Server::local_addrs)
+                .transpose()?)
+            .unwrap_or_default(),
+            http: (http.iter())
+                .map(|(number, bound)| (*number, bound.local_addr()))
+                .collect(),
+        };
+        let menus = Arc::new(Menus::new(&config, served.clone(), Arc::clone(tree)));
         let tftp_source =
-            (config.tftp.as_ref()).map(|_| SwapSource::new(tftp_source(&config, Arc::clone(tree))));
+            (config.tftp.as_ref()).map(|_| SwapSource::new(tftp_source(&menus, &hub)));
         let http_sources: Vec<_> = (config.http.iter())
-            .map(|http| SwapSource::new(http_source(&config, http, Arc::clone(tree))))
+            .map(|http| SwapSource::new(http_source(&menus, &hub, http)))
             .collect();
         let (stop, stopped) = watch::channel(false);
         assemble::decide_by(&config, hub.decisions());
@@ -210,6 +224,7 @@ impl Bound {
             given_tree,
             tftp_source: tftp_source.clone(),
             http_sources: http_sources.clone(),
+            served,
             tftp: tftp.as_ref().map(pxe_tftp::Server::handle),
             dhcp: dhcp.as_ref().map(pxe_dhcp::Server::handle),
             log,

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use pxe_tree::{FileRequest, Opened, Resolver, Result, Source, Tree, TreePath, TreeSource};
+use pxe_tree::{FileRequest, Opened, Resolver, Result, Source, TreePath, TreeSource};
 
-use crate::config::{Config, Http};
+use crate::config::Http;
+use crate::hub::Hub;
+use crate::menus::{MenuSource, Menus};
 
 /// Asks another source, which can be replaced at any time. Who has a file open already keeps it,
 /// and the tree that it came from, until done.
@@ -37,22 +39,23 @@ impl Source for SwapSource {
     }
 }
 
-/// The tree's files, as a TFTP client names them.
-pub(crate) fn tftp_source(config: &Config, tree: Arc<dyn Tree>) -> Box<dyn Source> {
-    Box::new(tree_source(config, tree))
+/// The tree's files and its menus, as a TFTP client names them.
+pub(crate) fn tftp_source(menus: &Arc<Menus>, hub: &Arc<Hub>) -> Box<dyn Source> {
+    menu_source(menus, hub, TreePath::ROOT)
 }
 
-/// The files of one directory of the tree, as an HTTP client names them.
-pub(crate) fn http_source(config: &Config, http: &Http, tree: Arc<dyn Tree>) -> Box<dyn Source> {
-    Box::new(tree_source(config, tree).with_base(http.root.clone()))
+/// Those of one directory of the tree, as an HTTP client names them.
+pub(crate) fn http_source(menus: &Arc<Menus>, hub: &Arc<Hub>, http: &Http) -> Box<dyn Source> {
+    menu_source(menus, hub, http.root.clone())
 }
 
-fn tree_source(config: &Config, tree: Arc<dyn Tree>) -> TreeSource {
-    let source = TreeSource::new(tree);
-    match root_path(&config.tree.root) {
-        Some(root) => source.with_root_path(root),
-        None => source,
-    }
+fn menu_source(menus: &Arc<Menus>, hub: &Arc<Hub>, base: TreePath) -> Box<dyn Source> {
+    let files = TreeSource::new(Arc::clone(menus.tree())).with_base(base);
+    let files = match root_path(&menus.config().tree.root) {
+        Some(root) => files.with_root_path(root),
+        None => files,
+    };
+    Box::new(MenuSource::new(files, Arc::clone(menus), Arc::clone(hub)))
 }
 
 /// How paths are walked in this configuration's tree.
@@ -75,12 +78,19 @@ fn root_path(root: &Path) -> Option<TreePath> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
+    use crate::menus::Served;
     use pxe_tree::{MemTree, Protocol};
 
-    fn tree(content: &'static str) -> Arc<dyn Tree> {
+    fn menus(config: &Config, content: &'static str) -> Arc<Menus> {
         let tree = MemTree::new();
         tree.insert_file("os/linux", content).expect("free");
-        Arc::new(tree)
+        Arc::new(Menus::new(config, Served::default(), Arc::new(tree)))
+    }
+
+    fn tftp(config: &Config, content: &'static str) -> Box<dyn Source> {
+        let hub = Arc::new(Hub::new(Arc::default()));
+        tftp_source(&menus(config, content), &hub)
     }
 
     async fn read(source: &dyn Source, path: &str) -> Result<String> {
@@ -106,14 +116,14 @@ mod tests {
     #[tokio::test]
     async fn a_swapped_source_answers_at_once_and_open_files_stay() {
         let config = config();
-        let source = SwapSource::new(tftp_source(&config, tree("old")));
+        let source = SwapSource::new(tftp(&config, "old"));
         let path = TreePath::parse("os/linux").expect("valid");
         let remote = ([127, 0, 0, 1], 2070).into();
         let request = FileRequest::new(Protocol::Tftp, remote, &path);
         let Ok(Opened::File(open)) = source.open(&request).await else {
             panic!("a file");
         };
-        source.swap(tftp_source(&config, tree("new")));
+        source.swap(tftp(&config, "new"));
         assert_eq!(read(&*source, "os/linux").await.expect("found"), "new");
         assert_eq!(open.read_at(0, 100).await.expect("in memory"), "old");
     }
@@ -121,12 +131,13 @@ mod tests {
     #[tokio::test]
     async fn the_roots_own_path_is_dropped_and_http_begins_below() {
         let config = config();
-        let tftp = tftp_source(&config, tree("x"));
+        let tftp = tftp(&config, "x");
         assert_eq!(
             read(&*tftp, "/srv/tftp/os/linux").await.expect("found"),
             "x"
         );
-        let http = http_source(&config, &config.http[0], tree("x"));
+        let hub = Arc::new(Hub::new(Arc::default()));
+        let http = http_source(&menus(&config, "x"), &hub, &config.http[0]);
         assert_eq!(read(&*http, "/linux").await.expect("found"), "x");
         assert_eq!(read(&*http, "/").await.expect("found"), "directory");
     }

@@ -394,6 +394,7 @@ fn the_readmes_reference_shows_every_default() {
     assert_eq!(full.boot, bare.boot);
     assert_eq!(full.tftp, bare.tftp);
     assert_eq!(full.http, bare.http);
+    assert_eq!(full.menu, bare.menu);
     assert_eq!(full.log, bare.log);
 }
 
@@ -673,6 +674,7 @@ fn the_readmes_reference_names_every_key() {
         "boot.rule",
         "tftp",
         "http",
+        "menu",
         "log",
     ] {
         let error = parse(&format!("[{table}]\nqqqqqqqqqqqq = 1\n")).expect_err("unknown key");
@@ -685,6 +687,39 @@ fn the_readmes_reference_names_every_key() {
             assert!(is_named, "{table}.{key}");
         }
     }
+}
+
+#[test]
+fn what_a_menu_cannot_be_is_refused() {
+    let menu = |menu: &str, http: &str| {
+        parse(&format!(
+            "[tree]\nroot = \"x\"\n[tftp]\n{http}[menu]\n{menu}\n"
+        ))
+    };
+    for (text, said) in [
+        ("files = \"http\"", "no file is served by http; add [http]"),
+        ("files = \"nfs\"", "\"nfs\" is not known"),
+        ("server = \"255.255.255.255\"", "is no server's address"),
+        ("pxelinux = \"\"", "menu.pxelinux: is empty"),
+        (
+            "templates = [\"\"]",
+            "menu.templates: \"\": a pattern cannot be empty",
+        ),
+        ("templates = [\"../x\"]", "leads out of the tree"),
+        ("template = \"x\"", "did you mean templates?"),
+    ] {
+        let error = menu(text, "").expect_err(text);
+        assert!(error.contains(said), "{error}");
+    }
+    let config = menu(
+        "files = \"http\"\ntemplates = \"/pxelinux.cfg/*\"",
+        "[http]\n",
+    );
+    let config = config.expect("valid");
+    assert!(config.menu.templates[0].matches(b"pxelinux.cfg/default"));
+    let config = menu("convert = false\npxelinux = \"x\"", "").expect("valid");
+    let warning = config.warnings[0].to_string();
+    assert!(warning.contains("as no menu is converted"), "{warning}");
 }
 
 /// Whatever an editor does to a file, it is valid or its errors can be shown.

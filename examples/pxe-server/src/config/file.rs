@@ -26,6 +26,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) http: OneOrMany<Http>,
     #[serde(default)]
+    pub(super) menu: Menu,
+    #[serde(default)]
     pub(super) log: Log,
 }
 
@@ -232,6 +234,17 @@ pub(super) struct Tftp {
 pub(super) struct Http {
     pub(super) listen: Option<OneOrMany<String>>,
     pub(super) root: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Menu {
+    pub(super) convert: Option<bool>,
+    pub(super) pxelinux: Option<String>,
+    pub(super) files: Option<String>,
+    pub(super) server: Option<String>,
+    #[serde(default)]
+    pub(super) templates: OneOrMany<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -16,7 +16,9 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pxe_dhcp::{Bootp, Class, ClientArch, DhcpOption, Ipv4Net, Mode, Probing, ReservedFor};
+use pxe_dhcp::{
+    Bootp, Class, ClientArch, DhcpOption, Ipv4Net, Mode, Pattern, Probing, ReservedFor,
+};
 use pxe_tree::TreePath;
 
 pub use self::place::{ConfigError, Place, Problem};
@@ -52,6 +54,8 @@ pub struct Config {
     pub tftp: Option<Tftp>,
     /// Each `[http]`.
     pub http: Vec<Http>,
+    /// `[menu]`: what is done with menus when they are served.
+    pub menu: Menu,
     /// `[log]`.
     pub log: Log,
     /// What is allowed, but probably not meant.
@@ -260,6 +264,40 @@ pub struct Http {
     pub root: TreePath,
     /// Its path in the file: `http`, or `http[1]`.
     pub(crate) key: String,
+}
+
+/// `[menu]`: what is done with menus when they are served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Menu {
+    /// Whether GRUB and iPXE get pxelinux's menu in their own language where the tree has none for
+    /// them.
+    pub convert: bool,
+    /// The boot file of the pxelinux or syslinux.efi whose menu that is; `None`: of one that
+    /// `[boot]` names, or of one in a usual place.
+    pub pxelinux: Option<String>,
+    /// By which protocol menus that were converted name this server's files; `None`: by one that
+    /// the loader is known to have.
+    pub files: Option<MenuFileProtocol>,
+    /// By which address they name this server; `None`: by the one that was asked.
+    pub server: Option<Ipv4Addr>,
+    /// The files whose placeholders are filled in for each client, by their paths in the tree
+    /// without links and without a slash before them.
+    pub templates: Vec<Pattern>,
+}
+
+/// By which protocol a menu names files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MenuFileProtocol {
+    /// TFTP.
+    Tftp,
+    /// HTTP.
+    Http,
+}
+
+impl MenuFileProtocol {
+    const NAMES: [(&str, Self); 2] = [("tftp", Self::Tftp), ("http", Self::Http)];
 }
 
 /// `[log]`.

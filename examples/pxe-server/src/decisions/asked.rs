@@ -13,13 +13,13 @@ pub(super) struct Asked {
     pub(super) stage: Stage,
     pub(super) mac: Option<MacAddr>,
     client_id: Option<Vec<u8>>,
-    architectures: Vec<ClientArch>,
+    pub(super) architectures: Vec<ClientArch>,
     vendor_class: Option<Vec<u8>>,
     user_classes: Vec<Vec<u8>>,
     ipxe_features: Option<IpxeFeatures>,
-    uuid: Option<MachineUuid>,
+    pub(super) uuid: Option<MachineUuid>,
     machine_id: Option<Vec<u8>>,
-    host_name: Option<Vec<u8>>,
+    pub(super) host_name: Option<Vec<u8>>,
     giaddr: Option<Ipv4Addr>,
     circuit_id: Option<Vec<u8>>,
     remote_id: Option<Vec<u8>>,
@@ -96,6 +96,23 @@ impl Asked {
         request.subnet = subnet;
         request.client_ip = Some(lease.address);
         Self::of(&request)
+    }
+
+    /// The same machine's, once it runs iPXE.
+    pub(super) fn into_ipxe(mut self) -> Self {
+        self.stage = Stage::Ipxe;
+        self.user_classes = vec![b"iPXE".to_vec()];
+        self
+    }
+
+    /// The same machine's, while its firmware boots it by TFTP or HTTP.
+    pub(super) fn into_firmware(mut self) -> Self {
+        if !matches!(self.stage, Stage::Pxe | Stage::Http) {
+            self.stage = Stage::Pxe;
+            self.user_classes.clear();
+            self.ipxe_features = None;
+        }
+        self
     }
 
     /// What this policy decides.

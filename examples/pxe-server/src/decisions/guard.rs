@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use pxe_dhcp::{BootDecision, BootPolicy, BootRequest};
 use pxe_tree::{ErrorKind, FileRequest, Opened, Result, Source};
 
-use super::{Access, LookUp};
+use super::{Access, Identity, LookUp};
 use crate::fact::{What, printable};
 use crate::hub::Hub;
 
@@ -69,6 +69,17 @@ impl Hub {
                     .judge(ip, neighbour, local, self.now().mono)
             }
         }
+    }
+
+    /// Who the client at this address is. Right after a start it waits for the leases of earlier
+    /// runs, so that a machine gets its own menu then, too.
+    pub(crate) async fn identity(&self, ip: IpAddr, local: Option<IpAddr>) -> Identity {
+        self.recalled().await;
+        let neighbour = match self.machines().mac_of(ip) {
+            Some(mac) => Some(mac),
+            None => self.neighbours().mac_of(ip).await,
+        };
+        self.decisions().identity(ip, neighbour, local)
     }
 
     /// What is told of a request that was refused, if it was because the machine may not boot.

@@ -19,6 +19,7 @@
 mod access;
 mod asked;
 mod guard;
+mod identity;
 pub(crate) mod neighbours;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ use crate::machines::MachineId;
 
 pub(crate) use self::access::{Access, Denial};
 pub(crate) use self::guard::{Guarded, Remembered};
+pub(crate) use self::identity::Identity;
 
 /// How much is remembered. A peer can make us hold no more than this.
 #[derive(Debug, Clone, Copy)]

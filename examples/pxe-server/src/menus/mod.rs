@@ -1,4 +1,173 @@
 //! Boot menus of the tree that is served.
+//!
+//! What is read out of the tree (`read`, `program`) is shown and checked by the commands, and
+//! served: where GRUB or iPXE ask for a menu that the tree has not (`wanted`), pxelinux's menu for
+//! that very client (`asker`, `found`) is said in their language (`converter`, `address`), and
+//! iPXE that is told nothing else is told to ask for it (`script_policy`); templates are filled in
+//! (`template`). `source` is where both stand between a protocol and the tree.
 
+mod address;
+mod asker;
+mod converter;
+mod found;
 pub(crate) mod program;
 pub(crate) mod read;
+mod script_policy;
+mod source;
+mod template;
+#[cfg(test)]
+mod tests;
+mod wanted;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pxe_menu::{Location, Text};
+use pxe_tree::{FileRequest, MemBlob, NodeKind, Resolved, Resolver, Tree, TreePath};
+
+use self::converter::{Converter, Order, blob};
+use self::found::find;
+use self::read::{MenuFiles, Unread};
+use self::template::{TEMPLATE_BYTES_MAX, filled_in, is_template};
+use self::wanted::{GRUB_MENUS, Wanted};
+use crate::config::Config;
+
+pub(crate) use self::address::Served;
+pub(crate) use self::asker::Asker;
+pub(crate) use self::converter::{Made, NotMade};
+pub(crate) use self::script_policy::ScriptPolicy;
+pub(crate) use self::source::MenuSource;
+
+/// The menus of a tree, as this configuration has them served.
+#[derive(Debug)]
+pub(crate) struct Menus {
+    config: Config,
+    served: Served,
+    tree: Arc<dyn Tree>,
+    files: MenuFiles,
+    converter: Arc<Converter>,
+}
+
+impl Menus {
+    /// Those of this tree.
+    pub(crate) fn new(config: &Config, served: Served, tree: Arc<dyn Tree>) -> Self {
+        let files = MenuFiles::new(config, Arc::clone(&tree));
+        Self {
+            config: config.clone(),
+            served,
+            tree,
+            converter: Arc::new(Converter::new(files.clone())),
+            files,
+        }
+    }
+
+    /// The configuration that they are served by.
+    pub(crate) const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The tree.
+    pub(crate) const fn tree(&self) -> &Arc<dyn Tree> {
+        &self.tree
+    }
+
+    /// Whether a loader that asks for this path, which the tree has not, may get a menu that is made.
+    pub(crate) fn may_make(&self, path: &TreePath) -> bool {
+        self.config.menu.convert && Wanted::of(path).is_some()
+    }
+
+    /// The menu that is made for this request, for which the tree has no file; and whether it was
+    /// made just now. `None`: there is none to make it of, or the loader has one of its own.
+    /// `resolver` is how the request's protocol walks the tree.
+    pub(crate) async fn menu(
+        &self,
+        resolver: &Resolver,
+        request: &FileRequest<'_>,
+        asker: &Asker,
+    ) -> Result<Option<(Arc<Made>, bool)>, NotMade> {
+        let wanted = Wanted::of(request.path).filter(|wanted| match wanted {
+            Wanted::Grub { .. } => true,
+            Wanted::Autoexec => asker.may_have_autoexec(),
+            Wanted::Script => {
+                request.path.as_bytes() == wanted::SCRIPT.as_bytes() || asker.is_told(request.path)
+            }
+        });
+        let Some(wanted) = wanted.filter(|_| self.config.menu.convert) else {
+            return Ok(None);
+        };
+        let language = wanted.language();
+        let loaders = found::loaders(&self.config, language);
+        let Some(found) = find(&self.files, &loaders, asker, &wanted).await else {
+            return Ok(None);
+        };
+        if self.has_own(resolver, &wanted, asker).await {
+            return Ok(None);
+        }
+        let order = Order {
+            found,
+            language,
+            addresses: address::addresses(&self.config, &self.served, language, request),
+            asker: asker.clone(),
+            templates: self.config.menu.templates.clone(),
+        };
+        self.converter.menu(order).await.map(Some)
+    }
+
+    /// Whether the loader finds a menu of its own by the names that it tries next. A file that is
+    /// there comes before any menu that is made.
+    async fn has_own(&self, resolver: &Resolver, wanted: &Wanted, asker: &Asker) -> bool {
+        for path in wanted.later(&wanted.tell(asker.client.clone())) {
+            if is_file(resolver, &*self.tree, &path).await {
+                return true;
+            }
+        }
+        if matches!(wanted, Wanted::Grub { .. }) {
+            for path in GRUB_MENUS {
+                let path = Text::from(path);
+                if self
+                    .files
+                    .is_file(&Location::Tftp { host: None, path })
+                    .await
+                {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// What this path leads to, if that is a template.
+    pub(crate) async fn template(&self, resolver: &Resolver, path: &TreePath) -> Option<Resolved> {
+        let templates = &self.config.menu.templates;
+        if templates.is_empty() {
+            return None;
+        }
+        let found = resolver.resolve(&*self.tree, path).await.ok()?;
+        let is_file = found.attributes.kind == NodeKind::File;
+        (is_file && is_template(templates, &found.path)).then_some(found)
+    }
+
+    /// A template as this client gets it.
+    pub(crate) async fn filled_in(
+        &self,
+        template: &Resolved,
+        asker: &Asker,
+    ) -> Result<Arc<MemBlob>, NotMade> {
+        let text = self.read(template).await;
+        let text = text.map_err(|why| NotMade::Unread(template.path.clone(), why))?;
+        let text = filled_in(&template.path, &text, asker).map_err(NotMade::Template)?;
+        Ok(blob(text))
+    }
+
+    async fn read(&self, found: &Resolved) -> Result<Bytes, Unread> {
+        let path = Text::from(found.path.as_bytes());
+        let location = Location::Tftp { host: None, path };
+        let file = self.files.read(&location, TEMPLATE_BYTES_MAX).await?;
+        Ok(file.bytes)
+    }
+}
+
+async fn is_file(resolver: &Resolver, tree: &dyn Tree, path: &TreePath) -> bool {
+    let found = resolver.resolve(tree, path).await;
+    found.is_ok_and(|found| found.attributes.kind == NodeKind::File)
+}

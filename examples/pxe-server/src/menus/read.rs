@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use pxe_menu::{Limits, LinkedMenu, Location, MenuReader, NeedKind, Paths, Text};
-use pxe_tree::{Cookie, Error, ErrorKind, NodeKind, Resolved, Resolver, Tree, TreePath};
+use pxe_tree::{
+    Attributes, Cookie, Error, ErrorKind, NodeKind, Resolved, Resolver, Tree, TreePath,
+};
 
 use crate::config::Config;
 use crate::source;
@@ -44,6 +46,8 @@ struct HttpRoot {
 pub(crate) struct MenuFile {
     /// Its path in the tree, without links.
     pub(crate) path: TreePath,
+    /// What is known of it.
+    pub(crate) attributes: Attributes,
     /// Its content.
     pub(crate) bytes: Bytes,
 }
@@ -134,7 +138,8 @@ impl MenuFiles {
     ) -> Result<MenuFile, Unread> {
         let found = self.find(location).await?;
         let blob = self.tree.open(found.attributes.node).await?;
-        let len = blob.attributes().len;
+        let attributes = blob.attributes().clone();
+        let len = attributes.len;
         let Some(len) = usize::try_from(len).ok().filter(|len| *len <= bytes_max) else {
             return Err(Unread::TooLarge(len));
         };
@@ -149,6 +154,7 @@ impl MenuFiles {
         }
         Ok(MenuFile {
             path: found.path,
+            attributes,
             bytes: bytes.freeze(),
         })
     }

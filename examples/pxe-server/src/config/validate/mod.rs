@@ -8,6 +8,7 @@ mod dhcp;
 mod host;
 mod leases;
 mod listen;
+mod menu;
 mod option;
 mod value;
 
@@ -18,6 +19,7 @@ use self::boot::boot;
 use self::dhcp::{dhcp, own_addresses};
 use self::leases::leases;
 use self::listen::{distinct_listeners, http, tftp};
+use self::menu::menu;
 use self::value::{choice, number};
 use super::file::{self, File};
 use super::place::{ConfigError, Places, Problems};
@@ -43,6 +45,7 @@ pub(super) fn validate(raw: &File, places: Places, file: &Path) -> Result<Config
         .as_ref()
         .is_some_and(|dhcp| dhcp.mode.gives_addresses());
     let leases = leases(&mut problems, &raw.leases, directory, gives_addresses);
+    let menu = menu(&mut problems, &raw.menu, tftp.is_some(), !http.is_empty());
     let log = log(&mut problems, &raw.log);
     distinct_listeners(&mut problems, tftp.as_ref(), &http);
     if dhcp.is_none() && tftp.is_none() && http.is_empty() {
@@ -82,6 +85,7 @@ pub(super) fn validate(raw: &File, places: Places, file: &Path) -> Result<Config
         boot,
         tftp,
         http,
+        menu,
         log,
         warnings,
         places,

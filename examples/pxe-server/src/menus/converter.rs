@@ -1,0 +1,321 @@
+//! Menus of pxelinux in the words of GRUB and iPXE, made when a client asks for one.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use pxe_dhcp::Pattern;
+use pxe_menu::{
+    Action, Client, Code, Diagnostic, FileId, GrubOptions, IpxeOptions, Limits, Location, Menu,
+    MenuReader, Paths, Rendered, Resolution, render_grub, render_ipxe,
+};
+use pxe_tree::{Attributes, MemBlob, NodeId, NodeKind, TreePath};
+use tokio::sync::Semaphore;
+
+use super::address::Address;
+use super::asker::Asker;
+use super::found::Found;
+use super::read::{MenuFiles, Unread};
+use super::template::{TemplateFault, filled_in, is_template};
+use super::wanted::Language;
+use crate::fact::printable;
+
+/// How many menus are made at once; who asks for another one meanwhile waits. A menu of 10,000
+/// entries takes a processor some tenths of a second, and boots go on meanwhile.
+pub(super) const MAKING_MAX: usize = 2;
+/// How many menus that were made are kept, and how many bytes of them. The one that was made
+/// first goes first.
+const KEPT_MAX: usize = 256;
+const KEPT_BYTES_MAX: usize = 64 << 20;
+/// How many of the things that a menu lost are told.
+const LOSSES_MAX: usize = 100;
+
+/// A menu that was made.
+#[derive(Debug)]
+pub(crate) struct Made {
+    /// Its content.
+    pub(crate) blob: Arc<MemBlob>,
+    /// The menu of pxelinux, by its path in the tree.
+    pub(crate) from: TreePath,
+    /// What of that menu is not in it, or not as it is there; the first of them.
+    pub(crate) losses: Vec<String>,
+    /// How many there are.
+    pub(crate) losses_count: usize,
+    /// What was read for it, and what it was then.
+    read: Vec<(Location, Option<Stamp>)>,
+}
+
+/// By what it is seen that a file was changed.
+type Stamp = (u64, u64, u64);
+
+/// What a menu is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Key {
+    file: TreePath,
+    paths: Paths,
+    language: Language,
+    addresses: Vec<Address>,
+    /// For whom it is, if it is not the same for all.
+    asker: Option<Asker>,
+}
+
+/// Makes menus, and keeps those that it made.
+#[derive(Debug)]
+pub(super) struct Converter {
+    files: MenuFiles,
+    limits: Limits,
+    making: Semaphore,
+    kept: Mutex<VecDeque<(Key, Arc<Made>)>>,
+}
+
+/// What a client is to get.
+#[derive(Debug, Clone)]
+pub(super) struct Order {
+    pub(super) found: Found,
+    pub(super) language: Language,
+    pub(super) addresses: Vec<Address>,
+    pub(super) asker: Asker,
+    /// The files in which placeholders are filled in.
+    pub(super) templates: Vec<Pattern>,
+}
+
+/// Why no menu could be made.
+#[derive(Debug)]
+pub(crate) enum NotMade {
+    /// A file of it cannot be read.
+    Unread(TreePath, Unread),
+    /// A file of it is a template with a fault.
+    Template(TemplateFault),
+    /// The loader would not know where this server's files are.
+    NoAddress,
+    /// The server is stopping.
+    Stopping,
+}
+
+impl fmt::Display for NotMade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unread(path, why) => write!(f, "{path}: {why}"),
+            Self::Template(fault) => fault.fmt(f),
+            Self::NoAddress => f.write_str("no listener serves the files that it names"),
+            Self::Stopping => f.write_str("the server is stopping"),
+        }
+    }
+}
+
+impl Converter {
+    pub(super) fn new(files: MenuFiles) -> Self {
+        Self {
+            files,
+            limits: Limits::default(),
+            making: Semaphore::new(MAKING_MAX),
+            kept: Mutex::default(),
+        }
+    }
+
+    /// The menu, and whether it was made for this request.
+    ///
+    /// It is the same for the same order as long as no file of it changes, so that a transfer, its
+    /// repetition, a range and a probe of its size agree.
+    pub(super) async fn menu(self: &Arc<Self>, order: Order) -> Result<(Arc<Made>, bool), NotMade> {
+        if let Some(made) = self.kept(&order).await {
+            return Ok((made, false));
+        }
+        let Ok(_permit) = self.making.acquire().await else {
+            return Err(NotMade::Stopping);
+        };
+        // Others that wanted the same one waited for it here.
+        if let Some(made) = self.kept(&order).await {
+            return Ok((made, false));
+        }
+        let this = Arc::clone(self);
+        let runtime = tokio::runtime::Handle::current();
+        let work = move || runtime.block_on(this.make(order));
+        let (key, made) = match tokio::task::spawn_blocking(work).await {
+            Ok(made) => made?,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => return Err(NotMade::Stopping),
+        };
+        let made = Arc::new(made);
+        self.keep(key, &made);
+        Ok((made, true))
+    }
+
+    /// One that is kept and none of whose files changed.
+    async fn kept(&self, order: &Order) -> Option<Arc<Made>> {
+        let made = {
+            let kept = self.lock();
+            let mut all = kept.iter();
+            let (_, made) = all.find(|(key, _)| key.is_of(order))?;
+            Arc::clone(made)
+        };
+        for (location, stamp) in &made.read {
+            let now = self.files.find(location).await.ok();
+            if now.map(|now| stamp_of(&now.attributes)) != *stamp {
+                return None;
+            }
+        }
+        Some(made)
+    }
+
+    fn keep(&self, key: Key, made: &Arc<Made>) {
+        let mut kept = self.lock();
+        kept.retain(|(other, _)| *other != key);
+        kept.push_back((key, Arc::clone(made)));
+        let bytes = |kept: &VecDeque<(Key, Arc<Made>)>| -> usize {
+            kept.iter().map(|(_, made)| made.blob.content().len()).sum()
+        };
+        while kept.len() > KEPT_MAX || (kept.len() > 1 && bytes(&kept) > KEPT_BYTES_MAX) {
+            kept.pop_front();
+        }
+    }
+
+    async fn make(&self, order: Order) -> Result<(Key, Made), NotMade> {
+        let Found { paths, name, file } = &order.found;
+        let mut read = Vec::new();
+        let mut losses = Vec::new();
+        let mut has_templates = false;
+        let mut reader = MenuReader::new(name.clone(), paths.clone(), self.limits.clone());
+        while let Some(need) = reader.poll_need() {
+            let location = need.location;
+            match self.files.read(&location, self.limits.bytes_max).await {
+                Ok(found) => {
+                    read.push((location, Some(stamp_of(&found.attributes))));
+                    let mut bytes = found.bytes;
+                    if is_template(&order.templates, &found.path) {
+                        has_templates = true;
+                        bytes = filled_in(&found.path, &bytes, &order.asker)
+                            .map_err(NotMade::Template)?;
+                    }
+                    reader.provide(need.id, bytes);
+                }
+                Err(why) if need.id == FileId::MAIN => {
+                    return Err(NotMade::Unread(file.clone(), why));
+                }
+                Err(why) => {
+                    if !why.is_missing() {
+                        losses.push(format!("{location} is left out: {why}"));
+                    }
+                    read.push((location, None));
+                    reader.missing(need.id);
+                }
+            }
+        }
+        let Resolution {
+            menu, diagnostics, ..
+        } = reader.finish().resolution;
+        // What of several menus is not in one.
+        let linked = [
+            Code::LinkedSettings,
+            Code::LinkedPrompt,
+            Code::MissingLink,
+            Code::Limited,
+        ];
+        let not_joined = diagnostics
+            .into_iter()
+            .filter(|one| linked.contains(&one.code));
+        // iPXE fills in by itself what it is told to append.
+        let is_for_client =
+            has_templates || (order.language == Language::Grub && appends_of_client(&menu));
+        let client = is_for_client.then(|| order.asker.client.clone());
+        let rendered = render(&menu, &order, client.as_ref())?;
+        let lost_all: Vec<Diagnostic> =
+            rendered.diagnostics.into_iter().chain(not_joined).collect();
+        let (lost, count) = lost(&lost_all);
+        let losses_count = losses.len() + count;
+        losses.extend(lost);
+        losses.truncate(LOSSES_MAX);
+        let made = Made {
+            blob: blob(Bytes::copy_from_slice(rendered.text.as_bytes())),
+            from: file.clone(),
+            losses,
+            losses_count,
+            read,
+        };
+        let key = Key {
+            file: file.clone(),
+            paths: paths.clone(),
+            language: order.language,
+            addresses: order.addresses,
+            asker: is_for_client.then_some(order.asker),
+        };
+        Ok((key, made))
+    }
+
+    /// A panic of another thread leaves it whole: each method writes it in full or not.
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(Key, Arc<Made>)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Key {
+    fn is_of(&self, order: &Order) -> bool {
+        self.file == order.found.file
+            && self.paths == order.found.paths
+            && self.language == order.language
+            && self.addresses == order.addresses
+            && self
+                .asker
+                .as_ref()
+                .is_none_or(|asker| *asker == order.asker)
+    }
+}
+
+fn render(menu: &Menu, order: &Order, client: Option<&Client>) -> Result<Rendered, NotMade> {
+    let paths = order.found.paths.clone();
+    let here = order
+        .addresses
+        .iter()
+        .find(|address| address.root.is_root());
+    let base = &here.ok_or(NotMade::NoAddress)?.base;
+    Ok(match order.language {
+        Language::Grub => {
+            let options = GrubOptions::new(paths, base);
+            let client = client.cloned().unwrap_or_default();
+            render_grub(menu, &options.with_client(client))
+        }
+        Language::Ipxe => {
+            let options = IpxeOptions::new(paths).with_base(format!("{base}/"));
+            render_ipxe(menu, &options)
+        }
+    })
+}
+
+/// Whether a command line is told of the machine (IPAPPEND, SYSAPPEND).
+fn appends_of_client(menu: &Menu) -> bool {
+    let mut entries = menu.entries();
+    menu.core.sysappend != 0
+        || entries.any(|entry| match &entry.action {
+            Action::Run(command) => command.sysappend != 0,
+            _ => false,
+        })
+}
+
+/// What was lost, passwords first, and how much.
+fn lost(diagnostics: &[Diagnostic]) -> (Vec<String>, usize) {
+    let mut lost: Vec<&Diagnostic> = diagnostics.iter().collect();
+    lost.sort_by_key(|one| one.code != Code::ProtectionLost);
+    let told = lost.iter().take(LOSSES_MAX);
+    let told = told.map(|one| printable(&one.message)).collect();
+    (told, diagnostics.len())
+}
+
+/// A blob whose stamp is that of its content, so that a probe of its size, a range and a
+/// repetition are of one version. It has no time: a cache between us and the client may not
+/// take it for fresh, as it may be another one for another client.
+pub(super) fn blob(content: Bytes) -> Arc<MemBlob> {
+    let mut hasher = DefaultHasher::new();
+    content.hash(&mut hasher);
+    let node = NodeId::new(NonZeroU64::MIN);
+    let mut attributes = Attributes::new(node, NodeKind::File, 0);
+    // 0 would be no stamp at all.
+    attributes.change = hasher.finish().max(1);
+    MemBlob::with_attributes(content, attributes)
+}
+
+fn stamp_of(attributes: &Attributes) -> Stamp {
+    (attributes.fileid, attributes.change, attributes.len)
+}

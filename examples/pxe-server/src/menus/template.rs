@@ -1,0 +1,59 @@
+//! Menus that are filled in for each client when they are served.
+
+use std::fmt;
+
+use bytes::Bytes;
+use pxe_dhcp::Pattern;
+use pxe_menu::{Format, TemplateError};
+use pxe_tree::TreePath;
+
+use super::asker::Asker;
+
+/// A template is read whole, so it has to be short: menus are.
+pub(super) const TEMPLATE_BYTES_MAX: usize = 1 << 20;
+
+/// A template that cannot be filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TemplateFault {
+    /// Its path in the tree, without links.
+    pub(crate) file: TreePath,
+    /// What is wrong, and in which line.
+    pub(crate) error: TemplateError,
+}
+
+impl fmt::Display for TemplateFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.file, self.error)
+    }
+}
+
+/// Whether the file of this path in the tree, without links, is a template.
+pub(super) fn is_template(patterns: &[Pattern], path: &TreePath) -> bool {
+    let mut patterns = patterns.iter();
+    patterns.any(|pattern| pattern.matches(path.as_bytes()))
+}
+
+/// The text of a template as this client gets it.
+///
+/// # Errors
+/// It has a placeholder that is not known, or of which nobody knows what it is for this client.
+pub(super) fn filled_in(
+    file: &TreePath,
+    text: &[u8],
+    asker: &Asker,
+) -> Result<Bytes, TemplateFault> {
+    // To GRUB and iPXE `${name}` is a variable of their own.
+    let has_variables =
+        file.as_bytes().ends_with(b".ipxe") || Format::of(file.as_bytes(), text) == Format::GrubCfg;
+    let filled_in = match has_variables {
+        true => pxe_menu::expand_grub(text, &asker.client),
+        false => pxe_menu::expand(text, &asker.client),
+    };
+    match filled_in {
+        Ok(text) => Ok(Bytes::copy_from_slice(text.as_bytes())),
+        Err(error) => Err(TemplateFault {
+            file: file.clone(),
+            error,
+        }),
+    }
+}
