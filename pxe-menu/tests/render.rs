@@ -94,13 +94,13 @@ fn a_menu_for_grub() {
 
 #[test]
 fn a_menu_as_text() {
-    assert_eq!(render_text(&menu()), include_str!("render/menu.txt"));
+    expect("menu.txt", &render_text(&menu()));
 }
 
 #[test]
 fn a_menu_as_json() {
     let json = render_json(&menu(), Loader::Lpxelinux, &Client::new());
-    assert_eq!(json, include_str!("render/menu.json"));
+    expect("menu.json", &json);
 }
 
 #[test]
