@@ -82,6 +82,7 @@ pub fn render_ipxe(menu: &Menu, options: &IpxeOptions) -> Rendered {
         opening: Opening::of(menu),
         said: Vec::new(),
         timeout_body: None,
+        then: None,
         uses_local: false,
     };
     script.said = script.entries();
@@ -108,6 +109,8 @@ struct Script<'a> {
     said: Vec<Vec<Said>>,
     /// What ONTIMEOUT starts, where that is no entry.
     timeout_body: Option<Vec<u8>>,
+    /// The label of what the timeout starts.
+    then: Option<String>,
     uses_local: bool,
 }
 
@@ -241,7 +244,8 @@ impl Script<'_> {
         if self.opening.timeout_tenths.is_some() {
             self.timeout_body = self.timeout_command();
         }
-        let then = self.then();
+        self.then = self.then();
+        let then = self.then.clone();
         if then.is_none() && self.opening.timeout_tenths.take().is_some() {
             let why = match self.opening.then {
                 Target::Nothing(why) => why,
@@ -367,7 +371,7 @@ impl Script<'_> {
         default: Option<String>,
         items: &mut usize,
     ) -> Option<String> {
-        let then = self.then();
+        let then = self.then.clone();
         if then == default || then.is_none() || self.opening.is_hidden {
             return default;
         }
