@@ -277,16 +277,19 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// What is shown, without the `^` of a hotkey.
+    /// What is shown, without the `^` of a hotkey. A caret is shown only where it is the hotkey itself
+    /// (`display_entry` in menumain.c).
     pub fn shown(&self) -> Text {
         let text = self.menu_label.as_ref().or(self.label.as_ref());
         let mut shown = vec![b' '; self.indent as usize];
-        if !matches!(self.action, Action::Separator) {
-            shown.extend(
-                text.iter()
-                    .flat_map(|text| text.iter())
-                    .filter(|byte| **byte != b'^'),
-            );
+        let text = text.filter(|_| !matches!(self.action, Action::Separator));
+        let mut bytes = text.iter().flat_map(|text| text.iter()).peekable();
+        while let Some(byte) = bytes.next() {
+            if *byte != b'^' {
+                shown.push(*byte);
+            } else if let Some(key) = bytes.next_if(|byte| self.hotkey == Some(**byte & !0x20)) {
+                shown.push(*key);
+            }
         }
         Text::new(shown)
     }
@@ -429,5 +432,21 @@ impl Menu {
             }
         }
         links
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fuzzing::reread;
+
+    #[test]
+    fn a_caret_is_shown_where_it_is_the_hotkey() {
+        let menu =
+            reread(&"UI menu.c32\nLABEL a\nMENU LABEL a^^b^c\nLABEL b\nMENU LABEL a^^b\n".into());
+        let shown: Vec<String> = menu
+            .entries()
+            .map(|entry| entry.shown().to_string())
+            .collect();
+        assert_eq!(shown, ["a^bc", "ab"]);
     }
 }

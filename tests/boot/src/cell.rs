@@ -82,7 +82,7 @@ struct Parts<'a> {
 
 /// A directory that goes when it is dropped.
 #[derive(Debug)]
-struct WorkDirectory(PathBuf);
+pub(crate) struct WorkDirectory(pub(crate) PathBuf);
 
 impl Drop for WorkDirectory {
     fn drop(&mut self) {
@@ -127,7 +127,7 @@ fn boot(
         system: matrix.systems.get(&cell.system).ok_or_else(missing)?,
     };
     tree::make_directory(work)?;
-    let variables = variables(&parts, setting.server, work);
+    let variables = variables(parts.loader, &parts.system.append, setting.server, work);
     tree::lay_out(
         &work.join("tree"),
         &[&parts.loader.tree, &parts.system.tree],
@@ -142,7 +142,7 @@ fn boot(
     }
     let capture = Capture::start(&namespace, work)?;
     let mut server = Server::start(&namespace, parts.server, &variables, work)?;
-    let mut machine = Machine::start(&namespace, parts.firmware, parts.system, work)?;
+    let mut machine = Machine::start(&namespace, parts.firmware, parts.system.memory_mib, work)?;
     let power_on = machine.power_on;
     let mut screen = Screen::default();
     let mut spoken = Spoken::default();
@@ -170,11 +170,12 @@ fn boot(
     }
 }
 
-fn variables(parts: &Parts<'_>, server: &Path, work: &Path) -> Variables {
-    let files = &parts.loader.boot_files;
+/// What may be filled into the texts of the matrix.
+pub(crate) fn variables(loader: &Loader, append: &str, server: &Path, work: &Path) -> Variables {
+    let files = &loader.boot_files;
     // A JSON string is a TOML string as well.
     let pair = |(name, file): (&str, &str)| format!("{name} = {}", serde_json::Value::from(file));
-    let ipxe = parts.loader.ipxe.as_deref();
+    let ipxe = loader.ipxe.as_deref();
     let ipxe = ipxe.map_or_else(String::new, |ipxe| pair(("ipxe", ipxe)));
     let files_as_text = files
         .iter()
@@ -183,7 +184,7 @@ fn variables(parts: &Parts<'_>, server: &Path, work: &Path) -> Variables {
     let mut variables = Variables::from([
         ("address".to_owned(), ADDRESS.to_string()),
         ("interface".to_owned(), BRIDGE.to_owned()),
-        ("append".to_owned(), parts.system.append.clone()),
+        ("append".to_owned(), append.to_owned()),
         ("server".to_owned(), server.display().to_string()),
         ("work".to_owned(), work.display().to_string()),
         ("tree".to_owned(), work.join("tree").display().to_string()),

@@ -6,7 +6,9 @@ mod capture;
 mod cell;
 mod convert;
 mod fixtures;
+mod installer;
 mod matrix;
+mod menus;
 mod network;
 mod pcap;
 mod phases;
@@ -15,6 +17,7 @@ mod report;
 mod serial;
 mod server;
 mod signals;
+mod terminal;
 mod tree;
 mod verdict;
 mod wire;
@@ -64,10 +67,25 @@ struct Options {
     keep: bool,
 }
 
+impl Options {
+    /// The server's program.
+    fn server(&self) -> Result<PathBuf, String> {
+        match &self.server {
+            Some(path) => path
+                .canonicalize()
+                .map_err(|error| format!("{}: {error}", path.display())),
+            None if self.definition.is_some() => Ok(PathBuf::from("no --server was given")),
+            None => server::build(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Command {
     /// Runs the boots.
     Run,
+    /// Walks through the menus of menus/ on a machine that runs menu.c32, and compares what it draws.
+    Menus,
     /// Writes what the boots kept by `run --keep` said over DHCP into pxe-dhcp/tests/captures.
     Fixtures,
 }
@@ -94,6 +112,9 @@ fn run(options: &Options) -> Result<ExitCode, String> {
     let wanted = |cell: &&Cell| {
         options.only.is_empty() || options.only.iter().any(|name| cell.name.contains(name))
     };
+    if options.command == Command::Menus {
+        return menus::run(options, &matrix, home);
+    }
     let cells: Vec<&Cell> = matrix.cells.iter().filter(wanted).collect();
     if cells.is_empty() {
         return Err(format!(
@@ -117,13 +138,7 @@ fn run(options: &Options) -> Result<ExitCode, String> {
     pxe_test_lab::ensure(parts.chain([&tcpdump]))?;
     let work_parent = std::env::temp_dir();
     pxe_test_lab::remove_stale(&work_parent);
-    let server = match &options.server {
-        Some(path) => path
-            .canonicalize()
-            .map_err(|error| format!("{}: {error}", path.display()))?,
-        None if options.definition.is_some() => PathBuf::from("no --server was given"),
-        None => server::build()?,
-    };
+    let server = options.server()?;
     let setting = Setting {
         matrix: &matrix,
         server: &server,

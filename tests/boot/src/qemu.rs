@@ -11,7 +11,7 @@ use std::time::Duration;
 use pxe_test_lab::{Namespace, Output, Process};
 use serde_json::{Value, json};
 
-use crate::matrix::{Firmware, System};
+use crate::matrix::Firmware;
 use crate::network::{MACHINE, TAP};
 use crate::serial::{self, Chunk};
 
@@ -34,14 +34,14 @@ impl Machine {
     pub(crate) fn start(
         namespace: &Namespace,
         firmware: &Firmware,
-        system: &System,
+        memory_mib: u32,
         work: &Path,
     ) -> Result<Machine, String> {
         let control = work.join("qmp.sock");
         let mut command = namespace.command(&firmware.emulator);
         command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1"]);
         command.args(["-machine", &firmware.machine]);
-        command.args(["-m", &format!("{}M", system.memory_mib)]);
+        command.args(["-m", &format!("{memory_mib}M")]);
         command.args(["-uuid", "7e57ab1e-0000-4000-8000-525400770001"]);
         // A machine that resets has failed: it must not start over and pass by luck.
         command.args([

@@ -82,8 +82,18 @@ fn seconds(time: Option<Duration>) -> String {
 
 /// Keeps the files of a boot in a directory named after the cell and the time, and says which.
 pub(crate) fn save(parent: &Path, work: &Path, outcome: &Outcome) -> Result<PathBuf, String> {
+    let directory = keep(parent, &outcome.cell, work)?;
+    tree::write(
+        &directory.join("report.txt"),
+        (block(outcome) + "\n").as_bytes(),
+    )?;
+    Ok(directory)
+}
+
+/// Keeps the files of a work directory in one of this name and the time.
+pub(crate) fn keep(parent: &Path, name: &str, work: &Path) -> Result<PathBuf, String> {
     fs::create_dir_all(parent).map_err(|error| format!("{}: {error}", parent.display()))?;
-    let stem = format!("{}-{}", outcome.cell, utc(serial::now().as_secs()));
+    let stem = format!("{name}-{}", utc(serial::now().as_secs()));
     // Two boots of one cell may end in one second.
     let mut directory = parent.join(&stem);
     let mut number = 1;
@@ -104,10 +114,6 @@ pub(crate) fn save(parent: &Path, work: &Path, outcome: &Outcome) -> Result<Path
             }
         }
     }
-    tree::write(
-        &directory.join("report.txt"),
-        (block(outcome) + "\n").as_bytes(),
-    )?;
     Ok(directory)
 }
 

@@ -80,7 +80,8 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), String> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).map_err(at)
 }
 
-fn copy(from: &Path, to: &Path) -> Result<(), String> {
+/// Copies a file or a directory with all that is in it.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), String> {
     let at = |error: std::io::Error| format!("cannot copy {}: {error}", from.display());
     if !from.is_dir() {
         fs::copy(from, to).map_err(at)?;
