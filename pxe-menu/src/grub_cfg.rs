@@ -78,6 +78,8 @@ pub struct GrubParser {
     limits: Limits,
     loader: Loader,
     client: Client,
+    /// The configuration whose folder is `$prefix`, if it is another.
+    first: Option<Text>,
     files: Vec<SourceFile>,
     scripts: Vec<Option<Block>>,
     names: BTreeMap<Text, FileId>,
@@ -121,6 +123,7 @@ impl GrubParser {
         let mut parser = Self {
             loader: Loader::GrubEfi,
             client: Client::new(),
+            first: None,
             files: Vec::new(),
             scripts: Vec::new(),
             names: BTreeMap::new(),
@@ -144,6 +147,14 @@ impl GrubParser {
     #[must_use]
     pub fn with_loader(mut self, loader: Loader) -> Self {
         self.loader = loader;
+        self
+    }
+
+    /// For a configuration that another leads to (`configfile`): `$prefix` and `$root` are as they were for
+    /// the first.
+    #[must_use]
+    pub(crate) fn with_first(mut self, first: Text) -> Self {
+        self.first = Some(first);
         self
     }
 
@@ -207,7 +218,12 @@ impl GrubParser {
     }
 
     /// The menu, as far as its files were given.
-    pub fn finish(mut self) -> Resolution {
+    pub fn finish(self) -> Resolution {
+        self.finish_whole().0
+    }
+
+    /// The menu, the files, and how many commands were run.
+    pub(crate) fn finish_whole(mut self) -> (Resolution, Vec<SourceFile>, usize) {
         let finished = match core::mem::replace(&mut self.state, State::Changed) {
             State::Run(finished) if finished.asked.is_empty() => *finished,
             _ => self.run(),
@@ -216,18 +232,22 @@ impl GrubParser {
         for diagnostic in finished.found.list {
             found.push(diagnostic);
         }
-        Resolution {
+        let resolution = Resolution {
             menu: finished.menu,
             places: finished.places,
             hidden_places: Vec::new(),
             lines: Default::default(),
             settings: Vec::new(),
             diagnostics: found.list,
-        }
+        };
+        let steps_max = self.limits.lines_max.saturating_mul(RUNS);
+        let steps = steps_max.saturating_sub(self.steps_left);
+        (resolution, self.files, steps)
     }
 
     fn run(&mut self) -> Finished {
         let main = self.files.first().map(|file| file.name.clone());
+        let main = self.first.clone().or(main);
         let setting = Setting {
             library: &Files {
                 names: &self.names,

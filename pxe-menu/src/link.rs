@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::{Diagnostics, quoted, quoted_text};
-use crate::resolve::resolve_and_count;
 use crate::{
-    Code, Diagnostic, Document, EntryLines, FileId, Limits, Location, Menu, NeedKind, Parser,
+    Client, Code, Diagnostic, EntryLines, FileId, Format, Limits, Location, Menu, NeedKind, Parser,
     Paths, Place, Resolution, SourceFile, Text, Ui,
 };
 
+mod any_parser;
 mod join;
 mod names;
 mod target;
 
+use any_parser::{AnyParser, First, Parsed, grub_parser, is_refused};
 use target::{Source, Target};
 
 /// A file that a [`MenuReader`] needs.
@@ -47,6 +48,10 @@ pub struct LinkedMenu {
 
 /// Reads a configuration and all others that its entries lead to, and makes one [`Menu`] of them. It
 /// opens no file: it says which one it needs, and is given its content.
+///
+/// The first configuration may be of any [`Format`]: its content decides, and its name where that says
+/// nothing. Those that it leads to are of the same, since one loader reads them all. GRUB's `configfile` is
+/// followed as CONFIG is; what variables it exports are not handed on, but `$prefix` is.
 ///
 /// An entry that starts menu.c32 or vesamenu.c32 with other files, and one of CONFIG, becomes
 /// [`Action::Submenu`](crate::Action::Submenu) of a [`Screen`](crate::Screen) that is
@@ -106,6 +111,7 @@ pub struct MenuReader {
     spent: Spent,
     found: Diagnostics,
     told: BTreeSet<(Code, Option<Place>, String)>,
+    client: Client,
 }
 
 /// A configuration.
@@ -148,7 +154,7 @@ struct Link {
 #[derive(Debug)]
 struct Reading {
     node: usize,
-    parser: Parser,
+    parser: AnyParser,
     /// The number over all configurations of each of its files.
     ids: Vec<FileId>,
     /// The file that was asked for and not answered.
@@ -161,6 +167,7 @@ struct Spent {
     bytes: usize,
     lines: usize,
     screens: usize,
+    entries: usize,
 }
 
 impl MenuReader {
@@ -185,7 +192,16 @@ impl MenuReader {
             reading: None,
             spent: Spent::default(),
             told: BTreeSet::new(),
+            client: Client::new(),
         }
+    }
+
+    /// For a machine: the conditions of a grub.cfg are decided for it, as far as they can be. See
+    /// [`GrubParser::with_client`](crate::GrubParser::with_client).
+    #[must_use]
+    pub fn with_client(mut self, client: Client) -> Self {
+        self.client = client;
+        self
     }
 
     /// The next file that is needed; `None` when there is no more. Each location is told once. A file
@@ -221,8 +237,10 @@ impl MenuReader {
 
     /// Says that a file is not there.
     pub fn missing(&mut self, id: FileId) {
-        if let Some(reading) = &mut self.reading {
-            reading.asked.take_if(|(global, _)| *global == id);
+        if let Some(reading) = &mut self.reading
+            && let Some((_, local)) = reading.asked.take_if(|(global, _)| *global == id)
+        {
+            reading.parser.missing(local);
         }
     }
 
@@ -242,14 +260,18 @@ impl MenuReader {
 
     /// Asks for the next file of a configuration that is not known yet.
     fn ask(&mut self, reading: &mut Reading) -> Option<FileNeed> {
+        if let Some((_, local)) = reading.asked.take() {
+            reading.parser.missing(local);
+        }
         while let Some(need) = reading.parser.poll_need() {
             let target = &self.nodes[reading.node].target;
             let location = target.paths.locate(&need.file);
             if let Some(known) = self.known.get(&location).copied() {
                 reading.ids.push(known);
                 let file = self.files.get(known.index());
-                if let Some(bytes) = file.and_then(|file| file.bytes.clone()) {
-                    reading.parser.provide(need.id, bytes);
+                match file.and_then(|file| file.bytes.clone()) {
+                    Some(bytes) => reading.parser.provide(need.id, bytes),
+                    None => reading.parser.missing(need.id),
                 }
                 continue;
             }
@@ -276,9 +298,11 @@ impl MenuReader {
                 let max = self.limits.files_max;
                 let message = format!("more than {max} files: this one is not read");
                 self.tell(Diagnostic::new(Code::Limited, place, message));
+                reading.parser.missing(need.id);
                 continue;
             }
             if let Location::NoProtocol(_) = location {
+                reading.parser.missing(need.id);
                 continue;
             }
             reading.asked = Some((id, need.id));
@@ -302,9 +326,28 @@ impl MenuReader {
         limits.bytes_max = limits.bytes_max.saturating_sub(self.spent.bytes);
         limits.lines_max = limits.lines_max.saturating_sub(self.spent.lines).max(1);
         limits.screens_max = limits.screens_max.saturating_sub(self.spent.screens).max(1);
+        limits.entries_max = limits.entries_max.saturating_sub(self.spent.entries);
+        let (loader, client) = (target.paths.loader(), self.client.clone());
         let parser = match &target.source {
-            Source::Config(file) => Parser::new(file.clone(), limits),
-            Source::MenuFiles(files) => Parser::of_menu(target.own.clone(), files, limits),
+            Source::Config(file) if node == 0 => AnyParser::First(Box::new(First {
+                name: file.clone(),
+                absolute: target.paths.absolute(file),
+                is_asked: false,
+                loader,
+                client,
+                limits,
+            })),
+            Source::Config(file) if target.format == Format::GrubCfg => {
+                let first = self.nodes.first().map(|node| &node.target);
+                let first = first.map_or(file, |first| &first.own);
+                let first = target.paths.absolute(first);
+                let parser = grub_parser(file.clone(), loader, client, limits);
+                AnyParser::Grub(parser.with_first(first))
+            }
+            Source::Config(file) => AnyParser::Syslinux(Parser::new(file.clone(), limits)),
+            Source::MenuFiles(files) => {
+                AnyParser::Syslinux(Parser::of_menu(target.own.clone(), files, limits))
+            }
         };
         Some(Reading {
             node,
@@ -319,12 +362,29 @@ impl MenuReader {
         let Reading {
             node, parser, ids, ..
         } = reading;
-        self.spent.bytes = self.spent.bytes.saturating_add(parser.bytes());
-        let document = parser.finish();
-        let (mut resolution, lines) = resolve_and_count(&document);
+        let Parsed {
+            format,
+            mut resolution,
+            files,
+            wanted,
+            lines,
+        } = parser.finish();
+        let bytes = files.iter().flat_map(|file| &file.bytes).map(Vec::len);
+        self.spent.bytes += bytes.sum::<usize>();
         self.spent.lines = self.spent.lines.saturating_add(lines);
         self.spent.screens += resolution.menu.screens.len();
-        let is_there = self.tell_missing(node, &document, &ids);
+        self.spent.entries += resolution.menu.entries().count();
+        let has = |id: &FileId| {
+            files
+                .get(id.index())
+                .is_some_and(|file| file.bytes.is_some())
+        };
+        let missing = |id: &&FileId| !has(id) && !is_refused(&resolution, **id);
+        for id in wanted.iter().filter(missing) {
+            self.tell_missing(node, *id, &ids);
+        }
+        let is_there = wanted.iter().any(has);
+        self.nodes[node].target.format = format;
         renumber(&mut resolution, &ids);
         for mut diagnostic in core::mem::take(&mut resolution.diagnostics) {
             diagnostic.place = diagnostic.place.and_then(|place| place_of(&ids, place));
@@ -332,7 +392,7 @@ impl MenuReader {
                 self.tell(diagnostic);
             }
         }
-        self.keep_items(document, &ids);
+        self.keep_items(files, &ids);
         if !is_there && node > 0 {
             self.nodes[node].state = State::Missing;
             return;
@@ -353,56 +413,30 @@ impl MenuReader {
         self.nodes[node].state = State::Read(Box::new(Read { resolution, links }));
     }
 
-    /// Tells which files of a configuration are not there; false if there is none at all.
-    fn tell_missing(&mut self, node: usize, document: &Document, ids: &[FileId]) -> bool {
-        let own = [FileId(0)];
-        let wanted = if document.only_menu {
-            document.menu_files()
-        } else {
-            &own
+    /// Tells that a file of a configuration is not there.
+    fn tell_missing(&mut self, node: usize, id: FileId, ids: &[FileId]) {
+        let Some(id) = ids.get(id.index()).map(|id| id.index()) else {
+            return;
         };
-        let is_there = |id: &FileId| {
-            let file = document.file(*id);
-            file.is_some_and(|file| file.bytes.is_some())
+        let (Some(file), Some(location)) = (self.files.get(id), self.locations.get(id)) else {
+            return;
         };
-        let is_refused = |id: &FileId| {
-            let mut told = document.diagnostics().iter();
-            told.any(|told| {
-                told.code == Code::Limited && told.place.is_some_and(|place| place.file == *id)
-            })
+        let name = quoted_text(&file.name);
+        let message = match location {
+            Location::NoProtocol(_) => {
+                format!("{name} is never asked for: the loader has no such protocol")
+            }
+            _ => format!("{name} is not there: the menu has no entries of it"),
         };
-        let missing = |id: &&FileId| !is_there(id) && !is_refused(id);
-        for id in wanted.iter().filter(missing) {
-            let Some(global) = ids.get(id.index()) else {
-                continue;
-            };
-            let (Some(file), Some(location)) = (
-                self.files.get(global.index()),
-                self.locations.get(global.index()),
-            ) else {
-                continue;
-            };
-            let message = match location {
-                Location::NoProtocol(_) => format!(
-                    "{} is never asked for: the loader has no such protocol",
-                    quoted_text(&file.name)
-                ),
-                _ => format!(
-                    "{} is not there: the menu has no entries of it",
-                    quoted_text(&file.name)
-                ),
-            };
-            let asked = quoted(location.to_string().as_bytes());
-            let diagnostic = Diagnostic::new(Code::MissingLink, self.nodes[node].place, message)
-                .with_remedy(format!("the loader asks for {asked}"));
-            self.tell(diagnostic);
-        }
-        wanted.iter().any(is_there)
+        let asked = quoted(location.to_string().as_bytes());
+        let diagnostic = Diagnostic::new(Code::MissingLink, self.nodes[node].place, message)
+            .with_remedy(format!("the loader asks for {asked}"));
+        self.tell(diagnostic);
     }
 
     /// Keeps the lines of files that no other configuration had before.
-    fn keep_items(&mut self, document: Document, ids: &[FileId]) {
-        for (file, id) in document.files.into_iter().zip(ids) {
+    fn keep_items(&mut self, files: Vec<SourceFile>, ids: &[FileId]) {
+        for (file, id) in files.into_iter().zip(ids) {
             if let Some(kept) = self.files.get_mut(id.index())
                 && kept.items.is_empty()
                 && file.bytes.is_some()

@@ -177,11 +177,6 @@ impl Parser {
             .is_some_and(|file| file.bytes.is_some())
     }
 
-    /// The bytes that were taken.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// The configuration as far as it was given.
     pub fn finish(self) -> Document {
         self.document

@@ -447,3 +447,89 @@ fn a_linked_menu_comes_back_from_one_file() {
     assert_eq!(targets(&once, 0), targets(&menu, 0));
     assert_eq!(targets(&once, 1), targets(&menu, 1));
 }
+
+fn read_grub(files: &[(&str, &str)]) -> LinkedMenu {
+    let paths = Paths::new(Loader::GrubEfi, "efi/grubx64.efi");
+    let mut reader = MenuReader::new("grub/grub.cfg", paths, Limits::default());
+    while let Some(need) = reader.poll_need() {
+        let Location::Tftp { host: None, path } = &need.location else {
+            panic!("{need:?}");
+        };
+        match files.iter().find(|(known, _)| path == known) {
+            Some((_, text)) => reader.provide(need.id, *text),
+            None => reader.missing(need.id),
+        }
+    }
+    reader.finish()
+}
+
+/// `configfile` opens another menu, and a person comes back by one more.
+#[test]
+fn configfile_of_grub_is_a_link() {
+    let read = read_grub(&[
+        (
+            "grub/grub.cfg",
+            "set timeout=5\nmenuentry 'Debian' { configfile /debian/grub.cfg }\n\
+             menuentry 'None' { configfile $prefix/none.cfg }\nmenuentry 'x' { linux /x }\n",
+        ),
+        (
+            "debian/grub.cfg",
+            "source $prefix/common.cfg\nmenuentry 'Install' { linux /debian/linux; initrd /debian/initrd.gz }\n\
+             menuentry 'Back' { configfile /grub/grub.cfg }\n",
+        ),
+        ("grub/common.cfg", "menuentry 'Common' { linux /c }\n"),
+    ]);
+    let menu = &read.resolution.menu;
+    assert_eq!(shown(&menu.screens[0]), ["Debian", "None", "x"]);
+    assert_eq!(
+        targets(menu, 0),
+        [Some(("submenu", 1)), Some(("submenu", 2)), None]
+    );
+    // `$prefix` is what it was.
+    assert_eq!(shown(&menu.screens[1]), ["Common", "Install", "Back"]);
+    assert_eq!(targets(menu, 1)[2], Some(("goto", 0)));
+    assert_eq!(image(menu, 1, 1).0, "::debian/linux");
+    assert_eq!(shown(&menu.screens[2])[0], "::grub/none.cfg is not there");
+    assert_eq!(codes(&read), [Code::MissingLink]);
+    let files: Vec<String> = read.locations.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        files,
+        [
+            "grub/grub.cfg (TFTP)",
+            "debian/grub.cfg (TFTP)",
+            "grub/common.cfg (TFTP)",
+            "grub/none.cfg (TFTP)"
+        ]
+    );
+    let places = &read.resolution.places;
+    assert_eq!(
+        places[1]
+            .iter()
+            .map(|place| place.file.index())
+            .collect::<Vec<_>>(),
+        [2, 1, 1]
+    );
+}
+
+#[test]
+fn a_boot_cfg_is_a_menu_of_one_entry() {
+    let paths = Paths::new(Loader::Lpxelinux, "lpxelinux.0");
+    let mut reader = MenuReader::new("esx/boot.cfg", paths, Limits::default());
+    while let Some(need) = reader.poll_need() {
+        reader.provide(
+            need.id,
+            "bootstate=0\ntitle=ESXi\nkernel=b.b00\nmodules=a.gz\n",
+        );
+    }
+    let read = reader.finish();
+    assert_eq!(shown(&read.resolution.menu.screens[0]), ["ESXi"]);
+    assert_eq!(read.files.len(), 1);
+    assert!(read.files[0].bytes.is_some());
+}
+
+#[test]
+fn a_first_file_that_is_not_there_is_told() {
+    let read = read(&[]);
+    assert_eq!(codes(&read), [Code::MissingLink]);
+    assert_eq!(read.resolution.menu.screens.len(), 1);
+}

@@ -128,11 +128,32 @@ mod tests {
         prop::collection::vec(line, 0..14).prop_map(|lines| lines.concat().into_bytes())
     }
 
+    /// A grub.cfg that leads to others.
+    fn grub_file() -> impl Strategy<Value = Vec<u8>> {
+        let number = || 0..6_u8;
+        let line = prop_oneof![
+            4 => number().prop_map(|to| format!("menuentry 'm{to}' {{ configfile /{to} }}\n")),
+            1 => number().prop_map(|to| format!("menuentry d {{ configfile $prefix/x/{to} }}\n")),
+            1 => number().prop_map(|to| format!("source /{to}\n")),
+            1 => Just("submenu s {\n".to_owned()),
+            1 => Just("}\n".to_owned()),
+            1 => Just("set superusers=a\n".to_owned()),
+            1 => Just("menuentry k --unrestricted { linux /k; initrd /i }\n".to_owned()),
+        ];
+        prop::collection::vec(line, 0..10).prop_map(|lines| lines.concat().into_bytes())
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(1000))]
+        #![proptest_config(ProptestConfig::with_cases(500))]
 
         #[test]
         fn reading_ends_and_gives_one_whole(files in prop::collection::vec(file(), 1..6)) {
+            let files: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
+            fuzz_links(&files);
+        }
+
+        #[test]
+        fn reading_of_grubs_menus_ends(files in prop::collection::vec(grub_file(), 1..6)) {
             let files: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
             fuzz_links(&files);
         }

@@ -1,6 +1,6 @@
 //! What an entry leads to.
 
-use crate::{Action, Boot, Client, Entry, Location, Menu, NeedKind, Paths, Text};
+use crate::{Action, Boot, Client, Entry, Format, Location, Menu, NeedKind, Paths, Text};
 
 /// A configuration, and how it comes to be read.
 ///
@@ -12,6 +12,7 @@ pub(super) struct Target {
     pub(super) paths: Paths,
     /// The loader's own configuration then, for `~`.
     pub(super) own: Text,
+    pub(super) format: Format,
     /// Whether its directory is another than the first configuration's.
     pub(super) is_elsewhere: bool,
     is_first: bool,
@@ -50,6 +51,8 @@ impl Target {
             source,
             paths,
             own,
+            // The first configuration's is known when it is there.
+            format: Format::Syslinux,
             is_first: false,
             first_directory,
             key,
@@ -117,7 +120,9 @@ impl Target {
     }
 
     fn to(&self, source: Source, paths: Paths, own: Text) -> Self {
-        Self::new(source, paths, own, self.first_directory.clone())
+        let mut target = Self::new(source, paths, own, self.first_directory.clone());
+        target.format = self.format;
+        target
     }
 }
 
