@@ -394,6 +394,47 @@ fn json_says_the_same() {
 }
 
 #[test]
+fn a_path_is_explained_that_would_be_made_or_filled_in() {
+    let site = Site::new();
+    std::fs::create_dir_all(site.path("tree/pxelinux.cfg")).expect("writable");
+    let hash = "$1$salt$oFKJcXEnJSGJlGHDCZ5kZ.";
+    let menu = format!("LABEL a\nLINUX ${{mac}}\nLABEL wipe\nMENU PASSWD {hash}\nLINUX b\n");
+    std::fs::write(site.path("tree/pxelinux.cfg/default"), menu).expect("writable");
+    let text = format!("{CONFIG}[menu]\ntemplates = \"pxelinux.cfg/*\"\n");
+    std::fs::write(site.path("pxe.toml"), text).expect("writable");
+    let said = |path: &str| {
+        let output = site.run(&["--path", path]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let lines: Vec<&str> = text
+            .lines()
+            .skip_while(|line| !line.starts_with("  tftp"))
+            .collect();
+        lines.join("\n")
+    };
+    let made = said("grub/grub.cfg");
+    assert!(made.contains("made from /pxelinux.cfg/default: "), "{made}");
+    assert!(
+        made.contains("\n    without: ") && made.contains("wipe"),
+        "{made}"
+    );
+    let filled_in = said("pxelinux.cfg/default");
+    assert!(
+        filled_in.contains("/pxelinux.cfg/default, filled in for it: "),
+        "{filled_in}"
+    );
+    let output = site.run(&["--json", "--path", "boot.ipxe"]);
+    let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(answer["path"][0]["converted"], true);
+    assert_eq!(answer["path"][0]["path"], "/pxelinux.cfg/default");
+    std::fs::write(site.path("tree/pxelinux.cfg/default"), "LABEL ${banana}\n").expect("writable");
+    let refused = said("pxelinux.cfg/default");
+    assert!(
+        refused.contains("line 1: no placeholder `banana`"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn errors_are_those_of_the_other_commands() {
     let site = Site::new();
     let output = site.run(&["missing.toml"]);

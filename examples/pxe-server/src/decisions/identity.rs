@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use pxe_core::MacAddr;
 use pxe_dhcp::wire::MachineUuid;
-use pxe_dhcp::{BootDecision, ClientArch, Stage};
+use pxe_dhcp::{BootDecision, BootPolicy, BootRequest, ClientArch, Stage};
 
 use super::asked::Asked;
 use super::{Decisions, Known};
@@ -48,21 +48,41 @@ impl Decisions {
             _ => Ipv4Addr::UNSPECIFIED,
         };
         // Its firmware says most of itself, and asks first.
-        let said = steps
-            .first()
-            .cloned()
-            .unwrap_or_else(|| Asked::of_stranger(ip, mac, rules.network_of(ip), server_ip));
-        // The request of its iPXE, where there was one, or one that it would send.
+        let said = steps.first().cloned();
+        let said =
+            said.unwrap_or_else(|| Asked::of_stranger(ip, mac, rules.network_of(ip), server_ip));
+        // The request of its iPXE, where there was one.
         let ipxe = steps.iter().find(|asked| asked.stage == Stage::Ipxe);
-        let ipxe = ipxe.cloned().unwrap_or_else(|| said.clone().into_ipxe());
+        let identity = Identity::said(&*rules.policy, &said, ipxe);
         Identity {
             mac,
             uuid: steps.iter().find_map(|asked| asked.uuid),
             host_name: steps.iter().find_map(|asked| asked.host_name.clone()),
+            ..identity
+        }
+    }
+}
+
+impl Identity {
+    /// The machine that asks this policy so.
+    pub(crate) fn of(policy: &dyn BootPolicy, request: &BootRequest<'_>) -> Self {
+        Self::said(policy, &Asked::of(request), None)
+    }
+
+    /// The machine that said this, and this when it ran iPXE: without that, what it would say.
+    fn said(policy: &dyn BootPolicy, said: &Asked, ipxe: Option<&Asked>) -> Self {
+        let as_ipxe = match ipxe {
+            Some(ipxe) => ipxe.ask(policy),
+            None => said.clone().into_ipxe().ask(policy),
+        };
+        Self {
+            mac: said.mac,
+            uuid: said.uuid,
+            host_name: said.host_name.clone(),
             arch: said.architectures.first().copied(),
-            decision: said.ask(&*rules.policy),
-            as_firmware: said.clone().into_firmware().ask(&*rules.policy),
-            as_ipxe: ipxe.ask(&*rules.policy),
+            decision: said.ask(policy),
+            as_firmware: said.clone().into_firmware().ask(policy),
+            as_ipxe,
         }
     }
 }

@@ -124,7 +124,7 @@ fn request(
 }
 
 /// An operating system says none; firmware of which nothing is known is a BIOS.
-fn architectures(args: &Args, stage: Stage) -> Vec<ClientArch> {
+pub(super) fn architectures(args: &Args, stage: Stage) -> Vec<ClientArch> {
     match stage {
         Stage::System => Vec::new(),
         Stage::Http if args.arch.is_empty() => vec![ClientArch::UEFI_X64_HTTP],

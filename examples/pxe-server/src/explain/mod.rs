@@ -124,7 +124,10 @@ fn explain(args: &Args) -> Result<String, Failure> {
     let config = Config::load(&args.config).map_err(Failure::Config)?;
     let told = Told::to(args, &config).map_err(Failure::Other)?;
     let files = match &args.path {
-        Some(path) => Some(path::lookups(&config, path).map_err(Failure::Other)?),
+        Some(path) => {
+            let lookups = path::lookups(args, &config, &told, path);
+            Some(lookups.map_err(Failure::Other)?)
+        }
         None => None,
     };
     let report = report::Report {

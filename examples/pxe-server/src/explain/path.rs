@@ -1,8 +1,17 @@
-//! What a path leads to in the tree.
+//! What a path leads to in the tree, or of what it is made.
 
-use pxe_tree::{NodeKind, TreePath};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
+use pxe_dhcp::BootRequest;
+use pxe_tree::{FileRequest, NodeKind, Protocol, Resolver, TreePath};
+
+use super::answer::Told;
+use super::{Args, client};
+use crate::assemble::{self, Reasons};
 use crate::config::Config;
+use crate::decisions::Identity;
+use crate::menus::{Asker, Menus, Served};
 use crate::reload::open_tree;
 use crate::source;
 
@@ -11,41 +20,150 @@ use crate::source;
 pub(super) struct LookedUp {
     /// `tftp`, or `http` and the address of the listener.
     pub(super) by: String,
-    /// The path in the tree and the file's length; or why it leads to no file.
-    pub(super) found: Result<(String, u64), String>,
+    /// What it leads to; or why it leads to no file.
+    pub(super) found: Result<Found, String>,
+}
+
+/// What a path leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The path in the tree, without links.
+    pub(super) path: String,
+    /// How many bytes the machine gets.
+    pub(super) bytes: u64,
+    /// How that file becomes what the machine gets.
+    pub(super) how: How,
+}
+
+/// How a file of the tree becomes what a machine gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum How {
+    /// As it is.
+    Unchanged,
+    /// Its placeholders are filled in.
+    FilledIn,
+    /// It is said in the language of another loader, without these.
+    Converted(Vec<String>),
 }
 
 /// What TFTP and each HTTP listener make of this path.
-pub(super) fn lookups(config: &Config, path: &str) -> Result<Vec<LookedUp>, String> {
+pub(super) fn lookups(
+    args: &Args,
+    config: &Config,
+    told: &Told,
+    path: &str,
+) -> Result<Vec<LookedUp>, String> {
     let tree = open_tree(config).map_err(|problem| config.locate(&problem))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(|error| format!("the tree cannot be read: {error}"))?;
+    let menus = Menus::new(config, Served::listens(config), Arc::clone(&tree));
+    let machine = Machine::of(args, config, told);
     let resolver = source::resolver(&config.tree.root);
-    let mut asked = Vec::new();
+    let mut looked_up = Vec::new();
     if config.tftp.is_some() {
         let path = TreePath::from_tftp(path.as_bytes());
-        asked.push(("tftp".to_owned(), path, resolver.clone()));
+        let found = path.map_err(|kind| kind.to_string()).and_then(|path| {
+            runtime.block_on(machine.find(&menus, &resolver, Protocol::Tftp, 69, &path))
+        });
+        let by = "tftp".to_owned();
+        looked_up.push(LookedUp { by, found });
     }
     for http in &config.http {
         let path = path.trim_start_matches('/');
         let listen: Vec<String> = http.listen.iter().map(ToString::to_string).collect();
         let resolver = resolver.clone().with_base(http.root.clone());
+        let port = http.listen.first().map_or(80, SocketAddr::port);
+        let path = TreePath::from_uri_path(&format!("/{path}"));
+        let found = path.map_err(|kind| kind.to_string()).and_then(|path| {
+            runtime.block_on(machine.find(&menus, &resolver, Protocol::Http, port, &path))
+        });
         let by = format!("http {}", listen.join(", "));
-        asked.push((by, TreePath::from_uri_path(&format!("/{path}")), resolver));
+        looked_up.push(LookedUp { by, found });
     }
-    let looked_up = asked.into_iter().map(|(by, path, resolver)| {
-        let found = path
-            .map_err(pxe_tree::Error::from)
-            .and_then(|path| runtime.block_on(resolver.resolve(&*tree, &path)));
-        let found = match found {
-            Ok(found) if found.attributes.kind == NodeKind::File => {
-                Ok((found.path.to_string(), found.attributes.len))
+    Ok(looked_up)
+}
+
+/// The machine that asks.
+struct Machine {
+    asker: Asker,
+    ip: Ipv4Addr,
+    server: Option<Ipv4Addr>,
+}
+
+impl Machine {
+    fn of(args: &Args, config: &Config, told: &Told) -> Self {
+        let server = told.server.map(|(server, _)| server);
+        let leased = told.address.as_ref().map(|(address, _)| *address);
+        // One of those for documentation (RFC 5737), if nobody says one.
+        let ip = args
+            .address
+            .or(leased)
+            .unwrap_or(Ipv4Addr::new(192, 0, 2, 1));
+        let stage = client::stage_of(args);
+        let architectures = client::architectures(args, stage);
+        let user_classes: Vec<&[u8]> = args.user_class.iter().map(|one| one.as_bytes()).collect();
+        let mut request = BootRequest::new(server.unwrap_or(Ipv4Addr::UNSPECIFIED));
+        request.stage = stage;
+        request.mac = Some(args.mac);
+        request.architectures = &architectures;
+        request.vendor_class = args.vendor_class.as_deref().map(str::as_bytes);
+        request.user_classes = &user_classes;
+        request.uuid = args.uuid;
+        request.host_name = args.host_name.as_deref().map(str::as_bytes);
+        request.client_id = args.client_id.as_ref().map(|id| &id.0[..]);
+        request.client_ip = Some(ip);
+        let subnets = config.dhcp.iter().flat_map(|dhcp| &dhcp.subnets);
+        let mut networks = subnets.map(|subnet| subnet.network);
+        request.subnet = networks.find(|network| network.contains(ip));
+        let policy = assemble::policy(config, Reasons::Few);
+        let identity = Identity::of(&*policy, &request);
+        let asker = Asker::new(config, &identity, ip.into(), server.map(IpAddr::V4));
+        Self { asker, ip, server }
+    }
+
+    async fn find(
+        &self,
+        menus: &Menus,
+        resolver: &Resolver,
+        protocol: Protocol,
+        port: u16,
+        path: &TreePath,
+    ) -> Result<Found, String> {
+        if let Some(template) = menus.template(resolver, path).await {
+            let filled_in = menus.filled_in(&template, &self.asker).await;
+            let blob = filled_in.map_err(|why| why.to_string())?;
+            return Ok(Found {
+                path: template.path.to_string(),
+                bytes: blob.content().len() as u64,
+                how: How::FilledIn,
+            });
+        }
+        let found = match resolver.resolve(&**menus.tree(), path).await {
+            Ok(found) => found,
+            Err(error) if menus.may_make(path) => {
+                let mut request = FileRequest::new(protocol, (self.ip, 2070).into(), path);
+                if let Some(server) = self.server {
+                    request = request.with_local((server, port).into());
+                }
+                let made = menus.menu(resolver, &request, &self.asker).await;
+                let made = made.map_err(|why| why.to_string())?;
+                let (made, _) = made.ok_or_else(|| error.kind().to_string())?;
+                return Ok(Found {
+                    path: made.from.to_string(),
+                    bytes: made.blob.content().len() as u64,
+                    how: How::Converted(made.losses.clone()),
+                });
             }
-            Ok(found) => Err(format!("{} is no file", found.path)),
-            Err(error) => Err(error.kind().to_string()),
+            Err(error) => return Err(error.kind().to_string()),
         };
-        LookedUp { by, found }
-    });
-    Ok(looked_up.collect())
+        match found.attributes.kind {
+            NodeKind::File => Ok(Found {
+                path: found.path.to_string(),
+                bytes: found.attributes.len,
+                how: How::Unchanged,
+            }),
+            _ => Err(format!("{} is no file", found.path)),
+        }
+    }
 }

@@ -8,7 +8,7 @@ use pxe_dhcp::{Boot, BootMenu};
 use serde_json::{Value, json};
 
 use super::answer::Told;
-use super::path::LookedUp;
+use super::path::{Found, How, LookedUp};
 use super::{Args, client};
 use crate::config::Config;
 use crate::decisions::Access;
@@ -88,7 +88,17 @@ impl Report<'_> {
         });
         let files = self.files.map(|files| {
             let files = files.iter().map(|file| match &file.found {
-                Ok((path, len)) => json!({ "by": file.by, "path": path, "bytes": len }),
+                Ok(found) => json!({
+                    "by": file.by,
+                    "path": found.path,
+                    "bytes": found.bytes,
+                    "filled_in": found.how == How::FilledIn,
+                    "converted": matches!(found.how, How::Converted(_)),
+                    "without": match &found.how {
+                        How::Converted(losses) => &losses[..],
+                        _ => &[],
+                    },
+                }),
                 Err(reason) => json!({ "by": file.by, "error": reason }),
             });
             files.collect::<Vec<_>>()
@@ -116,8 +126,21 @@ impl Report<'_> {
     fn file_text(&self, file: &LookedUp) -> String {
         let access = Access::of(&self.told.boot, &self.told.explanation);
         match (&file.found, access.denial()) {
-            (Ok((path, len)), None) => format!("{path}, {len} bytes"),
-            (Ok((path, _)), Some(_)) => format!("{path}, which it does not get"),
+            (Ok(found), None) => {
+                let Found { path, bytes, how } = found;
+                match how {
+                    How::Unchanged => format!("{path}, {bytes} bytes"),
+                    How::FilledIn => format!("{path}, filled in for it: {bytes} bytes"),
+                    How::Converted(losses) => {
+                        let mut text = format!("made from {path}: {bytes} bytes");
+                        for loss in losses {
+                            text.push_str(&format!("\n    without: {loss}"));
+                        }
+                        text
+                    }
+                }
+            }
+            (Ok(found), Some(_)) => format!("{}, which it does not get", found.path),
             (Err(reason), _) => reason.clone(),
         }
     }

@@ -16,6 +16,20 @@ pub(crate) struct Served {
     pub(crate) http: Vec<(usize, SocketAddr)>,
 }
 
+impl Served {
+    /// Where this configuration wants them served.
+    pub(crate) fn listens(config: &Config) -> Self {
+        let tftp = config.tftp.iter().flat_map(|tftp| &tftp.listen);
+        let http = config.http.iter().enumerate();
+        let http =
+            http.flat_map(|(number, table)| table.listen.iter().map(move |at| (number, *at)));
+        Self {
+            tftp: tftp.copied().collect(),
+            http: http.collect(),
+        }
+    }
+}
+
 /// What a client puts before the path of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct Address {

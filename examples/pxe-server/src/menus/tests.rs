@@ -1,7 +1,7 @@
 //! What clients of a tree get whose menu is pxelinux's.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -57,18 +57,7 @@ impl Site {
         let hub = Arc::new(Hub::new(Arc::default()));
         hub.set_recalled();
         assemble::decide_by(&config, hub.decisions());
-        let listen = |listen: &[SocketAddr]| listen.to_vec();
-        let https = config.http.iter().enumerate();
-        let served = Served {
-            tftp: config
-                .tftp
-                .iter()
-                .flat_map(|tftp| listen(&tftp.listen))
-                .collect(),
-            http: https
-                .flat_map(|(at, http)| http.listen.iter().map(move |listen| (at, *listen)))
-                .collect(),
-        };
+        let served = Served::listens(&config);
         let menus = Arc::new(Menus::new(&config, served, Arc::clone(&tree) as _));
         let source = |http: &Http| http_source(&menus, &hub, http);
         Self {
