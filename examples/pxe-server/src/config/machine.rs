@@ -12,6 +12,7 @@ use pxe_tree::TreePath;
 use super::place::Problems;
 use super::suggest::nearest;
 use super::{Config, ConfigError, Problem};
+use crate::menus::TemplateFaults;
 
 impl Config {
     /// Checks what depends on this machine. It tells nothing of ports: they are tried by binding.
@@ -51,6 +52,7 @@ impl Config {
     fn check_files(&self, problems: &mut Problems<'_>) {
         self.check_directories(problems);
         self.check_boot_files(problems);
+        self.check_templates(problems);
         self.check_interfaces(problems, &InterfaceAddresses::read());
     }
 
@@ -107,6 +109,30 @@ impl Config {
         }
     }
 
+    /// A template is refused to the client that asks for it, so its faults are told before.
+    fn check_templates(&self, problems: &mut Problems<'_>) {
+        let found = TemplateFaults::of(self);
+        for fault in found.faults {
+            problems.warning("menu.templates", fault, "correct it: it is given to nobody");
+        }
+        if found.is_partial {
+            let message = "the tree is too large: not all templates were checked";
+            problems.warning("menu.templates", message, "");
+            return;
+        }
+        for index in found.unused {
+            let key = match self.menu.templates.len() {
+                1 => "menu.templates".to_owned(),
+                _ => format!("menu.templates[{index}]"),
+            };
+            let pattern = self.menu.templates.get(index);
+            let pattern = pattern.map_or_else(String::new, ToString::to_string);
+            let message = format!("{pattern} is no file of the tree");
+            let remedy = "name files by their paths in the tree, without links";
+            problems.warning(&key, message, remedy);
+        }
+    }
+
     /// Every boot file that this server is asked for by name, with the key that names it. URLs,
     /// names with placeholders and files of other servers are not among them.
     fn named_files(&self) -> Vec<(String, &str)> {
@@ -116,7 +142,9 @@ impl Config {
             named.extend(files.map(|(arch, file)| (format!("boot.files.{arch}"), file.as_str())));
             let default = boot.default_file.as_deref();
             named.extend(default.map(|file| ("boot.files.default".to_owned(), file)));
-            let ipxe = boot.ipxe.as_deref();
+            // A script that is not there is made of pxelinux's menu.
+            let is_made = |file: &&str| self.menu.convert && file.ends_with(".ipxe");
+            let ipxe = boot.ipxe.as_deref().filter(|file| !is_made(file));
             named.extend(ipxe.map(|file| ("boot.ipxe".to_owned(), file)));
             let rules = boot.rules.iter().enumerate();
             for (index, rule) in rules.filter(|(_, rule)| rule.next_server.is_none()) {

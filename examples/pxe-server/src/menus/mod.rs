@@ -4,10 +4,11 @@
 //! served: where GRUB or iPXE ask for a menu that the tree has not (`wanted`), pxelinux's menu for
 //! that very client (`asker`, `found`) is said in their language (`converter`, `address`), and
 //! iPXE that is told nothing else is told to ask for it (`script_policy`); templates are filled in
-//! (`template`). `source` is where both stand between a protocol and the tree.
+//! (`template`, `check`). `source` is where both stand between a protocol and the tree.
 
 mod address;
 mod asker;
+mod check;
 mod converter;
 mod found;
 pub(crate) mod program;
@@ -34,6 +35,7 @@ use crate::config::Config;
 
 pub(crate) use self::address::Served;
 pub(crate) use self::asker::Asker;
+pub(crate) use self::check::TemplateFaults;
 pub(crate) use self::converter::{Made, NotMade};
 pub(crate) use self::script_policy::ScriptPolicy;
 pub(crate) use self::source::MenuSource;

@@ -1,10 +1,11 @@
 //! Menus that are filled in for each client when they are served.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 
 use bytes::Bytes;
 use pxe_dhcp::Pattern;
-use pxe_menu::{Format, TemplateError};
+use pxe_menu::{Client, Format, TemplateError, Text};
 use pxe_tree::TreePath;
 
 use super::asker::Asker;
@@ -42,18 +43,43 @@ pub(super) fn filled_in(
     text: &[u8],
     asker: &Asker,
 ) -> Result<Bytes, TemplateFault> {
-    // To GRUB and iPXE `${name}` is a variable of their own.
-    let has_variables =
-        file.as_bytes().ends_with(b".ipxe") || Format::of(file.as_bytes(), text) == Format::GrubCfg;
-    let filled_in = match has_variables {
-        true => pxe_menu::expand_grub(text, &asker.client),
-        false => pxe_menu::expand(text, &asker.client),
-    };
-    match filled_in {
+    match expanded(file, text, &asker.client) {
         Ok(text) => Ok(Bytes::copy_from_slice(text.as_bytes())),
         Err(error) => Err(TemplateFault {
             file: file.clone(),
             error,
         }),
+    }
+}
+
+/// What is wrong with a template whatever client asks for it.
+pub(super) fn fault(file: &TreePath, text: &[u8]) -> Option<TemplateFault> {
+    let error = expanded(file, text, &anybody()).err()?;
+    Some(TemplateFault {
+        file: file.clone(),
+        error,
+    })
+}
+
+/// A client of which all is known.
+fn anybody() -> Client {
+    let ip = Ipv4Addr::new(192, 0, 2, 1);
+    Client::new()
+        .with_mac([0x52, 0x54, 0, 0, 0, 1])
+        .with_ip(ip)
+        .with_server(ip)
+        .with_network(ip, Ipv4Addr::new(255, 255, 255, 0))
+        .with_uuid([0x41; 16])
+        .with_architecture(7)
+        .with_host_name("host")
+}
+
+fn expanded(file: &TreePath, text: &[u8], client: &Client) -> Result<Text, TemplateError> {
+    // To GRUB and iPXE `${name}` is a variable of their own.
+    let has_variables =
+        file.as_bytes().ends_with(b".ipxe") || Format::of(file.as_bytes(), text) == Format::GrubCfg;
+    match has_variables {
+        true => pxe_menu::expand_grub(text, client),
+        false => pxe_menu::expand(text, client),
     }
 }
