@@ -263,7 +263,7 @@ fn esxi<'a>(mut words: impl Iterator<Item = &'a [u8]>) -> Boot {
 }
 
 /// The last part of a path, in lower case, without its extension `.c32`.
-fn module_name(file: &[u8]) -> Vec<u8> {
+pub(crate) fn module_name(file: &[u8]) -> Vec<u8> {
     let base = file
         .rsplit(|byte| matches!(byte, b'/' | b':' | b'\\'))
         .next()

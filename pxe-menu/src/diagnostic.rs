@@ -134,8 +134,10 @@ codes! {
     AmbiguousLabel = "ambiguous-label", Warning;
     /// A label with a space in it: the command line knows only its first word.
     LabelWithSpace = "label-with-space", Note;
-    /// An included file is not there; the loader goes on without a word.
+    /// An included file is not there, or not where the loader asks for it; it goes on without a word.
     MissingInclude = "missing-include", Warning;
+    /// An included file is there, and nobody who shows the menu reads it.
+    IgnoredInclude = "ignored-include", Warning;
     /// A file includes itself, straight or by way of others.
     IncludeCycle = "include-cycle", Error;
     /// A bound of [`Limits`](crate::Limits) was reached.
@@ -144,12 +146,16 @@ codes! {
     UnknownMenu = "unknown-menu", Error;
     /// DEFAULT names a label that does not exist, and nothing that looks like a file.
     UnknownDefault = "unknown-default", Warning;
+    /// A menu is shown, and has no entry.
+    EmptyMenu = "empty-menu", Warning;
     /// The file has neither DEFAULT nor UI.
     NoDefault = "no-default", Warning;
     /// APPEND has `initrd=` and the label has INITRD: only the first counts for the loader.
     TwoInitrds = "two-initrds", Warning;
-    /// A path is longer than the loader's buffer.
+    /// A name is longer than the loader's buffer of 255 bytes, and is cut off.
     PathTooLong = "path-too-long", Error;
+    /// A path is longer than the 127 bytes that pxelinux promises.
+    LongPath = "long-path", Warning;
     /// A command line is longer than the loader's buffer of 2,048 bytes.
     CommandLineTooLong = "command-line-too-long", Error;
     /// A URL for which this loader has no protocol.
@@ -158,14 +164,28 @@ codes! {
     CannotStart = "cannot-start", Error;
     /// KERNEL goes by a name's extension, and takes the file for something else than it seems to be.
     ImageType = "image-type", Warning;
-    /// A file that is not in the tree.
+    /// A file that an entry starts is not in the tree, or may not be read.
     MissingFile = "missing-file", Error;
+    /// A file that is shown is not in the tree: a message, a background, a font, a page of help.
+    MissingScreenFile = "missing-screen-file", Warning;
+    /// A background that is neither PNG, JPEG nor LSS16.
+    UnreadableImage = "unreadable-image", Warning;
+    /// A library that a module needs, or the loader's own second part, is not there.
+    MissingLibrary = "missing-library", Error;
+    /// A kernel, a live system or memdisk without the initrd that it needs.
+    MissingInitrd = "missing-initrd", Error;
     /// A module built for another firmware than the loader's.
     WrongArchitecture = "wrong-architecture", Error;
     /// A timeout that was probably meant in another unit.
     TimeoutUnit = "timeout-unit", Warning;
     /// A timeout that never ends, since the default entry cannot be chosen.
     DeadTimeout = "dead-timeout", Warning;
+    /// A hotkey that an entry before it has.
+    DuplicateHotkey = "duplicate-hotkey", Warning;
+    /// An entry that neither the menu nor the prompt can start.
+    UnreachableEntry = "unreachable-entry", Warning;
+    /// IMPLICIT 0, and a command that names a file and no label: it is not started.
+    NotImplicit = "not-implicit", Error;
     /// A kernel command line that contradicts itself.
     KernelArguments = "kernel-arguments", Warning;
     /// A configuration that an entry leads to is not there.
@@ -198,6 +218,18 @@ codes! {
     EmptyEntry = "empty-entry", Note;
     /// An entry that asks for a name and a password, as only GRUB does.
     LoginOfGrub = "login-of-grub", Note;
+    /// An argument that was torn in two, by a line broken on paper or a character misread.
+    TornArgument = "torn-argument", Warning;
+    /// `nfsroot=` with something that is no NFS export.
+    NfsRoot = "nfs-root", Error;
+    /// Arguments of a live system that do not fit what is started.
+    LiveArguments = "live-arguments", Warning;
+    /// casper is told of no network. A note where the release is not known.
+    CasperNetwork = "casper-network", Error;
+    /// The folder `.disk` of a live system, by which casper knows it, is not there.
+    MissingDisk = "missing-disk", Error;
+    /// An ISO image in memory: what memdisk makes of it.
+    MemdiskIso = "memdisk-iso", Warning;
     /// A language cannot say something of the menu; a comment stands in its place.
     NotExpressible = "not-expressible", Warning;
     /// An entry was left out, since a language cannot protect it as the menu does.

@@ -118,7 +118,7 @@ pub use crate::item::{Item, ItemKind};
 pub use crate::keyword::{ImageType, Keyword, MenuWord, Message, Parameter, Reader, Word};
 pub use crate::limits::Limits;
 pub use crate::link::{FileNeed, LinkedMenu, MenuReader};
-pub use crate::lint::{Files, lint};
+pub use crate::lint::{FileState, Files, check, lint};
 pub use crate::menu::{
     Action, Colour, Command, Core, Entry, FKeyHelp, Link, Menu, Screen, ScreenId, Serial, Shadow,
     Ui,

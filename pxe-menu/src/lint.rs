@@ -1,26 +1,68 @@
 //! What is wrong with a menu where it lies: its files, its loader, its kernels' arguments.
 
-use crate::diagnostic::quoted;
-use crate::keyword::distance;
+use std::collections::BTreeSet;
+
 use crate::{
-    Action, Boot, Client, Code, Command, Diagnostic, Link, LinuxBoot, Loader, Location,
-    NotBootable, Paths, Place, Resolution, Text,
+    Action, Boot, Client, Code, Command, Diagnostic, Link, LinuxBoot, Paths, Place, Resolution,
+    Text,
 };
+
+mod arguments;
+mod file;
+mod include;
+mod live;
+mod memdisk;
+mod merge;
+mod module;
+mod nothing;
+mod reach;
+mod timeout;
+mod torn;
+
+pub use merge::check;
+
+use file::Use;
+
+/// What there is under a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FileState {
+    /// A file that can be read.
+    File,
+    /// A folder.
+    Folder,
+    /// Something that the server may not read.
+    Unreadable,
+    /// Nothing.
+    Missing,
+}
 
 /// The files that a server has, as far as [`lint`](lint()) asks for them. Paths have no slash before them.
 pub trait Files {
-    /// Whether there is a file of this path.
+    /// Whether there is a file of this path that the server may read.
     fn is_file(&self, path: &[u8]) -> bool;
 
-    /// The names in a folder, for suggestions; empty if there is none such.
+    /// All names in a folder, those that begin with a dot too; empty if there is no such folder.
     fn names(&self, folder: &[u8]) -> Vec<Text>;
 
-    /// The first bytes of a file, 20 at least if it has them.
+    /// The first bytes of a file, 64 at least if it has them.
     fn head(&self, path: &[u8]) -> Option<Vec<u8>>;
+
+    /// What there is. The default tells nothing [`Unreadable`](FileState::Unreadable).
+    fn state(&self, path: &[u8]) -> FileState {
+        if self.is_file(path) {
+            FileState::File
+        } else if self.names(path).is_empty() {
+            FileState::Missing
+        } else {
+            FileState::Folder
+        }
+    }
 }
 
 /// Checks a menu against its loader and the files of its server. What [`Resolution::diagnostics`] told
-/// already is not told again.
+/// already is not told again, but for a missing include: here it is told with the path that the loader
+/// asks for. [`check`](check()) puts both together, for any number of loaders.
 pub fn lint(
     resolution: &Resolution,
     paths: &Paths,
@@ -28,340 +70,186 @@ pub fn lint(
     files: &dyn Files,
 ) -> Vec<Diagnostic> {
     let mut lint = Lint {
+        resolution,
         paths,
         client,
         files,
+        told: BTreeSet::new(),
         found: Vec::new(),
     };
+    if !paths.loader().is_grub() {
+        lint.settings();
+        lint.includes();
+        lint.timeouts();
+        lint.hotkeys();
+        lint.reachable();
+        lint.empty();
+        lint.loader_itself();
+        lint.commands();
+    }
     let menu = &resolution.menu;
     for (screen, places) in menu.screens.iter().zip(&resolution.places) {
         for (entry, place) in screen.entries.iter().zip(places) {
-            if let Action::Run(command) = &entry.action {
-                lint.command(command, *place);
-            }
-        }
-        let first = places.first().copied();
-        lint.timeout(screen.timeout_tenths, first);
-        let default = screen.entries.get(screen.default);
-        // The cursor moves off it, and "cursor movement cancels timeout" (`run_menu` in menumain.c).
-        if screen.timeout_tenths.is_some() && default.is_some_and(|entry| !entry.can_be_chosen()) {
-            let message =
-                "the default entry cannot be chosen: the cursor moves off it, which stops TIMEOUT";
-            let remedy = "give MENU DEFAULT to an entry that can be chosen".to_owned();
-            lint.tell(
-                Code::DeadTimeout,
-                places.get(screen.default).copied(),
-                message,
-                Some(remedy),
-            );
+            lint.action(&entry.action, *place);
         }
     }
     for (entry, place) in menu.hidden.iter().zip(&resolution.hidden_places) {
-        if let Action::Run(command) = &entry.action {
-            lint.command(command, *place);
-        }
-    }
-    if let Some(command) = menu.default_command()
-        && menu.find_label(command.first_word()).is_none()
-        && (menu.ui_command.is_some() || command.first_word().contains(&b'.'))
-    {
-        lint.file(command.first_word(), None);
+        lint.action(&entry.action, *place);
     }
     lint.found
 }
 
 struct Lint<'a> {
+    resolution: &'a Resolution,
     paths: &'a Paths,
     client: &'a Client,
     files: &'a dyn Files,
+    /// What is told once, however many entries it concerns.
+    told: BTreeSet<(Code, String)>,
     found: Vec<Diagnostic>,
 }
 
+/// Where the parts of an entry stand.
+#[derive(Clone, Copy)]
+struct At {
+    label: Place,
+    image: Place,
+    append: Place,
+    initrd: Place,
+}
+
 impl Lint<'_> {
-    fn tell(
-        &mut self,
-        code: Code,
-        place: Option<Place>,
-        message: impl Into<String>,
-        remedy: Option<String>,
-    ) {
-        let mut diagnostic = Diagnostic::new(code, place, message);
-        diagnostic.remedy = remedy;
+    fn push(&mut self, diagnostic: Diagnostic) {
         self.found.push(diagnostic);
     }
 
-    fn command(&mut self, command: &Command, place: Place) {
-        let at = Some(place);
+    fn tell(
+        &mut self,
+        code: Code,
+        place: impl Into<Option<Place>>,
+        message: impl Into<String>,
+        remedy: Option<&str>,
+    ) {
+        let mut diagnostic = Diagnostic::new(code, place, message);
+        diagnostic.remedy = remedy.map(str::to_owned);
+        self.push(diagnostic);
+    }
+
+    /// Tells what is the same for all entries that share a file, once.
+    fn tell_once(&mut self, diagnostic: Diagnostic) {
+        if self
+            .told
+            .insert((diagnostic.code, diagnostic.message.clone()))
+        {
+            self.push(diagnostic);
+        }
+    }
+
+    fn at(&self, label: Place) -> At {
+        let lines = self.resolution.lines.get(&label).copied();
+        let lines = lines.unwrap_or_default();
+        let image = lines.image.unwrap_or(label);
+        let append = lines.append.unwrap_or(image);
+        At {
+            label,
+            image,
+            append,
+            initrd: lines.initrd.unwrap_or(append),
+        }
+    }
+
+    fn action(&mut self, action: &Action, place: Place) {
+        match action {
+            Action::Run(command) => self.command(command, self.at(place)),
+            Action::Help(help) => {
+                let text = help.file.clone();
+                self.file(&text, place, Use::Shown);
+                if let Some(background) = &help.background {
+                    self.background(background, place);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn command(&mut self, command: &Command, at: At) {
         if let Some(Link::Config { file, .. }) = command.link() {
-            self.file(&file, at);
+            self.file(&file, at.image, Use::Started);
             return;
         }
         match command.boot(self.paths.loader(), self.client) {
             Boot::Linux(linux) => {
-                self.file_before(&linux.kernel, &linux.arguments, at);
-                for initrd in &linux.initrds {
-                    self.file(initrd, at);
-                }
-                self.arguments(&linux, place);
+                self.kernel(&linux, at);
+                self.initrds(&linux, command, at);
+                self.arguments(&linux, command, at);
             }
             Boot::Memdisk(linux) => {
-                self.file(&linux.kernel, at);
+                self.file(&linux.kernel, at.image, Use::Started);
                 for initrd in &linux.initrds {
-                    self.file(initrd, at);
+                    self.file(initrd, at.initrd, Use::Started);
                 }
+                self.memdisk(&linux, at);
             }
             Boot::Menu(files) => {
-                self.module(command.image.first_word(), at);
+                self.module(command.image.first_word(), at.image);
                 for file in files.iter().filter(|file| **file != "~") {
-                    self.file(file, at);
+                    self.file(file, at.append, Use::Started);
                 }
             }
             Boot::Multiboot(modules) => {
+                self.module(command.image.first_word(), at.image);
                 for module in &modules {
-                    self.file(&module.file, at);
+                    self.file(&module.file, at.append, Use::Started);
                 }
             }
             Boot::BootCfg { config, .. } => {
-                self.module(command.image.first_word(), at);
-                self.file(&config, at);
+                self.module(command.image.first_word(), at.image);
+                self.file(&config, at.append, Use::Started);
             }
-            Boot::Efi(program) => self.efi(&program.file, place),
-            Boot::Module(module) => self.module(&module.file, at),
-            Boot::Pxe(program) => self.file(&program.file, at),
-            Boot::BootSector(file) => self.file(&file, at),
+            Boot::Efi(program) => self.efi(&program.file, at),
+            Boot::Module(module) => self.module(&module.file, at.image),
+            Boot::Pxe(program) => self.file(&program.file, at.image, Use::Started),
+            Boot::BootSector(file) => self.file(&file, at.image, Use::Started),
             Boot::Local(_) | Boot::Config { .. } => {}
-            Boot::Nothing(why) => self.nothing(why, command, place),
+            Boot::Nothing(why) => self.nothing(why, command, at),
         }
     }
 
-    fn efi(&mut self, file: &[u8], place: Place) {
-        if !self.paths.loader().is_grub() {
-            let message = format!(
-                "{} is a program for UEFI, which no syslinux starts",
-                quoted(file)
-            );
-            self.tell(Code::CannotStart, Some(place), message, None);
-        }
-        self.file(file, Some(place));
+    fn kernel(&mut self, linux: &LinuxBoot, at: At) {
+        let after = &linux.arguments;
+        self.file_before(&linux.kernel, after, at.image, Use::Started);
     }
 
-    fn nothing(&mut self, why: NotBootable, command: &Command, place: Place) {
-        let image = quoted(command.image.first_word());
-        let (code, message, remedy) = match why {
-            NotBootable::NoImage => (
-                Code::CannotStart,
-                "the entry names no image".to_owned(),
-                None,
-            ),
-            NotBootable::FloppyImage => (
-                Code::CannotStart,
-                format!(
-                    "{image} is loaded as if it were a Linux kernel: floppy images are no type since syslinux 5"
-                ),
-                Some("use memdisk, with the image as its initrd".to_owned()),
-            ),
-            NotBootable::UnknownType => (
-                Code::CannotStart,
-                format!("{image}: COMBOOT is no type of image since syslinux 5"),
-                Some("use COM32 and a module of this version".to_owned()),
-            ),
-            NotBootable::BiosOnly => (
-                Code::CannotStart,
-                format!("{image} is a program for the BIOS, which cannot run under UEFI"),
-                None,
-            ),
-            NotBootable::TooLong => (
-                Code::CommandLineTooLong,
-                "the command line has 2,048 bytes or more".to_owned(),
-                None,
-            ),
-        };
-        self.tell(code, Some(place), message, remedy);
-    }
-
-    /// A path on the loader's own server.
-    fn own_path(&mut self, name: &[u8], place: Option<Place>) -> Option<Text> {
-        match self.paths.locate(name) {
-            Location::Tftp { host: None, path } => {
-                if path.len() > Paths::NAME_BYTES_SAFE {
-                    let message = format!("a path of {} bytes: pxelinux promises 127", path.len());
-                    self.tell(Code::PathTooLong, place, message, None);
-                }
-                Some(path)
-            }
-            Location::NoProtocol(url) => {
-                let remedy = match self.paths.loader() {
-                    Loader::Pxelinux => {
-                        "boot lpxelinux.0 instead of pxelinux.0: it has HTTP and FTP"
-                    }
-                    _ => "the loader has tftp, http and ftp, in lower case",
-                };
-                let message = format!(
-                    "{} is never asked for: the loader has no such protocol",
-                    quoted(&url)
-                );
-                self.tell(Code::NoProtocol, place, message, Some(remedy.to_owned()));
-                None
-            }
-            _ => None,
+    /// Files that lines outside of labels name.
+    fn settings(&mut self) {
+        for setting in &self.resolution.settings {
+            self.setting(setting);
         }
     }
 
-    fn file(&mut self, name: &[u8], place: Option<Place>) {
-        self.file_before(name, b"", place);
-    }
-
-    /// A file, and what follows its name.
-    fn file_before(&mut self, name: &[u8], after: &[u8], place: Option<Place>) {
-        let Some(path) = self.own_path(name, place) else {
-            return;
-        };
-        let simple = simplified(&path);
-        if self.files.is_file(&simple) {
-            return;
-        }
-        let from_root = simplified(name);
-        let remedy = if let Some(whole) = self.torn(name, after) {
-            Some(format!("a space ends a name: did you mean {whole}?"))
-        } else if name.starts_with(b"/") && self.files.is_file(&from_root) {
-            let root = crate::text::decode(&from_root);
-            Some(format!("a slash does not lead to the root: write ::{root}"))
-        } else {
-            self.nearest(&simple)
-        };
-        let message = format!(
-            "{} is not there: the loader asks for {}",
-            quoted(name),
-            quoted(&path)
+    /// What is started without being an entry: DEFAULT, UI, ONTIMEOUT and the like, where they name no
+    /// label.
+    fn commands(&mut self) {
+        let menu = &self.resolution.menu;
+        let screens = menu.screens.iter();
+        let mut commands: Vec<&Text> = menu.default_command().into_iter().collect();
+        commands.extend(
+            screens
+                .flat_map(|screen| [&screen.on_timeout, &screen.on_error])
+                .flatten(),
         );
-        self.tell(Code::MissingFile, place, message, remedy);
-    }
-
-    /// A name with a space in it by mistake.
-    fn torn(&self, name: &[u8], after: &[u8]) -> Option<Text> {
-        let whole = [name, crate::scan::word(after).0].concat();
-        if whole.len() == name.len() {
-            return None;
-        }
-        match self.paths.locate(&whole) {
-            Location::Tftp { host: None, path } if self.files.is_file(&simplified(&path)) => {
-                Some(Text::new(whole))
+        commands.extend(&menu.core.on_error);
+        commands.extend(menu.hidden_keys.values());
+        let mut seen = BTreeSet::new();
+        for command in commands {
+            if seen.insert(command) && menu.find_label(command.first_word()).is_none() {
+                self.implicit_command(command);
             }
-            _ => None,
-        }
-    }
-
-    /// The name in the same folder that is most like it.
-    fn nearest(&self, path: &[u8]) -> Option<String> {
-        let slash = path.iter().rposition(|byte| *byte == b'/');
-        let (folder, name) = path.split_at(slash.map_or(0, |at| at + 1));
-        let folder = folder.strip_suffix(b"/").unwrap_or(folder);
-        if name.len() > 100 {
-            return None;
-        }
-        let names = self.files.names(folder);
-        if let Some(other) = names.iter().find(|other| other.eq_ignore_ascii_case(name)) {
-            return Some(format!("names differ by case: did you mean {other}?"));
-        }
-        // COM32 adds its extension to what does not end in it: `menu.c.32.c32`.
-        let bare = name.strip_suffix(b".c32").unwrap_or(name);
-        let near = names.iter().filter(|other| other.len() <= 100);
-        let near = near.map(|other| (distance(name, other).min(distance(bare, other)), other));
-        let (distance, other) = near.min_by_key(|(distance, _)| *distance)?;
-        (distance <= 1 + name.len() / 5).then(|| format!("did you mean {other}?"))
-    }
-
-    fn module(&mut self, name: &[u8], place: Option<Place>) {
-        self.file(name, place);
-        let Some(path) = self.own_path(name, place) else {
-            return;
-        };
-        let Some(head) = self.files.head(&simplified(&path)) else {
-            return;
-        };
-        let wrong = match head.get(..5) {
-            // ELF, and EI_CLASS: 1 is 32 bits, 2 is 64.
-            Some([0x7f, b'E', b'L', b'F', 2]) if !self.paths.loader().is_efi() => {
-                "is a module for UEFI of 64 bits, and the loader is for the BIOS"
-            }
-            Some([0x7f, b'E', b'L', b'F', _]) => return,
-            // `mov eax, 0x21cd4cff` or `..fe`: the magic of COM32 and COM32R (doc/comboot.txt).
-            Some([0xb8, 0xff | 0xfe, 0x4c, 0xcd, 0x21]) => {
-                "is a module of syslinux 4 or older, which later versions cannot run"
-            }
-            Some(_) => "is no module of syslinux",
-            None => "is empty or cut off",
-        };
-        let remedy = "take the modules from the same version and platform as the loader".to_owned();
-        self.tell(
-            Code::WrongArchitecture,
-            place,
-            format!("{} {wrong}", quoted(name)),
-            Some(remedy),
-        );
-    }
-
-    fn timeout(&mut self, tenths: Option<u32>, place: Option<Place>) {
-        let Some(tenths) = tenths else {
-            return;
-        };
-        let message = match tenths {
-            2..=9 => format!("TIMEOUT {tenths} is less than a second"),
-            30_000.. => format!("TIMEOUT {tenths} is {} minutes", tenths / 600),
-            _ => return,
-        };
-        let remedy = "TIMEOUT counts tenths of a second".to_owned();
-        self.tell(Code::TimeoutUnit, place, message, Some(remedy));
-    }
-
-    /// What Debian's and Ubuntu's live systems and installers need.
-    fn arguments(&mut self, boot: &LinuxBoot, place: Place) {
-        let text = boot.arguments.to_string();
-        let words: Vec<&str> = text.split_ascii_whitespace().collect();
-        let value = |name: &str| {
-            words
-                .iter()
-                .find_map(|word| word.strip_prefix(name)?.strip_prefix('='))
-        };
-        let mut wrong = Vec::new();
-        if let Some(root) = value("nfsroot")
-            && root.contains("://")
-        {
-            let message =
-                format!("nfsroot={root}: it wants an NFS export, as server:/path, not a URL");
-            wrong.push((message, None));
-        }
-        if value("boot") == Some("casper") {
-            if value("netboot").is_some() && value("ip").is_none() {
-                let message = "casper configures no network by itself since Ubuntu 20.04";
-                wrong.push((message.to_owned(), Some("add ip=dhcp".to_owned())));
-            }
-            if value("netboot") == Some("nfs") && value("nfsroot").is_none() {
-                wrong.push(("netboot=nfs without nfsroot=server:/path".to_owned(), None));
-            }
-        }
-        if matches!(value("boot"), Some("casper" | "live")) && boot.initrds.is_empty() {
-            let message = "a live system without an initrd: the kernel finds no root";
-            wrong.push((message.to_owned(), Some("add INITRD".to_owned())));
-        }
-        for (message, remedy) in wrong {
-            self.tell(Code::KernelArguments, Some(place), message, remedy);
         }
     }
 }
 
-/// A path without leading, doubled and dotted parts, as servers take it.
+/// A path as servers take it.
 fn simplified(path: &[u8]) -> Vec<u8> {
-    let path = path.strip_prefix(b"::").unwrap_or(path);
-    let mut parts: Vec<&[u8]> = Vec::new();
-    for part in path.split(|byte| matches!(byte, b'/' | b'\\')) {
-        match part {
-            b"" | b"." => {}
-            b".." => {
-                parts.pop();
-            }
-            part => parts.push(part),
-        }
-    }
-    parts.join(&b'/')
+    crate::paths::simplified(path.strip_prefix(b"::").unwrap_or(path))
 }

@@ -33,6 +33,16 @@ impl Loader {
         }
     }
 
+    /// The name of its file, as syslinux has it; GRUB has none of its own.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::Pxelinux => "pxelinux.0",
+            Self::Lpxelinux => "lpxelinux.0",
+            Self::SyslinuxEfi => "syslinux.efi",
+            Self::GrubEfi | Self::GrubPc => "GRUB",
+        }
+    }
+
     /// Whether it runs under UEFI.
     pub fn is_efi(self) -> bool {
         matches!(self, Self::SyslinuxEfi | Self::GrubEfi)
@@ -76,7 +86,7 @@ impl Location {
 }
 
 /// A path without leading, doubled and dotted parts.
-fn simplified(path: &[u8]) -> Vec<u8> {
+pub(crate) fn simplified(path: &[u8]) -> Vec<u8> {
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in path.split(|byte| matches!(byte, b'/' | b'\\')) {
         match part {

@@ -1,0 +1,67 @@
+//! Entries that start nothing.
+
+use super::file::Use;
+use super::{At, Lint};
+use crate::diagnostic::quoted;
+use crate::{Code, Command, Loader, NotBootable};
+
+impl Lint<'_> {
+    /// A program for UEFI, which only GRUB for UEFI starts.
+    pub(super) fn efi(&mut self, file: &[u8], at: At) {
+        if self.paths.loader() != Loader::GrubEfi {
+            let message = format!(
+                "{} is a program for UEFI, which {} does not start",
+                quoted(file),
+                self.loader()
+            );
+            self.tell(Code::CannotStart, at.image, message, None);
+        }
+        self.file(file, at.image, Use::Started);
+        // PE/COFF begins with the header of a program for DOS.
+        if let Some(head) = self.head(file)
+            && !head.starts_with(b"MZ")
+        {
+            let message = format!("{} is no program for UEFI", quoted(file));
+            self.tell(Code::WrongArchitecture, at.image, message, None);
+        }
+    }
+
+    pub(super) fn nothing(&mut self, why: NotBootable, command: &Command, at: At) {
+        let image = quoted(command.image.first_word());
+        let (code, message, remedy) = match why {
+            NotBootable::NoImage => (
+                Code::CannotStart,
+                "the entry names no image".to_owned(),
+                None,
+            ),
+            NotBootable::FloppyImage => (
+                Code::CannotStart,
+                format!(
+                    "{image} is loaded as if it were a Linux kernel: floppy images are no type since syslinux 5"
+                ),
+                Some("use memdisk, with the image as its initrd"),
+            ),
+            NotBootable::UnknownType => (
+                Code::CannotStart,
+                format!("{image}: COMBOOT is no type of image since syslinux 5"),
+                Some("use COM32 and a module of this version"),
+            ),
+            NotBootable::BiosOnly => (
+                Code::CannotStart,
+                format!("{image} is a program for the BIOS, which cannot run under UEFI"),
+                None,
+            ),
+            NotBootable::TooLong => (
+                Code::CommandLineTooLong,
+                "the command line has 2,048 bytes or more".to_owned(),
+                None,
+            ),
+        };
+        let place = match why {
+            NotBootable::NoImage => at.label,
+            NotBootable::TooLong => at.append,
+            _ => at.image,
+        };
+        self.tell(code, place, message, remedy);
+    }
+}
