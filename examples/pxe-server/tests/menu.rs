@@ -40,7 +40,9 @@ impl Site {
     fn new() -> Self {
         let site = Self::empty();
         site.write("tftp/bios/lpxelinux.0", LPXELINUX);
-        site.write("tftp/bios/menu.c32", MODULE_BIOS);
+        for module in ["menu.c32", "libutil.c32", "ldlinux.c32"] {
+            site.write(&format!("tftp/bios/{module}"), MODULE_BIOS);
+        }
         site.write("tftp/os/linux", "kernel");
         site.write("tftp/os/initrd.gz", "initrd");
         site.write("tftp/bios/pxelinux.cfg/default", MENU);

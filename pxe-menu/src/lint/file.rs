@@ -159,6 +159,14 @@ impl Lint<'_> {
         }
     }
 
+    /// A name as a person writes it: in a grub.cfg the root is a slash.
+    pub(super) fn as_written(&self, name: &[u8]) -> String {
+        match name.strip_prefix(b"::") {
+            Some(rest) if self.paths.loader().is_grub() => quoted(&[b"/", rest].concat()),
+            _ => quoted(name),
+        }
+    }
+
     /// Tells that a file is not there, with what was meant.
     pub(super) fn absent(
         &mut self,
@@ -174,7 +182,7 @@ impl Lint<'_> {
             FileState::Unreadable => "may not be read by the server",
             _ => "is not there",
         };
-        let message = format!("{} {what}", quoted(name));
+        let message = format!("{} {what}", self.as_written(name));
         let mut diagnostic = Diagnostic::new(usage.code(), place, message).with_note(format!(
             "{} asks for {}",
             self.loader(),
@@ -255,7 +263,9 @@ impl Lint<'_> {
             if self.files.is_file(rest) {
                 let root = Text::from(rest);
                 return Some(if rest.len() < simple.len() {
-                    format!("the loader knows nothing of the server's own folders: write {mark}{root}")
+                    format!(
+                        "the loader knows nothing of the server's own folders: write {mark}{root}"
+                    )
                 } else if name.starts_with(b"/") {
                     format!("a slash does not lead to the root: write {mark}{root}")
                 } else {
@@ -264,7 +274,7 @@ impl Lint<'_> {
             }
             // Only a path that begins with a slash is one of the server's.
             let slash = rest.iter().position(|byte| *byte == b'/')?;
-            if !name.starts_with(b"/") {
+            if !name.starts_with(b"/") && !self.paths.loader().is_grub() {
                 return None;
             }
             rest = rest.get(slash + 1..)?;

@@ -53,11 +53,15 @@ impl Lint<'_> {
     pub(super) fn module(&mut self, name: &[u8], place: impl Into<Option<Place>>) {
         let place = place.into();
         let name = word(name).0;
-        if name.is_empty() {
+        // A module in a grub.cfg's menu stands for a command that is built into GRUB.
+        if name.is_empty() || self.paths.loader().is_grub() {
             return;
         }
         if self.paths.loader().is_grub() {
-            let message = format!("{} is a module of syslinux, which GRUB does not start", quoted(name));
+            let message = format!(
+                "{} is a module of syslinux, which GRUB does not start",
+                quoted(name)
+            );
             self.tell(Code::CannotStart, place, message, None);
             return;
         }

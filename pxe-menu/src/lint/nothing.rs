@@ -11,7 +11,7 @@ impl Lint<'_> {
         if self.paths.loader() != Loader::GrubEfi {
             let message = format!(
                 "{} is a program for UEFI, which {} does not start",
-                quoted(file),
+                self.as_written(file),
                 self.loader()
             );
             self.tell(Code::CannotStart, at.image, message, None);
@@ -21,7 +21,7 @@ impl Lint<'_> {
         if let Some(head) = self.head(file)
             && !head.starts_with(b"MZ")
         {
-            let message = format!("{} is no program for UEFI", quoted(file));
+            let message = format!("{} is no program for UEFI", self.as_written(file));
             self.tell(Code::WrongArchitecture, at.image, message, None);
         }
     }

@@ -1,5 +1,6 @@
 //! Mistakes of real menus, each told by its own code and with its remedy.
 
+mod grub;
 mod include;
 mod tree;
 mod tutorial;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pxe_menu::{
-    Client, Diagnostic, Limits, Paint, Parser, Place, ReportFile, Text, lint, report_text,
+    Client, Diagnostic, Limits, Paint, Parser, Place, ReportFile, Text, check, report_text,
 };
 use pxe_tree::TreePath;
 
@@ -36,14 +36,8 @@ impl Checked {
         let paths = station.paths();
         let read = site.files.read_menu(paths.clone(), name, Limits::default());
         let menu = site.wait(read)?;
-        let linted = lint(
-            &menu.linked.resolution,
-            &paths,
-            client,
-            &TreeFiles::new(site),
-        );
-        let findings = menu.linked.resolution.diagnostics.iter().cloned();
-        let mut findings: Vec<Diagnostic> = findings.chain(linted).collect();
+        let resolution = &menu.linked.resolution;
+        let mut findings = check(resolution, &[paths], client, &TreeFiles::new(site));
         // A report names a file for each: what is about the menu as a whole stands at its beginning.
         for finding in &mut findings {
             finding.place = finding.place.or_else(beginning);
