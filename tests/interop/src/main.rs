@@ -13,6 +13,7 @@ mod dhcp_trouble;
 mod differences;
 mod firmware;
 mod http;
+mod menus;
 mod reply;
 mod segment;
 mod site;
@@ -46,15 +47,17 @@ const LONE_TESTS: [LoneTest; 2] = [
 ];
 
 /// The Debian packages whose programs the tests run.
-const PACKAGES: [&str; 12] = [
+const PACKAGES: [&str; 14] = [
     "atftp",
     "busybox",
     "curl",
     "dhcpcd-base",
     "dnsmasq-base",
+    "grub-common",
     "isc-dhcp-client",
     "isc-dhcp-relay",
     "isc-dhcp-server",
+    "jq",
     "procps",
     "systemd",
     "tftp-hpa",
@@ -106,7 +109,12 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         let job = move |(name, test): &Test| (*name, Job::OnSite(setup, *test));
         tests.iter().map(job)
     });
-    let alone = [&LONE_TESTS[..], dhcp_link::TESTS, dhcp_trouble::TESTS];
+    let alone = [
+        &LONE_TESTS[..],
+        dhcp_link::TESTS,
+        dhcp_trouble::TESTS,
+        menus::TESTS,
+    ];
     let alone = alone.into_iter().flatten();
     let alone = alone.map(|(name, test)| (*name, Job::Alone(*test)));
     let jobs: Vec<(&str, Job)> = on_sites
