@@ -162,3 +162,12 @@ fn text_of_a_menu_is_no_command_elsewhere() {
     );
     assert!(config.contains(r" 'b'\'';' reboot"), "{config}");
 }
+
+/// A submenu of a submenu inherits too: what it lacks itself must not be written before it.
+#[test]
+fn what_only_the_innermost_menu_lacks_comes_after_it() {
+    let text = "MENU BEGIN a\nMENU BEGIN b\nLABEL x\nMENU END\nF1 help\nMENU END\nF1 help\n";
+    let menu = reread(&text.into());
+    assert!(menu.screens[2].f_keys.is_empty() && menu.screens[1].f_keys.len() == 1);
+    assert_eq!(reread(&render_syslinux(&menu)), menu);
+}

@@ -71,7 +71,7 @@ impl Menu {
     }
 }
 
-/// Whether a submenu can undo all that it would inherit: what it does not have itself, cannot be unset.
+/// Whether the submenus can undo all that they would inherit: what one does not have itself, cannot be unset.
 fn settings_may_come_first(menu: &Menu, screen: &Screen) -> bool {
     let keeps = |below: &Screen| {
         let has = |above: bool, below: bool| !above || below;
@@ -97,10 +97,21 @@ fn settings_may_come_first(menu: &Menu, screen: &Screen) -> bool {
                     .is_some_and(|other| covers(other, colour))
             })
     };
-    screen.entries.iter().all(|entry| match entry.action {
-        Action::Submenu(id) => menu.screen(id).is_none_or(keeps),
-        _ => true,
-    })
+    // Those below submenus inherit it, too.
+    let mut above = vec![screen];
+    while let Some(screen) = above.pop() {
+        for entry in &screen.entries {
+            if let Action::Submenu(id) = entry.action
+                && let Some(below) = menu.screen(id)
+            {
+                if !keeps(below) {
+                    return false;
+                }
+                above.push(below);
+            }
+        }
+    }
+    true
 }
 
 fn covers(below: &Colour, above: &Colour) -> bool {
