@@ -1,9 +1,11 @@
 //! Fuzz bodies: run by cargo-fuzz, and by the property tests. They panic if a promise is broken.
 
+mod grub_cfg;
 mod links;
 mod reports;
 mod scripts;
 
+pub use grub_cfg::{check_grub_reads, fuzz_grub_cfg, read_grub_cfg};
 pub use links::{fuzz_links, read_links};
 pub use reports::check_reports;
 pub use scripts::{check_grub, check_ipxe, check_renderers};
@@ -51,8 +53,9 @@ pub fn fuzz_menu(data: &[u8]) {
             let _ = paths.locate(&command.image);
         }
     }
-    check_reports(&document, &resolution, &client);
+    check_reports(document.files(), &resolution, &client);
     check_renderers(&resolution.menu, &paths);
+    check_grub_reads(&resolution.menu);
     let once = reread(&render_syslinux(&resolution.menu));
     // Where a file leaves a submenu open, labels are read in another order than they stand in: of two of
     // one name another may be the first.

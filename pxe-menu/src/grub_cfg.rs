@@ -236,7 +236,7 @@ impl GrubParser {
             menu: finished.menu,
             places: finished.places,
             hidden_places: Vec::new(),
-            lines: Default::default(),
+            lines: finished.lines,
             settings: Vec::new(),
             diagnostics: found.list,
         };

@@ -1,7 +1,7 @@
 //! What is told of a menu.
 
 use crate::{
-    Client, Document, Files, Loader, Paint, Paths, ReportFile, Resolution, Text, lint,
+    Client, Files, Loader, Paint, Paths, ReportFile, Resolution, SourceFile, Text, lint,
     report_github, report_json, report_text,
 };
 
@@ -34,7 +34,7 @@ impl Files for HalfOfAll {
 }
 
 /// Findings are of lines that exist, and nothing of a menu reaches a terminal that it would obey.
-pub fn check_reports(document: &Document, resolution: &Resolution, client: &Client) {
+pub fn check_reports(files: &[SourceFile], resolution: &Resolution, client: &Client) {
     let mut found = resolution.diagnostics.clone();
     for loader in [Loader::Pxelinux, Loader::SyslinuxEfi] {
         let paths = Paths::new(loader, "bios/pxelinux.0");
@@ -45,8 +45,8 @@ pub fn check_reports(document: &Document, resolution: &Resolution, client: &Clie
         let Some(place) = diagnostic.place else {
             continue;
         };
-        let bytes = document
-            .file(place.file)
+        let bytes = files
+            .get(place.file.index())
             .and_then(|file| file.bytes.as_deref())
             .unwrap_or_default();
         let lines = bytes.split(|byte| *byte == b'\n').count();
@@ -56,7 +56,7 @@ pub fn check_reports(document: &Document, resolution: &Resolution, client: &Clie
         );
         assert!(place.column >= 1);
     }
-    let files = ReportFile::all(document.files());
+    let files = ReportFile::all(files);
     let is_harmless = |text: &str| !text.contains(|c: char| c.is_control() && c != '\n');
     assert!(is_harmless(&report_text(&files, &found, Paint::Plain)));
     assert!(is_harmless(&report_json(&files, &found)));

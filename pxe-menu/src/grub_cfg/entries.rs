@@ -7,7 +7,7 @@ use super::test::Status;
 use super::variables::Argument;
 use crate::diagnostic::{quoted, quoted_text};
 use crate::scan::is_space;
-use crate::{Action, Code, Entry, Place, Screen, ScreenId, Text, Ui};
+use crate::{Action, Code, Entry, EntryLines, Place, Screen, ScreenId, Text, Ui};
 
 /// What an entry is called in `default`.
 #[derive(Debug)]
@@ -40,8 +40,18 @@ impl Machine<'_> {
             submenu,
             block: block.clone(),
             place,
+            title_place: None,
         };
         declared.read_options(arguments);
+        declared.title_place = arguments
+            .iter()
+            .find(|argument| {
+                declared
+                    .arguments
+                    .first()
+                    .is_some_and(|title| *title.as_bytes() == argument.text)
+            })
+            .and_then(|argument| argument.place);
         self.told_doubt(arguments, place);
         if declared.arguments.is_empty() {
             let message = format!("{word} without a title: GRUB makes no entry");
@@ -214,6 +224,11 @@ impl Machine<'_> {
                 quoted_text(title)
             );
             self.say(Code::NotExpressible, place, message);
+        }
+        let mut lines = outcome.lines;
+        lines.menu_label = declared.and_then(|declared| declared.title_place);
+        if lines != EntryLines::default() {
+            self.lines.insert(place, lines);
         }
         let action = outcome.action(self.setting.loader);
         let is_blank = title.iter().all(|byte| is_space(*byte));

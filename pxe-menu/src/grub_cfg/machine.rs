@@ -8,10 +8,12 @@ use super::names::{ASKING, NOT_FOLLOWED, WITHOUT_EFFECT, is_in, suggestion};
 use super::outcome::{Load, Outcome};
 use super::script::{Block, CommandLine, Condition, Statement, Word};
 use super::test::{Status, test};
+use super::token::Part;
 use super::variables::{Argument, Assigned, Doubt, Variables};
 use crate::diagnostic::{Diagnostics, quoted};
 use crate::{
-    Client, Code, Diagnostic, FileId, Limits, Loader, Menu, NeedKind, Place, Screen, Text,
+    Client, Code, Diagnostic, EntryLines, FileId, Limits, Loader, Menu, NeedKind, Place, Screen,
+    Text,
 };
 
 /// How deep functions, conditions and submenus may be in each other. GRUB's own bound is 64
@@ -49,6 +51,7 @@ pub(super) struct Setting<'a> {
 pub(super) struct Finished {
     pub(super) menu: Menu,
     pub(super) places: Vec<Vec<Place>>,
+    pub(super) lines: BTreeMap<Place, EntryLines>,
     pub(super) found: Diagnostics,
     pub(super) asked: Vec<Asked>,
     pub(super) steps: usize,
@@ -85,6 +88,8 @@ pub(super) struct Declared {
     pub(super) submenu: bool,
     pub(super) block: Block,
     pub(super) place: Place,
+    /// Where its title stands.
+    pub(super) title_place: Option<Place>,
 }
 
 pub(super) struct Machine<'a> {
@@ -93,6 +98,7 @@ pub(super) struct Machine<'a> {
     functions: BTreeMap<Text, Block>,
     pub(super) menu: Menu,
     pub(super) places: Vec<Vec<Place>>,
+    pub(super) lines: BTreeMap<Place, EntryLines>,
     pub(super) labels: BTreeSet<Text>,
     /// What `default` knows the entries by, as the menu's screens have them.
     pub(super) names: Vec<Vec<Name>>,
@@ -108,6 +114,8 @@ pub(super) struct Machine<'a> {
     /// Whether a bound was reached.
     pub(super) stopped: bool,
     asked: Vec<Asked>,
+    /// The last test, if it was for a file on the network.
+    asked_remote: Option<Place>,
     found: Diagnostics,
     told: BTreeSet<(Option<Place>, Code, String)>,
 }
@@ -127,6 +135,7 @@ pub(super) fn run(setting: &Setting<'_>, main: FileId, block: &Block) -> Finishe
         functions: BTreeMap::new(),
         menu: Menu::default(),
         places: Vec::new(),
+        lines: BTreeMap::new(),
         labels: BTreeSet::new(),
         names: vec![Vec::new()],
         declared: Vec::new(),
@@ -139,6 +148,7 @@ pub(super) fn run(setting: &Setting<'_>, main: FileId, block: &Block) -> Finishe
         steps: 0,
         stopped: false,
         asked: Vec::new(),
+        asked_remote: None,
         found: Diagnostics::new(setting.limits.diagnostics_max),
         told: BTreeSet::new(),
     };
@@ -152,6 +162,7 @@ pub(super) fn run(setting: &Setting<'_>, main: FileId, block: &Block) -> Finishe
     Finished {
         menu: machine.menu,
         places: machine.places,
+        lines: machine.lines,
         found: machine.found,
         asked: machine.asked,
         steps: machine.steps,
@@ -261,7 +272,13 @@ impl Machine<'_> {
         if !self.step(1, Some(place)) {
             return Status::Unknown;
         }
+        self.asked_remote = None;
         let outcome = self.deeper(place, |machine| machine.block(&found.condition));
+        if let Some(test) = self.asked_remote.take()
+            && matters(&found.body)
+        {
+            self.tell_test(test);
+        }
         if self.flow != Flow::On {
             return outcome;
         }
@@ -302,14 +319,16 @@ impl Machine<'_> {
         let two = core::mem::take(&mut self.outcome);
         let matters =
             self.entries != entries || self.asked.len() != asked || one != before || two != before;
-        let differ = one != two;
+        let differ = one.load != two.load || one.initrds != two.initrds;
+        // A disk of the machine: told already.
+        let is_disk = one.load == Some(Load::Leave) && self.context == Context::Entry;
         self.outcome = if one.starts_something() { one } else { two };
-        if matters {
+        if matters && (differ || self.context == Context::Menu) && !is_disk {
             let message = match self.context {
-                Context::Entry if differ => {
+                Context::Entry => {
                     "only the machine can decide this: the entry is taken as its first branch has it"
                 }
-                _ => "only the machine can decide this: both branches are read",
+                Context::Menu => "only the machine can decide this: both branches are read",
             };
             self.say(Code::UndecidedCondition, place, message);
         }
@@ -586,15 +605,21 @@ impl Machine<'_> {
 
     fn test(&mut self, arguments: &[Argument], place: Place) -> Status {
         let mut asks_remote = false;
-        let is_remote = |name: &[u8]| matches!(self.target(name), Target::Server(_));
+        // After a search `$root` may be a disk.
+        let searched = self.outcome.searched;
+        let is_remote = |name: &[u8]| {
+            (!searched || name.starts_with(b"(")) && matches!(self.target(name), Target::Server(_))
+        };
         let status = test(arguments, &is_remote, &mut asks_remote);
-        if asks_remote {
-            let message =
-                "GRUB cannot see whether a file is on the network: this test is never true";
-            let remedy = "-s, which opens the file, works";
-            self.tell(Diagnostic::new(Code::FileTest, place, message).with_remedy(remedy));
-        }
+        self.asked_remote = asks_remote.then_some(place);
         status
+    }
+
+    /// Tells of a test that is never true.
+    fn tell_test(&mut self, place: Place) {
+        let message = "GRUB cannot see whether a file is on the network: this test is never true";
+        let remedy = "-s, which opens the file, works";
+        self.tell(Diagnostic::new(Code::FileTest, place, message).with_remedy(remedy));
     }
 
     /// What a name leads to.
@@ -606,6 +631,7 @@ impl Machine<'_> {
     /// Tells of a value that may be another one on the machine.
     pub(super) fn told_doubt(&mut self, arguments: &[Argument], place: Place) {
         for argument in arguments {
+            let place = argument.place.unwrap_or(place);
             match &argument.doubt {
                 Some(Doubt::Depends(name)) => {
                     let value = self.variables.get(name).map(|value| value.text.clone());
@@ -686,7 +712,10 @@ impl Machine<'_> {
             return Status::False;
         };
         self.told_doubt(arguments, place);
-        self.read(&file.text.clone(), place)
+        if let Some(Doubt::Machine(_)) = file.doubt {
+            return Status::Unknown;
+        }
+        self.read(&file.text.clone(), file.place.unwrap_or(place))
     }
 
     /// Runs a file in the place of the command.
@@ -740,13 +769,19 @@ impl Machine<'_> {
             }
         };
         self.told_doubt(arguments, place);
+        let first = arguments.first();
+        let is_unknown = first.is_some_and(|file| matches!(file.doubt, Some(Doubt::Machine(_))));
+        let place = first.and_then(|file| file.place).unwrap_or(place);
         let is_grub = matches!(name, b"configfile" | b"normal");
         match (self.context, self.target(&file)) {
             // Its menu is shown at once, and this one only when that is left.
-            (Context::Menu, Target::Server(_)) if is_grub => {
+            (Context::Menu, Target::Server(_)) if is_grub && !is_unknown => {
                 self.read(&file, place);
             }
-            (_, Target::Server(file)) => self.outcome.load(Load::Config(file)),
+            (_, Target::Server(file)) => {
+                self.outcome.load(Load::Config(file));
+                self.outcome.lines.image = Some(place);
+            }
             (_, Target::Device(_)) => {
                 let message = format!(
                     "{} is on the machine: the entry is taken as one that boots from there",
@@ -768,4 +803,43 @@ impl Machine<'_> {
         self.flow = Flow::Ended;
         Status::True
     }
+}
+
+/// Whether commands do more than change how the screen looks.
+fn matters(block: &Block) -> bool {
+    block.iter().any(|statement| match statement {
+        Statement::Command(command) => {
+            let first = command.words.first().map(|word| word.parts.as_slice());
+            match first {
+                Some([Part::Text(name)]) if is_in(WITHOUT_EFFECT, name) => false,
+                Some([Part::Text(name)]) if name == b"set" => {
+                    let second = command.words.get(1).map(|word| word.parts.as_slice());
+                    !matches!(second, Some([Part::Text(set), ..]) if is_of_looks(set))
+                }
+                Some([Part::Text(name), ..]) => !is_of_looks(name),
+                _ => true,
+            }
+        }
+        Statement::If(condition) => {
+            condition.arms.iter().any(|arm| matters(&arm.body))
+                || condition.otherwise.as_ref().is_some_and(matters)
+        }
+        Statement::For { body, .. } | Statement::While { body, .. } => matters(body),
+        Statement::Function { .. } => true,
+    })
+}
+
+/// Whether an assignment is to a variable of the screen's looks.
+fn is_of_looks(assignment: &[u8]) -> bool {
+    let prefixes: [&[u8]; 8] = [
+        b"color_",
+        b"menu_color_",
+        b"gfx",
+        b"theme=",
+        b"font=",
+        b"locale_dir=",
+        b"lang=",
+        b"background_color=",
+    ];
+    prefixes.iter().any(|prefix| assignment.starts_with(prefix))
 }

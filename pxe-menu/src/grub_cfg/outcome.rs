@@ -5,7 +5,7 @@ use super::machine::Machine;
 use super::test::Status;
 use super::variables::Argument;
 use crate::diagnostic::quoted;
-use crate::{Action, Code, Command, Diagnostic, ImageType, Loader, Place, Text};
+use crate::{Action, Code, Command, Diagnostic, EntryLines, ImageType, Loader, Place, Text};
 
 /// What is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub(super) struct Outcome {
     pub(super) not_followed: bool,
     /// `search` was used: `$root` may be a disk.
     pub(super) searched: bool,
+    /// Where the parts of what is started stand.
+    pub(super) lines: EntryLines,
 }
 
 impl Outcome {
@@ -51,6 +53,7 @@ impl Outcome {
         if !self.booted && !matches!(self.load, Some(Load::Config(_))) {
             self.load = Some(load);
             self.initrds.clear();
+            self.lines = EntryLines::default();
         }
     }
 
@@ -115,6 +118,7 @@ impl Machine<'_> {
             return Status::False;
         };
         self.told_doubt(arguments, place);
+        let place = file.place.unwrap_or(place);
         match name {
             b"initrd" | b"initrdefi" | b"initrd16" => self.initrd(arguments, place),
             b"chainloader" | b"pxechainloader" => self.chain(&file.text, rest, place),
@@ -139,6 +143,12 @@ impl Machine<'_> {
                     self.outcome.load(Load::Linux(file, arguments));
                 }
             }
+        }
+        if name.starts_with(b"initrd") {
+            self.outcome.lines.initrd = Some(place);
+        } else if !name.starts_with(b"module") {
+            self.outcome.lines.image = Some(place);
+            self.outcome.lines.append = rest.first().and_then(|argument| argument.place);
         }
         // Whether the file is there, and is what it should be.
         Status::Unknown
@@ -169,6 +179,7 @@ impl Machine<'_> {
     fn initrd(&mut self, arguments: &[Argument], place: Place) {
         let mut files = Vec::new();
         for argument in arguments {
+            let place = argument.place.unwrap_or(place);
             let mut name = argument.text.as_slice();
             // `newc:NAME:FILE` puts a file into an archive of its own (loader/linux.c).
             if let Some(rest) = name.strip_prefix(b"newc:") {

@@ -13,8 +13,12 @@ const NESTING_MAX: usize = 64;
 /// A list of commands.
 pub(super) type Block = Arc<[Statement]>;
 
-/// A word, of one part or more. One without is there too: a backslash alone at the end of a line.
-pub(super) type Word = Vec<Part>;
+/// A word. One without parts is there too: a backslash alone at the end of a line.
+#[derive(Debug, Clone)]
+pub(super) struct Word {
+    pub(super) parts: Vec<Part>,
+    pub(super) place: Place,
+}
 
 #[derive(Debug)]
 pub(super) enum Statement {
@@ -132,8 +136,8 @@ impl Grammar<'_> {
     }
 
     fn here(&mut self) -> Place {
-        let at = self.peek().span.start;
-        self.place(at)
+        let span = self.peek().span.clone();
+        self.place(span.start).covering(span.len())
     }
 
     fn is_word(&mut self, word: &str) -> bool {
@@ -332,8 +336,10 @@ impl Grammar<'_> {
     fn words(&mut self) -> Parsed<Vec<Word>> {
         let mut words = Vec::new();
         while let TokenKind::Word(_) = self.peek().kind {
-            if let TokenKind::Word(word) = self.take().kind {
-                words.push(word);
+            let token = self.take();
+            let place = self.place(token.span.start).covering(token.span.len());
+            if let TokenKind::Word(parts) = token.kind {
+                words.push(Word { parts, place });
             }
         }
         Ok(words)
@@ -356,6 +362,10 @@ impl Grammar<'_> {
 
     fn diagnostic(&self, start: usize, token: &Token, wrong: Wrong) -> Diagnostic {
         let place = self.place(token.span.start);
+        let place = match token.kind {
+            TokenKind::Bad(_) => place,
+            _ => place.covering(token.span.len()),
+        };
         let begun = self.place(start);
         let raw = self.lexer.source.text(&token.span);
         let what = match (&token.kind, wrong) {
@@ -365,6 +375,7 @@ impl Grammar<'_> {
             }
             (TokenKind::Bad(Fault::Unended), _) => "a quote that is never closed".to_owned(),
             (TokenKind::Bad(Fault::Dollar), _) => "`$` begins no variable".to_owned(),
+            (TokenKind::Operator, _) => format!("GRUB does not expect {} here", quoted(raw)),
             (TokenKind::End, Wrong::Wanted(wanted)) => {
                 format!("the file ends where GRUB wants {wanted}")
             }

@@ -197,6 +197,7 @@ mod tests {
         let argument = |word: &str| Argument {
             text: word.replace('~', "").into(),
             doubt: word.starts_with('?').then(|| Doubt::Machine("x".into())),
+            place: None,
         };
         let arguments: Vec<Argument> = words.split(' ').map(argument).collect();
         test(&arguments, &|name| !name.starts_with(b"(hd"), &mut false)

@@ -205,7 +205,7 @@ fn word(text: &[u8]) -> Result<(Vec<Part>, usize), Fault> {
             }
             [b'"', quoted @ ..] => double_quoted(quoted, &mut parts)? + 1,
             // `$".."`: a text to be translated.
-            [b'$', b'"', quoted @ ..] => double_quoted(quoted, &mut parts)? + 2,
+            [b'$', b'"', quoted @ ..] => translated(quoted, &mut parts)? + 2,
             _ => match variable(rest.get(1..).unwrap_or_default()) {
                 Some((name, length)) => {
                     parts.push(Part::Variable {
@@ -267,6 +267,43 @@ fn is_ended(mut text: &[u8]) -> bool {
             [b'"', ..] => return true,
             [b'\\', _, rest @ ..] | [_, rest @ ..] => text = rest,
             [] => return false,
+        }
+    }
+}
+
+/// The parts of a text that is to be translated, and its length with the quote that ends it. The lexer
+/// leaves its variables alone; they are looked for afterwards, and a dollar sign may stand alone
+/// (`parse_string` in execute.c).
+fn translated(text: &[u8], parts: &mut Vec<Part>) -> Result<usize, Fault> {
+    let mut quoted = Vec::new();
+    let mut at = 0;
+    loop {
+        match text.get(at..).unwrap_or_default() {
+            [] => return Err(Fault::Unended),
+            [b'"', ..] => {
+                parts.push(Part::Quoted(quoted));
+                return Ok(at + 1);
+            }
+            [b'\\', b'\n', ..] => at += 2,
+            [b'\\', byte @ (b'$' | b'\\' | b'"'), ..] => {
+                quoted.push(*byte);
+                at += 2;
+            }
+            [b'$', rest @ ..] => match variable(rest) {
+                Some((name, length)) if !matches!(name.as_slice(), b"*" | b"@") => {
+                    parts.push(Part::Quoted(core::mem::take(&mut quoted)));
+                    parts.push(Part::Variable { name, quoted: true });
+                    at += length + 1;
+                }
+                _ => {
+                    quoted.push(b'$');
+                    at += 1;
+                }
+            },
+            [byte, ..] => {
+                quoted.push(*byte);
+                at += 1;
+            }
         }
     }
 }
@@ -384,6 +421,7 @@ mod tests {
     fn what_cannot_be_read_is_told() {
         assert_eq!(kinds("'a\nb")[0], TokenKind::Bad(Fault::Unended));
         assert_eq!(kinds("\"a $ b\"")[0], TokenKind::Bad(Fault::Dollar));
+        assert_eq!(kinds("$\"a$\"")[0], TokenKind::Word(vec![quoted("a$")]));
         assert_eq!(kinds("$(a)")[0], TokenKind::Bad(Fault::Dollar));
         assert_eq!(kinds("[[ a")[0], TokenKind::Operator);
     }

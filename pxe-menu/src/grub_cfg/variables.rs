@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::script::Word;
 use super::token::Part;
-use crate::{Client, Loader, Text};
+use crate::{Client, Loader, Place, Text};
 
 /// The most bytes of one command, its variables filled in. `a=$a$a` doubles a value each time.
 pub(super) const COMMAND_BYTES_MAX: usize = 64 * 1024;
@@ -201,8 +201,9 @@ impl Variables {
     pub(super) fn expand(&self, words: &[Word]) -> Option<Vec<Argument>> {
         let mut arguments = Arguments::default();
         for word in words {
+            arguments.place = Some(word.place);
             arguments.next();
-            for part in word {
+            for part in &word.parts {
                 match part {
                     Part::Text(text) if text.is_empty() => {}
                     Part::Text(text) | Part::Quoted(text) => arguments.append(text),
@@ -306,6 +307,8 @@ pub(super) enum Doubt {
 pub(super) struct Argument {
     pub(super) text: Vec<u8>,
     pub(super) doubt: Option<Doubt>,
+    /// The word that it comes from.
+    pub(super) place: Option<Place>,
 }
 
 #[derive(Debug, Default)]
@@ -313,6 +316,7 @@ struct Arguments {
     /// `None`: an argument that nothing was put into yet, and which the next word takes.
     list: Vec<Option<Argument>>,
     bytes: usize,
+    place: Option<Place>,
 }
 
 impl Arguments {
@@ -328,7 +332,11 @@ impl Arguments {
             self.list.push(None);
         }
         let last = self.list.len() - 1;
-        self.list[last].get_or_insert_default()
+        let place = self.place;
+        self.list[last].get_or_insert_with(|| Argument {
+            place,
+            ..Argument::default()
+        })
     }
 
     fn append(&mut self, text: &[u8]) {
@@ -366,7 +374,10 @@ mod tests {
     use super::*;
 
     fn word(parts: &[Part]) -> Word {
-        parts.to_vec()
+        Word {
+            parts: parts.to_vec(),
+            place: Place::new(crate::FileId::MAIN, 1, 1),
+        }
     }
 
     fn variable(name: &str, quoted: bool) -> Part {

@@ -12,6 +12,7 @@ mod dhcp_link;
 mod dhcp_trouble;
 mod differences;
 mod firmware;
+mod grub;
 mod http;
 mod menus;
 mod reply;
@@ -113,6 +114,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         &LONE_TESTS[..],
         dhcp_link::TESTS,
         dhcp_trouble::TESTS,
+        grub::TESTS,
         menus::TESTS,
     ];
     let alone = alone.into_iter().flatten();
