@@ -190,6 +190,10 @@ pub(crate) fn variables(loader: &Loader, append: &str, server: &Path, work: &Pat
         ("tree".to_owned(), work.join("tree").display().to_string()),
         ("boot_files".to_owned(), format!("{{ {table} }}")),
         ("boot_ipxe".to_owned(), ipxe),
+        (
+            "http_root".to_owned(),
+            loader.http_root.clone().unwrap_or_else(|| "/os".to_owned()),
+        ),
     ]);
     for (name, file) in files {
         variables.insert(format!("boot:{name}"), file.clone());

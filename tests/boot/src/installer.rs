@@ -4,7 +4,7 @@ use std::path::Path;
 
 use pxe_menu::{Action, Loader, Menu, Paths, resolve};
 
-use crate::convert;
+use crate::document;
 
 /// Where its package has the trees.
 const IMAGES: &str = "/usr/lib/debian-installer/images/12/amd64";
@@ -96,7 +96,7 @@ pub(crate) fn check() -> Result<(), String> {
         let name = variant.name;
         let root = Path::new(IMAGES).join(name);
         let paths = Paths::new(Loader::Pxelinux, "pxelinux.0");
-        let (document, missing) = convert::read(&root, &paths, "pxelinux.cfg/default");
+        let (document, missing) = document::read(&root, &paths, "pxelinux.cfg/default");
         let file = |name: &&str| format!("debian-installer/amd64/boot-screens/{name}.cfg");
         let absent: Vec<String> = variant.absent.iter().map(file).collect();
         if missing != absent {

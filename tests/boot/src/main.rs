@@ -4,7 +4,7 @@
 
 mod capture;
 mod cell;
-mod convert;
+mod document;
 mod fixtures;
 mod installer;
 mod matrix;

@@ -78,6 +78,8 @@ pub(crate) struct Loader {
     pub(crate) boot_files: BTreeMap<String, String>,
     /// What iPXE is told, as the server's configuration has it.
     pub(crate) ipxe: Option<String>,
+    /// The directory of the tree that is shown by HTTP; without it, `/os`.
+    pub(crate) http_root: Option<String>,
     #[serde(default)]
     pub(crate) tree: TreeSpec,
     #[serde(default)]
@@ -114,9 +116,6 @@ pub(crate) struct TreeSpec {
     /// Path -> a file that is copied with changes.
     #[serde(default)]
     pub(crate) edit: BTreeMap<String, Edit>,
-    /// Path -> a menu of the tree in another loader's language. Made last.
-    #[serde(default)]
-    pub(crate) convert: BTreeMap<String, Convert>,
     /// Path -> target of the symbolic link.
     #[serde(default)]
     pub(crate) link: BTreeMap<String, String>,
@@ -131,27 +130,6 @@ pub(crate) struct Edit {
     pub(crate) prepend: String,
     #[serde(default)]
     pub(crate) replace: Vec<(String, String)>,
-}
-
-/// A menu of pxelinux in the tree, to be said in another language.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Convert {
-    /// The configuration, as pxelinux names it.
-    pub(crate) menu: String,
-    /// The boot file that pxelinux would be: names are relative to its directory.
-    pub(crate) boot_file: String,
-    pub(crate) to: Language,
-    /// Where the tree's files are: a URL for iPXE, a device for GRUB, with `@names@` filled in.
-    pub(crate) files: String,
-}
-
-/// What a menu is said in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Language {
-    Ipxe,
-    Grub,
 }
 
 /// A firmware, a loader and a system that have to boot together from a server.
@@ -398,8 +376,7 @@ impl Matrix {
             .map(|(name, system)| (name, &system.tree));
         for (name, tree) in loaders.chain(systems) {
             let paths = tree.copy.keys().chain(tree.text.keys());
-            let made = tree.edit.keys().chain(tree.convert.keys());
-            for path in paths.chain(made).chain(tree.link.keys()) {
+            for path in paths.chain(tree.edit.keys()).chain(tree.link.keys()) {
                 let inside = Path::new(path)
                     .components()
                     .all(|c| matches!(c, Component::Normal(_)));

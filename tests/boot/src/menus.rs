@@ -11,7 +11,7 @@ use pxe_menu::{Action, Entry, Loader, Menu, Message, Paths, ScreenId, render_tex
 
 use crate::Options;
 use crate::cell::{WorkDirectory, variables};
-use crate::convert;
+use crate::document;
 use crate::installer;
 use crate::matrix::Matrix;
 use crate::network;
@@ -119,7 +119,7 @@ impl Walk {
         for (index, file) in files.iter().enumerate() {
             let name = format!("menus/{file}");
             let paths = Paths::new(Loader::Lpxelinux, "bios/lpxelinux.0");
-            let (document, missing) = convert::read(root, &paths, &name);
+            let (document, missing) = document::read(root, &paths, &name);
             if !missing.is_empty() {
                 return Err(format!("{name}: {} is missing", missing.join(", ")));
             }

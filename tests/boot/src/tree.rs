@@ -4,7 +4,6 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use crate::convert;
 use crate::matrix::{TreeSpec, Variables, fill};
 
 /// Makes the tree at `root`, which does not exist yet, readable for everybody: the server runs as nobody.
@@ -40,11 +39,6 @@ pub(crate) fn lay_out(
             symlink(target, &place)
                 .map_err(|error| format!("cannot link {}: {error}", place.display()))?;
         }
-    }
-    for (path, wanted) in specs.iter().flat_map(|spec| &spec.convert) {
-        let files = fill(&wanted.files, variables).map_err(|error| format!("{path}: {error}"))?;
-        let said = convert::convert(root, wanted, &files)?;
-        write(&place(root, path)?, &said)?;
     }
     Ok(())
 }
@@ -124,7 +118,6 @@ mod tests {
                 ("bios/os".into(), "../os".into()),
                 ("bios/pxelinux.cfg".into(), "../pxelinux.cfg".into()),
             ]),
-            convert: BTreeMap::new(),
         };
         let variables = Variables::from([("append".into(), "console=ttyS0".into())]);
         let root = directory.path().join("tree");
