@@ -297,9 +297,12 @@ fn each_loader_of_a_menu_is_checked_and_named_where_they_differ() {
     let told = site.run(&["check", "--format", "json", "tftp"]);
     let report = told.json();
     let menus = report["menus"].as_array().expect("a list");
-    let loaders: Vec<&str> = menus
-        .iter()
-        .filter_map(|menu| menu["boot_file"].as_str())
+    let [menu] = &menus[..] else {
+        panic!("all read it alike: {report:#}");
+    };
+    let loaders = menu["loaders"].as_array().expect("a list").iter();
+    let loaders: Vec<&str> = loaders
+        .filter_map(|loader| loader["boot_file"].as_str())
         .collect();
     assert_eq!(
         loaders,
@@ -325,7 +328,7 @@ fn each_loader_of_a_menu_is_checked_and_named_where_they_differ() {
             .as_array()
             .and_then(|notes| notes.last())
             .expect("a note"),
-        "so it is for bios/pxelinux.0"
+        "only with pxelinux.0 in bios/"
     );
     let [cannot] = of("cannot-start")[..] else {
         panic!("{report:#}");
@@ -335,7 +338,7 @@ fn each_loader_of_a_menu_is_checked_and_named_where_they_differ() {
             .as_array()
             .and_then(|notes| notes.last())
             .expect("a note"),
-        "so it is for efi64/syslinux.efi"
+        "only with syslinux.efi in efi64/"
     );
     // What all of them miss is told once.
     let missing = of("missing-file");
@@ -539,6 +542,91 @@ fn an_entry_that_cannot_be_protected_is_left_out_and_told() {
 }
 
 #[test]
+fn grubs_menus_are_read_too() {
+    let site = Site::new();
+    site.write("tftp/grub/grubx64.efi", "MZ");
+    site.write(
+        "tftp/grub/grub.cfg",
+        "set timeout=5\nmenuentry 'Debian' {\n linux /os/linux quiet\n initrd /os/initrd\n}\n\
+         menuentry 'More' {\n configfile /grub/more.cfg\n}\n",
+    );
+    site.write(
+        "tftp/grub/more.cfg",
+        "menuentry 'Old' {\n linux /os/vmlinuz-old\n}\n",
+    );
+    // Another medium's, in which names mean its own files.
+    site.write(
+        "tftp/os/image/boot/grub/grub.cfg",
+        "menuentry 'x' {\n linux /nothing\n}\n",
+    );
+    let told = site.run(&["check", "--format", "json", "tftp"]);
+    let report = told.json();
+    let menus: Vec<(&str, &str)> = report["menus"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|menu| {
+            (
+                menu["file"].as_str().expect("a name"),
+                menu["loaders"][0]["name"].as_str().expect("a name"),
+            )
+        })
+        .collect();
+    assert_eq!(
+        menus,
+        [
+            ("tftp/bios/pxelinux.cfg/default", "lpxelinux.0"),
+            ("tftp/grub/grub.cfg", "GRUB"),
+        ]
+    );
+    let findings = report["menus"][1]["findings"].as_array().expect("a list");
+    let missing: Vec<(&str, &str)> = findings
+        .iter()
+        .map(|finding| {
+            (
+                finding["code"].as_str().expect("a code"),
+                finding["file"].as_str().expect("a name"),
+            )
+        })
+        .collect();
+    let expected = [
+        ("missing-file", "tftp/grub/grub.cfg"),
+        ("missing-file", "tftp/grub/more.cfg"),
+    ];
+    assert_eq!(missing, expected, "{report:#}");
+    assert_eq!(told.code, Some(1));
+
+    let told = site.run(&["show", "tftp/grub/grub.cfg"]);
+    assert!(told.out.contains("Debian"), "{told:?}");
+    assert!(
+        told.err.contains("loader: GRUB (grub/grubx64.efi)"),
+        "{told:?}"
+    );
+    let told = site.run(&["convert", "tftp/grub/grub.cfg", "--to", "ipxe"]);
+    assert!(
+        told.out.contains("tftp://${next-server}/os/linux"),
+        "{told:?}"
+    );
+    let told = site.run(&[
+        "show",
+        "--root",
+        "tftp",
+        "--for",
+        "uefi-x64,52:54:00:12:34:56",
+    ]);
+    assert!(
+        told.err
+            .contains("asks for grub/grub.cfg-01-52-54-00-12-34-56 (TFTP): no such"),
+        "{told:?}"
+    );
+    assert!(
+        told.err
+            .contains("asks for grub/grub.cfg (TFTP): that is /grub/grub.cfg\n"),
+        "{told:?}"
+    );
+}
+
+#[test]
 fn the_check_of_a_configuration_counts_what_is_wrong_with_its_menus() {
     let site = Site::new();
     site.write("pxe.toml", "[tree]\nroot = \"tftp\"\n[tftp]\n");
@@ -618,7 +706,7 @@ fn what_init_lays_out_is_clean() {
             "{told:?}"
         );
         assert!(
-            told.out.starts_with("checked 1 menu for 3 loaders"),
+            told.out.starts_with("checked 2 menus for 4 loaders"),
             "{told:?}"
         );
     }

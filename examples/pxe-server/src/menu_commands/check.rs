@@ -8,8 +8,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use pxe_menu::{
-    Client, Code, Diagnostic, Paint, ReportFile, Tally, Text, report_github, report_json,
-    report_text,
+    Code, Diagnostic, Paint, ReportFile, Tally, Text, report_github, report_json, report_text,
 };
 use pxe_tree::{NodeKind, TreePath};
 use serde_json::{Value, json};
@@ -68,7 +67,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, String> {
         Some(file) if !file.is_dir() => {
             let path = site.path_of(file)?;
             let station = site.wait(stations.reader_of(&site, &path));
-            check.menu(&station, &path);
+            check.menu(&[station], &path);
             if let (true, Some(why)) = (check.menus.is_empty(), check.unreadable.pop()) {
                 return Err(why);
             }
@@ -79,7 +78,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, String> {
         }
         None => check.tree(&stations, &TreePath::ROOT),
     }
-    check.name_loaders();
     if check.menus.is_empty() && check.unreadable.is_empty() {
         return Err(format!("there is no menu to check; {}", site.tell()));
     }
@@ -123,8 +121,6 @@ struct Told {
     path: TreePath,
     /// Those that no menu before it had.
     findings: Vec<Diagnostic>,
-    /// For which loaders each of them is so.
-    loaders: Vec<Vec<String>>,
 }
 
 /// A file that no machine asks for.
@@ -136,6 +132,9 @@ struct Unasked {
 /// By what a finding is known again: its file, line and column, code, message.
 type Key = (String, Option<(u32, u32)>, Code, String);
 
+/// The menus of a tree, each with the loaders that come to it.
+type Menus = BTreeMap<TreePath, Vec<Station>>;
+
 /// A check on its way.
 struct Check<'a> {
     site: &'a Site,
@@ -143,12 +142,8 @@ struct Check<'a> {
     unasked: Vec<Unasked>,
     /// Files that could not be read, each a line.
     unreadable: Vec<String>,
-    /// What was told already, and where: a menu that several loaders read alike is told once.
-    told: BTreeMap<Key, (usize, usize)>,
-    /// The loaders of each menu.
-    readers: BTreeMap<TreePath, BTreeSet<String>>,
-    /// The menus, by path, loader and directory.
-    seen: BTreeSet<(TreePath, &'static str, Vec<u8>)>,
+    /// What was told already: menus share files.
+    told: BTreeSet<Key>,
     /// Every file that belongs to one.
     read: BTreeSet<TreePath>,
     loaders: BTreeSet<String>,
@@ -162,9 +157,7 @@ impl<'a> Check<'a> {
             menus: Vec::new(),
             unasked: Vec::new(),
             unreadable: Vec::new(),
-            told: BTreeMap::new(),
-            readers: BTreeMap::new(),
-            seen: BTreeSet::new(),
+            told: BTreeSet::new(),
             read: BTreeSet::new(),
             loaders: BTreeSet::new(),
             is_cut: false,
@@ -175,7 +168,9 @@ impl<'a> Check<'a> {
     fn tree(&mut self, stations: &Stations, below: &TreePath) {
         let site = self.site;
         self.is_cut = stations.is_cut;
+        let is_below = |path: &TreePath| path.strip_prefix(below).is_some();
         let mut folders: BTreeMap<TreePath, Vec<Station>> = BTreeMap::new();
+        let mut menus = Menus::new();
         for station in &stations.stations {
             if station.program == Program::Grub {
                 continue;
@@ -183,7 +178,14 @@ impl<'a> Check<'a> {
             if let Some(folder) = site.wait(site.menu_folder(station)) {
                 folders.entry(folder).or_default().push(station.clone());
             }
-            self.configured(station, below);
+            // The configuration that DHCP option 209 names.
+            if let Some(name) = &station.config_file
+                && let location = station.paths().locate(name.as_bytes())
+                && let Ok(found) = site.wait(site.files.find(&location))
+                && is_below(&found.path)
+            {
+                add(&mut menus, &found.path, station);
+            }
         }
         for folder in &stations.pxelinux_folders {
             let found = site.wait(site.files.find(&tftp(folder.as_bytes())));
@@ -195,48 +197,51 @@ impl<'a> Check<'a> {
                 folders.insert(folder, vec![Station::assumed(program, &beside)]);
             }
         }
-        let is_below = |path: &TreePath| path.strip_prefix(below).is_some();
+        let mut others = Vec::new();
         for (folder, readers) in &folders {
             let mut from = readers.iter().map(|station| station.folder());
             let is_meant = is_below(folder)
                 || from
                     .any(|folder| TreePath::parse(&folder).is_ok_and(|folder| is_below(&folder)));
             if is_meant {
-                self.pxelinux_folder(folder, readers);
+                others.extend(self.pxelinux_folder(folder, readers, &mut menus));
             }
         }
-        for path in stations.grub_files.iter().filter(|path| is_below(path)) {
-            let station = site.wait(stations.reader_of(site, path));
-            self.menu(&station, path);
+        for path in stations.grub_configurations().filter(|path| is_below(path)) {
+            for grub in stations.grubs() {
+                add(&mut menus, path, &grub);
+            }
+        }
+        for (path, stations) in &menus {
+            self.menu(stations, path);
+        }
+        for (name, path) in others {
+            if !self.read.contains(&path) {
+                self.never_asked(&name, &path);
+            }
         }
     }
 
-    /// The configuration that DHCP option 209 names.
-    fn configured(&mut self, station: &Station, below: &TreePath) {
-        let Some(name) = &station.config_file else {
-            return;
-        };
-        let location = station.paths().locate(name.as_bytes());
-        let found = self.site.wait(self.site.files.find(&location));
-        if let Ok(found) = found
-            && found.path.strip_prefix(below).is_some()
-        {
-            self.menu(station, &found.path);
-        }
-    }
-
-    /// What lies where PXELINUX looks for its configuration.
-    fn pxelinux_folder(&mut self, folder: &TreePath, stations: &[Station]) {
+    /// What lies where PXELINUX looks for its configuration: menus, and what has other names.
+    fn pxelinux_folder(
+        &mut self,
+        folder: &TreePath,
+        stations: &[Station],
+        menus: &mut Menus,
+    ) -> Vec<(Text, TreePath)> {
         let site = self.site;
+        let mut others = Vec::new();
         let location = tftp(folder.as_bytes());
         let mut names = match site.wait(site.files.names(&location)) {
             Ok(names) => names,
-            Err(why) => return self.cannot_read(folder, &why),
+            Err(why) => {
+                self.cannot_read(folder, &why);
+                return others;
+            }
         };
         names.sort();
         let config = site.config.as_ref();
         let ignores_case = config.is_some_and(|config| config.tree.ignore_case);
-        let mut others = Vec::new();
         for (name, kind) in names {
             let path = [&with_slash(folder)[..], name.as_bytes()].concat();
             if !matches!(kind, NodeKind::File | NodeKind::Link) {
@@ -259,82 +264,39 @@ impl<'a> Check<'a> {
                 continue;
             }
             for station in stations {
-                self.menu(station, &found);
+                add(menus, &found, station);
             }
         }
-        for (name, path) in others {
-            if !self.read.contains(&path) {
-                self.never_asked(&name, &path);
-            }
-        }
+        others
     }
 
-    /// Reads and checks a menu for a loader.
-    fn menu(&mut self, station: &Station, path: &TreePath) {
-        if station.program == Program::Grub {
-            return;
-        }
-        let reading = (path.clone(), station.name(), station.folder());
-        if !self.seen.insert(reading) {
-            return;
-        }
-        let name = station.name_of(path);
-        let checked = match Checked::read(self.site, station, &name, &Client::new()) {
-            Ok(checked) => checked,
+    /// Reads and checks a menu for its loaders.
+    fn menu(&mut self, stations: &[Station], path: &TreePath) {
+        let all = match Checked::read_for_all(self.site, stations, path) {
+            Ok(all) => all,
             Err(why) => return self.cannot_read(path, &why),
         };
-        for line in checked.unread() {
-            if !self.unreadable.contains(&line) {
-                self.unreadable.push(line);
-            }
-        }
-        self.read
-            .extend(checked.menu.paths.iter().flatten().cloned());
-        let loader = station.file.to_string();
-        self.loaders.insert(loader.clone());
-        let readers = self.readers.entry(path.clone()).or_default();
-        readers.insert(loader.clone());
-        let index = self.menus.len();
-        let (mut findings, mut loaders) = (Vec::new(), Vec::new());
-        for finding in &checked.findings {
-            let key = key(&checked, finding);
-            match self.told.get(&key) {
-                None => {
-                    self.told.insert(key, (index, findings.len()));
-                    findings.push(finding.clone());
-                    loaders.push(vec![loader.clone()]);
-                }
-                Some((menu, at)) => {
-                    // One that this very menu has twice is among those being collected.
-                    let known = match self.menus.get_mut(*menu) {
-                        Some(told) => told.loaders.get_mut(*at),
-                        None => loaders.get_mut(*at),
-                    };
-                    if let Some(known) = known.filter(|known| !known.contains(&loader)) {
-                        known.push(loader.clone());
-                    }
+        let loaders = stations.iter().map(|station| station.file.to_string());
+        self.loaders.extend(loaders);
+        for checked in all {
+            for line in checked.unread() {
+                if !self.unreadable.contains(&line) {
+                    self.unreadable.push(line);
                 }
             }
-        }
-        self.menus.push(Told {
-            path: path.clone(),
-            checked,
-            findings,
-            loaders,
-        });
-    }
-
-    /// Says of a finding for which loaders it is so, where others read the same menu without it.
-    fn name_loaders(&mut self) {
-        for told in &mut self.menus {
-            let readers = self.readers.get(&told.path).map_or(0, BTreeSet::len);
-            for (finding, loaders) in told.findings.iter_mut().zip(&told.loaders) {
-                if loaders.len() < readers {
-                    finding
-                        .notes
-                        .push(format!("so it is for {}", loaders.join(", ")));
-                }
-            }
+            self.read
+                .extend(checked.menu.paths.iter().flatten().cloned());
+            let findings = checked.findings.iter().filter(|finding| {
+                let line = finding.place.map(|place| (place.line, place.column));
+                let file = checked.file_of(finding).to_owned();
+                let key = (file, line, finding.code, finding.message.clone());
+                self.told.insert(key)
+            });
+            self.menus.push(Told {
+                findings: findings.cloned().collect(),
+                path: path.clone(),
+                checked,
+            });
         }
     }
 
@@ -434,12 +396,16 @@ impl<'a> Check<'a> {
 
     fn json(&self) -> String {
         let menus = self.menus.iter().map(|told| {
-            let station = &told.checked.station;
+            let loaders = told.checked.stations.iter().map(|station| {
+                json!({
+                    "name": station.name(),
+                    "boot_file": station.file.to_string(),
+                    "found": !station.is_assumed,
+                })
+            });
             json!({
                 "file": self.site.on_disk(&told.path).to_string_lossy(),
-                "loader": station.name(),
-                "boot_file": station.file.to_string(),
-                "boot_file_found": !station.is_assumed,
+                "loaders": loaders.collect::<Vec<_>>(),
                 "findings": findings(&told.checked.report_files(), &told.findings),
             })
         });
@@ -462,20 +428,14 @@ impl<'a> Check<'a> {
     }
 }
 
-/// By what a finding is known again. A loader's own directory in its message does not count.
-fn key(checked: &Checked, finding: &Diagnostic) -> Key {
-    let line = finding.place.map(|place| (place.line, place.column));
-    let folder = String::from_utf8_lossy(&checked.station.folder()).into_owned();
-    let message = match folder.is_empty() {
-        true => finding.message.clone(),
-        false => finding.message.replace(&folder, ""),
-    };
-    (
-        checked.file_of(finding).to_owned(),
-        line,
-        finding.code,
-        message,
-    )
+fn add(menus: &mut Menus, path: &TreePath, station: &Station) {
+    let stations = menus.entry(path.clone()).or_default();
+    if stations
+        .iter()
+        .all(|known| known.paths() != station.paths())
+    {
+        stations.push(station.clone());
+    }
 }
 
 /// Findings in the form that pxe-menu documents.

@@ -1,9 +1,9 @@
-//! A menu of the tree, read and checked as one loader has it.
+//! A menu of the tree, read and checked as its loaders have it.
 
 use std::path::Path;
 
 use pxe_menu::{
-    Client, Diagnostic, Limits, Paint, Parser, Place, ReportFile, Text, check, report_text,
+    Client, Diagnostic, Limits, Paint, Parser, Paths, Place, ReportFile, Text, check, report_text,
 };
 use pxe_tree::TreePath;
 
@@ -17,43 +17,76 @@ use crate::menus::read::{ReadMenu, Unread};
 /// A menu and what was found.
 #[derive(Debug)]
 pub(super) struct Checked {
-    pub(super) station: Station,
+    /// The loaders that read it alike; at least one.
+    pub(super) stations: Vec<Station>,
     pub(super) menu: ReadMenu,
-    /// What is wrong with its lines, then with its files.
+    /// What is wrong with its lines and its files, for any of those loaders.
     pub(super) findings: Vec<Diagnostic>,
     /// Its files' names on this machine.
     names: Vec<String>,
 }
 
 impl Checked {
-    /// Reads a menu by the name under which a loader asks for it, for a machine.
+    /// Reads and checks a menu for a machine, by the name under which a loader asks for it.
     pub(super) fn read(
         site: &Site,
         station: &Station,
         name: &Text,
         client: &Client,
     ) -> Result<Self, Unread> {
-        let paths = station.paths();
-        let read = site.files.read_menu(paths.clone(), name, Limits::default());
-        let menu = site.wait(read)?;
-        let resolution = &menu.linked.resolution;
-        let mut findings = check(resolution, &[paths], client, &TreeFiles::new(site));
+        let menu = read(site, station, name, client)?;
+        Ok(Self::new(site, vec![station.clone()], menu, client))
+    }
+
+    /// Reads and checks a file of the tree for several loaders: once for all that read it alike. One
+    /// may differ by what an include is in its directory.
+    pub(super) fn read_for_all(
+        site: &Site,
+        stations: &[Station],
+        path: &TreePath,
+    ) -> Result<Vec<Self>, Unread> {
+        let client = Client::new();
+        let mut groups: Vec<(Vec<Station>, ReadMenu)> = Vec::new();
+        for station in stations {
+            let menu = read(site, station, &station.name_of(path), &client)?;
+            let is_alike = |other: &ReadMenu| {
+                other.paths == menu.paths && other.resolution.menu == menu.resolution.menu
+            };
+            match groups.iter_mut().find(|(_, other)| is_alike(other)) {
+                Some((stations, _)) => stations.push(station.clone()),
+                None => groups.push((vec![station.clone()], menu)),
+            }
+        }
+        let groups = groups.into_iter();
+        let checked = groups.map(|(stations, menu)| Self::new(site, stations, menu, &client));
+        Ok(checked.collect())
+    }
+
+    fn new(site: &Site, stations: Vec<Station>, menu: ReadMenu, client: &Client) -> Self {
+        let loaders: Vec<Paths> = stations.iter().map(Station::paths).collect();
+        let files = TreeFiles::new(site);
+        let mut findings = check(&menu.resolution, &loaders, client, &files);
         // A report names a file for each: what is about the menu as a whole stands at its beginning.
         for finding in &mut findings {
             finding.place = finding.place.or_else(beginning);
         }
-        let names = menu.linked.files.iter().enumerate().map(|(index, source)| {
+        let names = menu.files.iter().enumerate().map(|(index, source)| {
             match menu.paths.get(index).and_then(Option::as_ref) {
                 Some(path) => site.on_disk(path).to_string_lossy().into_owned(),
                 None => source.name.to_string(),
             }
         });
-        Ok(Self {
-            station: station.clone(),
+        Self {
+            stations,
             findings,
             names: names.collect(),
             menu,
-        })
+        }
+    }
+
+    /// The first of the loaders that read it.
+    pub(super) fn station(&self) -> &Station {
+        &self.stations[0]
     }
 
     /// The same of a file of this machine, for the loader that would read it.
@@ -72,7 +105,7 @@ impl Checked {
 
     /// Tells who reads it, and what is wrong with it.
     pub(super) fn tell(&self, paint: Paint) {
-        let station = &self.station;
+        let station = self.station();
         match station.is_assumed {
             true => eprintln!("loader: {} (assumed: none lies near)", station.name()),
             false => {
@@ -93,7 +126,7 @@ impl Checked {
 
     /// Its files, for reports.
     pub(super) fn report_files(&self) -> Vec<ReportFile<'_>> {
-        let named = self.names.iter().zip(&self.menu.linked.files);
+        let named = self.names.iter().zip(&self.menu.files);
         let files = named.map(|(name, source)| {
             let bytes = source.bytes.as_deref().unwrap_or_default();
             ReportFile::new(&**name, bytes)
@@ -114,6 +147,12 @@ impl Checked {
         let index = finding.place.map_or(0, |place| place.file.index());
         self.names.get(index).map_or("", String::as_str)
     }
+}
+
+fn read(site: &Site, station: &Station, name: &Text, client: &Client) -> Result<ReadMenu, Unread> {
+    let limits = Limits::default();
+    let menu = site.files.read_menu(station.paths(), name, client, limits);
+    site.wait(menu)
 }
 
 /// The beginning of the first file of a report.

@@ -51,8 +51,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, String> {
     let checked = Checked::read_file(&site, &stations, &args.file, &machine)?;
     checked.tell(args.colour.paint_errors());
     let client = machine.client(&site);
-    let menu = &checked.menu.linked.resolution.menu;
-    let paths = checked.station.paths();
+    let menu = &checked.menu.resolution.menu;
+    let paths = checked.station().paths();
     let (text, lost) = args.to.say(menu, paths, &client, &args.base);
     checked.tell_more(&lost, args.colour.paint_errors());
     let left_out = lost

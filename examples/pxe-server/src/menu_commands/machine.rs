@@ -6,7 +6,9 @@ use std::str::FromStr;
 use pxe_core::MacAddr;
 use pxe_dhcp::wire::{MachineUuid, OptionCode};
 use pxe_dhcp::{Boot, BootRequest, ClientArch, Stage};
-use pxe_menu::{Client, Location, grub_search_paths, pxelinux_search_paths};
+use pxe_menu::{
+    Client, Location, grub_search_paths, grub_signed_search_paths, pxelinux_search_paths,
+};
 
 use super::site::{Site, tftp};
 use super::station::{Station, Stations, runs};
@@ -132,15 +134,20 @@ impl Machine {
             let file = station.config_file.as_deref();
             return pxelinux_search_paths(&client, &station.paths(), file);
         }
-        let folder = String::from_utf8_lossy(&station.folder()).into_owned();
-        let beside = folder.trim_end_matches('/').to_owned();
+        let file = station.file.to_string();
+        let beside = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let platform = match station.paths().loader().is_efi() {
+            true => "x86_64-efi",
+            false => "i386-pc",
+        };
         // Debian's network GRUB has the prefix /grub, wherever it came from; others have their own
         // directory, or one below.
-        let mut prefixes = vec!["grub".to_owned(), beside, "boot/grub".to_owned()];
-        prefixes.push(format!("{folder}grub"));
+        let below = format!("{beside}/grub");
         let mut asked: Vec<Location> = Vec::new();
-        for prefix in prefixes {
-            for path in grub_search_paths(&client, &prefix, true) {
+        for prefix in ["grub", beside, "boot/grub", &below] {
+            let signed = grub_signed_search_paths(prefix, platform);
+            let paths = grub_search_paths(&client, prefix, true);
+            for path in signed.iter().take(1).chain(&paths) {
                 let location = tftp(path.trim_start_matches('/'));
                 if !asked.contains(&location) {
                     asked.push(location);

@@ -11,6 +11,7 @@ use super::site::{Site, TreeArgs};
 use super::station::{Station, Stations};
 use super::terminal;
 use crate::fact::printable;
+use crate::menus::program::Program;
 
 /// The command line of `menu show`.
 #[derive(Debug, clap::Args)]
@@ -51,8 +52,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, String> {
     };
     checked.tell(args.colour.paint_errors());
     let client = machine.client(&site);
-    let menu = &checked.menu.linked.resolution.menu;
-    let paths = checked.station.paths();
+    let menu = &checked.menu.resolution.menu;
+    let paths = checked.station().paths();
     let (text, lost) = args.language.say(menu, paths, &client, &args.base);
     checked.tell_more(&lost, args.colour.paint_errors());
     Ok(terminal::print(&text))
@@ -61,9 +62,17 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, String> {
 /// The menu that a machine gets: the first of all that its loader asks for.
 fn find(site: &Site, stations: &Stations, machine: &Machine) -> Result<Checked, String> {
     let station: Station = site.wait(machine.station(site, stations))?;
+    let is_grub = station.program == Program::Grub;
+    if is_grub {
+        eprintln!("what GRUB asks for is built into it: this is what usual builds ask for");
+    }
     for location in machine.asks(site, &station) {
         let asked = printable(&location.to_string());
         match site.wait(site.files.find(&location)) {
+            // The loader takes it for missing (`__pxe_searchdir` in core/fs/pxe/pxe.c).
+            Ok(found) if found.attributes.len == 0 && !is_grub => {
+                eprintln!("asks for {asked}: it is empty, which counts as missing");
+            }
             Ok(found) => {
                 let path = printable(&found.path.to_string());
                 eprintln!("asks for {asked}: that is {path}");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use pxe_dhcp::{Boot, ClientArch};
-use pxe_menu::{Loader, Paths, Text};
+use pxe_menu::{Format, Limits, Loader, Paths, Text};
 use pxe_tree::{NodeKind, TreePath};
 
 use super::site::{Site, tftp};
@@ -76,7 +76,8 @@ impl Station {
     pub(super) fn paths(&self) -> Paths {
         let loader = match self.program {
             Program::Syslinux(loader) => loader,
-            Program::Grub => Loader::SyslinuxEfi,
+            Program::Grub if self.file.ends_with(b".efi") => Loader::GrubEfi,
+            Program::Grub => Loader::GrubPc,
         };
         match &self.prefix {
             Some(prefix) => Paths::with_prefix(loader, prefix),
@@ -202,15 +203,56 @@ impl Stations {
         }
     }
 
+    /// GRUB's, one of each kind; one for UEFI is assumed where none lies.
+    pub(super) fn grubs(&self) -> Vec<Station> {
+        let mut grubs: Vec<Station> = Vec::new();
+        for station in &self.stations {
+            let loader = station.paths().loader();
+            if loader.is_grub() && grubs.iter().all(|known| known.paths().loader() != loader) {
+                grubs.push(station.clone());
+            }
+        }
+        if grubs.is_empty() {
+            grubs.push(Station::assumed(Program::Grub, b"grub/"));
+        }
+        grubs
+    }
+
+    /// The directories in which GRUB looks for its configuration: what is built into it (`/grub`,
+    /// `/boot/grub`), its own, and one of its platform in each.
+    fn grub_folders(&self) -> BTreeSet<Vec<u8>> {
+        let mut folders =
+            BTreeSet::from([b"grub".to_vec(), b"grub2".to_vec(), b"boot/grub".to_vec()]);
+        let grubs = self.stations.iter();
+        for station in grubs.filter(|station| station.program == Program::Grub) {
+            let own = TreePath::parse(station.file.as_bytes()).ok();
+            let own = own.and_then(|file| file.parent()).unwrap_or(TreePath::ROOT);
+            folders.insert(own.as_bytes().to_vec());
+            folders.insert([&with_slash(&own)[..], b"grub"].concat());
+        }
+        folders
+    }
+
+    /// Each configuration of GRUB that machines may come to. An image that was unpacked into the
+    /// tree has a grub.cfg as well, in which names mean something else.
+    pub(super) fn grub_configurations(&self) -> impl Iterator<Item = &TreePath> {
+        let folders = self.grub_folders();
+        self.grub_files.iter().filter(move |path| {
+            let folder = path.parent().unwrap_or(TreePath::ROOT);
+            let above = folder.parent().unwrap_or(TreePath::ROOT);
+            folders.contains(folder.as_bytes()) || folders.contains(above.as_bytes())
+        })
+    }
+
     /// The loader that would read this file: of several, the one whose own folder it is in.
     pub(super) async fn reader_of(&self, site: &Site, path: &TreePath) -> Station {
-        let name = path.file_name().map_or(&b""[..], |name| name.as_bytes());
         let folder = path.parent().unwrap_or(TreePath::ROOT);
-        if name.starts_with(b"grub.cfg") {
-            let mut grubs = self.stations.iter();
-            let found = grubs.find(|station| station.program == Program::Grub);
-            let assumed = || Station::assumed(Program::Grub, &with_slash(&folder));
-            return found.cloned().unwrap_or_else(assumed);
+        let location = tftp(path.as_bytes());
+        let read = site.files.read(&location, Limits::default().bytes_max);
+        let content = read.await.map(|file| file.bytes).unwrap_or_default();
+        if Format::of(path.as_bytes(), &content) == Format::GrubCfg {
+            let mut grubs = self.grubs();
+            return grubs.swap_remove(0);
         }
         let is_syslinux = |station: &&Station| matches!(station.program, Program::Syslinux(_));
         let readers: Vec<&Station> = self.stations.iter().filter(is_syslinux).collect();

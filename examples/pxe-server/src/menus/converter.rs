@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use super::address::Address;
 use super::asker::Asker;
 use super::found::Found;
-use super::read::{MenuFiles, Unread};
+use super::read::{MenuFile, MenuFiles, Unread};
 use super::template::{TemplateFault, filled_in, is_template};
 use super::wanted::Language;
 use crate::fact::printable;
@@ -178,35 +178,30 @@ impl Converter {
         let mut read = Vec::new();
         let mut losses = Vec::new();
         let mut has_templates = false;
-        let mut reader = MenuReader::new(name.clone(), paths.clone(), self.limits.clone());
-        while let Some(need) = reader.poll_need() {
-            let location = need.location;
-            match self.files.read(&location, self.limits.bytes_max).await {
-                Ok(found) => {
-                    read.push((location, Some(stamp_of(&found.attributes))));
-                    let mut bytes = found.bytes;
-                    if is_template(&order.templates, &found.path) {
-                        has_templates = true;
-                        bytes = filled_in(&found.path, &bytes, &order.asker)
-                            .map_err(NotMade::Template)?;
-                    }
-                    reader.provide(need.id, bytes);
+        let take = |id, location: &Location, found: Result<MenuFile, Unread>| match found {
+            Ok(found) => {
+                read.push((location.clone(), Some(stamp_of(&found.attributes))));
+                if !is_template(&order.templates, &found.path) {
+                    return Ok(Some(found.bytes));
                 }
-                Err(why) if need.id == FileId::MAIN => {
-                    return Err(NotMade::Unread(file.clone(), why));
-                }
-                Err(why) => {
-                    if !why.is_missing() {
-                        losses.push(format!("{location} is left out: {why}"));
-                    }
-                    read.push((location, None));
-                    reader.missing(need.id);
-                }
+                has_templates = true;
+                let filled = filled_in(&found.path, &found.bytes, &order.asker);
+                filled.map(Some).map_err(NotMade::Template)
             }
-        }
+            Err(why) if id == FileId::MAIN => Err(NotMade::Unread(file.clone(), why)),
+            Err(why) => {
+                if !why.is_missing() {
+                    losses.push(format!("{location} is left out: {why}"));
+                }
+                read.push((location.clone(), None));
+                Ok(None)
+            }
+        };
+        let reader = MenuReader::new(name.clone(), paths.clone(), self.limits.clone());
+        let linked = self.files.feed(reader, &self.limits, take);
         let Resolution {
             menu, diagnostics, ..
-        } = reader.finish().resolution;
+        } = linked.await?.resolution;
         // What of several menus is not in one.
         let linked = [
             Code::LinkedSettings,

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use pxe_menu::{Limits, LinkedMenu, Location, MenuReader, NeedKind, Paths, Text};
+use pxe_menu::{
+    Client, FileId, Limits, LinkedMenu, Location, MenuReader, Paths, Resolution, SourceFile, Text,
+};
 use pxe_tree::{
     Attributes, Cookie, Error, ErrorKind, NodeKind, Resolved, Resolver, Tree, TreePath,
 };
@@ -243,19 +245,22 @@ impl MenuFiles {
     }
 }
 
-/// A menu as one loader reads it, with all that its entries lead to.
+/// A menu as one loader reads it.
 #[derive(Debug)]
 pub(crate) struct ReadMenu {
-    /// The menu, its files, and what was asked for each.
-    pub(crate) linked: LinkedMenu,
-    /// Where each of its files is in the tree, without links; `None` for one that was not read.
+    /// What it means, and what is wrong with its lines.
+    pub(crate) resolution: Resolution,
+    /// Its files, as the findings' places name them.
+    pub(crate) files: Vec<SourceFile>,
+    /// Where each of them is in the tree, without links; `None` for one that was not read.
     pub(crate) paths: Vec<Option<TreePath>>,
     /// Those that are there and could not be read.
     pub(crate) unread: Vec<(Location, Unread)>,
 }
 
 impl MenuFiles {
-    /// Reads a menu, by the name under which its loader asks for it, with all that it leads to.
+    /// Reads a menu, by the name under which its loader asks for it, with all that its entries lead
+    /// to. The client is the one that GRUB's conditions are decided for.
     ///
     /// # Errors
     /// If its first file cannot be read.
@@ -263,32 +268,75 @@ impl MenuFiles {
         &self,
         paths: Paths,
         name: &Text,
+        client: &Client,
         limits: Limits,
     ) -> Result<ReadMenu, Unread> {
-        let bytes_max = limits.bytes_max;
-        let mut reader = MenuReader::new(name.clone(), paths, limits);
-        let (mut places, mut unread) = (Vec::new(), Vec::new());
+        let reader = MenuReader::new(name.clone(), paths, limits.clone());
+        let reader = reader.with_client(client.clone());
+        let mut read = Read::default();
+        let take = |id, location: &Location, found| match found {
+            Err(why) if id == FileId::MAIN => Err(why),
+            found => Ok(read.take(id, location, found)),
+        };
+        let linked = self.feed(reader, &limits, take).await?;
+        Ok(ReadMenu {
+            resolution: linked.resolution,
+            files: linked.files,
+            paths: read.paths,
+            unread: read.unread,
+        })
+    }
+
+    /// Gives a reader the files that it asks for. What is found of each goes through `take`, which
+    /// says what its content is, or that it counts as missing.
+    ///
+    /// # Errors
+    /// Those of `take`.
+    pub(crate) async fn feed<E>(
+        &self,
+        mut reader: MenuReader,
+        limits: &Limits,
+        mut take: impl FnMut(FileId, &Location, Result<MenuFile, Unread>) -> Result<Option<Bytes>, E>,
+    ) -> Result<LinkedMenu, E> {
         while let Some(need) = reader.poll_need() {
-            // Files that a bound keeps from being asked for have a number too.
-            places.resize(need.id.index() + 1, None);
-            match self.read(&need.location, bytes_max).await {
-                Ok(file) => {
-                    reader.provide(need.id, file.bytes);
-                    places[need.id.index()] = Some(file.path);
-                }
-                Err(why) if need.kind == NeedKind::Main => return Err(why),
-                Err(why) => {
-                    reader.missing(need.id);
-                    if !why.is_missing() {
-                        unread.push((need.location, why));
-                    }
-                }
+            let found = self.read(&need.location, limits.bytes_max).await;
+            match take(need.id, &need.location, found)? {
+                Some(bytes) => reader.provide(need.id, bytes),
+                None => reader.missing(need.id),
             }
         }
-        Ok(ReadMenu {
-            linked: reader.finish(),
-            paths: places,
-            unread,
-        })
+        Ok(reader.finish())
+    }
+}
+
+/// The files of one menu, on the way.
+#[derive(Debug, Default)]
+struct Read {
+    paths: Vec<Option<TreePath>>,
+    unread: Vec<(Location, Unread)>,
+}
+
+impl Read {
+    fn take(
+        &mut self,
+        id: FileId,
+        location: &Location,
+        found: Result<MenuFile, Unread>,
+    ) -> Option<Bytes> {
+        // Files that a bound keeps from being asked for have a number, too.
+        self.paths.resize(id.index() + 1, None);
+        match found {
+            Ok(file) => {
+                self.paths[id.index()] = Some(file.path);
+                Some(file.bytes)
+            }
+            Err(why) => {
+                // What another server has is not known to be missing, and no fault of this one.
+                if !why.is_missing() && !matches!(why, Unread::Elsewhere) {
+                    self.unread.push((location.clone(), why));
+                }
+                None
+            }
+        }
     }
 }
