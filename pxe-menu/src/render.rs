@@ -1,6 +1,7 @@
 //! A menu in other words: for loaders, for people, for programs.
 
 use core::fmt;
+use std::collections::BTreeMap;
 
 mod grub;
 mod ipxe;
@@ -45,6 +46,19 @@ fn host(host: &[u8]) -> Option<&str> {
     (!host.is_empty() && host.bytes().all(|byte| is_of_a_host(&byte))).then_some(host)
 }
 
+/// What takes the place of the folder that this path begins with, and the rest of the path: the longest of
+/// these folders counts.
+fn elsewhere<'a>(
+    folders: &'a BTreeMap<Text, String>,
+    path: &'a [u8],
+) -> Option<(&'a str, &'a [u8])> {
+    let path = path.strip_prefix(b"/").unwrap_or(path);
+    let ends = path.iter().enumerate().rev();
+    let ends = ends.filter(|(_, byte)| **byte == b'/');
+    ends.map(|(at, _)| path.split_at(at + 1))
+        .find_map(|(folder, rest)| Some((folders.get(folder)?.as_str(), rest)))
+}
+
 /// What a path may not hold in a URL is escaped, percent signs too.
 fn escape_path(path: &[u8]) -> String {
     escape(path, b"!&'()*+,-./:;=@_~")
@@ -74,4 +88,22 @@ fn split_url(url: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let slash = rest.iter().position(|byte| *byte == b'/');
     let (host, path) = rest.split_at(slash.unwrap_or(rest.len()));
     Some((scheme, host, path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_folder_that_is_elsewhere_counts() {
+        let folders = [("os/", "http://h/"), ("os/debian/", "http://d/")];
+        let folders = folders.map(|(folder, base)| (Text::from(folder), base.to_owned()));
+        let folders = BTreeMap::from(folders);
+        let found = |path: &'static str| elsewhere(&folders, path.as_bytes());
+        assert_eq!(found("os/x"), Some(("http://h/", &b"x"[..])));
+        assert_eq!(found("/os/debian/x"), Some(("http://d/", &b"x"[..])));
+        assert_eq!(found("os/other/x"), Some(("http://h/", &b"other/x"[..])));
+        assert_eq!(found("osx"), None);
+        assert_eq!(found("x/os/x"), None);
+    }
 }

@@ -6,7 +6,7 @@ use super::opening::{Opening, Target};
 use super::out::{Out, comment, name};
 use super::protection::{Guards, Passwords, passwords, plain};
 use super::{Rendered, looks};
-use crate::{Action, Client, Entry, Link, Menu, Paths, Screen, ScreenId};
+use crate::{Action, Client, Entry, Link, Menu, Paths, Screen, ScreenId, Text};
 
 mod body;
 mod quote;
@@ -24,6 +24,11 @@ pub struct GrubOptions {
     /// It is written out in each path, since `$root` is not what it should be in a GRUB that came by HTTP.
     /// A port, as in `(http,192.168.150.1:8080)`, is for GRUB 2.12 and later.
     pub device: String,
+    /// Folders of the loader's own server that are found elsewhere, each as what takes its place: a device and a path without a slash at its end.
+    ///
+    /// A folder is as requests have it, without a slash before it and with one at its end: `bios/os/debian/` is
+    /// `(http,192.168.150.1)/debian`, if HTTP serves `/os` alone.
+    pub folders: BTreeMap<Text, String>,
     /// The machine, for IPAPPEND.
     pub client: Client,
     /// Where converted menus are found that entries lead to: a path with its device.
@@ -36,9 +41,17 @@ impl GrubOptions {
         Self {
             paths,
             device: device.into(),
+            folders: BTreeMap::new(),
             client: Client::new(),
             links: BTreeMap::new(),
         }
+    }
+
+    /// With folders that are found elsewhere.
+    #[must_use]
+    pub fn with_folders(mut self, folders: BTreeMap<Text, String>) -> Self {
+        self.folders = folders;
+        self
     }
 
     /// With what is known of the machine.

@@ -25,6 +25,11 @@ pub struct IpxeOptions {
     /// Default `tftp://${next-server}/`. Behind a proxy DHCP server that variable may be the router's:
     /// give a URL with the server's address there, by HTTP if it serves the same files.
     pub base: String,
+    /// Folders of the loader's own server that are found elsewhere, each as what takes its place: a URL with a slash at its end.
+    ///
+    /// A folder is as requests have it, without a slash before it and with one at its end: `bios/os/debian/` is
+    /// `http://192.168.150.1/debian/`, if HTTP serves `/os` alone.
+    pub folders: BTreeMap<Text, String>,
     /// The machine, for IPAPPEND. What it does not know, iPXE fills in.
     pub client: Client,
     /// Where converted menus are found that entries lead to: a URL.
@@ -37,6 +42,7 @@ impl IpxeOptions {
         Self {
             paths,
             base: "tftp://${next-server}/".to_owned(),
+            folders: BTreeMap::new(),
             client: Client::new(),
             links: BTreeMap::new(),
         }
@@ -46,6 +52,13 @@ impl IpxeOptions {
     #[must_use]
     pub fn with_base(mut self, base: impl Into<String>) -> Self {
         self.base = base.into();
+        self
+    }
+
+    /// With folders that are found elsewhere.
+    #[must_use]
+    pub fn with_folders(mut self, folders: BTreeMap<Text, String>) -> Self {
+        self.folders = folders;
         self
     }
 

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 
 use super::address::Address;
 use super::asker::Asker;
+use super::folders::{Places, places};
 use super::found::Found;
 use super::read::{MenuFile, MenuFiles, Unread};
 use super::template::{TemplateFault, filled_in, is_template};
@@ -216,7 +217,7 @@ impl Converter {
         let is_for_client =
             has_templates || (order.language == Language::Grub && appends_of_client(&menu));
         let client = is_for_client.then(|| order.asker.client.clone());
-        let rendered = render(&menu, &order, client.as_ref())?;
+        let rendered = self.render(&menu, &order, client, &mut read).await?;
         let lost_all: Vec<Diagnostic> =
             rendered.diagnostics.into_iter().chain(not_joined).collect();
         let (lost, count) = lost(&lost_all);
@@ -240,6 +241,36 @@ impl Converter {
         Ok((key, made))
     }
 
+    async fn render(
+        &self,
+        menu: &Menu,
+        order: &Order,
+        client: Option<Client>,
+        read: &mut Vec<(Location, Option<Stamp>)>,
+    ) -> Result<Rendered, NotMade> {
+        let paths = &order.found.paths;
+        let (language, addresses) = (order.language, &order.addresses);
+        let found = places(&self.files, menu, paths, language, addresses).await;
+        let Places {
+            base,
+            folders,
+            asked,
+        } = found.ok_or(NotMade::NoAddress)?;
+        let asked = asked.into_iter();
+        read.extend(asked.map(|(location, found)| (location, found.as_ref().map(stamp_of))));
+        let client = client.unwrap_or_default();
+        Ok(match language {
+            Language::Grub => {
+                let options = GrubOptions::new(paths.clone(), base).with_client(client);
+                render_grub(menu, &options.with_folders(folders))
+            }
+            Language::Ipxe => {
+                let options = IpxeOptions::new(paths.clone()).with_base(format!("{base}/"));
+                render_ipxe(menu, &options.with_folders(folders))
+            }
+        })
+    }
+
     /// A panic of another thread leaves it whole: each method writes it in full or not.
     fn lock(&self) -> MutexGuard<'_, VecDeque<(Key, Arc<Made>)>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
@@ -257,26 +288,6 @@ impl Key {
                 .as_ref()
                 .is_none_or(|asker| *asker == order.asker)
     }
-}
-
-fn render(menu: &Menu, order: &Order, client: Option<&Client>) -> Result<Rendered, NotMade> {
-    let paths = order.found.paths.clone();
-    let here = order
-        .addresses
-        .iter()
-        .find(|address| address.root.is_root());
-    let base = &here.ok_or(NotMade::NoAddress)?.base;
-    Ok(match order.language {
-        Language::Grub => {
-            let options = GrubOptions::new(paths, base);
-            let client = client.cloned().unwrap_or_default();
-            render_grub(menu, &options.with_client(client))
-        }
-        Language::Ipxe => {
-            let options = IpxeOptions::new(paths).with_base(format!("{base}/"));
-            render_ipxe(menu, &options)
-        }
-    })
 }
 
 /// Whether a command line is told of the machine (IPAPPEND, SYSAPPEND).
@@ -312,5 +323,9 @@ pub(super) fn blob(content: Bytes) -> Arc<MemBlob> {
 }
 
 fn stamp_of(attributes: &Attributes) -> Stamp {
-    (attributes.fileid, attributes.change, attributes.len)
+    match attributes.kind {
+        // What is in it changes all the time; which one it is counts.
+        NodeKind::Directory => (attributes.fileid, 0, 0),
+        _ => (attributes.fileid, attributes.change, attributes.len),
+    }
 }

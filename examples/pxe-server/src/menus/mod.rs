@@ -2,7 +2,7 @@
 //!
 //! What is read out of the tree (`read`, `program`) is shown and checked by the commands, and
 //! served: where GRUB or iPXE ask for a menu that the tree has not (`wanted`), pxelinux's menu for
-//! that very client (`asker`, `found`) is said in their language (`converter`, `address`), and
+//! that very client (`asker`, `found`) is said in their language (`converter`, `address`, `folders`), and
 //! iPXE that is told nothing else is told to ask for it (`script_policy`); templates are filled in
 //! (`template`, `check`). `source` is where both stand between a protocol and the tree.
 
@@ -10,6 +10,7 @@ mod address;
 mod asker;
 mod check;
 mod converter;
+mod folders;
 mod found;
 pub(crate) mod program;
 pub(crate) mod read;

@@ -167,6 +167,46 @@ async fn grub_and_ipxe_get_pxelinuxs_menu() {
     assert!(is_missing(&site.tftp(30, "/grub/x.cfg").await));
 }
 
+/// The tutorial's web server shows `/os` alone.
+#[tokio::test]
+async fn files_are_fetched_by_http_if_it_serves_their_folder() {
+    let site = Site::with_http("", "[http]\nroot = \"/os\"\n");
+    let site = site.with_menu(
+        "default",
+        "LABEL a\nLINUX os/debian/linux\nINITRD os/initrd.gz\nLABEL b\nLINUX /os/debian/x\n\
+         LABEL c\nLINUX memtest\n",
+    );
+    for script in [
+        site.http(30, "/boot.ipxe").await,
+        site.tftp(30, "/boot.ipxe").await,
+    ] {
+        let script = script.expect("made");
+        assert!(
+            script.contains(" http://192.168.150.1/debian/linux "),
+            "{script}"
+        );
+        assert!(
+            script.contains(" http://192.168.150.1/initrd.gz "),
+            "{script}"
+        );
+        assert!(
+            script.contains(" http://192.168.150.1/debian/x "),
+            "{script}"
+        );
+        assert!(
+            script.contains(" tftp://192.168.150.1/bios/memtest "),
+            "{script}"
+        );
+    }
+    let grub = site.http(30, "/grub/grub.cfg").await.expect("made");
+    assert!(grub.contains("(http,192.168.150.1)/debian/linux"), "{grub}");
+    assert!(grub.contains("(http,192.168.150.1)/initrd.gz"), "{grub}");
+    assert!(
+        grub.contains("(tftp,192.168.150.1)/efi64/memtest"),
+        "{grub}"
+    );
+}
+
 #[tokio::test]
 async fn an_entry_whose_password_cannot_be_asked_for_is_left_out_and_told_of() {
     let site = Site::new("").with_menu("default", MENU);

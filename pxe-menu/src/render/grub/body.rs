@@ -140,7 +140,8 @@ impl Config<'_> {
         let unknown = || format!("{location}: no path for GRUB can be made of it");
         match &location {
             Location::Tftp { host: None, path } => {
-                let device = &self.options.device;
+                let (device, path) = super::super::elsewhere(&self.options.folders, path)
+                    .unwrap_or((&self.options.device, path));
                 // GRUB puts the path into its request as it is (net/http.c).
                 if device.starts_with("(http") {
                     return Ok(quote::file(

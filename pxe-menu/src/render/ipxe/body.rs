@@ -246,11 +246,9 @@ impl Script<'_> {
             // Servers take doubled and leading slashes as one.
             Location::Tftp { host: None, path } => {
                 let path = path.strip_prefix(b"/").unwrap_or(path);
-                Ok(format!(
-                    "{}{}",
-                    self.options.base,
-                    super::super::escape_path(path)
-                ))
+                let (base, path) = super::super::elsewhere(&self.options.folders, path)
+                    .unwrap_or((&self.options.base, path));
+                Ok(format!("{base}{}", super::super::escape_path(path)))
             }
             Location::Tftp {
                 host: Some(host),
