@@ -13,10 +13,8 @@ use std::process::ExitCode;
 use self::loaders::{Catalogue, Family, System, targets};
 use crate::folder::{Entry, Folder, FolderError, Put};
 
-/// The first menu, for PXELINUX and syslinux.efi.
+/// The first menu, for PXELINUX and syslinux.efi; the server makes those of GRUB and iPXE of it.
 const MENU: &str = include_str!("default.menu");
-/// The first menu of GRUB.
-const GRUB_MENU: &str = include_str!("grub.cfg");
 /// A configuration for `serve`; `@DHCP@` stands for who gives the addresses, `@DIR@` for the tree,
 /// `@FILES@` for its boot files.
 const CONFIG: &str = include_str!("server.toml");
@@ -260,9 +258,6 @@ impl Layout<'_> {
                 };
                 writeln!(self.out, "{line}")?;
             }
-        }
-        if family.name == "grub" && folders.contains_key("grub") {
-            self.menu("grub", "grub.cfg", GRUB_MENU)?;
         }
         Ok(lacking)
     }

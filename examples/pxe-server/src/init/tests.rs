@@ -2,10 +2,18 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::sync::Arc;
 
+use pxe_tree::{FileRequest, Opened, Protocol, TreePath};
 use tempfile::TempDir;
 
 use super::*;
+use crate::assemble;
+use crate::config::Config;
+use crate::hub::Hub;
+use crate::menus::{Menus, Served};
+use crate::reload::open_tree;
+use crate::source::tftp_source;
 
 /// A root directory and a place for trees.
 struct Machine {
@@ -115,13 +123,13 @@ fn complete_system_gives_the_tutorials_tree() {
         machine.read("efi64/ldlinux.e64"),
         "/usr/lib/syslinux/modules/efi64/ldlinux.e64"
     );
-    // Under the name that shim asks for, and GRUB's own menu where Debian's GRUB looks.
+    // Under the name that shim asks for. A menu there would hide the one that is made of pxelinux's.
     assert!(
         machine
             .read("grub/grubx64.efi")
             .ends_with("grubnetx64.efi.signed")
     );
-    assert!(machine.read("grub/grub.cfg").contains("menuentry"));
+    assert!(!machine.tree().join("grub/grub.cfg").exists());
     for folder in ["bios", "efi32", "efi64"] {
         for name in ["pxelinux.cfg", "os"] {
             let link = fs::read_link(machine.tree().join(folder).join(name)).expect("a link");
@@ -344,7 +352,7 @@ fn configuration_is_written_where_asked_and_never_over() {
         "{} lines",
         written.lines().count()
     );
-    let parsed = crate::config::Config::parse(&written, &file).expect("valid");
+    let parsed = Config::parse(&written, &file).expect("valid");
     assert_eq!(parsed.tree.root, machine.tree());
     assert!(parsed.warnings.is_empty(), "{:?}", parsed.warnings);
     let table: toml::Table = written.parse().expect("TOML");
@@ -404,8 +412,48 @@ fn a_configuration_for_networks_that_have_a_dhcp_server() {
     let written = fs::read_to_string(&file).expect("written");
     // Nothing is installed, so there is nothing to boot yet.
     let written = written.replace("files = {  }", "files = { default = \"x\" }");
-    let parsed = crate::config::Config::parse(&written, &file).expect("valid");
+    let parsed = Config::parse(&written, &file).expect("valid");
     let dhcp = parsed.dhcp.expect("configured");
     assert_eq!(dhcp.mode, pxe_dhcp::Mode::Proxy);
     assert!(dhcp.subnets.is_empty());
+}
+
+/// The tree has one menu, and each loader in it gets that.
+#[tokio::test]
+async fn grub_and_ipxe_have_a_menu_without_any_further_file() {
+    let machine = Machine::new("debian");
+    for family in FAMILIES {
+        machine.install("debian", family);
+    }
+    let file = machine.place.path().join("server.toml");
+    let args = Args {
+        config: Some(file.clone()),
+        ..machine.args()
+    };
+    report(&args).expect("laid out");
+    let config = Config::load(&file).expect("valid");
+    let hub = Arc::new(Hub::new(Arc::default()));
+    hub.set_recalled();
+    assemble::decide_by(&config, hub.decisions());
+    let tree = open_tree(&config).expect("laid out");
+    let menus = Arc::new(Menus::new(&config, Served::listens(&config), tree));
+    let source = tftp_source(&menus, &hub);
+    for (path, begin) in [
+        // Where Debian's GRUB looks.
+        ("grub/grub.cfg", "# Network boot\n"),
+        ("ipxe/autoexec.ipxe", "#!ipxe\n"),
+        ("boot.ipxe", "#!ipxe\n"),
+    ] {
+        let path = TreePath::parse(path).expect("valid");
+        let request = FileRequest::new(Protocol::Tftp, ([192, 168, 150, 30], 2070).into(), &path);
+        let request = request.with_local(([192, 168, 150, 1], 69).into());
+        let Ok(Opened::File(menu)) = source.open(&request).await else {
+            panic!("{path}: no menu");
+        };
+        let menu = menu.read_at(0, 65_536).await.expect("in memory");
+        let menu = String::from_utf8_lossy(&menu);
+        assert!(menu.starts_with(begin), "{menu}");
+        assert!(menu.contains("Boot from the local disk"), "{menu}");
+        assert!(menu.contains("Restart"), "{menu}");
+    }
 }
