@@ -1,8 +1,8 @@
 //! Menus that lead to others, read as one: each named for the rule, with its source.
 
 use pxe_menu::{
-    Action, Code, Limits, LinkedMenu, Loader, Location, Menu, MenuReader, Paths, Screen, Ui,
-    render_syslinux,
+    Action, Code, IpxeOptions, Limits, LinkedMenu, Loader, Location, Menu, MenuReader, Paths,
+    Screen, Ui, render_ipxe, render_syslinux,
 };
 
 fn read_as(paths: Paths, limits: Limits, files: &[(&str, &str)]) -> LinkedMenu {
@@ -532,4 +532,34 @@ fn a_first_file_that_is_not_there_is_told() {
     let read = read(&[]);
     assert_eq!(codes(&read), [Code::MissingLink]);
     assert_eq!(read.resolution.menu.screens.len(), 1);
+}
+
+/// Each link starts menu.c32 anew (`execute` in elflink/ldlinux/execute.c), and with it the timeout.
+#[test]
+fn a_linked_menu_waits_anew_in_ipxe() {
+    let script = |other: &str| {
+        let files = [
+            (
+                "pxelinux.cfg/default",
+                "UI menu.c32\nLABEL l\nCONFIG other\nLABEL x\nLINUX x\n",
+            ),
+            ("other", other),
+        ];
+        let paths = Paths::new(Loader::Lpxelinux, "lpxelinux.0");
+        let menu = read(&files).resolution.menu;
+        render_ipxe(&menu, &IpxeOptions::new(paths)).to_string()
+    };
+    let plain = script("UI menu.c32\nTIMEOUT 70\nLABEL a\nLINUX a\n");
+    assert!(plain.contains("set wait 7000\ngoto screen1\n"), "{plain}");
+    // The timeout starts nothing else than the menu means.
+    let hidden =
+        script("UI menu.c32\nTIMEOUT 70\nLABEL p\nMENU PASSWD $4$x\nLINUX p\nLABEL a\nLINUX a\n");
+    assert!(
+        hidden.contains("so it waits\nset wait 0\nchoose"),
+        "{hidden}"
+    );
+    let other =
+        script("UI menu.c32\nTIMEOUT 70\nONTIMEOUT b\nLABEL a\nLINUX a\nLABEL b\nLINUX b\n");
+    assert!(!other.contains("set wait 7000"), "{other}");
+    assert!(other.contains("# ONTIMEOUT of a linked menu"), "{other}");
 }

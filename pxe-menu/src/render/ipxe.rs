@@ -355,6 +355,18 @@ impl Script<'_> {
             self.out.line("prompt Press a key. ||");
             self.out.line(format!("goto screen{}", above.index()));
         } else {
+            if screen.linked && timeout(screen).is_some() {
+                if self.linked_timeout(id).is_none() {
+                    self.out
+                        .lost("ONTIMEOUT of a linked menu is not its default entry: it waits");
+                } else if default.is_none() {
+                    // Else the timeout would start the first item.
+                    self.out.lost(
+                        "TIMEOUT of a linked menu: its default entry is left out, so it waits",
+                    );
+                    self.out.line("set wait 0");
+                }
+            }
             let selected = default
                 .as_ref()
                 .map_or_else(String::new, |label| format!(" --default {label}"));
@@ -424,7 +436,9 @@ impl Script<'_> {
         }
         self.out
             .line("prompt --timeout 30000 Press a key for the menu. ||");
-        if let (Some(default), Some(tenths)) = (default, timeout(screen)) {
+        // On the screen shown first, what the timeout starts is selected.
+        let is_meant = self.opening.screen == id || self.means_default(id);
+        if let (Some(default), Some(tenths), true) = (default, timeout(screen), is_meant) {
             let wait = milliseconds(Some(tenths));
             self.out
                 .line(format!("iseq ${{target}} {default} && set wait {wait} ||"));

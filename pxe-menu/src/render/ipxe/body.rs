@@ -1,8 +1,9 @@
 //! What an entry does, in commands of iPXE.
 
 use super::super::module::Module;
-use super::Script;
+use super::super::opening::{Target, target, timeout};
 use super::words::arguments;
+use super::{Script, milliseconds};
 use crate::{
     Action, Boot, Command, Entry, Invocation, LinuxBoot, Loader, LocalBoot, Location, ScreenId,
 };
@@ -52,10 +53,10 @@ impl Script<'_> {
             Action::Submenu(id) if self.guards.is_closed(*id) => {
                 Err(Refusal::Protected("its menu has a password".to_owned()))
             }
-            Action::Submenu(id) => Ok(format!("goto screen{}\n", id.index()).into_bytes()),
+            Action::Submenu(id) => Ok(self.go(*id)),
             Action::Goto(id) | Action::Exit(id) => {
                 if self.guards.may_go(at, *id) {
-                    Ok(format!("goto screen{}\n", id.index()).into_bytes())
+                    Ok(self.go(*id))
                 } else {
                     let why = "it leads to a menu with a password";
                     Err(Refusal::Protected(why.to_owned()))
@@ -68,6 +69,31 @@ impl Script<'_> {
                 Err("it cannot be chosen".into())
             }
         }
+    }
+
+    /// To a screen. A linked one is a menu of its own, of which the timeout begins when it is opened.
+    fn go(&self, id: ScreenId) -> Vec<u8> {
+        let wait = match self.linked_timeout(id) {
+            Some(tenths) => format!("set wait {}\n", milliseconds(Some(tenths))),
+            None => String::new(),
+        };
+        format!("{wait}goto screen{}\n", id.index()).into_bytes()
+    }
+
+    /// The timeout of a linked screen that starts its default entry: iPXE selects what it starts.
+    pub(super) fn linked_timeout(&self, id: ScreenId) -> Option<u32> {
+        let screen = self.menu.screen(id).filter(|screen| screen.linked)?;
+        timeout(screen).filter(|_| self.means_default(id))
+    }
+
+    /// Whether the timeout of a screen starts its default entry.
+    pub(super) fn means_default(&self, id: ScreenId) -> bool {
+        let screen = self.menu.screen(id);
+        screen.is_some_and(|screen| {
+            let default = Target::Entry(id, screen.default);
+            let line = screen.on_timeout.as_ref();
+            line.is_none_or(|line| target(self.menu, line) == default)
+        })
     }
 
     pub(super) fn run(&mut self, command: &Command, failed: &str, lost: &mut Vec<String>) -> Body {
