@@ -159,10 +159,11 @@ impl Lint<'_> {
             self.tell(Code::NfsRoot, place, message, Some(remedy));
             return;
         }
-        // The kernel itself takes a path on the boot server; klibc's nfsmount wants a server.
+        // Without a server it is a path on the boot server, to the kernel as to casper and live-boot.
         let is_live = matches!(arguments.value("boot"), Some("casper" | "live"));
-        if is_live && root != "auto" && !root.contains(":/") && !root.is_empty() {
-            let message = format!("{shown} names no server and folder");
+        let has_folder = root.starts_with('/') || root.contains(":/");
+        if is_live && root != "auto" && !has_folder && !root.is_empty() {
+            let message = format!("{shown} names no folder of a server");
             self.tell(Code::NfsRoot, place, message, Some(remedy));
         }
     }

@@ -30,7 +30,7 @@ impl Lint<'_> {
             self.push(diagnostic.with_remedy("add iso to APPEND"));
         }
         let message = format!(
-            "{} is seen by programs of the BIOS alone: Linux and Windows, once they run, do not find it",
+            "{} is seen through the BIOS alone: Linux and Windows, once they run, do not find it by themselves",
             quoted_text(image)
         );
         let diagnostic = Diagnostic::new(Code::MemdiskIso, at.initrd, message)

@@ -29,7 +29,7 @@ impl Lint<'_> {
                 let lines = resolution.lines.get(place).copied().unwrap_or_default();
                 let message = format!(
                     "the key {} belongs to {} already",
-                    quoted(&[key]),
+                    quoted(&[key_written(key)]),
                     quoted_text(&owner.shown())
                 );
                 let place = lines.menu_label.unwrap_or(*place);
@@ -125,7 +125,16 @@ fn named_labels(menu: &Menu) -> BTreeSet<&[u8]> {
     commands.into_iter().map(|text| text.first_word()).collect()
 }
 
-/// The key after `^`, in upper case.
+/// A key as it is written: the loader takes bit 5 away, from digits too.
+fn key_written(key: u8) -> u8 {
+    if key.is_ascii_uppercase() || key >= 0x40 {
+        key
+    } else {
+        key | 0x20
+    }
+}
+
+/// The key after `^`, without bit 5, as the loader compares it.
 fn wanted_hotkey(entry: &Entry) -> Option<u8> {
     let shown = entry
         .menu_label

@@ -54,7 +54,8 @@ impl Lint<'_> {
 
     fn timeout(&mut self, name: &str, tenths: i32, place: Option<Place>) {
         let message = match tenths {
-            1..TOO_SHORT_TENTHS => format!("{name} {tenths} is less than a second"),
+            // 1 is how one says `at once`: 0 is no timeout.
+            2..TOO_SHORT_TENTHS => format!("{name} {tenths} is less than a second"),
             TOO_LONG_TENTHS.. if name == "TIMEOUT" => {
                 format!("{name} {tenths} is {} minutes", tenths / 600)
             }
