@@ -78,6 +78,8 @@ impl Severity {
 macro_rules! codes {
     ($($(#[$doc:meta])+ $name:ident = $id:literal, $severity:ident;)+) => {
         /// What kind of finding it is. The words of [`as_str`](Self::as_str) stay the same over versions.
+        ///
+        #[doc = include_str!("../docs/findings.md")]
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum Code {
@@ -362,4 +364,33 @@ pub(crate) fn quoted(bytes: &[u8]) -> String {
 /// A path, when it is text to be told.
 pub(crate) fn quoted_text(text: &Text) -> String {
     quoted(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// docs/findings.md has a row for each code, in their order, with its severity and a remedy.
+    #[test]
+    fn each_code_is_documented() {
+        let rows = include_str!("../docs/findings.md")
+            .lines()
+            .filter(|line| line.starts_with("| `"));
+        let rows: Vec<Vec<&str>> = rows
+            .map(|row| row.trim_matches('|').split(" | ").map(str::trim).collect())
+            .collect();
+        let told: Vec<(&str, &str)> = rows.iter().map(|row| (row[0], row[1])).collect();
+        let codes = Code::ALL.iter();
+        let codes: Vec<(String, &str)> = codes
+            .map(|code| (format!("`{}`", code.as_str()), code.severity().as_str()))
+            .collect();
+        let codes: Vec<(&str, &str)> = codes.iter().map(|(code, how)| (&code[..], *how)).collect();
+        assert_eq!(told, codes);
+        for row in rows {
+            assert!(
+                row.len() == 4 && row.iter().all(|cell| !cell.is_empty()),
+                "{row:?}"
+            );
+        }
+    }
 }

@@ -9,6 +9,7 @@ use crate::{
 
 mod arguments;
 mod file;
+mod image;
 mod include;
 mod live;
 mod memdisk;
@@ -180,6 +181,7 @@ impl Lint<'_> {
         match command.boot(self.paths.loader(), self.client) {
             Boot::Linux(linux) => {
                 self.kernel(&linux, at);
+                self.linux_image(command, &linux.kernel, at);
                 self.initrds(&linux, command, at);
                 self.arguments(&linux, command, at);
             }
@@ -209,7 +211,10 @@ impl Lint<'_> {
             Boot::Efi(program) => self.efi(&program.file, at),
             Boot::Module(module) => self.module(&module.file, at.image),
             Boot::Pxe(program) => self.file(&program.file, at.image, Use::Started),
-            Boot::BootSector(file) => self.file(&file, at.image, Use::Started),
+            Boot::BootSector(file) => {
+                self.file(&file, at.image, Use::Started);
+                self.boot_sector(command, &file, at);
+            }
             Boot::Local(_) | Boot::Config { .. } => {}
             Boot::Nothing(why) => self.nothing(why, command, at),
         }

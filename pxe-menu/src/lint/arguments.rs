@@ -142,6 +142,15 @@ impl Lint<'_> {
                 .with_remedy("leave one of them out");
             self.push(diagnostic.as_note());
         }
+        if arguments.value("ksdevice") == Some("bootif")
+            && command.sysappend & 2 == 0
+            && arguments.value("BOOTIF").is_none()
+        {
+            let message =
+                "ksdevice=bootif without BOOTIF=: Anaconda does not know which device that is";
+            let diagnostic = Diagnostic::new(Code::KernelArguments, place("ksdevice="), message);
+            self.push(diagnostic.with_remedy("add IPAPPEND 2"));
+        }
         self.torn_arguments(&arguments.words, command, at);
         self.live_system(&arguments, linux, command, at);
     }

@@ -8,6 +8,9 @@ use crate::{Code, Diagnostic, Place};
 /// Tenths of a second below which nobody can read a menu.
 const TOO_SHORT_TENTHS: i32 = 10;
 
+/// Tenths of a second up to which a number was perhaps meant in seconds.
+const SHORT_TENTHS: i32 = 20;
+
 /// Tenths of a second from which on a timeout was probably meant in milliseconds.
 const TOO_LONG_TENTHS: i32 = 30_000;
 
@@ -59,9 +62,16 @@ impl Lint<'_> {
             TOO_LONG_TENTHS.. if name == "TIMEOUT" => {
                 format!("{name} {tenths} is {} minutes", tenths / 600)
             }
+            TOO_SHORT_TENTHS..=SHORT_TENTHS if name == "TIMEOUT" => {
+                format!("{name} {tenths} is {}.{} seconds", tenths / 10, tenths % 10)
+            }
             _ => return,
         };
-        let remedy = format!("{name} counts tenths of a second");
-        self.tell(Code::TimeoutUnit, place, message, Some(&remedy));
+        let diagnostic = Diagnostic::new(Code::TimeoutUnit, place, message)
+            .with_remedy(format!("{name} counts tenths of a second"));
+        self.push(match tenths {
+            TOO_SHORT_TENTHS..=SHORT_TENTHS => diagnostic.as_note(),
+            _ => diagnostic,
+        });
     }
 }

@@ -238,6 +238,19 @@ const MISTAKES: &[(&str, Code, &str)] = &[
         "another letter",
     ),
     (
+        "LINUX ::os/vmlinuz\nTIMEOUT 15",
+        Code::TimeoutUnit,
+        "tenths",
+    ),
+    ("KERNEL memtest86+.bin", Code::ImageType, "write LINUX"),
+    ("KERNEL ipxe.pxe", Code::ImageType, "write PXE"),
+    ("KERNEL ::os/dos.iso", Code::ImageType, "use memdisk"),
+    (
+        "LINUX ::os/vmlinuz\nINITRD ::os/initrd\nAPPEND ks=http://h/ks ksdevice=bootif",
+        Code::KernelArguments,
+        "add IPAPPEND 2",
+    ),
+    (
         "LINUX ::os/vmlinuz\nNOESCAPE 1\nLABEL b\nLINUX ::os/vmlinuz\nMENU HIDE",
         Code::UnreachableEntry,
         "NOESCAPE",
@@ -286,7 +299,8 @@ LABEL c
 LOCALBOOT 0
 LABEL d
 KERNEL http://192.168.150.1/vmlinuz
-APPEND root=/dev/nfs nfsroot=/srv/x ip=dhcp
+IPAPPEND 2
+APPEND ksdevice=bootif root=/dev/nfs nfsroot=/srv/x ip=dhcp
 LABEL e
 LINUX ::os/vmlinuz
 INITRD ::os/initrd
