@@ -25,9 +25,11 @@ use crate::tree;
 /// How often a machine is looked after while its console is silent.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// How long it may take to draw what is expected. It ends a hang: no measure.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// The seconds that a timeout may have run when it is looked at first.
 const SECONDS_LATE: u32 = 30;
+/// After which a key of a password is typed once more.
+const LOST_KEY: Duration = Duration::from_secs(2);
 const MEMORY_MIB: u32 = 256;
 
 /// Keys of the menu (`run_menu` in com32/menu/menumain.c).
@@ -36,6 +38,7 @@ mod key {
     pub(super) const HOME: &str = "\x01";
     pub(super) const END: &str = "\x05";
     pub(super) const REDRAW: &str = "\x0c";
+    pub(super) const ERASE: &str = "\x15";
     pub(super) const ENTER: &str = "\r";
     pub(super) const ESCAPE: &str = "\x1b";
 }
@@ -80,11 +83,12 @@ pub(crate) fn run(options: &Options, matrix: &Matrix, home: &Path) -> Result<Exi
         counts_down: false,
         compared: 0,
         entries: 0,
+        hotkeys: 0,
     };
     let walked = walk.through(&root);
     println!(
-        "{} screens and {} entries of menu.c32 agree with the text",
-        walk.compared, walk.entries
+        "{} screens, {} entries and {} hotkeys of menu.c32 agree with the text",
+        walk.compared, walk.entries, walk.hotkeys
     );
     let _ = walk.machine.process.terminate();
     let served = walk.server.finish();
@@ -110,6 +114,7 @@ struct Walk {
     counts_down: bool,
     compared: usize,
     entries: usize,
+    hotkeys: usize,
 }
 
 impl Walk {
@@ -225,6 +230,25 @@ impl Walk {
                 _ => {}
             }
         }
+        self.hotkeys(at)
+    }
+
+    /// Each hotkey puts the cursor on its entry.
+    fn hotkeys(&mut self, at: ScreenId) -> Result<(), String> {
+        for index in 0..self.entries(at).len() {
+            let entry = self.entries(at).get(index);
+            let Some(entry) = entry.filter(|entry| entry.can_be_chosen() && !entry.immediate)
+            else {
+                continue;
+            };
+            if let Some(hotkey) = entry.hotkey {
+                // The menu knows it without this bit.
+                self.type_keys(char::from(hotkey | 0x20).encode_utf8(&mut [0; 4]))?;
+                self.move_to(at, index);
+                self.compare_line(at)?;
+                self.hotkeys += 1;
+            }
+        }
         Ok(())
     }
 
@@ -234,11 +258,21 @@ impl Walk {
         self.type_keys(key::ENTER)?;
         if let Some(password) = &entry.password {
             let prompt = self.message(at, Message::PassPrompt);
-            self.wait_for(&format!("{prompt:?}"), |picture| {
-                let mut lines = picture.lines.iter();
-                lines.any(|line| line.windows(prompt.len()).any(|at| at == prompt.as_bytes()))
-            })?;
-            self.type_keys(&format!("{password}\r"))?;
+            self.wait_for(&format!("{prompt:?}"), |picture| picture.has(&prompt))?;
+            // The menu throws away what was typed before it began to listen, which nothing shows but the first star.
+            let deadline = Instant::now() + PATIENCE;
+            loop {
+                self.type_keys("x")?;
+                let again = Instant::now() + LOST_KEY;
+                while !self.terminal.picture().has("*") && Instant::now() < again {
+                    self.listen(deadline)
+                        .map_err(|error| format!("no key of a password is taken: {error}"))?;
+                }
+                if self.terminal.picture().has("*") {
+                    break;
+                }
+            }
+            self.type_keys(&format!("{}{password}\r", key::ERASE))?;
         }
         Ok(())
     }
@@ -357,7 +391,7 @@ impl Walk {
         text: &str,
         shows: impl Fn(&Picture) -> bool,
     ) -> Result<(), String> {
-        self.wait_for("", shows).map_err(|error| {
+        self.wait_for("the screen", shows).map_err(|error| {
             let compared = self.terminal.picture().compared_with(text);
             format!("{error}\n{compared}")
         })
@@ -394,7 +428,7 @@ impl Walk {
             return Err("interrupted".to_owned());
         }
         if Instant::now() > deadline {
-            return Err(format!("nothing changed for {} s", PATIENCE.as_secs()));
+            return Err(format!("not within {} s", PATIENCE.as_secs()));
         }
         Ok(())
     }

@@ -124,6 +124,13 @@ impl Picture {
         all && wanted.next().is_none()
     }
 
+    /// Whether a line has this text in it.
+    pub(crate) fn has(&self, text: &str) -> bool {
+        let len = text.len().max(1);
+        let has = |line: &Vec<u8>| line.windows(len).any(|at| at == text.as_bytes());
+        self.lines.iter().any(has)
+    }
+
     /// The line that has the cursor.
     pub(crate) fn marked(&self) -> Option<&[u8]> {
         let lines = self.lines.iter().map(Vec::as_slice);
