@@ -563,3 +563,43 @@ fn a_linked_menu_waits_anew_in_ipxe() {
     assert!(!other.contains("set wait 7000"), "{other}");
     assert!(other.contains("# ONTIMEOUT of a linked menu"), "{other}");
 }
+
+/// Each configuration has a `.top` of its own (`new_menu` in menu/readconfig.c makes the list anew), and its
+/// top menu none above it.
+#[test]
+fn the_top_of_a_linked_menu_is_its_own() {
+    let read = read(&[
+        (
+            "pxelinux.cfg/default",
+            "UI menu.c32\nMENU BEGIN sub\nMENU END\nLABEL l\nKERNEL menu.c32\nAPPEND l\n",
+        ),
+        (
+            "l",
+            "LABEL no\nMENU EXIT\nMENU BEGIN sub\nLABEL e\nMENU EXIT\nLABEL t\nMENU GOTO .top\nLABEL x\nMENU EXIT sub\n\
+             MENU END\nLABEL g\nMENU GOTO sub\n",
+        ),
+    ]);
+    let menu = &read.resolution.menu;
+    assert_eq!(
+        targets(menu, 0),
+        [Some(("submenu", 1)), Some(("submenu", 2))]
+    );
+    assert_eq!(
+        targets(menu, 2),
+        [None, Some(("submenu", 3)), Some(("goto", 3))]
+    );
+    assert_eq!(
+        targets(menu, 3),
+        [Some(("exit", 2)), Some(("goto", 2)), Some(("exit", 3))]
+    );
+    assert_eq!(codes(&read), [Code::OutsideLabel]);
+    // One file of pxelinux has one list of tags.
+    let tags: Vec<String> = menu
+        .screens
+        .iter()
+        .map(|screen| screen.tag.clone().unwrap_or_default().to_string())
+        .collect();
+    assert_eq!(tags, [".top", "sub", "l", "sub~2"]);
+    let once = pxe_menu::fuzzing::reread(&render_syslinux(menu));
+    assert_eq!(targets(&once, 3), targets(menu, 3));
+}
