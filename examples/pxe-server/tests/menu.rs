@@ -648,6 +648,32 @@ fn the_check_of_a_configuration_counts_what_is_wrong_with_its_menus() {
     assert_eq!(told.code, Some(0), "the configuration is valid");
 }
 
+/// In the tree of Debian's installer the loader lies deep, and names are relative to the link at
+/// the root.
+#[test]
+fn a_loader_that_a_link_leads_to_is_where_the_link_is() {
+    let site = Site::new();
+    fs::rename(site.path("tftp/bios"), site.path("tftp/real")).expect("there");
+    fs::create_dir(site.path("tftp/bios")).expect("writable");
+    site.link("../real/lpxelinux.0", "tftp/bios/lpxelinux.0");
+    site.link("../real/pxelinux.cfg", "tftp/bios/pxelinux.cfg");
+    let told = site.run(&["check", "--format", "json", "tftp"]);
+    let loaders = &told.json()["menus"][0]["loaders"];
+    assert_eq!(loaders.as_array().map(Vec::len), Some(1), "{told:?}");
+    assert_eq!(loaders[0]["boot_file"], "bios/lpxelinux.0");
+}
+
+#[test]
+fn the_root_is_guessed_above_what_installers_have() {
+    let site = Site::empty();
+    let menu = "debian-installer/amd64/boot-screens/txt.cfg";
+    site.write(&format!("tftp/{menu}"), "LABEL a\n LOCALBOOT 0\n");
+    let told = site.run(&["show", &format!("tftp/{menu}")]);
+    let root = site.path("tftp");
+    let tree = format!("tree: {} (guessed", root.display());
+    assert!(told.err.starts_with(&tree), "{told:?}");
+}
+
 /// A tree may hold any number of directories beside the menus.
 #[test]
 fn a_large_tree_is_looked_through_to_a_bound() {
@@ -706,7 +732,7 @@ fn what_init_lays_out_is_clean() {
             "{told:?}"
         );
         assert!(
-            told.out.starts_with("checked 2 menus for 4 loaders"),
+            told.out.starts_with("checked 1 menu for 3 loaders"),
             "{told:?}"
         );
     }

@@ -83,8 +83,12 @@ fn find(site: &Site, stations: &Stations, machine: &Machine) -> Result<Checked, 
             Err(why) => eprintln!("asks for {asked}: {why}"),
         }
     }
+    let hint = match is_grub {
+        true => ": the server makes one of pxelinux's for it, unless menu.convert is false",
+        false => "",
+    };
+    let loader = station.name();
     Err(format!(
-        "{} finds no menu for such a machine",
-        station.name()
+        "{loader} finds no menu for such a machine in the tree{hint}"
     ))
 }

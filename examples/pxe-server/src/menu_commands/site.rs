@@ -187,6 +187,15 @@ fn guess(near: &Path) -> PathBuf {
         return near.to_owned();
     }
     let folder = near.parent().unwrap_or(near);
+    // Debian's and Ubuntu's installers name their files from above this.
+    let mut above = near.ancestors();
+    let installer = above.find(|path| {
+        let name = path.file_name().unwrap_or_default();
+        name == "debian-installer" || name == "ubuntu-installer"
+    });
+    if let Some(root) = installer.and_then(Path::parent) {
+        return root.to_owned();
+    }
     let name = |path: &Path| {
         let name = path.file_name().unwrap_or_default();
         name.to_string_lossy().to_ascii_lowercase()

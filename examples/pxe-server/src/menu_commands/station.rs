@@ -36,6 +36,8 @@ pub(super) struct Station {
     prefix: Option<String>,
     /// DHCP option 209.
     pub(super) config_file: Option<String>,
+    /// Whether the configuration names it.
+    is_configured: bool,
     /// Whether there is no such file: it is taken for there by the names around it.
     pub(super) is_assumed: bool,
 }
@@ -48,6 +50,7 @@ impl Station {
             file: file.into(),
             prefix: None,
             config_file: None,
+            is_configured: false,
             is_assumed: false,
         }
     }
@@ -174,7 +177,24 @@ impl Stations {
                 }
             }
         }
+        found.prefer_links(site).await;
         found
+    }
+
+    /// Where a link leads to a loader, machines are told the link, and that is where names begin.
+    async fn prefer_links(&mut self, site: &Site) {
+        let mut linked = BTreeSet::new();
+        for station in &self.stations {
+            let real = site.files.find(&tftp(station.file.clone())).await;
+            if let Ok(real) = real
+                && real.path.as_bytes() != station.file.as_bytes()
+            {
+                linked.insert(real.path.as_bytes().to_vec());
+            }
+        }
+        let is_real = |station: &Station| linked.contains(station.file.as_bytes());
+        self.stations
+            .retain(|station| station.is_configured || !is_real(station));
     }
 
     /// The boot files that the configuration names.
@@ -196,7 +216,8 @@ impl Stations {
                 continue;
             }
             if let Some(program) = Program::of(&site.files, path.as_bytes()).await {
-                let station = Station::new(program, path.as_bytes());
+                let mut station = Station::new(program, path.as_bytes());
+                station.is_configured = true;
                 let (config, prefix) = (boot.configfile.clone(), boot.path_prefix.clone());
                 self.stations.push(station.with_options(config, prefix));
             }
