@@ -46,30 +46,31 @@ pub struct LinkedMenu {
     pub locations: Vec<Location>,
 }
 
-/// Reads a configuration and all others that its entries lead to, and makes one [`Menu`] of them. It
-/// opens no file: it says which one it needs, and is given its content.
+/// Reads a configuration and all others that its entries lead to, and makes one [`Menu`] of them.
+/// It opens no file: it says which one it needs, and is given its content.
 ///
-/// The first configuration may be of any [`Format`]: its content decides, and its name where that says
-/// nothing. Those that it leads to are of the same, since one loader reads them all. GRUB's `configfile` is
-/// followed as CONFIG is; what variables it exports are not handed on, but `$prefix` is.
+/// The first configuration may be of any [`Format`]: its content decides, and its name where that
+/// says nothing. Those that it leads to are of the same, since one loader reads them all. GRUB's
+/// `configfile` is followed as CONFIG is; what variables it exports are not handed on, but
+/// `$prefix` is.
 ///
 /// An entry that starts menu.c32 or vesamenu.c32 with other files, and one of CONFIG, becomes
 /// [`Action::Submenu`](crate::Action::Submenu) of a [`Screen`](crate::Screen) that is
-/// [`linked`](crate::Screen::linked). A link to a menu that is there already, as "back to the main menu",
-/// becomes [`Action::Goto`](crate::Action::Goto). Names of files in a configuration that CONFIG reads in
-/// another directory become [absolute](Paths::absolute).
+/// [`linked`](crate::Screen::linked). A link to a menu that is there already, as "back to the main
+/// menu", becomes [`Action::Goto`](crate::Action::Goto). Names of files in a configuration that
+/// CONFIG reads in another directory become [absolute](Paths::absolute).
 ///
-/// What is there at pxelinux and not in one menu is told in [`Diagnostic`]s: settings that count for all of
-/// a configuration ([`Code::LinkedSettings`]), and a linked configuration that shows no menu
-/// ([`Code::LinkedPrompt`]). NOESCAPE of any configuration counts for all, so that no entry is easier to
-/// edit than it was. A linked configuration that is not there becomes a submenu that says so
-/// ([`Code::MissingLink`]): the person at the machine finds out by choosing it, too.
+/// What is there at pxelinux and not in one menu is told in [`Diagnostic`]s: settings that count
+/// for all of a configuration ([`Code::LinkedSettings`]), and a linked configuration that shows no
+/// menu ([`Code::LinkedPrompt`]). NOESCAPE of any configuration counts for all, so that no entry is
+/// easier to edit than it was. A linked configuration that is not there becomes a submenu that says
+/// so ([`Code::MissingLink`]): the person at the machine finds out by choosing it, too.
 ///
 /// Where the first configuration shows no menu, but starts a default entry that leads to another
 /// configuration, that one's menu is the one that is shown first.
 ///
-/// Reading ends for all files: [`Limits::configurations_max`], [`Limits::links_max`], and the other limits
-/// are kept over all configurations together.
+/// Reading ends for all files: [`Limits::configurations_max`], [`Limits::links_max`], and the other
+/// limits are kept over all configurations together.
 ///
 /// # Example
 ///
@@ -204,8 +205,8 @@ impl MenuReader {
         self
     }
 
-    /// The next file that is needed; `None` when there is no more. Each location is told once. A file
-    /// that was not answered before the next call counts as missing.
+    /// The next file that is needed; `None` when there is no more. Each location is told once. A
+    /// file that was not answered before the next call counts as missing.
     pub fn poll_need(&mut self) -> Option<FileNeed> {
         loop {
             let mut reading = self.reading.take().or_else(|| self.begin())?;
@@ -446,8 +447,8 @@ impl MenuReader {
         }
     }
 
-    /// A configuration that has the same entries, from the same lines: `menu.c32 default` from a menu that
-    /// is `default` itself, with or without a file of colours before it.
+    /// A configuration that has the same entries, from the same lines: `menu.c32 default` from a
+    /// menu that is `default` itself, with or without a file of colours before it.
     fn same_menu(&self, node: usize, resolution: &Resolution) -> Option<usize> {
         let target = &self.nodes[node].target;
         let has_entries = resolution.places.iter().any(|places| !places.is_empty());

@@ -3,17 +3,18 @@
 use crate::client::hyphened;
 use crate::{Client, Location, Paths, Text};
 
-/// The names under which pxelinux looks for its configuration, in order, and what it asks its server
-/// for (`pxe_open_config` in core/fs/pxe/pxe.c): DHCP option 209, the UUID, the MAC address with its
-/// type, the address in hexadecimal and shortened, `default`.
+/// The names under which pxelinux looks for its configuration, in order, and what it asks its
+/// server for (`pxe_open_config` in core/fs/pxe/pxe.c): DHCP option 209, the UUID, the MAC address
+/// with its type, the address in hexadecimal and shortened, `default`.
 ///
-/// An unknown part of the client is left out. The UUID is only asked for if the loader takes it for a
-/// valid one: its seventh byte, as it came, is of 0x10 to 0xef (`is_valid_uuid` in core/sysappend.c). All
-/// builds of the loader, for BIOS and for UEFI, with TFTP and with HTTP, ask alike. An empty file counts as
-/// missing (`__pxe_searchdir`), so it hides nothing that comes after it.
+/// An unknown part of the client is left out. The UUID is only asked for if the loader takes it for
+/// a valid one: its seventh byte, as it came, is of 0x10 to 0xef (`is_valid_uuid` in
+/// core/sysappend.c). All builds of the loader, for BIOS and for UEFI, with TFTP and with HTTP, ask
+/// alike. An empty file counts as missing (`__pxe_searchdir`), so it hides nothing that comes after
+/// it.
 ///
-/// `config_file` is option 209, which comes first, below the path prefix of option 210 if there is one
-/// ([`Paths::with_prefix`]); the names after it are tried if it is not there.
+/// `config_file` is option 209, which comes first, below the path prefix of option 210 if there is
+/// one ([`Paths::with_prefix`]); the names after it are tried if it is not there.
 ///
 /// # Example
 ///
@@ -54,16 +55,17 @@ pub fn pxelinux_names(client: &Client, config_file: Option<&str>) -> Vec<Text> {
     names
 }
 
-/// The files that GRUB 2.06 and later asks for, in order (`grub_net_search_config_file` in net/net.c and
-/// `grub_try_normal_prefix` in normal/main.c): `grub.cfg-01-..` (GRUB's manual has it without the `01-`),
-/// `grub.cfg-C0A8..` shortened, and `grub.cfg`, all in its prefix, such as `/grub`. GRUB of Fedora and
-/// RHEL does so in the directory of its own file first (`fw_path`), then in its prefix.
+/// The files that GRUB 2.06 and later asks for, in order (`grub_net_search_config_file` in
+/// net/net.c and `grub_try_normal_prefix` in normal/main.c): `grub.cfg-01-..` (GRUB's manual has it
+/// without the `01-`), `grub.cfg-C0A8..` shortened, and `grub.cfg`, all in its prefix, such as
+/// `/grub`. GRUB of Fedora and RHEL does so in the directory of its own file first (`fw_path`),
+/// then in its prefix.
 ///
-/// Before them comes the UUID of DHCP option 97, its bytes in the order in which they came, if the ACK
-/// that GRUB has echoes that option (`net_<interface>_clientuuid`, net/bootp.c): give a client without one
-/// where the server does not. It searches only where its prefix is on a TFTP server: loaded by HTTP it asks
-/// for `grub.cfg` alone. An image with a configuration built in does not search at all: see
-/// [`grub_signed_search_paths`] for those of Debian and Ubuntu.
+/// Before them comes the UUID of DHCP option 97, its bytes in the order in which they came, if the
+/// ACK that GRUB has echoes that option (`net_<interface>_clientuuid`, net/bootp.c): give a client
+/// without one where the server does not. It searches only where its prefix is on a TFTP server:
+/// loaded by HTTP it asks for `grub.cfg` alone. An image with a configuration built in does not
+/// search at all: see [`grub_signed_search_paths`] for those of Debian and Ubuntu.
 pub fn grub_search_paths(client: &Client, prefix: &str, by_tftp: bool) -> Vec<String> {
     let mut suffixes = Vec::new();
     if by_tftp {
@@ -79,9 +81,9 @@ pub fn grub_search_paths(client: &Client, prefix: &str, by_tftp: bool) -> Vec<St
     paths
 }
 
-/// The files that the signed GRUB of Debian and Ubuntu (`grubnetx64.efi.signed`) asks for, in order. The
-/// configuration built into it looks into the directory of its platform, such as `x86_64-efi`, and else
-/// for `grub.cfg` in the prefix; it never searches by MAC or IP address.
+/// The files that the signed GRUB of Debian and Ubuntu (`grubnetx64.efi.signed`) asks for, in
+/// order. The configuration built into it looks into the directory of its platform, such as
+/// `x86_64-efi`, and else for `grub.cfg` in the prefix; it never searches by MAC or IP address.
 ///
 /// The prefix is built in too, whatever directory the image came from: `/grub`, and for Debian's
 /// installer `/debian-installer/amd64/grub` (GRUB 2.06-13+deb12u2).
@@ -95,8 +97,8 @@ pub fn grub_signed_search_paths(prefix: &str, platform: &str) -> Vec<String> {
 /// The files that iPXE 2.0 asks for when its firmware started it and no script is built in
 /// (`efi_autoexec_network` in interface/efi/efi_autoexec.c): beside itself, then in the root.
 ///
-/// Only builds for UEFI do so; those of 2022 to 2025 look beside themselves alone. `boot_file` is the path
-/// or the URL of the iPXE binary.
+/// Only builds for UEFI do so; those of 2022 to 2025 look beside themselves alone. `boot_file` is
+/// the path or the URL of the iPXE binary.
 pub fn ipxe_search_paths(boot_file: &str) -> Vec<String> {
     // A URL has the path after its host, a TFTP path begins with it.
     let host_end = boot_file.find("://").map_or(0, |at| {
@@ -213,8 +215,8 @@ mod tests {
         assert_eq!(ipxe_search_paths("http://h"), ["http://h/autoexec.ipxe"]);
     }
 
-    /// What lpxelinux 6.04 asked dnsmasq for, booted in QEMU by SeaBIOS 1.16.2 without option 209: the UUID
-    /// never, since its seventh byte is 0.
+    /// What lpxelinux 6.04 asked dnsmasq for, booted in QEMU by SeaBIOS 1.16.2 without option 209:
+    /// the UUID never, since its seventh byte is 0.
     #[test]
     fn captured_requests_of_lpxelinux_are_these() {
         let uuid = [

@@ -5,8 +5,8 @@ use core::fmt;
 use crate::client::hyphened;
 use crate::{Client, Text};
 
-/// The names that [`expand`] knows, as iPXE has them where it has such a setting. `net0/` and `netX/`
-/// may stand before those of the network.
+/// The names that [`expand`] knows, as iPXE has them where it has such a setting. `net0/` and
+/// `netX/` may stand before those of the network.
 const NAMES: [&str; 12] = [
     "net0/mac",
     "mac",
@@ -111,17 +111,18 @@ impl core::error::Error for TemplateError {}
 /// | `${arch}`, `${buildarch}` | what iPXE calls the architecture of a firmware: `i386` (all BIOS too), `x86_64`, `arm32`, `arm64`, `riscv64`, `loong64` |
 /// | `${platform}` | `pcbios`, `efi`; `uboot`, which iPXE has not |
 ///
-/// `#{name}` means the same as `${name}`, if what stands between the braces can be a name; `$${` and `##{`
-/// stand for `${` and `#{` themselves. `net0/` and `netX/` may stand before each name of the network.
-/// `client_id` is the name that the talk "BootOnHTTP, BootOnSAN" has for the UUID in
+/// `#{name}` means the same as `${name}`, if what stands between the braces can be a name; `$${`
+/// and `##{` stand for `${` and `#{` themselves. `net0/` and `netX/` may stand before each name of
+/// the network. `client_id` is the name that the talk "BootOnHTTP, BootOnSAN" has for the UUID in
 /// `iscsi:..:#{client_id}`; it is not DHCP's client identifier.
 ///
-/// No value can become syntax: none has a space, the end of a line, a quote, `$` or `/`, and a host name
-/// begins and ends with a letter or digit.
+/// No value can become syntax: none has a space, the end of a line, a quote, `$` or `/`, and a host
+/// name begins and ends with a letter or digit.
 ///
 /// # Errors
 ///
-/// For a name or form that is not known, and for one that this client has no value, or no good one, for.
+/// For a name or form that is not known, and for one that this client has no value, or no good one,
+/// for.
 ///
 /// # Example
 ///
@@ -137,8 +138,8 @@ pub fn expand(template: &[u8], client: &Client) -> Result<Text, TemplateError> {
     expand_marked(template, client, b"$#")
 }
 
-/// A grub.cfg with its placeholders filled in: as [`expand`], but only `#{name}` is one, since `${name}`
-/// is a variable of GRUB's own.
+/// A grub.cfg with its placeholders filled in: as [`expand`], but only `#{name}` is one, since
+/// `${name}` is a variable of GRUB's own.
 ///
 /// # Errors
 ///
@@ -266,9 +267,9 @@ fn value(name: &[u8], line: u32, client: &Client) -> Result<String, TemplateErro
     }
 }
 
-/// The name, if it is a host's: labels of letters, digits, hyphens and underscores with dots between
-/// them, that begin and end with a letter or digit (RFC 1123 section 2.1; the underscore, since Windows
-/// lets people use it).
+/// The name, if it is a host's: labels of letters, digits, hyphens and underscores with dots
+/// between them, that begin and end with a letter or digit (RFC 1123 section 2.1; the underscore,
+/// since Windows lets people use it).
 fn host_name(name: &Text) -> Option<String> {
     let is_label = |label: &[u8]| {
         let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -408,8 +409,8 @@ mod tests {
         assert!(filled("#{nothing}", &client).contains("no placeholder `nothing`"));
     }
 
-    /// A client names itself as it likes, and its name stands in a menu that it reads alone; but also in
-    /// the paths and URLs of what it is given.
+    /// A client names itself as it likes, and its name stands in a menu that it reads alone; but
+    /// also in the paths and URLs of what it is given.
     #[test]
     fn a_hostile_host_name_is_refused() {
         let hostile = [

@@ -75,8 +75,8 @@ const NFS: &str = "DEFAULT menu.c.32\nMENU TITLE NFS only\n\
     LABEL 0 Back to the main menu\nKERNEL menu.c32\nAPPEND pxelinux.cfg/default\n\
     LABEL 1 Ubuntu\nKERNEL os/ubuntu/vmlinuz\nINITRD os/ubuntu/initrd\n";
 
-/// The tutorial's tree: a main menu, and two that lead back to it. Its menu.c.32 does no harm there, since
-/// the menu that an entry starts heeds no DEFAULT.
+/// The tutorial's tree: a main menu, and two that lead back to it. Its menu.c.32 does no harm
+/// there, since the menu that an entry starts heeds no DEFAULT.
 #[test]
 fn the_tutorials_three_menus_are_one() {
     let read = read(&[
@@ -134,8 +134,8 @@ fn the_tutorials_three_menus_are_one() {
     );
 }
 
-/// `parse_one_config` says nothing of a file that is not there, and `main` in menu/menumain.c that there
-/// are no entries.
+/// `parse_one_config` says nothing of a file that is not there, and `main` in menu/menumain.c that
+/// there are no entries.
 #[test]
 fn a_linked_menu_that_is_not_there_says_so() {
     let read = read(&[("pxelinux.cfg/default", MAIN), ("pxelinux.cfg/http", HTTP)]);
@@ -160,8 +160,8 @@ fn a_linked_menu_that_is_not_there_says_so() {
     );
 }
 
-/// `execute` and `parse_main_config`: the file is named in the old directory, all that it names in the new
-/// one, which is added to the old.
+/// `execute` and `parse_main_config`: the file is named in the old directory, all that it names in
+/// the new one, which is added to the old.
 #[test]
 fn config_changes_the_directory_of_all_names() {
     let files = [
@@ -261,8 +261,8 @@ fn the_menu_without_files_is_the_present_configuration() {
     assert_eq!(codes(&read), []);
 }
 
-/// A menu behind a password in one place, and open in another, is open; but no way round a password is
-/// made.
+/// A menu behind a password in one place, and open in another, is open; but no way round a password
+/// is made.
 #[test]
 fn a_password_closes_only_what_has_no_other_way() {
     let read = read(&[
@@ -534,7 +534,8 @@ fn a_first_file_that_is_not_there_is_told() {
     assert_eq!(read.resolution.menu.screens.len(), 1);
 }
 
-/// Each link starts menu.c32 anew (`execute` in elflink/ldlinux/execute.c), and with it the timeout.
+/// Each link starts menu.c32 anew (`execute` in elflink/ldlinux/execute.c), and with it the
+/// timeout.
 #[test]
 fn a_linked_menu_waits_anew_in_ipxe() {
     let script = |other: &str| {
@@ -564,8 +565,8 @@ fn a_linked_menu_waits_anew_in_ipxe() {
     assert!(other.contains("# ONTIMEOUT of a linked menu"), "{other}");
 }
 
-/// Each configuration has a `.top` of its own (`new_menu` in menu/readconfig.c makes the list anew), and its
-/// top menu none above it.
+/// Each configuration has a `.top` of its own (`new_menu` in menu/readconfig.c makes the list
+/// anew), and its top menu none above it.
 #[test]
 fn the_top_of_a_linked_menu_is_its_own() {
     let read = read(&[

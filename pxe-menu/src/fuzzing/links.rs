@@ -5,8 +5,9 @@ use crate::{
     MenuReader, Paths, ScreenId, render_grub, render_ipxe, render_syslinux, render_text,
 };
 
-/// Whatever files lead to each other, reading them ends within its bounds, and what comes of it is one
-/// whole: each screen but the first hangs below the entry that opens it, and each entry knows its line.
+/// Whatever files lead to each other, reading them ends within its bounds, and what comes of it is
+/// one whole: each screen but the first hangs below the entry that opens it, and each entry knows
+/// its line.
 ///
 /// The files are named `0`, `1` and so on, in any directory; the first is the one begun with.
 pub fn fuzz_links(files: &[&[u8]]) {
@@ -71,8 +72,8 @@ fn check_target(menu: &Menu, screen: ScreenId, at: usize, entry: &Entry) {
     }
 }
 
-/// Reads the configuration `0` and all that it leads to, from what `open` gives for a path on the loader's
-/// server.
+/// Reads the configuration `0` and all that it leads to, from what `open` gives for a path on the
+/// loader's server.
 pub fn read_links(limits: Limits, mut open: impl FnMut(&[u8]) -> Option<Vec<u8>>) -> LinkedMenu {
     let paths = Paths::new(Loader::Lpxelinux, "lpxelinux.0");
     let files_max = limits.files_max;

@@ -6,8 +6,8 @@ use crate::{
     Resolution, SourceFile, Text,
 };
 
-/// A parser that asks for files and is given them. The first configuration's own file decides of which
-/// format it is.
+/// A parser that asks for files and is given them. The first configuration's own file decides of
+/// which format it is.
 #[derive(Debug)]
 pub(super) enum AnyParser {
     /// The first configuration, before it is there.

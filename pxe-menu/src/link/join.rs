@@ -98,8 +98,8 @@ fn closed(menu: &Menu) -> BTreeSet<usize> {
     closed
 }
 
-/// What a person finds who chooses a link to nothing. The menu there says "Initial menu has no LABEL
-/// entries!" and goes to the prompt (`main` in menu/menumain.c).
+/// What a person finds who chooses a link to nothing. The menu there says "Initial menu has no
+/// LABEL entries!" and goes to the prompt (`main` in menu/menumain.c).
 fn not_there(node: &Node) -> Resolution {
     let shown = Text::from(format!("{} is not there", node.target.name()));
     let command = Command {
@@ -145,8 +145,8 @@ fn not_there(node: &Node) -> Resolution {
     }
 }
 
-/// Gives labels another name that a command line of another configuration would find, or the other way
-/// round: to the loader each configuration has labels of its own. What is shown stays.
+/// Gives labels another name that a command line of another configuration would find, or the other
+/// way round: to the loader each configuration has labels of its own. What is shown stays.
 fn rename_labels(nodes: &mut [Part]) {
     let mut wanted = BTreeSet::new();
     for part in nodes.iter() {
@@ -219,8 +219,8 @@ impl Join<'_> {
             ..menu.clone()
         };
         self.put(0, None);
-        // What can be reached without a password has its place there, so that a way with one does not
-        // close it.
+        // What can be reached without a password has its place there, so that a way with one does
+        // not close it.
         self.follow(true);
         self.follow(false);
         self.start();

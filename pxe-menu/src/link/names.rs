@@ -7,8 +7,8 @@ use crate::{
     Setting, Text,
 };
 
-/// Makes the names of a menu absolute, which is read in the directory of `paths`. Tells the modules whose
-/// arguments are left as they are.
+/// Makes the names of a menu absolute, which is read in the directory of `paths`. Tells the modules
+/// whose arguments are left as they are.
 pub(super) fn make_absolute(resolution: &mut Resolution, paths: &Paths) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let menu = &mut resolution.menu;

@@ -4,7 +4,8 @@ use crate::{Action, Boot, Client, Entry, Format, Location, Menu, NeedKind, Paths
 
 /// A configuration, and how it comes to be read.
 ///
-/// It is compared by what is read: the places of the files, and the directory in which they mean something.
+/// It is compared by what is read: the places of the files, and the directory in which they mean
+/// something.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     pub(super) source: Source,
@@ -84,8 +85,9 @@ impl Target {
     /// What an entry of it leads to.
     ///
     /// CONFIG: the file is named in the present directory, and read in the new one (`execute` in
-    /// elflink/ldlinux/execute.c, `parse_main_config` in elflink/ldlinux/readconfig.c). The menu with
-    /// other files: a new menu.c32 reads those alone, and the loader keeps its own configuration.
+    /// elflink/ldlinux/execute.c, `parse_main_config` in elflink/ldlinux/readconfig.c). The menu
+    /// with other files: a new menu.c32 reads those alone, and the loader keeps its own
+    /// configuration.
     pub(super) fn of_entry(&self, entry: &Entry) -> Option<Self> {
         let Action::Run(command) = &entry.action else {
             return None;
@@ -146,8 +148,8 @@ impl Ord for Target {
     }
 }
 
-/// The settings of a linked configuration that are not the first one's, and that count for all of a menu.
-/// With other files, the menu is new and the loader is not.
+/// The settings of a linked configuration that are not the first one's, and that count for all of a
+/// menu. With other files, the menu is new and the loader is not.
 pub(super) fn lost_settings(first: &Menu, linked: &Menu, target: &Target) -> Vec<&'static str> {
     let mut lost = Vec::new();
     let mut differs = |is_other: bool, name: &'static str| {
