@@ -198,7 +198,8 @@ impl GrubParser {
             return;
         }
         self.bytes = total;
-        let script = script::parse(id, &bytes, &mut self.found);
+        let words_max = self.limits.lines_max.saturating_mul(2);
+        let script = script::parse(id, &bytes, words_max, &mut self.found);
         file.bytes = Some(bytes);
         if let Some(known) = self.scripts.get_mut(id.index()) {
             *known = Some(script);

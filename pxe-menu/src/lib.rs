@@ -11,6 +11,7 @@
 //! | read | [`Parser`] | asks for files ([`Need`]), is given their content |
 //! | written | [`Document`], [`SourceFile`], [`Item`] | each line with its place, and not a byte less |
 //! | meant | [`Menu`], [`Screen`], [`Entry`], [`Action`] | what the loader has after reading: scopes, defaults and inheritance resolved |
+//! | in other languages | [`GrubParser`], [`BootCfg`], [`Format`] | grub.cfg and boot.cfg, as the same [`Menu`] |
 //! | linked | [`MenuReader`], [`LinkedMenu`] | a configuration and all that its entries lead to, as one menu |
 //! | started | [`Command`], [`Boot`] | what an entry does in a given [`Loader`], for a given [`Client`] |
 //! | asked for | [`Paths`], [`Location`] | the request that a name becomes |
@@ -49,6 +50,15 @@
 //! TIMEOUT is one number to the first, one of each submenu to the second. [`resolve`](resolve()) reads it twice too, and tells what the one
 //! has that a person sees.
 //!
+//! # GRUB
+//!
+//! A grub.cfg is a program. [`GrubParser`] runs it as far as that can be done without the machine, and
+//! its entries become those of a [`Menu`]. What only the machine can decide is told
+//! ([`Code::UndecidedCondition`], [`Code::MachineVariable`]), and so is what GRUB does over the network and
+//! nobody expects: a file is never there to `[ -e FILE ]` ([`Code::FileTest`]), and `search` finds the
+//! machine's own disks only ([`Code::LocalDevice`]). GRUB's names are absolute; in the menu they are
+//! written `::path`, which means the same to all [`Paths`].
+//!
 //! # To other loaders
 //!
 //! [`render_ipxe`], [`render_grub`], [`render_syslinux`] (which reads as the same menu), [`render_text`],
@@ -65,11 +75,12 @@
 //! # Bounds
 //!
 //! [`Limits`] bounds what a menu can make its reader hold and do. Reading takes time linear in the
-//! bytes of the files; resolving, in the lines acted on.
+//! bytes of the files; resolving, in the lines acted on; a grub.cfg, in the commands that are run.
 //!
 //! # What it does not do
 //!
-//! - It does not read grub.cfg, iPXE scripts, or mboot's boot.cfg.
+//! - It does not read iPXE scripts. Of grub.cfg it does not follow `blscfg`, `eval`, `legacy_*`, the
+//!   `extract_entries_*` and kernels other than those of Linux and Multiboot ([`Code::NotFollowed`]).
 //! - [`Parser`] and [`resolve`](resolve()) read one configuration; [`Menu::links`] tells the others that it
 //!   leads to, and [`MenuReader`] reads them all. Entries of modules that choose by the hardware
 //!   (`ifcpu64.c32`, `whichsys.c32`) are not followed.

@@ -29,7 +29,7 @@ pub struct Limits {
     /// cycle goes on until its memory is full.
     pub depth_max: usize,
     /// Lines acted on, a line counted each time that its file is included; at least 1. In a grub.cfg: the
-    /// commands that are run.
+    /// commands that are run, and half of the words of each file.
     ///
     /// Default 1,000,000: files that include each other twice would otherwise grow without bound.
     pub lines_max: usize,

@@ -65,14 +65,21 @@ pub(super) struct Arm {
     pub(super) place: Place,
 }
 
-/// The commands of a file. What GRUB cannot read it drops, and goes on after that line.
-pub(super) fn parse(file: FileId, bytes: &[u8], found: &mut Diagnostics) -> Block {
+/// The commands of a file, of `words_max` words at most. What GRUB cannot read it drops, and goes on after
+/// that line.
+pub(super) fn parse(
+    file: FileId,
+    bytes: &[u8],
+    words_max: usize,
+    found: &mut Diagnostics,
+) -> Block {
     let source = Source::new(bytes);
     let mut grammar = Grammar {
         file,
         lexer: Lexer::new(&source),
         token: None,
         depth: 0,
+        words_left: words_max,
     };
     let mut statements = Vec::new();
     loop {
@@ -86,6 +93,9 @@ pub(super) fn parse(file: FileId, bytes: &[u8], found: &mut Diagnostics) -> Bloc
             Err(wrong) => {
                 let token = grammar.take();
                 found.push(grammar.diagnostic(start, &token, wrong));
+                if let Wrong::TooMuch = wrong {
+                    break;
+                }
                 let next = source.next_line(token.span.end.saturating_sub(1).max(start));
                 grammar.token = None;
                 grammar.lexer.seek(next);
@@ -101,6 +111,7 @@ enum Wrong {
     Unexpected,
     Wanted(&'static str),
     TooDeep,
+    TooMuch,
 }
 
 struct Grammar<'a> {
@@ -108,6 +119,8 @@ struct Grammar<'a> {
     lexer: Lexer<'a>,
     token: Option<Token>,
     depth: usize,
+    /// A word of a few bytes becomes many in memory.
+    words_left: usize,
 }
 
 type Parsed<T> = Result<T, Wrong>;
@@ -339,6 +352,10 @@ impl Grammar<'_> {
             let token = self.take();
             let place = self.place(token.span.start).covering(token.span.len());
             if let TokenKind::Word(parts) = token.kind {
+                self.words_left = self
+                    .words_left
+                    .checked_sub(parts.len().max(1))
+                    .ok_or(Wrong::TooMuch)?;
                 words.push(Word { parts, place });
             }
         }
@@ -369,6 +386,10 @@ impl Grammar<'_> {
         let begun = self.place(start);
         let raw = self.lexer.source.text(&token.span);
         let what = match (&token.kind, wrong) {
+            (_, Wrong::TooMuch) => {
+                let message = "more words than are acted on: the rest of the file is not read";
+                return Diagnostic::new(Code::Limited, place, message);
+            }
             (_, Wrong::TooDeep) => {
                 let message = format!("blocks are more than {NESTING_MAX} deep");
                 return Diagnostic::new(Code::Limited, place, message);

@@ -421,7 +421,9 @@ fn what_grows_without_bound_ends() {
         "a=xxxxxxxx\n{doubling}menuentry b {{ linux /k $a }}\n"
     ));
     assert!(codes(&resolution).contains(&Code::Limited));
+    let words = "a ".repeat(30_000);
     for text in [
+        words.as_str(),
         "function f { f; }\nf\n",
         "while true; do menuentry a { linux /k }; done\n",
         "function f { menuentry a { linux /k }; submenu b { f; }; }\nf\n",
