@@ -392,6 +392,7 @@ impl Machine<'_> {
             id = *below;
             rest = after;
         }
+        self.fallback();
         let (screen, index) = started.unwrap_or((ScreenId::TOP, 0));
         let entry = self
             .menu
@@ -444,18 +445,41 @@ impl Declared {
     }
 }
 
-/// A title with a `^` before the letter of its key, where it has that letter.
+/// A title on one line, with a `^` before the letter of its key, where it has that letter. A `^` of its own would
+/// be taken for that, and is left out.
 fn marked(title: &Text, hotkey: Option<u8>) -> Text {
+    let clean = title
+        .iter()
+        .filter(|byte| **byte != b'^')
+        .map(|byte| if byte.is_ascii_control() { b' ' } else { *byte });
+    let title = Text::new(clean.collect::<Vec<_>>());
     let letter = hotkey.and_then(|key| {
         title
             .iter()
             .position(|byte| byte.to_ascii_uppercase() == key)
     });
     let Some(at) = letter else {
-        return title.clone();
+        return title;
     };
     let (before, after) = title.split_at(at);
     Text::new([before, b"^", after].concat())
+}
+
+impl Machine<'_> {
+    /// `fallback`: the entry that is started where the default one cannot be; the first of a list.
+    fn fallback(&mut self) {
+        let Some(fallback) = self.variables.text("fallback").cloned() else {
+            return;
+        };
+        let names = self.names.first();
+        let index = names.and_then(|names| {
+            number(names, &fallback).or_else(|| number(names, fallback.first_word()))
+        });
+        if let Some(top) = self.menu.screens.first_mut() {
+            let entry = index.and_then(|index| top.entries.get(index));
+            top.on_error = entry.and_then(|entry| entry.label.clone());
+        }
+    }
 }
 
 /// The first part of a path of entries, `>>` in it being a `>`, and what follows it.

@@ -9,7 +9,7 @@ use super::outcome::{Load, Outcome};
 use super::script::{Block, CommandLine, Condition, Statement, Word};
 use super::test::{Status, test};
 use super::token::Part;
-use super::variables::{Argument, Assigned, Doubt, Variables};
+use super::variables::{Argument, Assigned, Certainty, Doubt, Variables};
 use crate::diagnostic::{Diagnostics, quoted};
 use crate::{
     Client, Code, Diagnostic, EntryLines, FileId, Limits, Loader, Menu, NeedKind, Place, Screen,
@@ -344,7 +344,8 @@ impl Machine<'_> {
             if !self.step(1, Some(place)) {
                 break;
             }
-            self.assign(name.clone(), Text::new(value.text), place);
+            let certainty = Doubt::certainty(value.doubt.as_ref());
+            self.assign(name.clone(), Text::new(value.text), certainty, place);
             status = self.block(body);
             if !self.next_round() {
                 break;
@@ -422,8 +423,8 @@ impl Machine<'_> {
         self.step(bytes / 1024, Some(place)).then_some(arguments)
     }
 
-    fn assign(&mut self, name: Text, value: Text, place: Place) {
-        if self.variables.set(name, value) == Assigned::Full {
+    fn assign(&mut self, name: Text, value: Text, certainty: Certainty, place: Place) {
+        if self.variables.set(name, value, certainty) == Assigned::Full {
             let max = self.setting.limits.variable_bytes_max;
             let message = format!("the variables have more than {max} bytes: this one is not set");
             self.say(Code::Limited, place, message);
@@ -446,18 +447,19 @@ impl Machine<'_> {
         if arguments.is_empty() {
             return Status::True;
         }
-        let name = arguments.remove(0).text;
+        let name = arguments.remove(0);
         let status = self.named(&name, &arguments, command.block.as_ref(), place);
         if invert { status.inverted() } else { status }
     }
 
     fn named(
         &mut self,
-        name: &[u8],
+        word: &Argument,
         arguments: &[Argument],
         block: Option<&Block>,
         place: Place,
     ) -> Status {
+        let name = word.text.as_slice();
         match name {
             b"menuentry" | b"submenu" => {
                 return self.declare(name == b"submenu", arguments, block, place);
@@ -530,18 +532,20 @@ impl Machine<'_> {
                 self.outcome.not_followed = true;
                 return Status::Unknown;
             }
-            _ => return self.function_or_assignment(name, arguments, block, place),
+            _ => return self.function_or_assignment(word, arguments, block, place),
         }
         Status::True
     }
 
     fn function_or_assignment(
         &mut self,
-        name: &[u8],
+        word: &Argument,
         arguments: &[Argument],
         block: Option<&Block>,
         place: Place,
     ) -> Status {
+        let name = word.text.as_slice();
+        let certainty = Doubt::certainty(word.doubt.as_ref());
         if let Some(body) = self.functions.get(name).cloned() {
             let parameters: Vec<Text> = arguments
                 .iter()
@@ -558,7 +562,7 @@ impl Machine<'_> {
         if let Some(at) = name.iter().position(|byte| *byte == b'=') {
             let (variable, value) = name.split_at(at);
             let value = Text::from(value.get(1..).unwrap_or_default());
-            self.assign(Text::from(variable), value, place);
+            self.assign(Text::from(variable), value, certainty, place);
             return Status::True;
         }
         let message = format!("{} is no command of GRUB", quoted(name));
@@ -596,10 +600,8 @@ impl Machine<'_> {
             Text::from(name),
             Text::from(value.get(1..).unwrap_or_default()),
         );
-        self.assign(name.clone(), value, place);
-        if first.doubt.is_some() {
-            self.variables.depends(&name);
-        }
+        let certainty = Doubt::certainty(first.doubt.as_ref());
+        self.assign(name, value, certainty, place);
         Status::True
     }
 

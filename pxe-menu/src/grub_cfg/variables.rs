@@ -9,12 +9,21 @@ use crate::{Client, Loader, Place, Text};
 /// The most bytes of one command, its variables filled in. `a=$a$a` doubles a value each time.
 pub(super) const COMMAND_BYTES_MAX: usize = 64 * 1024;
 
+/// Whether a value is the one that the machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Certainty {
+    Known,
+    /// Branches of a condition that cannot be decided here give it other values.
+    Depends,
+    /// The machine alone knows it; in its place stands the name of a variable.
+    Machine,
+}
+
 /// A variable's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Value {
     pub(super) text: Text,
-    /// Whether another branch of a condition that cannot be decided here gives another value.
-    pub(super) depends: bool,
+    pub(super) certainty: Certainty,
 }
 
 /// The variables, and what they were before.
@@ -60,7 +69,7 @@ impl Variables {
     ) -> Self {
         let mut variables = Self::new(bytes_max);
         let mut set = |name: &str, value: Text| {
-            variables.set(Text::from(name), value);
+            variables.set(Text::from(name), value, Certainty::Known);
         };
         let (cpu, platform) = if loader.is_efi() {
             ("x86_64", "efi")
@@ -111,14 +120,13 @@ impl Variables {
         self.values.get(name.as_bytes()).map(|value| &value.text)
     }
 
-    pub(super) fn set(&mut self, name: Text, text: Text) -> Assigned {
+    pub(super) fn set(&mut self, name: Text, text: Text, certainty: Certainty) -> Assigned {
         // `root` loses its brackets (`grub_env_write_root` in kern/main.c).
         let text = match text.as_bytes() {
             [b'(', device @ .., b')'] if name == "root" => Text::from(device),
             _ => text,
         };
-        let depends = false;
-        self.put(name, Some(Value { text, depends }))
+        self.put(name, Some(Value { text, certainty }))
     }
 
     pub(super) fn unset(&mut self, name: Text) {
@@ -191,7 +199,7 @@ impl Variables {
             if a != b
                 && let Some(value) = &mut value
             {
-                value.depends = true;
+                value.certainty = value.certainty.max(Certainty::Depends);
             }
             self.put(name, value);
         }
@@ -250,8 +258,10 @@ impl Variables {
             _ => match self.values.get(name) {
                 Some(value) => {
                     arguments.value(&value.text, quoted);
-                    if value.depends {
-                        arguments.doubt(Doubt::Depends(Text::from(name)));
+                    match value.certainty {
+                        Certainty::Known => {}
+                        Certainty::Depends => arguments.doubt(Doubt::Depends(Text::from(name))),
+                        Certainty::Machine => arguments.doubt(Doubt::Machine(Text::from(name))),
                     }
                 }
                 None if is_of_machine(name) => {
@@ -263,23 +273,10 @@ impl Variables {
         }
     }
 
-    /// Marks a variable as one that may have another value on the machine.
-    pub(super) fn depends(&mut self, name: &Text) {
-        if let Some(value) = self.values.get(name) {
-            let text = value.text.clone();
-            let depends = true;
-            self.put(name.clone(), Some(Value { text, depends }));
-        }
-    }
-
     /// Marks a variable as one that only the machine knows.
     pub(super) fn forget(&mut self, name: &Text) {
         let text = Text::new([b"${", name.as_bytes(), b"}"].concat());
-        let value = Value {
-            text,
-            depends: true,
-        };
-        self.put(name.clone(), Some(value));
+        self.set(name.clone(), text, Certainty::Machine);
     }
 }
 
@@ -300,6 +297,17 @@ pub(super) enum Doubt {
     Depends(Text),
     /// A variable that only the machine knows; its name stands in its place.
     Machine(Text),
+}
+
+impl Doubt {
+    /// How certain a value is that was made with it.
+    pub(super) fn certainty(doubt: Option<&Self>) -> Certainty {
+        match doubt {
+            None => Certainty::Known,
+            Some(Self::Depends(_)) => Certainty::Depends,
+            Some(Self::Machine(_)) => Certainty::Machine,
+        }
+    }
 }
 
 /// A word as a command gets it.
@@ -411,7 +419,7 @@ mod tests {
     #[test]
     fn values_are_cut_into_words_outside_of_quotes() {
         let mut variables = Variables::new(1000);
-        variables.set("x".into(), " a  b ".into());
+        variables.set("x".into(), " a  b ".into(), Certainty::Known);
         let bare = word(&[Part::Text(b"1".to_vec()), variable("x", false)]);
         assert_eq!(texts(&variables, &[bare]), ["1a", "b"]);
         let quoted = word(&[variable("x", true)]);
@@ -421,12 +429,12 @@ mod tests {
     #[test]
     fn branches_that_differ_leave_a_doubt() {
         let mut variables = Variables::new(1000);
-        variables.set("root".into(), "(tftp)".into());
+        variables.set("root".into(), "(tftp)".into(), Certainty::Known);
         let mark = variables.mark();
-        variables.set("root".into(), "hd0".into());
+        variables.set("root".into(), "hd0".into(), Certainty::Known);
         let first = variables.roll_back(mark);
         let mark = variables.mark();
-        variables.set("x".into(), "1".into());
+        variables.set("x".into(), "1".into(), Certainty::Known);
         let second = variables.roll_back(mark);
         assert_eq!(
             variables.text("root").map(Text::as_bytes),
@@ -434,19 +442,35 @@ mod tests {
         );
         variables.merge(&first, &second);
         let root = variables.get(b"root").expect("root");
-        assert_eq!((root.text.as_bytes(), root.depends), (&b"hd0"[..], true));
-        assert!(variables.get(b"x").is_some_and(|value| value.depends));
+        assert_eq!(
+            (root.text.as_bytes(), root.certainty),
+            (&b"hd0"[..], Certainty::Depends)
+        );
+        assert!(
+            variables
+                .get(b"x")
+                .is_some_and(|value| value.certainty == Certainty::Depends)
+        );
     }
 
     #[test]
     fn the_variables_have_a_bound() {
         let mut variables = Variables::new(10);
         assert_eq!(
-            variables.set("a".into(), "123456789".into()),
+            variables.set("a".into(), "123456789".into(), Certainty::Known),
             Assigned::Done
         );
-        assert_eq!(variables.set("b".into(), "1".into()), Assigned::Full);
-        assert_eq!(variables.set("a".into(), "".into()), Assigned::Done);
-        assert_eq!(variables.set("b".into(), "1".into()), Assigned::Done);
+        assert_eq!(
+            variables.set("b".into(), "1".into(), Certainty::Known),
+            Assigned::Full
+        );
+        assert_eq!(
+            variables.set("a".into(), "".into(), Certainty::Known),
+            Assigned::Done
+        );
+        assert_eq!(
+            variables.set("b".into(), "1".into(), Certainty::Known),
+            Assigned::Done
+        );
     }
 }

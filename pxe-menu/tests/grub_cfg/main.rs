@@ -207,6 +207,7 @@ fn a_site_with_functions_loops_and_passwords() {
     assert!(menu.hidden_menu && menu.core.no_escape && top.no_edit && tools.no_edit);
     assert_eq!((top.default, tools.default), (2, 1));
     assert_eq!(menu.default, Some("memtest".into()));
+    assert_eq!(top.on_error, Some("alpine".into()));
     let protected = |entry: &pxe_menu::Entry| entry.password.is_some();
     let locked: Vec<bool> = tools.entries.iter().map(protected).collect();
     assert!(protected(&top.entries[2]) && !protected(&top.entries[0]));
@@ -399,6 +400,28 @@ fn each_mistake_has_its_code_and_its_remedy() {
     }
 }
 
+/// What only the machine knows names no file that could be asked for.
+#[test]
+fn a_file_of_a_name_that_the_machine_knows_is_not_asked_for() {
+    let text = "\
+regexp --set=1:part '(.*)' $net_default_mac
+name=grub.cfg-$part
+source $prefix/$name
+configfile $prefix/$net_default_ip.cfg
+";
+    let mut parser = GrubParser::new("grub/grub.cfg", Limits::default());
+    let main = parser.poll_need().expect("the file itself");
+    parser.provide(main.id, text);
+    assert_eq!(parser.poll_need(), None);
+    assert_eq!(codes(&parser.finish()), [Code::MachineVariable; 2]);
+    let client = Client::new().with_mac([0x52, 0x54, 0, 0, 0, 1]);
+    let mut parser = GrubParser::new("grub/grub.cfg", Limits::default()).with_client(client);
+    let main = parser.poll_need().expect("the file itself");
+    parser.provide(main.id, "source $prefix/$net_default_mac.cfg\n");
+    let need = parser.poll_need().expect("a file of the machine");
+    assert_eq!(need.file, "::grub/52:54:00:00:00:01.cfg");
+}
+
 #[test]
 fn conditions_of_the_machine_are_read_both_ways() {
     let resolution = one("\
@@ -421,7 +444,7 @@ fn what_grows_without_bound_ends() {
         "a=xxxxxxxx\n{doubling}menuentry b {{ linux /k $a }}\n"
     ));
     assert!(codes(&resolution).contains(&Code::Limited));
-    let words = "a ".repeat(30_000);
+    let words = "a ".repeat(50_000);
     for text in [
         words.as_str(),
         "function f { f; }\nf\n",
