@@ -81,12 +81,14 @@ pub fn grub_search_paths(client: &Client, prefix: &str, by_tftp: bool) -> Vec<St
     paths
 }
 
-/// The files that the signed GRUB of Debian and Ubuntu (`grubnetx64.efi.signed`) asks for, in
-/// order. The configuration built into it looks into the directory of its platform, such as
-/// `x86_64-efi`, and else for `grub.cfg` in the prefix; it never searches by MAC or IP address.
+/// The files that the signed GRUB of Debian (`grubnetx64.efi.signed`) asks for, in order. The
+/// configuration built into it (`normal (memdisk)/grub.cfg`) looks into the directory of its
+/// platform, such as `x86_64-efi`, and else for `grub.cfg` in the prefix; it never searches by MAC
+/// or IP address. That is GRUB 2.06-13+deb12u2; Ubuntu builds its own with the same script
+/// (debian/build-efi-images).
 ///
 /// The prefix is built in too, whatever directory the image came from: `/grub`, and for Debian's
-/// installer `/debian-installer/amd64/grub` (GRUB 2.06-13+deb12u2).
+/// installer `/debian-installer/amd64/grub`.
 pub fn grub_signed_search_paths(prefix: &str, platform: &str) -> Vec<String> {
     vec![
         format!("{prefix}/{platform}/grub.cfg"),
@@ -247,7 +249,7 @@ mod tests {
         }
     }
 
-    /// The image has `normal (memdisk)/grub.cfg` built in, so that GRUB's own search is never made.
+    /// GRUB's own search is only made where no configuration is built in.
     #[test]
     fn debians_signed_grub_does_not_search() {
         assert_eq!(
