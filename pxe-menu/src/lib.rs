@@ -68,7 +68,8 @@
 //! # Findings
 //!
 //! [`Diagnostic`]: a code, a severity, a place, a remedy. Those of single lines come with the [`Document`],
-//! those of their meaning from [`resolve`](resolve()), those about files and loaders from [`lint`](lint()).
+//! those of their meaning from [`resolve`](resolve()), those about files and loaders from
+//! [`lint`](lint()), and all of them, for one loader or several, from [`check`](check()). [`Code`] has the table.
 //! [`report_text`] writes them as rustc does, [`report_json`] and [`report_github`] for programs. A menu may come
 //! from a stranger: nothing in it drives the terminal that a report is shown on.
 //!

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::diagnostic::Diagnostics;
 use crate::{
     Action, Boot, Client, Code, Command, Diagnostic, Link, LinuxBoot, Paths, Place, Resolution,
     Text,
@@ -76,7 +77,8 @@ pub fn lint(
         client,
         files,
         told: BTreeSet::new(),
-        found: Vec::new(),
+        found: Diagnostics::new(FINDINGS_MAX),
+        suggestions_left: SUGGESTIONS_MAX,
     };
     if !paths.loader().is_grub() {
         lint.settings();
@@ -97,8 +99,14 @@ pub fn lint(
     for (entry, place) in menu.hidden.iter().zip(&resolution.hidden_places) {
         lint.action(&entry.action, *place);
     }
-    lint.found
+    lint.found.list
 }
+
+/// Findings of one run at most: a menu of strangers may have a mistake in each of a million lines.
+const FINDINGS_MAX: usize = 10_000;
+
+/// Files for which a nearest name is looked for at most: each is compared with a whole folder.
+const SUGGESTIONS_MAX: usize = 1_000;
 
 struct Lint<'a> {
     resolution: &'a Resolution,
@@ -107,7 +115,8 @@ struct Lint<'a> {
     files: &'a dyn Files,
     /// What is told once, however many entries it concerns.
     told: BTreeSet<(Code, String)>,
-    found: Vec<Diagnostic>,
+    found: Diagnostics,
+    suggestions_left: usize,
 }
 
 /// Where the parts of an entry stand.

@@ -199,7 +199,7 @@ impl Lint<'_> {
     }
 
     /// What a name may have been meant as.
-    pub(super) fn meant(&self, name: &[u8], after: &[u8], asked: &[u8]) -> Option<String> {
+    pub(super) fn meant(&mut self, name: &[u8], after: &[u8], asked: &[u8]) -> Option<String> {
         if name.iter().any(|byte| matches!(byte, b'"' | b'\'')) {
             return Some("write the name without quotes: to the loader they are part of it".into());
         }
@@ -209,6 +209,7 @@ impl Lint<'_> {
         if let Some(other) = self.elsewhere(name) {
             return Some(other);
         }
+        self.suggestions_left = self.suggestions_left.checked_sub(1)?;
         self.nearest(asked)
     }
 

@@ -42,12 +42,12 @@ impl Lint<'_> {
         if name.is_empty() || name == b"~" {
             return;
         }
-        let before = self.found.len();
+        let before = self.found.list.len();
         self.file_before(name, tag, setting.place, Use::Included);
         let ui = &self.resolution.menu.ui;
         let files = ui.menu_files();
         // What the menu reads in place of the main file does not have what the main file includes.
-        if self.found.len() == before
+        if self.found.list.len() == before
             && ui.is_menu()
             && !setting.by_menu
             && !files.is_empty()

@@ -517,6 +517,23 @@ fn findings_of_several_loaders_are_merged() {
     assert_eq!(memdisk.notes, ["only with syslinux.efi in efi64/"]);
 }
 
+/// A menu may come from a stranger: findings and suggestions are bounded.
+#[test]
+fn a_menu_of_mistakes_has_a_bounded_report() {
+    let labels: Vec<String> = (0..20_000)
+        .map(|index| format!("LABEL l{index}\nLINUX vesamenu.x{index}\n"))
+        .collect();
+    let menu = format!("UI menu.c32\n{}", labels.concat());
+    let found = findings(&menu, Loader::Lpxelinux);
+    let last = found
+        .iter()
+        .filter(|told| told.code == Code::Limited)
+        .count();
+    assert_eq!((found.len(), last), (10_001, 1));
+    let suggested = found.iter().filter(|told| told.remedy.is_some()).count();
+    assert!((1..=1_000).contains(&suggested), "{suggested}");
+}
+
 /// An argument is underlined where it stands, not the whole of APPEND.
 #[test]
 fn an_argument_is_told_at_its_own_place() {
