@@ -322,5 +322,8 @@ fn most_like<'a>(part: &[u8], names: &'a [Text]) -> Option<&'a Text> {
     let near = names.iter().filter(|other| other.len() <= NAME_BYTES_MAX);
     let near = near.map(|other| (distance(part, other).min(distance(bare, other)), other));
     let (distance, other) = near.min_by_key(|(distance, _)| *distance)?;
-    (distance > 0 && distance <= 1 + part.len() / 5).then_some(other)
+    // The extension is shared by all in the folder, and says nothing of likeness.
+    let stem = part.iter().rposition(|byte| *byte == b'.');
+    let stem = stem.unwrap_or(part.len());
+    (distance > 0 && distance <= 1 + stem / 5).then_some(other)
 }
