@@ -19,6 +19,7 @@ use super::colour::ColourArgs;
 use super::site::{Site, TreeArgs, shown, tftp};
 use super::station::{Station, Stations, likely, with_slash};
 use super::terminal::harmless_json;
+use super::tree_files::TreeFiles;
 use super::unasked;
 use crate::cli::print;
 use crate::config::Config;
@@ -138,6 +139,7 @@ type Menus = BTreeMap<TreePath, Vec<Station>>;
 /// A check on its way.
 struct Check<'a> {
     site: &'a Site,
+    files: TreeFiles<'a>,
     menus: Vec<Told>,
     unasked: Vec<Unasked>,
     /// Files that could not be read, each a line.
@@ -154,6 +156,7 @@ impl<'a> Check<'a> {
     fn new(site: &'a Site) -> Self {
         Self {
             site,
+            files: TreeFiles::new(site),
             menus: Vec::new(),
             unasked: Vec::new(),
             unreadable: Vec::new(),
@@ -272,7 +275,7 @@ impl<'a> Check<'a> {
 
     /// Reads and checks a menu for its loaders.
     fn menu(&mut self, stations: &[Station], path: &TreePath) {
-        let all = match Checked::read_for_all(self.site, stations, path) {
+        let all = match Checked::read_for_all(&self.files, stations, path) {
             Ok(all) => all,
             Err(why) => return self.cannot_read(path, &why),
         };

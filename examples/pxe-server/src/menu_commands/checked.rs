@@ -35,20 +35,21 @@ impl Checked {
         client: &Client,
     ) -> Result<Self, Unread> {
         let menu = read(site, station, name, client)?;
-        Ok(Self::new(site, vec![station.clone()], menu, client))
+        let files = TreeFiles::new(site);
+        Ok(Self::new(&files, vec![station.clone()], menu, client))
     }
 
     /// Reads and checks a file of the tree for several loaders: once for all that read it alike. One
     /// may differ by what an include is in its directory.
     pub(super) fn read_for_all(
-        site: &Site,
+        files: &TreeFiles<'_>,
         stations: &[Station],
         path: &TreePath,
     ) -> Result<Vec<Self>, Unread> {
         let client = Client::new();
         let mut groups: Vec<(Vec<Station>, ReadMenu)> = Vec::new();
         for station in stations {
-            let menu = read(site, station, &station.name_of(path), &client)?;
+            let menu = read(files.site(), station, &station.name_of(path), &client)?;
             let is_alike = |other: &ReadMenu| {
                 other.paths == menu.paths && other.resolution.menu == menu.resolution.menu
             };
@@ -58,14 +59,14 @@ impl Checked {
             }
         }
         let groups = groups.into_iter();
-        let checked = groups.map(|(stations, menu)| Self::new(site, stations, menu, &client));
+        let checked = groups.map(|(stations, menu)| Self::new(files, stations, menu, &client));
         Ok(checked.collect())
     }
 
-    fn new(site: &Site, stations: Vec<Station>, menu: ReadMenu, client: &Client) -> Self {
+    fn new(files: &TreeFiles<'_>, stations: Vec<Station>, menu: ReadMenu, client: &Client) -> Self {
+        let site = files.site();
         let loaders: Vec<Paths> = stations.iter().map(Station::paths).collect();
-        let files = TreeFiles::new(site);
-        let mut findings = check(&menu.resolution, &loaders, client, &files);
+        let mut findings = check(&menu.resolution, &loaders, client, files);
         // A report names a file for each: what is about the menu as a whole stands at its beginning.
         for finding in &mut findings {
             finding.place = finding.place.or_else(beginning);
