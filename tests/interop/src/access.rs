@@ -78,6 +78,13 @@ fn denied_by_neighbour(site: &Site) -> Result<(), String> {
     client(&site.client, "curl", &["-sS", "-I", &url])?
         .succeeds()?
         .says("HTTP/1.1 403")?;
+    // Nor a menu that would be made for it.
+    for (url, exit) in [
+        (format!("tftp://{SERVER}/grub/grub.cfg"), 69),
+        (format!("http://{SERVER}/boot.ipxe"), 22),
+    ] {
+        client(&site.client, "curl", &["-sS", "-f", "-m", "10", &url])?.exits_with(exit)?;
+    }
     site.await_log(&["denied", "tftp", "host stolen", "os/small.bin"])?;
     site.await_log(&["denied", "http", "host stolen", "/small.bin"])?;
     // The far client comes by a router: it is another one.

@@ -17,6 +17,7 @@ mod http;
 mod menus;
 mod reply;
 mod segment;
+mod served_menus;
 mod site;
 mod tenancy;
 mod tftp;
@@ -104,6 +105,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         (tftp::TESTS, site::EVERYTHING),
         (http::TESTS, site::EVERYTHING),
         (access::TESTS, access::SETUP),
+        (served_menus::TESTS, served_menus::SETUP),
         (dhcp::TESTS, site::EVERYTHING),
     ];
     let on_sites = on_sites.into_iter().flat_map(|(tests, setup)| {
