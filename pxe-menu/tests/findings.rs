@@ -1,7 +1,7 @@
 //! Mistakes that a person found in real menus and the crate did not, each with the line it is told at.
 
-use pxe_menu::fuzzing::read;
-use pxe_menu::{Code, Limits, resolve};
+use pxe_menu::fuzzing::{read, reread};
+use pxe_menu::{Code, GrubParser, Limits, resolve};
 
 /// What is told of a menu alone: the code and the line; 0 for the whole.
 fn told(text: &str) -> Vec<(Code, u32)> {
@@ -87,4 +87,26 @@ fn no_finding_holds_what_a_terminal_obeys() {
     for told in resolve(&document).diagnostics {
         assert!(!told.to_string().contains(char::is_control), "{told}");
     }
+}
+
+/// A variable that doubles makes each of a million commands as long as a command may be. That it is too
+/// long counts as work, too: this took 23 seconds.
+#[test]
+fn a_command_that_is_too_long_counts_as_many() {
+    let config = "x=aaaaaaaa\nwhile true; do x=$x$x; done\nmenuentry a { linux b; }\n";
+    let mut limits = Limits::default();
+    limits.lines_max = 50_000;
+    let mut parser = GrubParser::new("grub.cfg", limits);
+    while let Some(need) = parser.poll_need() {
+        parser.provide(need.id, config);
+    }
+    let found = parser.finish().diagnostics;
+    assert!(found.iter().any(|told| told.code == Code::Limited));
+}
+
+/// The background of MENU HELP is a word, or APPEND's whole line (`MA_HELP` in `record`).
+#[test]
+fn a_background_of_help_with_blanks_comes_back() {
+    let menu = reread(&"UI menu.c32\nLABEL a\n MENU HELP x\n APPEND b c \n".into());
+    assert_eq!(reread(&pxe_menu::render_syslinux(&menu)), menu);
 }

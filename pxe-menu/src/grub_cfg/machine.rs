@@ -11,7 +11,7 @@ use super::names::{ASKING, NOT_FOLLOWED, WITHOUT_EFFECT, is_in, suggestion};
 use super::outcome::{Load, Outcome};
 use super::script::{Block, CommandLine, Statement, Word};
 use super::test::{Status, test};
-use super::variables::{Argument, Assigned, Certainty, Doubt, Variables};
+use super::variables::{Argument, Assigned, COMMAND_BYTES_MAX, Certainty, Doubt, Variables};
 use crate::diagnostic::{Diagnostics, quoted};
 use crate::{
     Client, Code, Diagnostic, EntryLines, FileId, Limits, Loader, Menu, NeedKind, Place, Screen,
@@ -271,6 +271,8 @@ impl Machine<'_> {
         let Some(arguments) = arguments else {
             let message = "the values of its variables make this command too long: it is not read";
             self.say(Code::Limited, place, message);
+            // To find that out was as much work as to read it.
+            self.step(COMMAND_BYTES_MAX / 1024, Some(place));
             return None;
         };
         let bytes: usize = arguments.iter().map(|argument| argument.text.len()).sum();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::keyword::{Message, Parameter};
+use crate::scan::is_space;
 use crate::{Action, Colour, Command, Entry, FKeyHelp, Menu, Screen, ScreenId, Text, Ui};
 
 /// A menu as one configuration file of pxelinux, without includes: reading it gives the same menu.
@@ -410,6 +411,14 @@ impl Writer {
             Action::Exit(id) => self.line("MENU EXIT", tag(menu, *id)),
             Action::Separator | Action::Submenu(_) => {}
             Action::Quit => self.line("MENU QUIT", b""),
+            Action::Help(FKeyHelp {
+                file,
+                background: Some(background),
+            }) if background.iter().any(|byte| is_space(*byte)) => {
+                // APPEND is the background, too, and may have blanks (`MA_HELP` in `record`).
+                self.line("MENU HELP", file);
+                self.line("APPEND", background);
+            }
             Action::Help(help) => self.line("MENU HELP", &with_background(help)),
         }
         if let Some(help) = &entry.help {
