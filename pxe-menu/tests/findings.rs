@@ -104,9 +104,17 @@ fn a_command_that_is_too_long_counts_as_many() {
     assert!(found.iter().any(|told| told.code == Code::Limited));
 }
 
-/// The background of MENU HELP is a word, or APPEND's whole line (`MA_HELP` in `record`).
+/// The file of MENU HELP is a word, or the whole line of a KERNEL after it, and its background APPEND's
+/// (`MA_HELP` in `record`).
 #[test]
-fn a_background_of_help_with_blanks_comes_back() {
-    let menu = reread(&"UI menu.c32\nLABEL a\n MENU HELP x\n APPEND b c \n".into());
-    assert_eq!(reread(&pxe_menu::render_syslinux(&menu)), menu);
+fn help_with_blanks_in_its_names_comes_back() {
+    for below in [
+        " APPEND b c \n",
+        " KERNEL f g\n",
+        " KERNEL f g\n APPEND b c\n",
+    ] {
+        let text = format!("UI menu.c32\nLABEL a\n MENU HELP x\n{below}");
+        let menu = reread(&text.as_str().into());
+        assert_eq!(reread(&pxe_menu::render_syslinux(&menu)), menu);
+    }
 }

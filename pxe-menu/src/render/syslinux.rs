@@ -411,13 +411,17 @@ impl Writer {
             Action::Exit(id) => self.line("MENU EXIT", tag(menu, *id)),
             Action::Separator | Action::Submenu(_) => {}
             Action::Quit => self.line("MENU QUIT", b""),
-            Action::Help(FKeyHelp {
-                file,
-                background: Some(background),
-            }) if background.iter().any(|byte| is_space(*byte)) => {
-                // APPEND is the background, too, and may have blanks (`MA_HELP` in `record`).
-                self.line("MENU HELP", file);
-                self.line("APPEND", background);
+            Action::Help(FKeyHelp { file, background })
+                if [Some(file), background.as_ref()]
+                    .into_iter()
+                    .flatten()
+                    .any(|name| name.iter().any(|byte| is_space(*byte))) =>
+            {
+                // KERNEL is the file and APPEND the background, too, and both may have blanks (`MA_HELP`
+                // in `record`).
+                self.line("MENU HELP", b"-");
+                self.line("KERNEL", file);
+                self.option("APPEND", background.as_ref());
             }
             Action::Help(help) => self.line("MENU HELP", &with_background(help)),
         }
