@@ -1,24 +1,36 @@
 //! What a rendered menu does by itself: what it shows first, what a timeout starts, what follows an error; and
 //! menus that lead nowhere.
 
-use pxe_menu::fuzzing::{check_grub, check_ipxe, reread};
-use pxe_menu::{Code, GrubOptions, IpxeOptions, Loader, Paths, Rendered, render_grub, render_ipxe};
+use pxe_menu::fuzzing::{check_grub, check_ipxe, read_links, reread};
+use pxe_menu::{
+    Code, GrubOptions, IpxeOptions, Limits, Loader, Menu, Paths, Rendered, render_grub, render_ipxe,
+};
 
-fn ipxe(lines: &str) -> Rendered {
+fn menu(lines: &str) -> Menu {
+    reread(&format!("UI menu.c32\n{lines}").into())
+}
+
+fn ipxe_of(menu: &Menu) -> Rendered {
     let paths = Paths::new(Loader::Lpxelinux, "lpxelinux.0");
-    let menu = reread(&format!("UI menu.c32\n{lines}").into());
     let options = IpxeOptions::new(paths).with_base("http://192.0.2.1/");
-    let rendered = render_ipxe(&menu, &options);
+    let rendered = render_ipxe(menu, &options);
     check_ipxe(&rendered.text);
     rendered
 }
 
-fn grub(lines: &str) -> Rendered {
+fn ipxe(lines: &str) -> Rendered {
+    ipxe_of(&menu(lines))
+}
+
+fn grub_of(menu: &Menu) -> Rendered {
     let paths = Paths::new(Loader::Lpxelinux, "lpxelinux.0");
-    let menu = reread(&format!("UI menu.c32\n{lines}").into());
-    let rendered = render_grub(&menu, &GrubOptions::new(paths, "(tftp,192.0.2.1)"));
+    let rendered = render_grub(menu, &GrubOptions::new(paths, "(tftp,192.0.2.1)"));
     check_grub(&rendered.text);
     rendered
+}
+
+fn grub(lines: &str) -> Rendered {
+    grub_of(&menu(lines))
 }
 
 #[track_caller]
@@ -308,4 +320,44 @@ fn ten_thousand_entries_are_rendered() {
     assert_eq!(script.matches("\nitem e1_").count(), 10_000);
     let config = grub(&lines).to_string();
     assert_eq!(config.matches(" --id e1_").count(), 10_000);
+}
+
+/// Another configuration begins anew: its timeout runs each time that it is opened.
+#[test]
+fn a_linked_menu_has_a_timeout_of_its_own() {
+    let linked = |other: &str| {
+        let files = [
+            "UI menu.c32\nTIMEOUT 50\nLABEL a\nLINUX a\nLABEL more\nKERNEL menu.c32\nAPPEND 1\n"
+                .to_owned(),
+            format!("TIMEOUT 70\n{other}"),
+        ];
+        let read = read_links(Limits::default(), |path| {
+            let index: usize = core::str::from_utf8(path).ok()?.parse().ok()?;
+            Some(files.get(index)?.clone().into_bytes())
+        });
+        read.resolution.menu
+    };
+    let menu = linked(TWO);
+    assert!(menu.screens.iter().any(|screen| screen.linked));
+    has(
+        &ipxe_of(&menu),
+        &[
+            "set wait 5000\ngoto screen0\n",
+            ":e0_1\nset wait 7000\ngoto screen1\n",
+            "--default e1_1 ",
+        ],
+    );
+    has(
+        &grub_of(&menu),
+        &[
+            "\nset timeout=5\n",
+            "  set default='e1_1'\n  set timeout=7\n",
+        ],
+    );
+    let menu = linked("LABEL a\nLINUX a\nLABEL b\nMENU DEFAULT\nCOM32 hdt.c32\n");
+    has(&ipxe_of(&menu), &["\nset wait 0\nchoose "]);
+    for rendered in [ipxe_of(&menu), grub_of(&menu)] {
+        tells(&rendered, "of a linked menu");
+        assert!(!rendered.to_string().contains("timeout=7"));
+    }
 }

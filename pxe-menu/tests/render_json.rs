@@ -111,7 +111,7 @@ fn all_that_a_menu_has_is_there() {
     let expected = json!({
         "tag": ".top", "title": "Title", "parent": null, "parent_entry": null, "default": 0,
         "timeout_tenths": 50, "on_timeout": "a", "on_error": null, "editable": false, "no_edit": true,
-        "master_protected": true, "save": false, "immediate": false, "background": "splash.png",
+        "master_protected": true, "save": false, "immediate": false, "linked": false, "background": "splash.png",
         "messages": {"tabmsg": "press"}, "layout": {"rows": 9},
         "f_keys": [{"key": 1, "file": "help.txt", "background": "help.png"}],
     });

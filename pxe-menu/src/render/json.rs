@@ -18,7 +18,7 @@ pub const JSON_VERSION: u32 = 1;
 /// |---|---|
 /// | the menu | `version`: [`JSON_VERSION`]; `ui`: `prompt`, `text`, `graphic` or `other`; `ui_files`: a list of text, for `text` and `graphic`; `ui_module`: text, for `other`; `default`, `ui_command`: text; `start`: the screen shown first; `hidden_menu`, `shift_key`, `clear`: true or false; `hidden_keys`: a list of `key` and `command`; `resolution`: width and height; `total_timeout_tenths`: a number; `core`; `screens`, a list; `hidden`: a list of entries |
 /// | `core` | `prompt`, `labels_only`, `no_escape`, `no_complete`, `no_halt`, `no_console`: true or false; `serial`: `port`, `baud` and `flow`; `display`, `say`, `path`: lists of text; `font`, `keymap`, `on_error`: text; `pxe_retry`, `send_cookies`, `sysappend`: numbers |
-/// | a screen | `tag`, `title`: text; `parent`: a screen; `parent_entry`: the entry there that leads here; `default`: an entry; `timeout_tenths`: a number; `on_timeout`, `on_error`, `background`: text; `editable`: whether a person may edit entries without a password; `no_edit`, `master_protected` (whether there is a master password), `save`, `immediate`: true or false; `messages`: text by the name of its directive; `layout`: numbers by the names of theirs; `colours`: colours by the name of the element; `message_colours`: a colour; `f_keys`: a list of `key` (1 to 12), `file` and `background`; `entries`, a list |
+/// | a screen | `tag`, `title`: text; `parent`: a screen; `parent_entry`: the entry there that leads here; `default`: an entry; `timeout_tenths`: a number; `on_timeout`, `on_error`, `background`: text; `editable`: whether a person may edit entries without a password; `no_edit`, `master_protected` (whether there is a master password), `save`, `immediate`, `linked` (whether it is another configuration's top menu): true or false; `messages`: text by the name of its directive; `layout`: numbers by the names of theirs; `colours`: colours by the name of the element; `message_colours`: a colour; `f_keys`: a list of `key` (1 to 12), `file` and `background`; `entries`, a list |
 /// | a colour | `ansi`: text; `foreground`, `background`: numbers, 0xAARRGGBB; `shadow`: `none`, `std`, `all` or `rev` |
 /// | an entry | `label`, `menu_label`, `help`: text; `text`: what is shown; `indent`: a number; `hotkey`: a character; `protected`: whether it has a password; `save`, `immediate`: true or false; `action`: `run`, `separator`, `disabled`, `submenu`, `goto`, `exit`, `quit`, `help` or `nowhere`; `target`: the screen of `submenu`, `goto` and `exit`; `tag`: text, the menu that `nowhere` names; `file`, `background`: text, what `help` shows; `command`, of `run` and `disabled`; `run`, of `run` |
 /// | `command` | what is written: `image_type`: the directive in lower case; `image`, `append`, `initrd`: text; `sysappend`: a number |
@@ -179,6 +179,7 @@ impl Json {
         self.flag("master_protected", is_mastered);
         self.flag("save", screen.save);
         self.flag("immediate", screen.immediate);
+        self.flag("linked", screen.linked);
         self.bytes("background", screen.background.as_ref());
         self.key("messages");
         self.open('{');

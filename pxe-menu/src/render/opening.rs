@@ -118,3 +118,28 @@ pub(super) fn timeout(screen: &Screen) -> Option<u32> {
     let at_an_end = screen.default == 0 || screen.default + 1 == screen.entries.len();
     (default.can_be_chosen() || !at_an_end).then_some(tenths)
 }
+
+/// The timeout of a linked configuration, which begins each time that it is opened, and the entry of its menu
+/// that it starts. An error: why it starts none.
+pub(super) fn linked_timeout(
+    menu: &Menu,
+    id: ScreenId,
+) -> Result<Option<(u32, usize)>, &'static str> {
+    let screen = menu.screen(id).filter(|screen| screen.linked);
+    let Some((screen, tenths)) = screen.and_then(|screen| Some((screen, timeout(screen)?))) else {
+        return Ok(None);
+    };
+    let at = match &screen.on_timeout {
+        None => screen.default,
+        Some(line) => match target(menu, line) {
+            Target::Entry(shown_on, at) if shown_on == id => at,
+            Target::Nothing(why) => return Err(why),
+            _ => return Err("what it would start is no entry of its menu"),
+        },
+    };
+    let entry = screen.entries.get(at);
+    if entry.is_none_or(|entry| entry.password.is_some()) {
+        return Err("its entry has a password");
+    }
+    Ok(Some((tenths, at)))
+}
