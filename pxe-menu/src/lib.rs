@@ -62,8 +62,12 @@
 //! # To other loaders
 //!
 //! [`render_ipxe`], [`render_grub`], [`render_syslinux`] (which reads as the same menu), [`render_text`],
-//! [`render_json`]. What a language cannot say becomes a comment and a warning. An entry whose
-//! password a language cannot ask for is left out, never open.
+//! [`render_json`]. What a language cannot say becomes a comment and a warning.
+//!
+//! An entry is never easier to reach than its menu meant it to be. A password in plain text is asked for where the
+//! language can; an entry whose password it cannot check is left out, and what a timeout would start is
+//! never replaced by something else. What each does with ALLOWOPTIONS 0, NOESCAPE and MENU MASTER PASSWD
+//! stands with [`render_ipxe`] and [`render_grub`].
 //!
 //! # Findings
 //!
