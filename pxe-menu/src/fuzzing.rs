@@ -56,7 +56,7 @@ pub fn fuzz_menu(data: &[u8]) {
     check_reports(document.files(), &resolution, &client);
     check_renderers(&resolution.menu, &paths);
     check_grub_reads(&resolution.menu);
-    let once = reread(&render_syslinux(&resolution.menu));
+    let once = reread(&render_syslinux(&resolution.menu).text);
     // Where a file leaves a submenu open, labels are read in another order than they stand in: of two of
     // one name another may be the first.
     let in_order = |told: &crate::Diagnostic| {
@@ -69,7 +69,7 @@ pub fn fuzz_menu(data: &[u8]) {
         );
     }
     // Merged from several files, the loader itself sees what before only its menu saw.
-    assert_eq!(reread(&render_syslinux(&once)), once);
+    assert_eq!(reread(&render_syslinux(&once).text), once);
 }
 
 /// The menu of one file.

@@ -115,6 +115,6 @@ fn help_with_blanks_in_its_names_comes_back() {
     ] {
         let text = format!("UI menu.c32\nLABEL a\n MENU HELP x\n{below}");
         let menu = reread(&text.as_str().into());
-        assert_eq!(reread(&pxe_menu::render_syslinux(&menu)), menu);
+        assert_eq!(reread(&pxe_menu::render_syslinux(&menu).text), menu);
     }
 }

@@ -441,7 +441,7 @@ fn a_linked_menu_comes_back_from_one_file() {
         ("pxelinux.cfg/nfs", NFS),
     ]);
     let menu = read.resolution.menu;
-    let once = pxe_menu::fuzzing::reread(&render_syslinux(&menu));
+    let once = pxe_menu::fuzzing::reread(&render_syslinux(&menu).text);
     let entries = |menu: &Menu| menu.screens.iter().map(shown).collect::<Vec<_>>();
     assert_eq!(entries(&once), entries(&menu));
     assert_eq!(targets(&once, 0), targets(&menu, 0));
@@ -601,6 +601,6 @@ fn the_top_of_a_linked_menu_is_its_own() {
         .map(|screen| screen.tag.clone().unwrap_or_default().to_string())
         .collect();
     assert_eq!(tags, [".top", "sub", "l", "sub~2"]);
-    let once = pxe_menu::fuzzing::reread(&render_syslinux(menu));
+    let once = pxe_menu::fuzzing::reread(&render_syslinux(menu).text);
     assert_eq!(targets(&once, 3), targets(menu, 3));
 }

@@ -91,7 +91,7 @@ fn check_grub_menu(files: &[SourceFile], resolution: &Resolution, limits: &Limit
     check_reports(files, resolution, &client);
     check_renderers(menu, &Paths::new(Loader::GrubEfi, "grub/grubx64.efi"));
     // A person at pxelinux sees the same lines.
-    let again = reread(&render_syslinux(menu));
+    let again = reread(&render_syslinux(menu).text);
     let outline = |menu: &Menu| -> Vec<usize> {
         menu.screens
             .iter()

@@ -2,21 +2,27 @@
 
 use std::collections::BTreeMap;
 
+use super::Rendered;
+use super::out::{comment, name};
 use crate::keyword::{Message, Parameter};
 use crate::scan::is_space;
-use crate::{Action, Colour, Command, Entry, FKeyHelp, Menu, Screen, ScreenId, Text, Ui};
+use crate::{
+    Action, Code, Colour, Command, Diagnostic, Entry, FKeyHelp, Menu, Screen, ScreenId, Text, Ui,
+};
 
 /// A menu as one configuration file of pxelinux, without includes: reading it gives the same menu.
 ///
 /// Where the menu was read from files that its command line names (`UI menu.c32 FILE`), they are merged
 /// into the file, and the command line loses them: what comes back is [`Menu::merged`].
 ///
-/// Comments, blank lines and lines that the loader ignores are not in a [`Menu`], so they are lost.
-pub fn render_syslinux(menu: &Menu) -> Text {
+/// Comments, blank lines and lines that the loader ignores are not in a [`Menu`], so they are lost. A program
+/// for UEFI, from a menu of GRUB, is a line that cannot be chosen.
+pub fn render_syslinux(menu: &Menu) -> Rendered {
     let menu = menu.merged();
     let mut out = Writer {
         out: Vec::new(),
         depth: 0,
+        diagnostics: Vec::new(),
     };
     out.core(&menu);
     if let Some(top) = menu.screens.first() {
@@ -44,7 +50,10 @@ pub fn render_syslinux(menu: &Menu) -> Text {
     }
     // After every MENU ONERROR, which is the same to the loader itself.
     out.option("ONERROR", menu.core.on_error.as_ref());
-    Text::new(out.out)
+    Rendered {
+        text: Text::new(out.out),
+        diagnostics: out.diagnostics,
+    }
 }
 
 impl Menu {
@@ -125,6 +134,7 @@ fn covers(below: &Colour, above: &Colour) -> bool {
 struct Writer {
     out: Vec<u8>,
     depth: usize,
+    diagnostics: Vec<Diagnostic>,
 }
 
 impl Writer {
@@ -392,10 +402,14 @@ impl Writer {
         self.inherited_flags(&inherited, &mine);
         match &entry.action {
             Action::Run(command) if command.image_type == crate::ImageType::Efi => {
-                self.line(
-                    "# A program for UEFI, which no syslinux starts:",
-                    &command.image,
+                let what = format!(
+                    "{}: a program for UEFI, which no syslinux starts: {}",
+                    name(entry),
+                    comment(&command.image)
                 );
+                self.line("#", what.as_bytes());
+                let told = Diagnostic::new(Code::NotExpressible, None, what);
+                self.diagnostics.push(told);
                 self.line("MENU DISABLE", b"");
             }
             Action::Run(command) => self.command(entry, command),

@@ -113,7 +113,7 @@ fn real_menus_are_read_and_come_back() {
             check_document(&document, &Limits::default());
             let resolution = resolve(&document);
             let menu = resolution.menu;
-            let rendered = render_syslinux(&menu);
+            let rendered = render_syslinux(&menu).text;
             // As one file: what `UI menu.c32 FILE..` names is in it.
             let (merged, back) = (menu.merged(), reread(&rendered));
             if back != merged {

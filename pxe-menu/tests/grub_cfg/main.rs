@@ -248,8 +248,10 @@ fn programs_for_uefi_are_chained_by_grub_and_ipxe_only() {
     let script = render_ipxe(&menu, &IpxeOptions::new(paths)).to_string();
     assert!(script.contains("iseq ${platform} efi || "), "{script}");
     assert!(script.contains("/s.efi -a b || "), "{script}");
-    let syslinux = render_syslinux(&menu).to_string();
-    assert!(syslinux.contains("# A program for UEFI, which no syslinux starts: ::s.efi"));
+    let syslinux = render_syslinux(&menu);
+    assert_eq!(syslinux.diagnostics[0].code, Code::NotExpressible);
+    let syslinux = syslinux.to_string();
+    assert!(syslinux.contains("# S: a program for UEFI, which no syslinux starts: ::s.efi"));
     assert!(syslinux.contains("MENU DISABLE") && !syslinux.contains("EFI ::"));
 }
 

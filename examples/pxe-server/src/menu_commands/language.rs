@@ -72,7 +72,7 @@ impl Language {
                 let json = render_json(menu, paths.loader(), client);
                 return (Text::from(harmless_json(&json)), Vec::new());
             }
-            Self::Syslinux => return (render_syslinux(menu), Vec::new()),
+            Self::Syslinux => render_syslinux(menu),
             Self::Ipxe => {
                 let mut options = IpxeOptions::new(paths);
                 options.client = client.clone();
