@@ -292,7 +292,10 @@ fn module(image: &[u8], arguments: &[u8]) -> Boot {
             None => Boot::Nothing(NotBootable::NoImage),
         },
         b"mboot" if arguments.starts_with(b"-") => esxi(words),
-        b"mboot" => Boot::Multiboot(multiboot(words)),
+        b"mboot" => match multiboot(words) {
+            modules if modules.is_empty() => Boot::Nothing(NotBootable::NoImage),
+            modules => Boot::Multiboot(modules),
+        },
         _ => Boot::Module(invocation(&file, arguments)),
     }
 }
@@ -465,6 +468,12 @@ mod tests {
                 arguments: "ks=http://h/ks".into(),
             }
         );
+    }
+
+    #[test]
+    fn mboot_without_a_kernel_starts_nothing() {
+        let booted = boot("mboot.c32", "", Loader::Pxelinux);
+        assert_eq!(booted, Boot::Nothing(NotBootable::NoImage));
     }
 
     #[test]
