@@ -120,14 +120,14 @@ impl RedbStore {
     ///
     /// # Errors
     ///
-    /// If it cannot be made or used, another program has it, or it is damaged.
+    /// If it cannot be made or used, another program has it for more than a second, or it is damaged.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenStoreError> {
         let path = path.as_ref();
         if !path.exists() {
             make(path)?;
         }
         let file = open_file(path, OpenOptions::new().read(true).write(true))?;
-        lock(path, file.try_lock())?;
+        lock(path, || file.try_lock())?;
         let medium: Arc<dyn Medium> = Arc::new(FileMedium::new(file));
         Self::start(medium, RETRY_AFTER, false).map_err(|fault| told(fault, path))
     }
@@ -137,11 +137,11 @@ impl RedbStore {
     ///
     /// # Errors
     ///
-    /// If it does not exist, another program has it, or it is damaged.
+    /// If it does not exist, another program has it for more than a second, or it is damaged.
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self, OpenStoreError> {
         let path = path.as_ref();
         let file = open_file(path, OpenOptions::new().read(true))?;
-        lock(path, file.try_lock_shared())?;
+        lock(path, || file.try_lock_shared())?;
         let medium: Arc<dyn Medium> = Arc::new(FileMedium::new(file));
         Self::start(medium, RETRY_AFTER, true).map_err(|fault| told(fault, path))
     }
@@ -370,7 +370,7 @@ fn make(path: &Path) -> Result<(), OpenStoreError> {
     options.custom_flags(flags(OFlags::NOFOLLOW));
     let file = options.open(&half_made).map_err(failed)?;
     // Another server that starts is at the same.
-    lock(path, file.try_lock())?;
+    lock(path, || file.try_lock())?;
     file.set_len(0).map_err(failed)?;
     let medium: Arc<dyn Medium> = Arc::new(FileMedium::new(file));
     guarded(|| Ledger::open(&medium)).map_err(|fault| told(fault, path))?;
@@ -410,12 +410,30 @@ fn flags(flags: OFlags) -> i32 {
     flags.bits().cast_signed()
 }
 
-fn lock(path: &Path, locked: Result<(), TryLockError>) -> Result<(), OpenStoreError> {
+/// How often a lock that another has is tried again, and after how long.
+///
+/// Who lets it go may still be at it: a server that ends while its successor starts, or a process that
+/// another one began at this moment, as a child has its parent's files, and so their locks, until it
+/// becomes another program.
+const LOCK_TRIES: u32 = 50;
+const LOCK_WAIT: Duration = Duration::from_millis(20);
+
+fn lock(
+    path: &Path,
+    try_lock: impl Fn() -> Result<(), TryLockError>,
+) -> Result<(), OpenStoreError> {
+    for _ in 0..LOCK_TRIES {
+        match try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_WAIT),
+            Err(TryLockError::Error(source)) => {
+                let path = path.to_path_buf();
+                return Err(OpenStoreError::File { path, source });
+            }
+        }
+    }
     let path = path.to_path_buf();
-    locked.map_err(|error| match error {
-        TryLockError::WouldBlock => OpenStoreError::InUse { path },
-        TryLockError::Error(source) => OpenStoreError::File { path, source },
-    })
+    Err(OpenStoreError::InUse { path })
 }
 
 fn told(fault: Fault, path: &Path) -> OpenStoreError {
