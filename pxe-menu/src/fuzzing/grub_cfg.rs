@@ -228,7 +228,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(1000))]
+        #![proptest_config(crate::fuzzing::the_same_cases(1000))]
 
         #[test]
         fn grub_cfgs(data in prop::collection::vec(piece(), 0..30)) {

@@ -145,7 +145,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(500))]
+        #![proptest_config(crate::fuzzing::the_same_cases(500))]
 
         #[test]
         fn reading_ends_and_gives_one_whole(files in prop::collection::vec(file(), 1..6)) {
