@@ -50,8 +50,14 @@ pub(super) fn addresses(
         return Vec::new();
     };
     let asked = local.ip().to_canonical();
-    let host = config.menu.server.map_or(asked, IpAddr::V4);
-    let here = |listen: &&SocketAddr| listen.ip().is_unspecified() || listen.ip() == asked;
+    let host = match (config.menu.server, asked) {
+        (Some(server), IpAddr::V4(_)) => IpAddr::V4(server),
+        // Who asks by IPv6 is behind no NAT, and may have no IPv4.
+        _ => asked,
+    };
+    // `[::]` takes IPv4 as well; 0.0.0.0 takes nothing else.
+    let all = |ip: IpAddr| ip.is_unspecified() && (ip.is_ipv6() || asked.is_ipv4());
+    let here = |listen: &&SocketAddr| listen.ip() == asked || all(listen.ip());
     let by_http = request.protocol != Protocol::Tftp;
     let mut http: Vec<(u16, &TreePath)> = Vec::new();
     for (number, table) in config.http.iter().enumerate() {
@@ -94,5 +100,49 @@ impl Language {
             Self::Grub => format!("({scheme},{host}{port})"),
             Self::Ipxe => format!("{scheme}://{host}{port}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    fn bases(more: &str, local: &str, protocol: Protocol) -> Vec<String> {
+        let text = format!("[tree]\nroot = \"/srv/tftp\"\n{more}");
+        let config = Config::parse(&text, Path::new("test.toml")).expect("valid");
+        let served = Served::listens(&config);
+        let path = TreePath::parse("boot.ipxe").expect("valid");
+        let local: SocketAddr = local.parse().expect("an address");
+        let request = FileRequest::new(protocol, local, &path).with_local(local);
+        let addresses = addresses(&config, &served, Language::Ipxe, &request);
+        addresses.into_iter().map(|one| one.base).collect()
+    }
+
+    #[test]
+    fn a_listener_of_ipv4_alone_is_no_address_of_ipv6() {
+        let listen = "[tftp]\nlisten = \"0.0.0.0:69\"\n[http]\nlisten = \"[::]:80\"\n";
+        assert_eq!(
+            bases(listen, "[2001:db8::1]:80", Protocol::Http),
+            ["http://[2001:db8::1]"]
+        );
+        // `[::]` takes IPv4, too.
+        assert_eq!(
+            bases(listen, "192.0.2.1:69", Protocol::Tftp),
+            ["http://192.0.2.1", "tftp://192.0.2.1"]
+        );
+    }
+
+    #[test]
+    fn the_address_behind_a_nat_is_for_ipv4() {
+        let menu = "[http]\nlisten = \"[::]:80\"\n[menu]\nserver = \"198.51.100.1\"\n";
+        assert_eq!(
+            bases(menu, "192.0.2.1:80", Protocol::Http),
+            ["http://198.51.100.1"]
+        );
+        assert_eq!(
+            bases(menu, "[2001:db8::1]:80", Protocol::Http),
+            ["http://[2001:db8::1]"]
+        );
     }
 }
