@@ -128,5 +128,7 @@ fn names(asker: &Asker, wanted: &Wanted) -> Vec<(Text, bool)> {
 
 async fn file(files: &MenuFiles, location: &Location) -> Option<TreePath> {
     let found = files.find(location).await.ok()?;
-    (found.attributes.kind == NodeKind::File).then_some(found.path)
+    // pxelinux takes an empty file for a missing one (`__pxe_searchdir` in core/fs/pxe/pxe.c).
+    let is_menu = found.attributes.kind == NodeKind::File && found.attributes.len > 0;
+    is_menu.then_some(found.path)
 }

@@ -305,6 +305,17 @@ async fn each_name_of_grub_is_answered_with_the_menu_that_pxelinux_would_have() 
     ));
 }
 
+/// pxelinux takes an empty file for a missing one (`__pxe_searchdir` in core/fs/pxe/pxe.c).
+#[tokio::test]
+async fn an_empty_menu_hides_none_that_comes_after_it() {
+    let site = Site::new("")
+        .with_menu("default", MENU)
+        .with_menu("01-52-54-00-00-00-1e", "");
+    site.meet(30, ClientArch::UEFI_X64);
+    let menu = site.http(30, "/grub/grub.cfg").await.expect("made");
+    assert!(menu.contains("os/debian/linux"), "{menu}");
+}
+
 #[tokio::test]
 async fn option_209_names_the_menu_of_all() {
     let boot =
