@@ -148,7 +148,7 @@ impl Machine {
                 }
                 let made = menus.menu(resolver, &request, &self.asker).await;
                 let made = made.map_err(|why| why.to_string())?;
-                let (made, _) = made.ok_or_else(|| error.kind().to_string())?;
+                let made = made.ok_or_else(|| error.kind().to_string())?;
                 return Ok(Found {
                     path: made.from.to_string(),
                     bytes: made.blob.content().len() as u64,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -47,6 +48,16 @@ pub(crate) struct Made {
     pub(crate) losses_count: usize,
     /// What was read for it, and what it was then.
     read: Vec<(Location, Option<Stamp>)>,
+    /// Whether somebody tells of its losses, or did.
+    is_told: AtomicBool,
+}
+
+impl Made {
+    /// Whether its losses have to be told: the first client that gets it does that, which need not
+    /// be the one that it was made for.
+    pub(crate) fn is_untold(&self) -> bool {
+        !self.is_told.swap(true, Ordering::Relaxed)
+    }
 }
 
 /// By what it is seen that a file was changed.
@@ -68,7 +79,7 @@ struct Key {
 pub(super) struct Converter {
     files: MenuFiles,
     limits: Limits,
-    making: Semaphore,
+    making: Arc<Semaphore>,
     kept: Mutex<VecDeque<(Key, Arc<Made>)>>,
 }
 
@@ -112,37 +123,42 @@ impl Converter {
         Self {
             files,
             limits: Limits::default(),
-            making: Semaphore::new(MAKING_MAX),
+            making: Arc::new(Semaphore::new(MAKING_MAX)),
             kept: Mutex::default(),
         }
     }
 
-    /// The menu, and whether it was made for this request.
+    /// The menu.
     ///
     /// It is the same for the same order as long as no file of it changes, so that a transfer, its
     /// repetition, a range and a probe of its size agree.
-    pub(super) async fn menu(self: &Arc<Self>, order: Order) -> Result<(Arc<Made>, bool), NotMade> {
+    pub(super) async fn menu(self: &Arc<Self>, order: Order) -> Result<Arc<Made>, NotMade> {
         if let Some(made) = self.kept(&order).await {
-            return Ok((made, false));
+            return Ok(made);
         }
-        let Ok(_permit) = self.making.acquire().await else {
+        let Ok(permit) = Arc::clone(&self.making).acquire_owned().await else {
             return Err(NotMade::Stopping);
         };
         // Others that wanted the same one waited for it here.
         if let Some(made) = self.kept(&order).await {
-            return Ok((made, false));
+            return Ok(made);
         }
         let this = Arc::clone(self);
         let runtime = tokio::runtime::Handle::current();
-        let work = move || runtime.block_on(this.make(order));
-        let (key, made) = match tokio::task::spawn_blocking(work).await {
-            Ok(made) => made?,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(_) => return Err(NotMade::Stopping),
+        let work = move || {
+            // A client that goes away ends our wait, but not this: its place is taken until the
+            // menu is made, and the next client has it at once.
+            let _permit = permit;
+            let (key, made) = runtime.block_on(this.make(order))?;
+            let made = Arc::new(made);
+            this.keep(key, &made);
+            Ok(made)
         };
-        let made = Arc::new(made);
-        self.keep(key, &made);
-        Ok((made, true))
+        match tokio::task::spawn_blocking(work).await {
+            Ok(made) => made,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(_) => Err(NotMade::Stopping),
+        }
     }
 
     /// One that is kept and none of whose files changed.
@@ -230,6 +246,7 @@ impl Converter {
             losses,
             losses_count,
             read,
+            is_told: AtomicBool::new(false),
         };
         let key = Key {
             file: file.clone(),
@@ -327,5 +344,57 @@ fn stamp_of(attributes: &Attributes) -> Stamp {
         // What is in it changes all the time; which one it is counts.
         NodeKind::Directory => (attributes.fileid, 0, 0),
         _ => (attributes.fileid, attributes.change, attributes.len),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::path::Path;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use pxe_dhcp::{BootRequest, NoBoot};
+    use pxe_menu::Loader;
+    use pxe_tree::MemTree;
+
+    use crate::config::Config;
+    use crate::decisions::Identity;
+
+    #[tokio::test]
+    async fn a_client_that_goes_away_leaves_no_place_before_its_menu_is_made() {
+        let text = "[tree]\nroot = \"/srv/tftp\"\n[tftp]\n";
+        let config = Config::parse(text, Path::new("test.toml")).expect("valid");
+        let tree = MemTree::new();
+        let menu = "LABEL a\nLINUX a\n";
+        tree.insert_file("default", menu).expect("free");
+        let files = MenuFiles::new(&config, Arc::new(tree));
+        let converter = Arc::new(Converter::new(files));
+        let server = [192, 168, 150, 1].into();
+        let identity = Identity::of(&NoBoot::new(), &BootRequest::new(server));
+        let client = [192, 168, 150, 30].into();
+        let order = Order {
+            found: Found {
+                paths: Paths::new(Loader::Lpxelinux, "lpxelinux.0"),
+                name: "default".into(),
+                file: TreePath::parse("default").expect("valid"),
+            },
+            language: Language::Grub,
+            addresses: vec![Address {
+                base: "(tftp)".to_owned(),
+                root: TreePath::ROOT,
+            }],
+            asker: Asker::new(&config, &identity, client, None),
+            templates: Vec::new(),
+        };
+        {
+            let asked = pin!(converter.menu(order.clone()));
+            let _ = asked.poll(&mut Context::from_waker(Waker::noop()));
+        }
+        // All places are free: what was begun is done, and was not in vain.
+        let places = u32::try_from(MAKING_MAX).expect("few");
+        let _all = converter.making.acquire_many(places).await.expect("open");
+        assert!(converter.kept(&order).await.is_some());
     }
 }

@@ -79,15 +79,15 @@ impl Menus {
         self.config.menu.convert && Wanted::of(path).is_some()
     }
 
-    /// The menu that is made for this request, for which the tree has no file; and whether it was
-    /// made just now. `None`: there is none to make it of, or the loader has one of its own.
+    /// The menu that is made for this request, for which the tree has no file. `None`: there is none
+    /// to make it of, or the loader has one of its own.
     /// `resolver` is how the request's protocol walks the tree.
     pub(crate) async fn menu(
         &self,
         resolver: &Resolver,
         request: &FileRequest<'_>,
         asker: &Asker,
-    ) -> Result<Option<(Arc<Made>, bool)>, NotMade> {
+    ) -> Result<Option<Arc<Made>>, NotMade> {
         let wanted = Wanted::of(request.path).filter(|wanted| match wanted {
             Wanted::Grub { .. } => true,
             Wanted::Autoexec => asker.may_have_autoexec(),

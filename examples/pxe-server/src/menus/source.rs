@@ -55,19 +55,19 @@ impl MenuSource {
             .await
         {
             Ok(None) => Ok(None),
-            Ok(Some((made, is_new))) => {
-                self.tell(request, &made, is_new);
+            Ok(Some(made)) => {
+                self.tell(request, &made);
                 Ok(Some(Opened::File(Arc::clone(&made.blob) as _)))
             }
             Err(why) => Err(self.failed(request, why)),
         }
     }
 
-    fn tell(&self, request: &FileRequest<'_>, made: &Made, is_new: bool) {
+    fn tell(&self, request: &FileRequest<'_>, made: &Made) {
         let file = printable(&request.path.to_string());
         let from = printable(&made.from.to_string());
         let count = made.losses_count;
-        if is_new && count > 0 {
+        if count > 0 && made.is_untold() {
             let mut text = format!("{file}, made from {from}, is not all of it: ");
             let told = made.losses.join("; ");
             text.extend(told.chars().scan(WARNING_BYTES_MAX, |left, char| {
