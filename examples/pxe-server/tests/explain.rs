@@ -422,6 +422,12 @@ fn a_path_is_explained_that_would_be_made_or_filled_in() {
         filled_in.contains("/pxelinux.cfg/default, filled in for it: "),
         "{filled_in}"
     );
+    // What the server does not get past, it does not make either.
+    for link in ["tree/round", "tree/os/round"] {
+        std::os::unix::fs::symlink("round", site.path(link)).expect("writable");
+    }
+    let round = said("round/grub.cfg");
+    assert!(!round.contains("made from"), "{round}");
     let output = site.run(&["--json", "--path", "boot.ipxe"]);
     let answer: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(answer["path"][0]["converted"], true);

@@ -11,7 +11,7 @@ use super::{Args, client};
 use crate::assemble::{self, Reasons};
 use crate::config::Config;
 use crate::decisions::Identity;
-use crate::menus::{Asker, Menus, Served};
+use crate::menus::{Asker, Menus, Served, is_missing};
 use crate::reload::open_tree;
 use crate::source;
 
@@ -141,7 +141,7 @@ impl Machine {
         }
         let found = match resolver.resolve(&**menus.tree(), path).await {
             Ok(found) => found,
-            Err(error) if menus.may_make(path) => {
+            Err(error) if is_missing(&error) && menus.may_make(path) => {
                 let mut request = FileRequest::new(protocol, (self.ip, 2070).into(), path);
                 if let Some(server) = self.server {
                     request = request.with_local((server, port).into());

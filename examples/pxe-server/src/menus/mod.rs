@@ -39,7 +39,7 @@ pub(crate) use self::asker::Asker;
 pub(crate) use self::check::TemplateFaults;
 pub(crate) use self::converter::{Made, NotMade};
 pub(crate) use self::script_policy::ScriptPolicy;
-pub(crate) use self::source::MenuSource;
+pub(crate) use self::source::{MenuSource, is_missing};
 
 /// The menus of a tree, as this configuration has them served.
 #[derive(Debug)]

@@ -151,6 +151,7 @@ impl Source for MenuSource {
     }
 }
 
-fn is_missing(error: &Error) -> bool {
+/// Whether the tree has no such file, so that one may be made.
+pub(crate) fn is_missing(error: &Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
