@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -50,6 +50,19 @@ pub(crate) struct Made {
     read: Vec<(Location, Option<Stamp>)>,
     /// Whether somebody tells of its losses, or did.
     is_told: AtomicBool,
+    /// How often it was begun to look whether its files changed.
+    looks: AtomicU64,
+    /// What the last look that was ended saw.
+    seen: tokio::sync::Mutex<Look>,
+}
+
+/// A look at the files of a menu.
+#[derive(Debug, Default)]
+struct Look {
+    /// Which one it was, from 1.
+    number: u64,
+    /// Whether all are as they were.
+    is_same: bool,
 }
 
 impl Made {
@@ -169,13 +182,30 @@ impl Converter {
             let (_, made) = all.find(|(key, _)| key.is_of(order))?;
             Arc::clone(made)
         };
+        self.is_same(&made).await.then_some(made)
+    }
+
+    /// Whether no file of a menu changed since it was made.
+    ///
+    /// A large menu has a thousand folders to look at, so clients that ask at once share one look: one
+    /// that began after they asked. There is never more than one at a time.
+    async fn is_same(&self, made: &Made) -> bool {
+        let begun = made.looks.load(Ordering::Acquire);
+        let mut seen = made.seen.lock().await;
+        if seen.number > begun {
+            return seen.is_same;
+        }
+        let number = made.looks.fetch_add(1, Ordering::AcqRel) + 1;
+        let mut is_same = true;
         for (location, stamp) in &made.read {
             let now = self.files.find(location).await.ok();
             if now.map(|now| stamp_of(&now.attributes)) != *stamp {
-                return None;
+                is_same = false;
+                break;
             }
         }
-        Some(made)
+        *seen = Look { number, is_same };
+        is_same
     }
 
     fn keep(&self, key: Key, made: &Arc<Made>) {
@@ -247,6 +277,8 @@ impl Converter {
             losses_count,
             read,
             is_told: AtomicBool::new(false),
+            looks: AtomicU64::new(0),
+            seen: tokio::sync::Mutex::default(),
         };
         let key = Key {
             file: file.clone(),
@@ -362,15 +394,13 @@ mod tests {
     use crate::config::Config;
     use crate::decisions::Identity;
 
-    #[tokio::test]
-    async fn a_client_that_goes_away_leaves_no_place_before_its_menu_is_made() {
+    fn converter_and_order() -> (Arc<Converter>, Order) {
         let text = "[tree]\nroot = \"/srv/tftp\"\n[tftp]\n";
         let config = Config::parse(text, Path::new("test.toml")).expect("valid");
         let tree = MemTree::new();
         let menu = "LABEL a\nLINUX a\n";
         tree.insert_file("default", menu).expect("free");
         let files = MenuFiles::new(&config, Arc::new(tree));
-        let converter = Arc::new(Converter::new(files));
         let server = [192, 168, 150, 1].into();
         let identity = Identity::of(&NoBoot::new(), &BootRequest::new(server));
         let client = [192, 168, 150, 30].into();
@@ -388,6 +418,12 @@ mod tests {
             asker: Asker::new(&config, &identity, client, None),
             templates: Vec::new(),
         };
+        (Arc::new(Converter::new(files)), order)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_goes_away_leaves_no_place_before_its_menu_is_made() {
+        let (converter, order) = converter_and_order();
         {
             let asked = pin!(converter.menu(order.clone()));
             let _ = asked.poll(&mut Context::from_waker(Waker::noop()));
@@ -396,5 +432,25 @@ mod tests {
         let places = u32::try_from(MAKING_MAX).expect("few");
         let _all = converter.making.acquire_many(places).await.expect("open");
         assert!(converter.kept(&order).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn clients_that_ask_at_once_share_a_look_at_the_files() {
+        let (converter, order) = converter_and_order();
+        let made = converter.menu(order).await.expect("made");
+        let look = made.seen.lock().await;
+        let mut asked = [(); 10].map(|()| Box::pin(converter.is_same(&made)));
+        for one in &mut asked {
+            let polled = one.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending(), "another one looks");
+        }
+        drop(look);
+        for one in asked {
+            assert!(one.await);
+        }
+        assert_eq!(made.looks.load(Ordering::Acquire), 1);
+        // Who comes later sees what is there then.
+        assert!(converter.is_same(&made).await);
+        assert_eq!(made.looks.load(Ordering::Acquire), 2);
     }
 }
