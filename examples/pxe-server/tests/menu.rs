@@ -136,6 +136,33 @@ fn a_menu_is_shown_with_all_that_it_leads_to() {
     assert_eq!(told.code, Some(0));
 }
 
+/// A menu with placeholders is what the server makes of it.
+#[test]
+fn a_template_is_shown_as_its_machine_gets_it() {
+    let site = Site::new();
+    let menu = "LABEL a\n  LINUX os/${arch}/linux\n  APPEND x=${mac}\nLABEL b\n  LINUX os/gone\n";
+    site.write("tftp/bios/pxelinux.cfg/default", menu);
+    let config = "[tree]\nroot = \"tftp\"\n[tftp]\n[menu]\ntemplates = \"bios/pxelinux.cfg/*\"\n";
+    site.write("pxe.toml", config);
+    let told = site.run(&["check", "--config", "pxe.toml", "--format", "json"]);
+    assert!(told.out.contains("`os/gone` is not there"), "{told:?}");
+    assert!(!told.out.contains("${arch}"), "{told:?}");
+    let file = "tftp/bios/pxelinux.cfg/default";
+    let show = ["show", "--config", "pxe.toml", "--as", "syslinux", file];
+    let known = [&show[..], &["--for", "52:54:00:00:00:01,x86-bios"]].concat();
+    let told = site.run(&known);
+    assert!(told.out.contains("os/i386/linux"), "{told:?}");
+    assert!(told.out.contains("x=52:54:00:00:00:01"), "{told:?}");
+    assert!(
+        told.err.contains("`os/i386/linux` is not there"),
+        "{told:?}"
+    );
+    let told = site.run(&show);
+    assert!(told.out.contains("os/${arch}/linux"), "{told:?}");
+    let why = "template, not filled in: /bios/pxelinux.cfg/default: line 2: arch";
+    assert!(told.err.contains(why), "{told:?}");
+}
+
 #[test]
 fn a_menu_is_shown_in_each_language() {
     let site = Site::new();

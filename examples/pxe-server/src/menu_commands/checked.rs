@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use pxe_menu::{
-    Client, Diagnostic, Limits, Paint, Parser, Paths, Place, ReportFile, Text, check, report_text,
+    Client, Code, Diagnostic, Limits, Paint, Parser, Paths, Place, ReportFile, Text, check,
+    report_text,
 };
 use pxe_tree::TreePath;
 
@@ -67,6 +68,7 @@ impl Checked {
         let site = files.site();
         let loaders: Vec<Paths> = stations.iter().map(Station::paths).collect();
         let mut findings = check(&menu.resolution, &loaders, client, files);
+        findings.retain(|finding| !is_about_placeholder(&menu, finding));
         // A report names a file for each: what is about the menu as a whole stands at its beginning.
         for finding in &mut findings {
             finding.place = finding.place.or_else(beginning);
@@ -117,6 +119,10 @@ impl Checked {
         for line in self.unread() {
             eprintln!("error: {line}");
         }
+        for fault in &self.menu.unfilled {
+            let fault = printable(&fault.to_string());
+            eprintln!("template, not filled in: {fault}");
+        }
         self.tell_more(&self.findings, paint);
     }
 
@@ -154,6 +160,32 @@ fn read(site: &Site, station: &Station, name: &Text, client: &Client) -> Result<
     let limits = Limits::default();
     let menu = site.files.read_menu(station.paths(), name, client, limits);
     site.wait(menu)
+}
+
+/// Whether a finding is that there is no such file, and its name is filled in when the menu is served.
+fn is_about_placeholder(menu: &ReadMenu, finding: &Diagnostic) -> bool {
+    let is_of_name = matches!(
+        finding.code,
+        Code::MissingFile
+            | Code::MissingScreenFile
+            | Code::MissingInclude
+            | Code::MissingLink
+            | Code::ImageType
+    );
+    let Some(place) = finding.place.filter(|_| is_of_name) else {
+        return false;
+    };
+    let path = menu.paths.get(place.file.index()).and_then(Option::as_ref);
+    let is_unfilled = path.is_some_and(|path| menu.unfilled.iter().any(|one| one.file == *path));
+    let bytes = menu.files.get(place.file.index());
+    let bytes = bytes.and_then(|file| file.bytes.as_deref());
+    let mut lines = bytes.unwrap_or_default().split(|byte| *byte == b'\n');
+    let line = usize::try_from(place.line)
+        .ok()
+        .and_then(|line| line.checked_sub(1));
+    let line = line.and_then(|line| lines.nth(line)).unwrap_or_default();
+    let has_placeholder = line.windows(2).any(|two| matches!(two, b"${" | b"#{"));
+    is_unfilled && has_placeholder
 }
 
 /// The beginning of the first file of a report.

@@ -79,6 +79,7 @@ impl Machine {
         client.mac = self.mac.map(|mac| mac.octets());
         client.uuid = self.uuid.map(MachineUuid::to_wire);
         client.ip = self.ip;
+        client.architecture = self.arch.map(|arch| arch.0);
         let config = site.config.as_ref();
         client.server = config.and_then(|config| config.boot.as_ref()?.next_server);
         client

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
+use pxe_dhcp::Pattern;
 use pxe_menu::{
     Client, FileId, Limits, LinkedMenu, Location, MenuReader, Paths, Resolution, SourceFile, Text,
 };
@@ -14,6 +15,7 @@ use pxe_tree::{
     Attributes, Cookie, Error, ErrorKind, NodeKind, Resolved, Resolver, Tree, TreePath,
 };
 
+use super::template::{TemplateFault, filled_in_for, is_template};
 use crate::config::Config;
 use crate::source;
 
@@ -34,6 +36,8 @@ pub(crate) struct MenuFiles {
     http: Vec<HttpRoot>,
     /// The addresses by which a menu may name this server.
     own: Vec<IpAddr>,
+    /// The files in which placeholders are filled in.
+    templates: Vec<Pattern>,
 }
 
 /// What one HTTP listener shows.
@@ -119,6 +123,7 @@ impl MenuFiles {
             http: http.collect(),
             own: own.collect(),
             tftp: resolver,
+            templates: config.menu.templates.clone(),
         }
     }
 
@@ -129,6 +134,7 @@ impl MenuFiles {
             tftp: source::resolver(root),
             http: Vec::new(),
             own: Vec::new(),
+            templates: Vec::new(),
         }
     }
 
@@ -256,11 +262,14 @@ pub(crate) struct ReadMenu {
     pub(crate) paths: Vec<Option<TreePath>>,
     /// Those that are there and could not be read.
     pub(crate) unread: Vec<(Location, Unread)>,
+    /// The templates that could not be filled in, and are read as they are.
+    pub(crate) unfilled: Vec<TemplateFault>,
 }
 
 impl MenuFiles {
     /// Reads a menu, by the name under which its loader asks for it, with all that its entries lead
-    /// to. The client is the one that GRUB's conditions are decided for.
+    /// to. The client is the one that GRUB's conditions are decided for and templates are filled in
+    /// for.
     ///
     /// # Errors
     /// If its first file cannot be read.
@@ -276,7 +285,7 @@ impl MenuFiles {
         let mut read = Read::default();
         let take = |id, location: &Location, found| match found {
             Err(why) if id == FileId::MAIN => Err(why),
-            found => Ok(read.take(id, location, found)),
+            found => Ok(read.take(id, location, found, |file| self.filled_in(file, client))),
         };
         let linked = self.feed(reader, &limits, take).await?;
         Ok(ReadMenu {
@@ -284,7 +293,16 @@ impl MenuFiles {
             files: linked.files,
             paths: read.paths,
             unread: read.unread,
+            unfilled: read.unfilled,
         })
+    }
+
+    /// What this client gets of a file.
+    fn filled_in(&self, file: &MenuFile, client: &Client) -> Result<Bytes, TemplateFault> {
+        match is_template(&self.templates, &file.path) {
+            true => filled_in_for(&file.path, &file.bytes, client),
+            false => Ok(file.bytes.clone()),
+        }
     }
 
     /// Gives a reader the files that it asks for. What is found of each goes through `take`, which
@@ -314,6 +332,7 @@ impl MenuFiles {
 struct Read {
     paths: Vec<Option<TreePath>>,
     unread: Vec<(Location, Unread)>,
+    unfilled: Vec<TemplateFault>,
 }
 
 impl Read {
@@ -322,13 +341,18 @@ impl Read {
         id: FileId,
         location: &Location,
         found: Result<MenuFile, Unread>,
+        filled_in: impl Fn(&MenuFile) -> Result<Bytes, TemplateFault>,
     ) -> Option<Bytes> {
         // Files that a bound keeps from being asked for have a number, too.
         self.paths.resize(id.index() + 1, None);
         match found {
             Ok(file) => {
+                let bytes = filled_in(&file).unwrap_or_else(|fault| {
+                    self.unfilled.push(fault);
+                    file.bytes
+                });
                 self.paths[id.index()] = Some(file.path);
-                Some(file.bytes)
+                Some(bytes)
             }
             Err(why) => {
                 // What another server has is not known to be missing, and no fault of this one.

@@ -43,7 +43,16 @@ pub(super) fn filled_in(
     text: &[u8],
     asker: &Asker,
 ) -> Result<Bytes, TemplateFault> {
-    match expanded(file, text, &asker.client) {
+    filled_in_for(file, text, &asker.client)
+}
+
+/// The same for a client of which this is known.
+pub(super) fn filled_in_for(
+    file: &TreePath,
+    text: &[u8],
+    client: &Client,
+) -> Result<Bytes, TemplateFault> {
+    match expanded(file, text, client) {
         Ok(text) => Ok(Bytes::copy_from_slice(text.as_bytes())),
         Err(error) => Err(TemplateFault {
             file: file.clone(),
