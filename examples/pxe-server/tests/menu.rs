@@ -538,6 +538,20 @@ fn a_menu_is_converted_into_a_file_that_is_not_overwritten() {
         script
     );
     assert_eq!(convert(&["--force"]).code, Some(0));
+    let folder = site.run(&[
+        "convert",
+        "tftp/bios/pxelinux.cfg/default",
+        "--to",
+        "ipxe",
+        "-o",
+        "tftp",
+        "--force",
+    ]);
+    assert!(
+        folder.err.contains("tftp is there and no file"),
+        "{folder:?}"
+    );
+    assert_eq!(folder.code, Some(2));
     assert_ne!(
         fs::read_to_string(site.path("boot.ipxe")).expect("there"),
         script

@@ -91,6 +91,10 @@ fn write(file: &Path, content: &[u8], force: bool) -> Result<(), String> {
     }
     let put = Folder::open_or_make(parent).and_then(|folder| folder.put(name, content, force));
     match put.map_err(|error| error.to_string())? {
+        Put::Kept if force => Err(format!(
+            "{} is there and no file: name another one",
+            shown(file)
+        )),
         Put::Kept => Err(format!(
             "{} is there already; --force replaces it",
             shown(file)
