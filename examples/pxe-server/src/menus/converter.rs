@@ -1,6 +1,6 @@
 //! Menus of pxelinux in the words of GRUB and iPXE, made when a client asks for one.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroU64;
@@ -263,7 +263,11 @@ impl Converter {
         let is_for_client =
             has_templates || (order.language == Language::Grub && appends_of_client(&menu));
         let client = is_for_client.then(|| order.asker.client.clone());
-        let rendered = self.render(&menu, &order, client, &mut read).await?;
+        let (rendered, unserved) = self.render(&menu, &order, client, &mut read).await?;
+        losses.extend(unserved.iter().map(|folder| {
+            let folder = printable(&folder.to_string());
+            format!("no listener serves what is in {folder}: entries that load it fail")
+        }));
         let lost_all: Vec<Diagnostic> =
             rendered.diagnostics.into_iter().chain(not_joined).collect();
         let (lost, count) = lost(&lost_all);
@@ -296,7 +300,7 @@ impl Converter {
         order: &Order,
         client: Option<Client>,
         read: &mut Vec<(Location, Option<Stamp>)>,
-    ) -> Result<Rendered, NotMade> {
+    ) -> Result<(Rendered, BTreeSet<TreePath>), NotMade> {
         let paths = &order.found.paths;
         let (language, addresses) = (order.language, &order.addresses);
         let found = places(&self.files, menu, paths, language, addresses).await;
@@ -304,11 +308,12 @@ impl Converter {
             base,
             folders,
             asked,
+            unserved,
         } = found.ok_or(NotMade::NoAddress)?;
         let asked = asked.into_iter();
         read.extend(asked.map(|(location, found)| (location, found.as_ref().map(stamp_of))));
         let client = client.unwrap_or_default();
-        Ok(match language {
+        let rendered = match language {
             Language::Grub => {
                 let options = GrubOptions::new(paths.clone(), base).with_client(client);
                 render_grub(menu, &options.with_folders(folders))
@@ -317,7 +322,8 @@ impl Converter {
                 let options = IpxeOptions::new(paths.clone()).with_base(format!("{base}/"));
                 render_ipxe(menu, &options.with_folders(folders))
             }
-        })
+        };
+        Ok((rendered, unserved))
     }
 
     /// A panic of another thread leaves it whole: each method writes it in full or not.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pxe_menu::{Action, Boot, Client, LinuxBoot, Loader, Location, Menu, Paths, Text};
-use pxe_tree::{Attributes, NodeKind};
+use pxe_tree::{Attributes, NodeKind, TreePath};
 
 use super::address::Address;
 use super::read::MenuFiles;
@@ -22,6 +22,8 @@ pub(super) struct Places {
     pub(super) folders: BTreeMap<Text, String>,
     /// The folders that were looked up, with what they are.
     pub(super) asked: Vec<(Location, Option<Attributes>)>,
+    /// The folders, by their paths in the tree, that no listener shows.
+    pub(super) unserved: BTreeSet<TreePath>,
 }
 
 /// Where a loader finds this menu's files, if anywhere.
@@ -40,6 +42,7 @@ pub(super) async fn places(
         base,
         folders: BTreeMap::new(),
         asked: Vec::new(),
+        unserved: BTreeSet::new(),
     };
     if preferred.is_empty() {
         return Some(places);
@@ -58,19 +61,19 @@ pub(super) async fn places(
         }
         let place = preferred.iter().find_map(|address| {
             let below = found.path.strip_prefix(&address.root)?;
-            Some((&address.base, below))
+            let below = String::from_utf8(below.as_bytes().to_vec()).ok()?;
+            let is_plain = below.bytes().all(is_plain);
+            is_plain.then_some((&address.base, below))
         });
         if let Some((base, below)) = place {
-            let below = String::from_utf8(below.as_bytes().to_vec()).ok();
-            let Some(below) = below.filter(|below| below.bytes().all(is_plain)) else {
-                continue;
-            };
             let slash = if below.is_empty() { "" } else { "/" };
             let place = match language {
                 Language::Ipxe => format!("{base}/{below}{slash}"),
                 Language::Grub => format!("{base}{slash}{below}"),
             };
             places.folders.insert(folder, place);
+        } else if whole.is_none() {
+            places.unserved.insert(found.path);
         }
     }
     Some(places)

@@ -1,5 +1,7 @@
 //! What clients of a tree get whose menu is pxelinux's.
 
+mod templates;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
@@ -12,7 +14,7 @@ use super::converter::MAKING_MAX;
 use super::{Menus, Served};
 use crate::assemble;
 use crate::config::{Config, Http};
-use crate::fact::{Fact, What};
+use crate::fact::Fact;
 use crate::hub::Hub;
 use crate::machines::MachineId;
 use crate::source::{http_source, tftp_source};
@@ -38,8 +40,12 @@ impl Site {
     }
 
     fn with_http(more: &str, http: &str) -> Self {
+        Self::with_listeners(more, &format!("[tftp]\n{http}"))
+    }
+
+    fn with_listeners(more: &str, listeners: &str) -> Self {
         let text = format!(
-            "[tree]\nroot = \"/srv/tftp\"\n[tftp]\n{http}[dhcp]\nlisten = \"192.168.150.1\"\n\
+            "[tree]\nroot = \"/srv/tftp\"\n{listeners}[dhcp]\nlisten = \"192.168.150.1\"\n\
              [[dhcp.subnet]]\nnetwork = \"192.168.150.0/24\"\npools = \"192.168.150.30-192.168.150.50\"\n\
              routers = \"192.168.150.254\"\n{more}"
         );
@@ -205,6 +211,20 @@ async fn files_are_fetched_by_http_if_it_serves_their_folder() {
         grub.contains("(tftp,192.168.150.1)/efi64/memtest"),
         "{grub}"
     );
+}
+
+#[tokio::test]
+async fn what_no_listener_serves_is_told() {
+    let site = Site::with_listeners("", "[http]\nroot = \"/os\"\n");
+    let menu = "LABEL a\nLINUX os/debian/linux\nLABEL b\nLINUX memtest\n";
+    let site = site.with_menu("default", menu);
+    site.http(30, "/boot.ipxe").await.expect("made");
+    let told = site.facts(30).first().expect("told").what.to_string();
+    assert!(
+        told.contains("no listener serves what is in /bios"),
+        "{told}"
+    );
+    assert!(!told.contains("debian"), "{told}");
 }
 
 #[tokio::test]
@@ -427,96 +447,6 @@ async fn nothing_is_made_if_that_is_not_wanted() {
         "there is no menu"
     );
     assert_eq!(site.facts(30), []);
-}
-
-#[tokio::test]
-async fn a_template_is_filled_in_for_each_client() {
-    let site = Site::new("[menu]\ntemplates = [\"/pxelinux.cfg/*\"]\n");
-    let site = site.with_menu(
-        "default",
-        "LABEL a\nLINUX a\nAPPEND mac=${net0/mac} ip=${ip}\n",
-    );
-    site.tree
-        .insert_file("other/default", "${net0/mac}")
-        .expect("free");
-    for last in [30, 31] {
-        site.meet(last, ClientArch::X86_BIOS);
-        let expected = format!("mac=52:54:00:00:00:{last:02x} ip=192.168.150.{last}");
-        for path in [
-            "/pxelinux.cfg/default",
-            "/bios/pxelinux.cfg/default",
-            "/grub/grub.cfg",
-        ] {
-            let menu = site.tftp(last, path).await.expect("filled in");
-            assert!(menu.contains(&expected), "{menu}");
-        }
-        assert!(
-            site.http(last, "/pxelinux.cfg/default")
-                .await
-                .expect("filled in")
-                .contains(&expected)
-        );
-    }
-    assert_eq!(
-        site.tftp(30, "other/default").await.expect("no template"),
-        "${net0/mac}"
-    );
-    let open = async |last| {
-        site.open(Protocol::Http, last, "/pxelinux.cfg/default")
-            .await
-    };
-    let (one, other) = (
-        open(30).await.expect("there"),
-        open(31).await.expect("there"),
-    );
-    assert_ne!(
-        one.attributes().change,
-        other.attributes().change,
-        "no tag of another's"
-    );
-}
-
-#[tokio::test]
-async fn variables_of_grub_and_ipxe_stay_their_own() {
-    let site = Site::new("[menu]\ntemplates = [\"*.cfg\", \"*.ipxe\"]\n");
-    let menu = "menuentry x {\n linux ${root}/linux mac=#{mac}\n}\n";
-    site.tree.insert_file("grub/grub.cfg", menu).expect("free");
-    site.tree
-        .insert_file("x.ipxe", "#!ipxe\necho ${ip} #{ip}\n")
-        .expect("free");
-    site.meet(30, ClientArch::UEFI_X64);
-    let menu = site.tftp(30, "grub/grub.cfg").await.expect("filled in");
-    assert!(
-        menu.contains("${root}/linux mac=52:54:00:00:00:1e"),
-        "{menu}"
-    );
-    let script = site.tftp(30, "x.ipxe").await.expect("filled in");
-    assert_eq!(script, "#!ipxe\necho ${ip} 192.168.150.30\n");
-}
-
-#[tokio::test]
-async fn a_template_with_a_fault_is_refused_and_told_of() {
-    let site = Site::new("[menu]\ntemplates = \"pxelinux.cfg/*\"\n");
-    let site = site.with_menu("default", "LABEL a\nAPPEND ${net7/mac}\n");
-    for path in ["/pxelinux.cfg/default", "/grub/grub.cfg"] {
-        let error = site.tftp(30, path).await.expect_err("refused");
-        assert_eq!(error.kind(), ErrorKind::Io);
-        let facts = site.facts(30);
-        let told = facts.last().expect("told");
-        assert!(matches!(
-            told.what,
-            What::Note {
-                name: "template_failed",
-                ..
-            }
-        ));
-        let told = told.what.to_string();
-        assert!(told.contains("/pxelinux.cfg/default: line 2"), "{told}");
-        assert!(
-            told.contains("net7/mac") && told.contains("net0/mac"),
-            "{told}"
-        );
-    }
 }
 
 #[tokio::test]
