@@ -177,13 +177,13 @@ fn expand_marked(template: &[u8], client: &Client, marks: &[u8]) -> Result<Text,
                 expanded.extend_from_slice(opening);
                 continue;
             }
-            let end = inside.iter().position(|byte| *byte == b'}');
-            let name = end.and_then(|end| inside.get(..end));
             // `#{{{` and the like stand in comments.
-            if mark == Some(&b'#') && !name.is_some_and(can_be_name) {
+            if mark == Some(&b'#') && !begins_with_name(inside) {
                 expanded.extend_from_slice(opening);
                 continue;
             }
+            let end = inside.iter().position(|byte| *byte == b'}');
+            let name = end.and_then(|end| inside.get(..end));
             let name = name.ok_or(TemplateError::Unclosed { line })?;
             expanded.extend_from_slice(value(name, line, client)?.as_bytes());
             rest = inside.get(name.len() + 1..).unwrap_or_default();
@@ -193,9 +193,11 @@ fn expand_marked(template: &[u8], client: &Client, marks: &[u8]) -> Result<Text,
     Ok(Text::new(expanded))
 }
 
-fn can_be_name(name: &[u8]) -> bool {
+/// Whether what could be a name stands there, with its closing brace. It looks no further than the name.
+fn begins_with_name(inside: &[u8]) -> bool {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"/:._-".contains(byte);
-    !name.is_empty() && name.iter().all(is_part)
+    let end = inside.iter().position(|byte| !is_part(byte));
+    end.is_some_and(|end| end > 0 && inside.get(end) == Some(&b'}'))
 }
 
 /// What a name stands for.
@@ -407,6 +409,13 @@ mod tests {
         }
         assert_eq!(filled("a $${ip} ##{ip}", &client), "a ${ip} #{ip}");
         assert!(filled("#{nothing}", &client).contains("no placeholder `nothing`"));
+    }
+
+    /// Each brace was looked for to the end of its line: this one took more than an hour.
+    #[test]
+    fn a_long_line_of_braces_is_read_once() {
+        let text = "#{".repeat(2_000_000);
+        assert!(filled(&text, &Client::new()) == text);
     }
 
     /// A client names itself as it likes, and its name stands in a menu that it reads alone; but
