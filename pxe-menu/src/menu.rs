@@ -378,6 +378,15 @@ impl Menu {
             .chain(&self.hidden)
     }
 
+    /// The words by which the command line finds entries.
+    pub(crate) fn labels(&self) -> BTreeSet<&[u8]> {
+        let known = self.entries().filter(|entry| {
+            let label = entry.label.as_deref();
+            label.is_some_and(|label| entry.is_label(label))
+        });
+        known.filter_map(|entry| entry.label.as_deref()).collect()
+    }
+
     /// The entry that the command line finds by a word: the first of that label. Those of linked
     /// configurations come last.
     pub fn find_label(&self, word: &[u8]) -> Option<&Entry> {

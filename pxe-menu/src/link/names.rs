@@ -66,10 +66,11 @@ struct Names<'a> {
 impl Names<'_> {
     /// ONTIMEOUT and MENU ONERROR of each screen: a label stays, and else it is a command line.
     fn command_lines(&self, menu: &Menu) -> Vec<(Option<Text>, Option<Text>)> {
+        let labels = menu.labels();
         let line = |line: &Option<Text>| {
             let line = line.as_ref()?;
             let (image, arguments) = word(line);
-            if menu.find_label(image).is_some() || image.starts_with(b".") {
+            if labels.contains(image) || image.starts_with(b".") {
                 return Some(line.clone());
             }
             let mut command = Command {
