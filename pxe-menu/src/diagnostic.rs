@@ -331,6 +331,11 @@ impl Diagnostics {
         }
     }
 
+    /// Whether a further finding is not told: what takes long to find need not be looked for.
+    pub(crate) fn is_full(&self) -> bool {
+        self.list.len() > self.max
+    }
+
     pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
         if self.list.len() < self.max {
             self.list.push(diagnostic);

@@ -218,7 +218,7 @@ impl Piece<'_> {
             if same_keyword(first, "endtext") {
                 let message = "ENDTEXT without TEXT";
                 found.push(Diagnostic::new(Code::StrayEndText, place, message));
-            } else {
+            } else if !found.is_full() {
                 found.push(unknown(place, content));
             }
             return self.item(ItemKind::Unknown, at, at..end);
