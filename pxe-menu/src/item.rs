@@ -3,7 +3,9 @@
 use core::ops::Range;
 
 use crate::diagnostic::{Diagnostics, quoted};
-use crate::keyword::{ImageType, Keyword, MenuWord, Word, menu_keyword, suggestion, word_keyword};
+use crate::keyword::{
+    ImageType, Keyword, MenuWord, Word, f_key, menu_keyword, suggestion, word_keyword,
+};
 use crate::scan::{atoi, is_space, same_keyword, skip_space, strtoul, word};
 use crate::{Code, Diagnostic, FileId, Place};
 
@@ -211,6 +213,10 @@ impl Piece<'_> {
         let (keyword, rest) = if same_keyword(first, "menu") {
             let (second, rest) = word(skip_space(rest));
             (menu_keyword(second), rest)
+        } else if same_keyword(first, "f") {
+            // The number may stand behind spaces, which `strtoul` skips (`is_fkey`).
+            let (number, after) = word(skip_space(rest));
+            (f_key(&[first, number].concat()).map(Keyword::FKey), after)
         } else {
             (word_keyword(first), rest)
         };
@@ -223,7 +229,11 @@ impl Piece<'_> {
             }
             return self.item(ItemKind::Unknown, at, at..end);
         };
-        let value = skip_space(rest);
+        let value = match keyword {
+            // It is written from the fifth byte on, further spaces included (`parse_config_file`).
+            Keyword::Word(Word::Say) => rest.get(1..).unwrap_or_default(),
+            _ => skip_space(rest),
+        };
         check_value(place, keyword, content, value, found);
         self.item(ItemKind::Directive(keyword), at, end - value.len()..end)
     }
@@ -320,6 +330,7 @@ fn check_value(
                     | Word::NoComplete
                     | Word::NoHalt
                     | Word::PxeRetry
+                    | Word::SendCookies
             )
     );
     if numeric {

@@ -385,8 +385,8 @@ pub(crate) fn menu_keyword(word: &[u8]) -> Option<Keyword> {
     number.map(Keyword::Parameter)
 }
 
-/// `F`, and a number of 0 to 12 or nothing.
-fn f_key(word: &[u8]) -> Option<u8> {
+/// `F`, and a number of 0 to 12; without one, 0 is read.
+pub(crate) fn f_key(word: &[u8]) -> Option<u8> {
     let (b'f' | b'F', digits) = word.split_first()? else {
         return None;
     };

@@ -1,7 +1,7 @@
 //! What the loader makes of what people write: each named for the rule, with its source.
 
 use pxe_menu::fuzzing::{read, reread};
-use pxe_menu::{Action, Code, Document, Limits, Menu, Ui, resolve};
+use pxe_menu::{Action, Code, Document, Limits, Menu, Text, Ui, resolve};
 
 fn menu(text: &str) -> Menu {
     reread(&text.into())
@@ -217,4 +217,28 @@ fn equal_labels_matter_where_a_command_line_names_them() {
         .filter_map(|told| Some(told.place?.line))
         .collect();
     assert_eq!(lines, [3, 4]);
+}
+
+/// `printf("%s\n", p+4)` in ldlinux/readconfig.c.
+#[test]
+fn say_keeps_its_indentation() {
+    let say = menu("SAY    Welcome\nSAY\nSAY a\n").core.say;
+    assert_eq!(say, ["   Welcome", "", "a"].map(Text::from));
+}
+
+/// `strtoul(skipspace(p), NULL, 10)`, where the other masks have base 0.
+#[test]
+fn sendcookies_is_decimal() {
+    assert_eq!(menu("SENDCOOKIES 010\n").core.send_cookies, Some(10));
+    assert_eq!(menu("SENDCOOKIES 0x3\n").core.send_cookies, Some(0));
+}
+
+/// `is_fkey`: `strtoul` skips spaces, and what follows its number has to be one.
+#[test]
+fn the_number_of_a_function_key_may_stand_apart() {
+    let menu = menu("UI menu.c32\nF 5 five.txt\nF help.txt\nF 13 x\nF ont\n");
+    let keys: Vec<u8> = menu.screens[0].f_keys.keys().copied().collect();
+    assert_eq!(keys, [5]);
+    assert_eq!(menu.screens[0].f_keys[&5].file, "five.txt");
+    assert_eq!(menu.core.font, None);
 }

@@ -191,7 +191,7 @@ impl Interpreter<'_> {
                     .filter(|part| !part.is_empty());
                 core.path.extend(parts.map(Text::from));
             }
-            Word::SendCookies => core.send_cookies = Some(strtoul(value).0),
+            Word::SendCookies => core.send_cookies = Some(atoi(value).cast_unsigned()),
             _ => {}
         }
     }
