@@ -1,6 +1,6 @@
 //! A configuration as it is written: its files, and their lines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diagnostic::Diagnostics;
 use crate::scan::{is_space, skip_space, word};
@@ -49,6 +49,8 @@ pub struct Document {
     pub(crate) own: Text,
     /// Whether only the menu reads it, since it was started with these files by an entry.
     pub(crate) only_menu: bool,
+    /// The files that are there, and not read since a limit was reached.
+    pub(crate) refused: BTreeSet<FileId>,
     pub(crate) limits: Limits,
     pub(crate) found: Diagnostics,
 }

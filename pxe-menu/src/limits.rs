@@ -28,18 +28,20 @@ pub struct Limits {
     /// Default 16, which syslinux.txt promises. The loader itself has no bound since version 5: a
     /// cycle goes on until its memory is full.
     pub depth_max: usize,
-    /// Lines acted on, a line counted each time that its file is included; at least 1. In a grub.cfg: the
-    /// commands that are run, and half of the words of each file.
+    /// Lines acted on, a line counted each time that its file is included, and one more for each 64 bytes
+    /// that it has; at least 1. In a grub.cfg: the commands that are run, and half of the words of each
+    /// file.
     ///
     /// Default 1,000,000: files that include each other twice would otherwise grow without bound.
     pub lines_max: usize,
-    /// Menus of one configuration, submenus included; a MENU BEGIN beyond it is ignored.
+    /// Menus of one configuration, submenus included; one beyond it is left out with all its entries.
     ///
     /// Default 1024: each inherits all that its parent has.
     pub screens_max: usize,
-    /// Entries of a grub.cfg, in all its menus; one beyond it is left out.
+    /// Entries of a configuration, in all its menus; one beyond it is left out.
     ///
-    /// Default 100,000: a loop of a few lines can make as many as it likes.
+    /// Default 100,000: a loop of a few lines in a grub.cfg can make as many as it likes, and so can a file
+    /// that is included often.
     pub entries_max: usize,
     /// Bytes of the names and values of a grub.cfg's variables together.
     ///

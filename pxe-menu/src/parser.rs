@@ -1,6 +1,6 @@
 //! The pull parser: it says which file it needs.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::diagnostic::Diagnostics;
 use crate::document::include_parts;
@@ -106,6 +106,7 @@ impl Parser {
                 menu_files: Vec::new(),
                 own,
                 only_menu: false,
+                refused: BTreeSet::new(),
                 limits,
                 found,
             },
@@ -137,6 +138,7 @@ impl Parser {
         }
         let total = self.bytes.saturating_add(bytes.len());
         if total > self.document.limits.bytes_max {
+            self.document.refused.insert(id);
             let max = self.document.limits.bytes_max;
             let message =
                 format!("the files have more than {max} bytes in all: this one is not read");

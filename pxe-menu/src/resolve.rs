@@ -158,6 +158,10 @@ pub(crate) fn user_interface(document: &Document) -> Ui {
     core.user_interface()
 }
 
+/// Bytes of a line that count as another line acted on: what is kept of a file is kept each time that it is
+/// included.
+const LINE_BYTES: usize = 64;
+
 /// Where an entry is kept.
 #[derive(Debug, Clone, Copy)]
 enum Slot {
@@ -201,6 +205,9 @@ struct Interpreter<'a> {
     gotos: Vec<(Option<ScreenId>, usize, Place, bool)>,
     open_files: Vec<FileId>,
     lines_read: usize,
+    entries: usize,
+    /// The menus that are left out and not ended yet, one in the other.
+    left_out: usize,
     found: Diagnostics,
 }
 
@@ -241,6 +248,8 @@ impl<'a> Interpreter<'a> {
             gotos: Vec::new(),
             open_files: Vec::new(),
             lines_read: 0,
+            entries: 0,
+            left_out: 0,
             found: Diagnostics::new(document.limits.diagnostics_max),
         }
     }
@@ -370,9 +379,11 @@ impl<'a> Interpreter<'a> {
         let mut screen = self.current;
         let mut help = false;
         for item in &file.items {
-            self.lines_read += 1;
+            let before = self.lines_read;
+            let lines = 1 + item.span.len() / LINE_BYTES;
+            self.lines_read = before.saturating_add(lines);
             if self.lines_read > document.limits.lines_max {
-                if self.lines_read == document.limits.lines_max + 1 {
+                if before <= document.limits.lines_max {
                     let message = "more lines than are acted on: the rest is not read";
                     self.tell(Code::Limited, Some(item.place(id)), message);
                 }
@@ -413,6 +424,9 @@ impl<'a> Interpreter<'a> {
             let Some(file) = self.document.file(*id).filter(|file| file.bytes.is_none()) else {
                 continue;
             };
+            if self.document.refused.contains(id) {
+                continue;
+            }
             let named = place.and_then(|place| self.document.line_naming(&file.name, place));
             let message = format!(
                 "{} is not there: the menu goes on without a word",
@@ -459,11 +473,15 @@ impl<'a> Interpreter<'a> {
                 .is_some_and(|file| file.bytes.is_some())
         });
         if there.is_none() && !name.is_empty() {
-            let message = format!(
-                "{} is not there: the loader goes on without a word",
-                quoted(name)
-            );
-            self.tell(Code::MissingInclude, Some(place), message);
+            // One without a number was never asked for; that a limit was reached is told already.
+            let is_refused = id.is_none_or(|id| self.document.refused.contains(&id));
+            if !is_refused {
+                let message = format!(
+                    "{} is not there: the loader goes on without a word",
+                    quoted(name)
+                );
+                self.tell(Code::MissingInclude, Some(place), message);
+            }
             if self.reader == Reader::Core {
                 return;
             }
@@ -485,7 +503,9 @@ impl<'a> Interpreter<'a> {
         }
         if !tag.is_empty() {
             self.record(*screen);
-            self.begin(tag, place);
+            if !self.begin(tag, place) {
+                return;
+            }
             *screen = self.current;
         }
         if let Some(id) = open {
@@ -504,15 +524,30 @@ impl<'a> Interpreter<'a> {
         }
     }
 
-    fn begin(&mut self, tag: &[u8], place: Place) {
+    /// Whether there may be another entry.
+    fn may_have_entry(&mut self, place: Place) -> bool {
+        let max = self.document.limits.entries_max;
+        self.entries = self.entries.saturating_add(1);
+        if self.entries > max {
+            let message = format!("more than {max} entries: this one is left out");
+            self.tell(Code::Limited, Some(place), message);
+        }
+        self.entries <= max
+    }
+
+    /// Begins a menu, if there may be another.
+    fn begin(&mut self, tag: &[u8], place: Place) -> bool {
         if self.menu.screens.len() >= self.document.limits.screens_max {
             let max = self.document.limits.screens_max;
             self.tell(
                 Code::Limited,
                 Some(place),
-                format!("more than {max} menus: this one is not begun"),
+                format!("more than {max} menus: this one is left out"),
             );
-            return;
+            return false;
+        }
+        if !self.may_have_entry(place) {
+            return false;
         }
         let tag = (!tag.is_empty()).then(|| Text::from(tag));
         let id = ScreenId(self.menu.screens.len());
@@ -558,6 +593,7 @@ impl<'a> Interpreter<'a> {
         self.named.push(false);
         self.hotkeys.push([false; 256]);
         self.current = id;
+        true
     }
 
     fn end(&mut self) {

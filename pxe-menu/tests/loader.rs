@@ -1,7 +1,7 @@
 //! What the loader makes of what people write: each named for the rule, with its source.
 
 use pxe_menu::fuzzing::{read, reread};
-use pxe_menu::{Action, Code, Document, Limits, Menu, Text, Ui, resolve};
+use pxe_menu::{Action, Code, Document, Limits, Menu, Resolution, Text, Ui, resolve};
 
 fn menu(text: &str) -> Menu {
     reread(&text.into())
@@ -217,6 +217,66 @@ fn equal_labels_matter_where_a_command_line_names_them() {
         .filter_map(|told| Some(told.place?.line))
         .collect();
     assert_eq!(lines, [3, 4]);
+}
+
+fn limited(change: impl FnOnce(&mut Limits), files: &[(&str, &str)]) -> Resolution {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    let document = read(limits, |name| {
+        let found = files.iter().find(|(known, _)| known.as_bytes() == name);
+        found.map(|(_, text)| text.as_bytes().to_vec())
+    });
+    resolve(&document)
+}
+
+fn told(resolution: &Resolution) -> Vec<Code> {
+    let told = resolution.diagnostics.iter();
+    told.map(|told| told.code).collect()
+}
+
+/// Its entries would stand in the menu above, and what a password protects there would be open.
+#[test]
+fn a_menu_beyond_the_limit_is_left_out_with_all_its_entries() {
+    let menu = "UI menu.c32\nDEFAULT last\nMENU BEGIN a\nMENU END\nMENU BEGIN b\nMENU PASSWD x\nLABEL secret\n\
+                MENU BEGIN c\nMENU END\nLABEL too\nMENU END\nMENU INCLUDE sub d\nLABEL last\n";
+    let files = [("main", menu), ("sub", "LABEL inside\n")];
+    let resolution = limited(|limits| limits.screens_max = 2, &files);
+    assert_eq!(shown(&resolution.menu), ["a", "last"]);
+    assert_eq!(told(&resolution), [Code::Limited, Code::Limited]);
+}
+
+/// A small file that is included often would fill the memory otherwise.
+#[test]
+fn a_long_line_counts_as_several() {
+    let long = format!("LABEL a\nTEXT HELP\n{}ENDTEXT\n", "x".repeat(6399) + "\n");
+    let menu = "DEFAULT a\n".to_owned() + &"INCLUDE long\n".repeat(50);
+    let files = [("main", menu.as_str()), ("long", long.as_str())];
+    let resolution = limited(|limits| limits.lines_max = 1000, &files);
+    let help = resolution.menu.entries().flat_map(|entry| &entry.help);
+    let bytes: usize = help.map(|help| help.len()).sum();
+    assert!((6000..64_000).contains(&bytes), "{bytes}");
+    assert!(told(&resolution).contains(&Code::Limited));
+}
+
+#[test]
+fn entries_are_bounded() {
+    let menu = "DEFAULT a\nLABEL a\nLABEL b\nLABEL c\nMENU BEGIN\nMENU END\n";
+    let resolution = limited(|limits| limits.entries_max = 2, &[("main", menu)]);
+    assert_eq!(shown(&resolution.menu), ["a", "b"]);
+    assert_eq!(told(&resolution), [Code::Limited, Code::Limited]);
+}
+
+#[test]
+fn a_file_that_is_not_read_is_not_said_to_be_missing() {
+    let files = [
+        ("main", "UI menu.c32\nINCLUDE big\nINCLUDE small\nLABEL a\n"),
+        ("big", "MENU TITLE too long for the limit of this test\n"),
+        ("small", "\n"),
+    ];
+    let resolution = limited(|limits| limits.bytes_max = 60, &files);
+    assert_eq!(told(&resolution), [Code::Limited]);
+    let resolution = limited(|limits| limits.files_max = 2, &files);
+    assert_eq!(told(&resolution), [Code::Limited]);
 }
 
 /// `printf("%s\n", p+4)` in ldlinux/readconfig.c.

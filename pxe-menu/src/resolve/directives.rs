@@ -28,6 +28,14 @@ impl Interpreter<'_> {
         depth: usize,
     ) {
         let place = item.place(file);
+        if self.left_out > 0 {
+            match keyword {
+                Keyword::Menu(MenuWord::Begin) => self.left_out += 1,
+                Keyword::Menu(MenuWord::End) => self.left_out -= 1,
+                _ => {}
+            }
+            return;
+        }
         // Help that comes before its label is lost: LABEL forgets it (`parse_config_file`).
         let is_help = keyword == Keyword::Word(Word::Text) && same_keyword(word(value).0, "help");
         if (keyword.needs_label() || is_help) && !self.in_label() {
@@ -300,8 +308,11 @@ impl Interpreter<'_> {
             }
             MenuWord::Begin => {
                 self.record(id);
-                self.begin(value, place);
-                *screen = self.current;
+                if self.begin(value, place) {
+                    *screen = self.current;
+                } else {
+                    self.left_out = 1;
+                }
             }
             MenuWord::End => {
                 self.record(id);

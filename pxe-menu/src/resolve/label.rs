@@ -83,6 +83,9 @@ impl Interpreter<'_> {
             return;
         }
         let place = label.place.unwrap_or(Place::new(FileId(0), 1, 1));
+        if !self.may_have_entry(place) {
+            return;
+        }
         self.lines.insert(place, label.lines);
         let name = label.name.clone().unwrap_or_default();
         let (save, immediate) = if label.hide {
