@@ -377,7 +377,6 @@ impl<'a> Interpreter<'a> {
         // The menu of this file. An included file that leaves a submenu open changes the loader's
         // current menu, but not this one (`m` in parse_config_file).
         let mut screen = self.current;
-        let mut help = false;
         for item in &file.items {
             let before = self.lines_read;
             let lines = 1 + item.span.len() / LINE_BYTES;
@@ -391,12 +390,9 @@ impl<'a> Interpreter<'a> {
             }
             let value = file.value(item);
             match item.kind {
-                ItemKind::HelpLine if help => self.help_line(value),
-                ItemKind::Directive(keyword) => {
-                    help = keyword == Keyword::Word(Word::Text);
-                    if keyword.is_read_by(self.reader) {
-                        self.directive(keyword, id, item, value, &mut screen, depth);
-                    }
+                ItemKind::HelpLine => self.help_line(value),
+                ItemKind::Directive(keyword) if keyword.is_read_by(self.reader) => {
+                    self.directive(keyword, id, item, value, &mut screen, depth);
                 }
                 _ => {}
             }

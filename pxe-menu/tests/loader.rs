@@ -302,3 +302,11 @@ fn the_number_of_a_function_key_may_stand_apart() {
     assert_eq!(menu.screens[0].f_keys[&5].file, "five.txt");
     assert_eq!(menu.core.font, None);
 }
+
+/// The global APPEND is not the separator's.
+#[test]
+fn a_separator_has_no_lines_of_its_own() {
+    let document = document(&[("main", "UI menu.c32\nAPPEND x\nMENU SEPARATOR\nLABEL a\n")]);
+    let lines = resolve(&document).lines;
+    assert!(lines.values().all(|lines| lines.append.is_none()));
+}

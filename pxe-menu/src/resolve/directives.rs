@@ -5,7 +5,9 @@ use super::label::{LabelAction, hotkey};
 use crate::diagnostic::quoted;
 use crate::keyword::{Keyword, MenuWord, Message, Reader, Word};
 use crate::scan::{atoi, same_keyword, skip_space, strtoul, word};
-use crate::{Code, Core, FKeyHelp, FileId, Item, Place, ScreenId, Serial, Setting, Text};
+use crate::{
+    Code, Core, EntryLines, FKeyHelp, FileId, Item, Place, ScreenId, Serial, Setting, Text,
+};
 
 impl Interpreter<'_> {
     /// A line of help. A carriage return is not shown (`display_help`), and the last line of a file
@@ -300,6 +302,7 @@ impl Interpreter<'_> {
                 self.label.name = Some(Text::default());
                 self.label.place = Some(place);
                 self.label.separator = true;
+                self.label.lines = EntryLines::default();
                 self.record(id);
             }
             MenuWord::Disable | MenuWord::Disabled => self.label.disabled = true,

@@ -57,18 +57,12 @@ impl Interpreter<'_> {
             Reader::Core => Text::from(word(value).0),
             Reader::Menu => Text::from(value),
         };
-        // What a label does not reset stays: see clear_label_data, which is called by record only.
-        let kept = core::mem::take(&mut self.label);
         self.label = Label {
             name: Some(name.clone()),
             place: Some(place),
             image: name,
             image_type: Some(ImageType::Kernel),
             sysappend: self.sysappend,
-            action: kept.action,
-            action_place: kept.action_place,
-            save: kept.save,
-            immediate: kept.immediate,
             ..Label::default()
         };
     }
