@@ -262,11 +262,38 @@ impl Paths {
             .position(|byte| *byte == b'/')
             .unwrap_or(rest.len());
         let (host, path) = rest.split_at(slash);
+        let user = host.iter().position(|byte| *byte == b'@');
+        let host = host.get(user.map_or(0, |at| at + 1)..).unwrap_or_default();
         Location::Tftp {
             host: (!host.is_empty()).then(|| Text::from(host)),
-            path: Text::from(path.get(1..).unwrap_or_default()),
+            path: Text::new(unescaped(path.get(1..).unwrap_or_default())),
         }
     }
+}
+
+/// The name that the path of a `tftp://` URL asks for: it ends at `#`, and at `;mode=..`, and its
+/// percent signs are decoded (`parse_url`, and `url_unescape` in `tftp_open`). A name with `::` stays as
+/// it is.
+fn unescaped(path: &[u8]) -> Vec<u8> {
+    let end = path.iter().position(|byte| matches!(byte, b'#' | b';'));
+    let mut rest = path.get(..end.unwrap_or(path.len())).unwrap_or_default();
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    let mut name = Vec::with_capacity(rest.len());
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        let code = match (byte, after) {
+            (b'%', [high, low, ..]) => digit(high).zip(digit(low)),
+            _ => None,
+        };
+        match code.and_then(|(high, low)| u8::try_from(16 * high + low).ok()) {
+            Some(decoded) => {
+                name.push(decoded);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => name.push(*byte),
+        }
+    }
+    name
 }
 
 /// What the first colon of a name makes it (`url_type`).
@@ -331,6 +358,21 @@ mod tests {
     fn an_underscore_ends_the_directory() {
         let paths = Paths::new(Loader::Pxelinux, "bios/my_pxelinux.0");
         assert_eq!(paths.directory(), "::bios/my_");
+    }
+
+    /// `url_unescape` in core/fs/pxe/tftp.c, which names with `::` do not go through.
+    #[test]
+    fn the_path_of_a_tftp_url_is_decoded() {
+        let paths = Paths::new(Loader::Pxelinux, "bios/pxelinux.0");
+        for (name, path) in [
+            (&b"tftp://h/a%20b;mode=octet"[..], "a b"),
+            (b"tftp://h/a%2fb%zz%4#part", "a/b%zz%4"),
+            (b"tftp://user:word@h/%", "%"),
+            (b"h::a%20b;c#d", "a%20b;c#d"),
+        ] {
+            assert_eq!(paths.locate(name), tftp(Some("h"), path));
+        }
+        assert_eq!(paths.locate(b"a%20b"), tftp(None, "bios/a%20b"));
     }
 
     #[test]
