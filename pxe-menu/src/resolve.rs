@@ -608,8 +608,11 @@ impl<'a> Interpreter<'a> {
             Slot::Hidden => self.menu.find_label(first),
         });
         let line = match label.map(|entry| &entry.action) {
+            // The extension is looked for only where no label is named (`load_kernel` in ldlinux.c).
             Some(Action::Run(run))
-                if matches!(run.image_type, ImageType::Kernel | ImageType::Com32) =>
+                if run.image_type == ImageType::Com32
+                    || (run.image_type == ImageType::Kernel
+                        && run.image.first_word().ends_with(b".c32")) =>
             {
                 [
                     &run.image[..],
@@ -621,6 +624,9 @@ impl<'a> Interpreter<'a> {
                 .concat()
             }
             Some(_) => return Ui::Prompt,
+            // ALLOWOPTIONS 0 cuts off what follows a name that is no label, even that of UI
+            // (`load_kernel` in ldlinux.c): the menu is not given its files.
+            None if self.core_no_edit => first.to_vec(),
             None => command.to_vec(),
         };
         let (module, arguments) = word(&line);

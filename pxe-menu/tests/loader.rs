@@ -310,3 +310,30 @@ fn a_separator_has_no_lines_of_its_own() {
     let lines = resolve(&document).lines;
     assert!(lines.values().all(|lines| lines.append.is_none()));
 }
+
+/// `load_kernel` in ldlinux.c, whether UI or a person wrote the line.
+#[test]
+fn allowoptions_0_takes_its_files_from_the_menu() {
+    let files = [
+        ("main", "UI menu.c32 other\nALLOWOPTIONS 0\nLABEL main\n"),
+        ("other", "LABEL other\n"),
+    ];
+    assert_eq!(shown(&resolve(&document(&files)).menu), ["main"]);
+    let files = [
+        (
+            "main",
+            "UI m\nALLOWOPTIONS 0\nLABEL m\nCOM32 menu\nAPPEND other\n",
+        ),
+        ("other", "LABEL other\n"),
+    ];
+    assert_eq!(shown(&resolve(&document(&files)).menu), ["other"]);
+}
+
+/// `load_kernel` looks for `menu.c32` where `menu` is typed, and not where a label has it.
+#[test]
+fn a_label_names_its_module_with_the_extension() {
+    assert_eq!(menu("DEFAULT menu\nLABEL a\n").ui, Ui::Text(Vec::new()));
+    assert_eq!(menu("DEFAULT m\nLABEL m\nKERNEL menu\n").ui, Ui::Prompt);
+    let com32 = menu("DEFAULT m\nLABEL m\nCOM32 menu\n");
+    assert_eq!(com32.ui, Ui::Text(Vec::new()));
+}
