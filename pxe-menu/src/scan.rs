@@ -29,12 +29,7 @@ pub(crate) fn same_keyword(read: &[u8], keyword: &str) -> bool {
 
 /// The C library's `atoi`: leading spaces, a sign, digits; 0 if there are none. Saturates.
 pub(crate) fn atoi(text: &[u8]) -> i32 {
-    let text = skip_space(text);
-    let (negative, digits) = match text.split_first() {
-        Some((b'-', rest)) => (true, rest),
-        Some((b'+', rest)) => (false, rest),
-        _ => (false, text),
-    };
+    let (negative, digits) = sign(skip_space(text));
     let magnitude = digits
         .iter()
         .take_while(|byte| byte.is_ascii_digit())
@@ -47,12 +42,7 @@ pub(crate) fn atoi(text: &[u8]) -> i32 {
 /// The C library's `strtoul` with base 0: decimal, `0x` hexadecimal, `0` octal. A sign negates and
 /// wraps. Gives the number and what follows it.
 pub(crate) fn strtoul(text: &[u8]) -> (u32, &[u8]) {
-    let text = skip_space(text);
-    let (negative, digits) = match text.split_first() {
-        Some((b'-', rest)) => (true, rest),
-        Some((b'+', rest)) => (false, rest),
-        _ => (false, text),
-    };
+    let (negative, digits) = sign(skip_space(text));
     let hex_digits = match digits {
         [b'0', b'x' | b'X', rest @ ..] if rest.first().is_some_and(u8::is_ascii_hexdigit) => {
             Some(rest)
@@ -64,6 +54,25 @@ pub(crate) fn strtoul(text: &[u8]) -> (u32, &[u8]) {
         (None, Some(b'0')) => (8, digits),
         (None, _) => (10, digits),
     };
+    unsigned(negative, digits, radix)
+}
+
+/// The C library's `strtoul` with base 10.
+pub(crate) fn strtoul_decimal(text: &[u8]) -> u32 {
+    let (negative, digits) = sign(skip_space(text));
+    unsigned(negative, digits, 10).0
+}
+
+/// Whether it begins with a minus, and what follows its sign.
+fn sign(text: &[u8]) -> (bool, &[u8]) {
+    match text.split_first() {
+        Some((b'-', rest)) => (true, rest),
+        Some((b'+', rest)) => (false, rest),
+        _ => (false, text),
+    }
+}
+
+fn unsigned(negative: bool, digits: &[u8], radix: u32) -> (u32, &[u8]) {
     let mut value = 0_u32;
     let mut rest = digits;
     while let Some((byte, after)) = rest.split_first()
@@ -95,6 +104,8 @@ mod tests {
         assert_eq!(strtoul(b"0x3f8 1").0, 0x3f8);
         assert_eq!(strtoul(b"010").0, 8);
         assert_eq!(strtoul(b"-1").0, u32::MAX);
+        assert_eq!(strtoul_decimal(b" 010 "), 10);
+        assert_eq!(strtoul_decimal(b"4294967295"), u32::MAX);
         assert_eq!(strtoul(b"0x"), (0, &b"x"[..]));
     }
 

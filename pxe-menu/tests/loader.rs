@@ -291,6 +291,8 @@ fn say_keeps_its_indentation() {
 fn sendcookies_is_decimal() {
     assert_eq!(menu("SENDCOOKIES 010\n").core.send_cookies, Some(10));
     assert_eq!(menu("SENDCOOKIES 0x3\n").core.send_cookies, Some(0));
+    let all = menu("SENDCOOKIES 4294967295\n");
+    assert_eq!(all.core.send_cookies, Some(u32::MAX));
 }
 
 /// `is_fkey`: `strtoul` skips spaces, and what follows its number has to be one.

@@ -4,7 +4,7 @@ use super::Interpreter;
 use super::label::{LabelAction, hotkey};
 use crate::diagnostic::quoted;
 use crate::keyword::{Keyword, MenuWord, Message, Reader, Word};
-use crate::scan::{atoi, same_keyword, skip_space, strtoul, word};
+use crate::scan::{atoi, same_keyword, skip_space, strtoul, strtoul_decimal, word};
 use crate::{
     Code, Core, EntryLines, FKeyHelp, FileId, Item, Place, ScreenId, Serial, Setting, Text,
 };
@@ -201,7 +201,7 @@ impl Interpreter<'_> {
                     .filter(|part| !part.is_empty());
                 core.path.extend(parts.map(Text::from));
             }
-            Word::SendCookies => core.send_cookies = Some(atoi(value).cast_unsigned()),
+            Word::SendCookies => core.send_cookies = Some(strtoul_decimal(value)),
             _ => {}
         }
     }
