@@ -125,7 +125,7 @@ pub enum NotBootable {
     UnknownType,
     /// A BIOS program under UEFI.
     BiosOnly,
-    /// The command line has 2,048 bytes or more.
+    /// The command line has 2,048 bytes or more, with the type before it where that is not KERNEL.
     TooLong,
 }
 
@@ -151,7 +151,12 @@ impl Command {
     /// What a loader does with it, for a client.
     pub fn boot(&self, loader: Loader, client: &Client) -> Boot {
         let line = self.line(client);
-        if line.len() > COMMAND_LINE_BYTES_MAX {
+        // The type stands before it, as in `.linux vmlinuz` (`record` in readconfig.c), KERNEL aside.
+        let before = match self.image_type {
+            ImageType::Kernel => 0,
+            other => ". ".len() + other.as_str().len(),
+        };
+        if before + line.len() > COMMAND_LINE_BYTES_MAX {
             return Boot::Nothing(NotBootable::TooLong);
         }
         let (image, arguments) = word(&line);
@@ -394,6 +399,17 @@ mod tests {
             "BOOT_IMAGE=vmlinuz initrd=a,b quiet initrd=c"
         );
         assert_eq!(linux.arguments_without_initrd(), "quiet");
+    }
+
+    /// `record` puts the type before the line, and `execute` counts it.
+    #[test]
+    fn the_type_counts_in_the_length_of_a_line() {
+        let of = |image_type, bytes: usize| {
+            let command = command(image_type, "k", &"x".repeat(bytes - 2));
+            command.boot(Loader::Pxelinux, &Client::new()) == Boot::Nothing(NotBootable::TooLong)
+        };
+        assert!(!of(ImageType::Kernel, 2047) && of(ImageType::Kernel, 2048));
+        assert!(!of(ImageType::Linux, 2040) && of(ImageType::Linux, 2041));
     }
 
     #[test]
