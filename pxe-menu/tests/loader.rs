@@ -339,3 +339,16 @@ fn a_label_names_its_module_with_the_extension() {
     let com32 = menu("DEFAULT m\nLABEL m\nCOM32 menu\n");
     assert_eq!(com32.ui, Ui::Text(Vec::new()));
 }
+
+/// `fgets` cuts it, and `parse_config_file` joins the parts.
+#[test]
+fn a_long_line_of_help_stays_one() {
+    for bytes in [4094, 4095, 4096, 9000] {
+        let line = "x".repeat(bytes);
+        for end in ["\nENDTEXT\n", ""] {
+            let menu = menu(&format!("LABEL a\nTEXT HELP\n{line}{end}"));
+            let help = menu.screens[0].entries[0].help.clone();
+            assert_eq!(help, Some(Text::from(format!("{line}\n"))), "{bytes}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use super::Interpreter;
 use super::label::{LabelAction, hotkey};
 use crate::diagnostic::quoted;
+use crate::item::PIECE_BYTES_MAX;
 use crate::keyword::{Keyword, MenuWord, Message, Reader, Word};
 use crate::scan::{atoi, same_keyword, skip_space, strtoul, strtoul_decimal, word};
 use crate::{
@@ -10,14 +11,17 @@ use crate::{
 };
 
 impl Interpreter<'_> {
-    /// A line of help. A carriage return is not shown (`display_help`), and the last line of a file
-    /// may lack its newline.
+    /// A line of help, or a part of one that is too long for the loader, which joins the parts again. A
+    /// carriage return is not shown (`display_help`), and the last line of a file may lack its newline.
     pub(super) fn help_line(&mut self, line: &[u8]) {
+        let is_part = line.len() == PIECE_BYTES_MAX && !line.ends_with(b"\n");
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         self.label
             .help
             .extend(line.iter().filter(|byte| **byte != b'\r'));
-        self.label.help.push(b'\n');
+        if !is_part {
+            self.label.help.push(b'\n');
+        }
     }
 
     pub(super) fn directive(

@@ -72,7 +72,10 @@ impl Interpreter<'_> {
         if self.label.name.is_none() {
             return;
         }
-        let label = core::mem::take(&mut self.label);
+        let mut label = core::mem::take(&mut self.label);
+        if !label.help.is_empty() && !label.help.ends_with(b"\n") {
+            label.help.push(b'\n');
+        }
         if label.hide && label.separator {
             return;
         }
