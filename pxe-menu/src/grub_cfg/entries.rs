@@ -68,7 +68,11 @@ impl Machine<'_> {
             return Status::False;
         }
         self.entries += 1;
-        self.declared.push(declared);
+        // A title is kept several times.
+        let bytes: usize = arguments.iter().map(|argument| argument.text.len()).sum();
+        if self.step(bytes / 64, Some(place)) {
+            self.declared.push(declared);
+        }
         Status::True
     }
 
@@ -342,10 +346,12 @@ impl Machine<'_> {
         if self.labels.insert(name.clone()) {
             return name;
         }
-        // The number of entries is one that no label had yet, unless somebody wrote it.
-        let mut number = self.labels.len();
+        // The number of entries is one that no label had yet, unless somebody wrote it. None is tried again:
+        // whoever wrote them all would have each entry count through them.
+        let mut number = self.labels.len().max(self.numbered + 1);
         loop {
             let tried = Text::new([&name, &b"-"[..], number.to_string().as_bytes()].concat());
+            self.numbered = number;
             if self.labels.insert(tried.clone()) {
                 return tried;
             }

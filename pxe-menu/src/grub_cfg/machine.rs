@@ -102,6 +102,8 @@ pub(super) struct Machine<'a> {
     pub(super) places: Vec<Vec<Place>>,
     pub(super) lines: BTreeMap<Place, EntryLines>,
     pub(super) labels: BTreeSet<Text>,
+    /// The last number that a label was tried with.
+    pub(super) numbered: usize,
     /// What `default` knows the entries by, as the menu's screens have them.
     pub(super) names: Vec<Vec<Name>>,
     /// The entries of the menu that is being read.
@@ -139,6 +141,7 @@ pub(super) fn run(setting: &Setting<'_>, main: FileId, block: &Block) -> Finishe
         places: Vec::new(),
         lines: BTreeMap::new(),
         labels: BTreeSet::new(),
+        numbered: 0,
         names: vec![Vec::new()],
         declared: Vec::new(),
         entries: 0,
@@ -276,7 +279,9 @@ impl Machine<'_> {
             return None;
         };
         let bytes: usize = arguments.iter().map(|argument| argument.text.len()).sum();
-        self.step(bytes / 1024, Some(place)).then_some(arguments)
+        // Each argument is a piece of memory of its own.
+        let work = bytes / 1024 + arguments.len() / 8;
+        self.step(work, Some(place)).then_some(arguments)
     }
 
     fn assign(&mut self, name: Text, value: Text, certainty: Certainty, place: Place) {

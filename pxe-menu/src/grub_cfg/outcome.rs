@@ -48,6 +48,22 @@ impl Outcome {
         self.load.is_some()
     }
 
+    /// How many bytes a copy of it has.
+    pub(super) fn bytes(&self) -> usize {
+        let load = match &self.load {
+            Some(Load::Linux(file, arguments) | Load::Chain(file, arguments)) => {
+                file.len() + arguments.len()
+            }
+            Some(Load::Multiboot(text) | Load::Config(text) | Load::Unsayable(text)) => text.len(),
+            Some(Load::Leave | Load::Reboot | Load::Halt | Load::Setup) | None => 0,
+        };
+        load + self
+            .initrds
+            .iter()
+            .map(|file| file.len() + 32)
+            .sum::<usize>()
+    }
+
     /// The last that is loaded counts, unless GRUB was left before.
     pub(super) fn load(&mut self, load: Load) {
         if !self.booted && !matches!(self.load, Some(Load::Config(_))) {
@@ -132,6 +148,9 @@ impl Machine<'_> {
                     }
                 };
                 let arguments = command_line(rest);
+                if !self.step(arguments.len() / 64, Some(place)) {
+                    return Status::Unknown;
+                }
                 if matches!(name, b"multiboot" | b"multiboot2") {
                     if name == b"multiboot2" {
                         let message = "multiboot2: other loaders are told of it as Multiboot 1";

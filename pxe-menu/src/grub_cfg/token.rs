@@ -144,8 +144,7 @@ impl<'a> Lexer<'a> {
                     (TokenKind::Operator, 2)
                 }
                 Ok((parts, length)) => (TokenKind::Word(parts), length),
-                Err(Fault::Unended) => (TokenKind::Bad(Fault::Unended), rest.len()),
-                Err(fault) => (TokenKind::Bad(fault), 1),
+                Err((fault, length)) => (TokenKind::Bad(fault), length.min(rest.len())),
             },
         };
         self.at = start + length;
@@ -156,8 +155,11 @@ impl<'a> Lexer<'a> {
     }
 }
 
+/// What cannot be read, and how far the lexer looked to find that out: the grammar goes on behind that.
+type Unreadable = (Fault, usize);
+
 /// The parts of the word that begins here, and its length.
-fn word(text: &[u8]) -> Result<(Vec<Part>, usize), Fault> {
+fn word(text: &[u8]) -> Result<(Vec<Part>, usize), Unreadable> {
     let mut parts = Vec::new();
     let mut plain = Vec::new();
     let mut at = 0;
@@ -167,7 +169,7 @@ fn word(text: &[u8]) -> Result<(Vec<Part>, usize), Fault> {
             [b'\\', b'\n', after @ ..] => {
                 // GRUB wants another line after it.
                 if after.is_empty() {
-                    return Err(Fault::Unended);
+                    return Err((Fault::Unended, text.len()));
                 }
                 at += 2;
                 continue;
@@ -199,13 +201,19 @@ fn word(text: &[u8]) -> Result<(Vec<Part>, usize), Fault> {
         let length = match rest {
             [b'\'', quoted @ ..] => {
                 let end = quoted.iter().position(|byte| *byte == b'\'');
-                let end = end.ok_or(Fault::Unended)?;
+                let end = end.ok_or((Fault::Unended, text.len()))?;
                 parts.push(Part::Quoted(quoted.get(..end).unwrap_or_default().to_vec()));
                 end + 2
             }
-            [b'"', quoted @ ..] => double_quoted(quoted, &mut parts)? + 1,
+            [b'"', quoted @ ..] => {
+                let read = double_quoted(quoted, &mut parts);
+                read.map_err(|(fault, length)| (fault, at + 1 + length))? + 1
+            }
             // `$".."`: a text to be translated.
-            [b'$', b'"', quoted @ ..] => translated(quoted, &mut parts)? + 2,
+            [b'$', b'"', quoted @ ..] => {
+                let read = translated(quoted, &mut parts);
+                read.map_err(|fault| (fault, text.len()))? + 2
+            }
             _ => match variable(rest.get(1..).unwrap_or_default()) {
                 Some((name, length)) => {
                     parts.push(Part::Variable {
@@ -216,7 +224,7 @@ fn word(text: &[u8]) -> Result<(Vec<Part>, usize), Fault> {
                 }
                 // The word ends before it, and what follows cannot be read.
                 None if at > 0 => return Ok((parts, at)),
-                None => return Err(Fault::Dollar),
+                None => return Err((Fault::Dollar, 1)),
             },
         };
         at += length;
@@ -224,12 +232,12 @@ fn word(text: &[u8]) -> Result<(Vec<Part>, usize), Fault> {
 }
 
 /// The parts of a text in double quotes, and its length with the quote that ends it.
-fn double_quoted(text: &[u8], parts: &mut Vec<Part>) -> Result<usize, Fault> {
+fn double_quoted(text: &[u8], parts: &mut Vec<Part>) -> Result<usize, Unreadable> {
     let mut quoted = Vec::new();
     let mut at = 0;
     loop {
         match text.get(at..).unwrap_or_default() {
-            [] => return Err(Fault::Unended),
+            [] => return Err((Fault::Unended, at)),
             [b'"', ..] => {
                 parts.push(Part::Quoted(quoted));
                 return Ok(at + 1);
@@ -242,10 +250,9 @@ fn double_quoted(text: &[u8], parts: &mut Vec<Part>) -> Result<usize, Fault> {
             [b'$', rest @ ..] => {
                 // The lexer looks for the end of the quotes first.
                 let Some((name, length)) = variable(rest) else {
-                    return Err(if is_ended(rest) {
-                        Fault::Dollar
-                    } else {
-                        Fault::Unended
+                    return Err(match ended(rest) {
+                        Some(length) => (Fault::Dollar, at + 1 + length),
+                        None => (Fault::Unended, text.len()),
                     });
                 };
                 parts.push(Part::Quoted(core::mem::take(&mut quoted)));
@@ -260,13 +267,15 @@ fn double_quoted(text: &[u8], parts: &mut Vec<Part>) -> Result<usize, Fault> {
     }
 }
 
-fn is_ended(mut text: &[u8]) -> bool {
+/// The length of what is left of a text in double quotes, with the quote that ends it.
+fn ended(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
     loop {
-        match text {
-            [] | [_] if text.first() != Some(&b'"') => return false,
-            [b'"', ..] => return true,
-            [b'\\', _, rest @ ..] | [_, rest @ ..] => text = rest,
-            [] => return false,
+        match text.get(at..)? {
+            [] => return None,
+            [b'"', ..] => return Some(at + 1),
+            [b'\\', ..] => at += 2,
+            _ => at += 1,
         }
     }
 }

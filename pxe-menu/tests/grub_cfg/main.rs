@@ -1,5 +1,7 @@
 //! What GRUB makes of what people write: each named for the rule, with its source.
 
+use std::collections::BTreeSet;
+
 use pxe_menu::{
     Action, Boot, Client, Code, Diagnostic, GrubOptions, GrubParser, IpxeOptions, Limits, Loader,
     Menu, Paths, Resolution, render_grub, render_ipxe, render_syslinux,
@@ -464,6 +466,76 @@ fn what_grows_without_bound_ends() {
         assert!(is_told, "{text}: {:?}", told(&resolution));
         assert!(resolution.menu.entries().count() <= 1000);
     }
+}
+
+/// Work and memory that one step stands for are bounded: long titles and command lines, many parameters, copies
+/// of what is loaded where a condition is read both ways.
+#[test]
+fn what_is_large_counts_as_more_steps() {
+    let large = format!("set b={}\n", "x".repeat(60_000));
+    let rounds = |count| "1 ".repeat(count);
+    for text in [
+        format!(
+            "{large}for i in {}; do menuentry $b {{ linux /k; }}; done\n",
+            rounds(100)
+        ),
+        format!(
+            "{large}for i in {}; do menuentry x {{ linux /k $b; }}; done\n",
+            rounds(100)
+        ),
+        format!(
+            "setparams {}\nfor i in {}; do setparams $@; done\n",
+            rounds(6000),
+            rounds(30)
+        ),
+        format!(
+            "{large}menuentry x {{ multiboot /k; for i in 1 2 3 4 5; do module /m $b; done\n\
+             for i in {}; do if search; then true; fi; done; }}\n",
+            rounds(1000)
+        ),
+    ] {
+        let mut limits = Limits::default();
+        limits.lines_max = 20_000;
+        let resolution = provided(GrubParser::new("grub/grub.cfg", limits), &text);
+        let shown = &text[text.len() - 80..];
+        assert!(codes(&resolution).contains(&Code::Limited), "{shown}");
+    }
+}
+
+/// Whoever writes all the numbers that a label could get does not make each entry count through them: with
+/// 20,000 entries that would be 10^8 attempts.
+#[test]
+fn no_number_of_a_label_is_tried_twice() {
+    let count = 10_000;
+    let taken =
+        (count + 1..2 * count + 1).map(|number| format!("menuentry a-{number} {{ linux /k; }}\n"));
+    let text: String = taken
+        .chain((0..count).map(|_| "menuentry a { linux /k; }\n".to_owned()))
+        .collect();
+    let resolution = one(&text);
+    let labels: BTreeSet<_> = resolution
+        .menu
+        .entries()
+        .map(|entry| &entry.label)
+        .collect();
+    assert_eq!(labels.len(), 2 * count);
+}
+
+/// The lexer reads a word up to its end before it finds that it has no sense. What is read again from its
+/// second line on would be told, and cost, once for each line.
+#[test]
+fn a_word_that_cannot_be_read_is_told_once() {
+    for end in ["\"$ \"", "\"$ "] {
+        let text = format!(
+            "{}{end}\nmenuentry b {{ linux /k; }}\n",
+            "a\\\n".repeat(2000)
+        );
+        assert_eq!(codes(&one(&text)), [Code::SyntaxError], "{end}");
+    }
+    let text = "menuentry \"a\n$ b\n\" { linux /k; }\nmenuentry c { linux /k; }\n";
+    let resolution = one(text);
+    assert_eq!(codes(&resolution), [Code::SyntaxError]);
+    assert_eq!(resolution.menu.entries().count(), 1);
 }
 
 /// `get_entry_number_helper` (normal/menu.c): an id, a title, a number, and a path of them.

@@ -47,6 +47,9 @@ impl Machine<'_> {
         first: &dyn Fn(&mut Self) -> Status,
         second: &dyn Fn(&mut Self) -> Status,
     ) -> Status {
+        if !self.step(self.outcome.bytes() / 1024, Some(place)) {
+            return Status::Unknown;
+        }
         let before = self.outcome.clone();
         let (entries, asked) = (self.entries, self.asked.len());
         let mark = self.variables.mark();
