@@ -306,6 +306,34 @@ fn a_timeout_starts_no_entry_with_a_password() {
     }
 }
 
+/// A label with arguments starts its entry as well as the label alone: as an item, it would be open to all.
+#[test]
+fn a_timeout_starts_nothing_of_a_guarded_menu() {
+    for password in ["s3cret", "$4$salt$hash"] {
+        for line in ["c", "c quiet"] {
+            for inner in [
+                "LABEL c\nLINUX c\n",
+                "MENU BEGIN\nLABEL c\nLINUX c\nMENU END\n",
+            ] {
+                let lines = format!(
+                    "TIMEOUT 50\nONTIMEOUT {line}\nONERROR {line}\nLABEL a\nLINUX a\nMENU BEGIN b\n\
+                     MENU PASSWD {password}\n{inner}MENU END\n"
+                );
+                let script = ipxe(&lines).to_string();
+                let top = script.split(":screen1").next().expect("the top menu");
+                assert!(!top.contains("192.0.2.1/c"), "{line}: {script}");
+                assert!(
+                    top.contains("\nset wait 0\ngoto screen0\n"),
+                    "{line}: {script}"
+                );
+                let config = grub(&lines).to_string();
+                assert!(config.contains("set timeout=-1\n"), "{line}: {config}");
+                assert!(!config.contains("--id timeout"), "{line}: {config}");
+            }
+        }
+    }
+}
+
 /// Nothing can be started from them; and a hash or a password stays in the menu's own language.
 #[test]
 fn text_and_json_show_protected_entries_and_no_password() {

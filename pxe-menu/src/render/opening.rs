@@ -1,7 +1,7 @@
 //! What a menu does by itself: what is shown first, what a timeout starts, what follows an error.
 
 use crate::keyword::ImageType;
-use crate::{Action, Command, Entry, Menu, Screen, ScreenId, Text};
+use crate::{Action, Command, Entry, Menu, Screen, ScreenId, Text, Ui};
 
 /// What a command line starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,10 @@ pub(super) fn target(menu: &Menu, line: &Text) -> Target {
             && let Some((screen, at)) = position(menu, entry)
         {
             return Target::Entry(screen, at);
+        }
+        // A command is an item, or follows an error, where nobody has typed the password of a menu above.
+        if position(menu, entry).is_some_and(|(screen, _)| is_behind_password(menu, screen)) {
+            return Target::Nothing("its menu has a password");
         }
         let Action::Run(command) = &entry.action else {
             return Target::Nothing("its entry starts nothing");
@@ -71,6 +75,17 @@ fn position(menu: &Menu, wanted: &Entry) -> Option<(ScreenId, usize)> {
     None
 }
 
+/// Whether a password guards a screen or one above it.
+fn is_behind_password(menu: &Menu, screen: ScreenId) -> bool {
+    let above = |id: &ScreenId| menu.screen(*id)?.parent.map(|(parent, _)| parent);
+    let mut screens = core::iter::successors(Some(screen), above).take(menu.screens.len());
+    screens.any(|id| {
+        let parent = menu.screen(id).and_then(|screen| screen.parent);
+        let entry = parent.and_then(|(parent, at)| menu.screen(parent)?.entries.get(at));
+        entry.is_some_and(|entry| entry.password.is_some())
+    })
+}
+
 /// What the menu does if nobody touches a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Opening {
@@ -90,24 +105,37 @@ impl Opening {
         let screen = menu.screen(id);
         let default = Target::Entry(id, screen.map_or(0, |screen| screen.default));
         let line = screen.and_then(|screen| screen.on_timeout.as_ref());
-        Self {
-            screen: id,
-            is_hidden: menu.hidden_menu || menu.shift_key,
-            timeout_tenths: if menu.shift_key {
-                Some(SHIFT_KEY_TENTHS)
-            } else {
-                screen.and_then(timeout)
+        let then = match line {
+            Some(line) if !menu.shift_key => target(menu, line),
+            _ => default,
+        };
+        let is_hidden = menu.hidden_menu || menu.shift_key;
+        let timeout_tenths = if menu.shift_key {
+            Some(SHIFT_KEY_TENTHS)
+        } else {
+            screen.and_then(timeout)
+        };
+        // With neither a menu nor a prompt the loader starts DEFAULT at once (`ldlinux_main` in ldlinux.c).
+        let at_once = menu.default.as_ref();
+        match at_once.filter(|_| menu.ui == Ui::Prompt && !menu.core.prompt) {
+            Some(line) => Self {
+                screen: id,
+                is_hidden: true,
+                timeout_tenths: Some(SHIFT_KEY_TENTHS),
+                then: target(menu, line),
             },
-            then: match line {
-                Some(line) if !menu.shift_key => target(menu, line),
-                _ => default,
+            None => Self {
+                screen: id,
+                is_hidden,
+                timeout_tenths,
+                then,
             },
         }
     }
 }
 
-/// MENU SHIFTKEY starts the default entry at once unless a shift key is held: other loaders do not see that
-/// key, and wait so long for any other.
+/// MENU SHIFTKEY, or a configuration without menu and prompt, starts the default entry at once unless a shift
+/// key is held: other loaders do not see that key, and wait so long for any other.
 const SHIFT_KEY_TENTHS: u32 = 30;
 
 /// The timeout of a screen, if it is one that ends: a cursor that is not on the default entry stops it, and
