@@ -233,6 +233,19 @@ fn a_hidden_menu_counts_down() {
     }
 }
 
+/// A label that is missing ends the script.
+#[test]
+fn a_hidden_menu_without_an_item_starts_what_ontimeout_names() {
+    let lines = "MENU HIDDEN\nTIMEOUT 50\nONTIMEOUT c.bzi\nLABEL a\nCOM32 hdt.c32\n";
+    has(
+        &ipxe(lines),
+        &[
+            "|| goto timeout\n",
+            "\n:timeout\nimgfree\nkernel http://192.0.2.1/c.bzi ",
+        ],
+    );
+}
+
 #[test]
 fn onerror_starts_its_command_once() {
     let lines = format!("ONERROR a\n{TWO}");

@@ -384,7 +384,9 @@ impl Script<'_> {
                 self.out.line(body.strip_suffix(b"\n").unwrap_or(body));
             }
         }
-        if items > 0 {
+        // A hidden menu may start something that is no item.
+        let starts_hidden = self.opening.screen == id && self.timeout_body.is_some();
+        if items > 0 || starts_hidden {
             self.failed(id, screen, default.as_deref());
         }
     }
