@@ -66,22 +66,19 @@ impl LinuxBoot {
         Text::new(line)
     }
 
-    /// The arguments without `initrd=`, for loaders that are told of initial RAM disks otherwise.
+    /// The arguments without `initrd=`, for loaders that are told of initial RAM disks otherwise. A kernel
+    /// takes a tab for the end of an argument, too; the loader takes it for a part of the name.
     pub fn arguments_without_initrd(&self) -> Text {
-        let mut kept = Vec::new();
-        for part in self
-            .arguments
-            .split(|byte| *byte == b' ')
-            .filter(|part| !part.is_empty())
-        {
-            if !part.starts_with(b"initrd=") {
-                if !kept.is_empty() {
-                    kept.push(b' ');
+        let mut kept: Vec<&[u8]> = Vec::new();
+        for part in self.arguments.split(|byte| *byte == b' ') {
+            let mut words = part.split(|byte| *byte == b'\t').peekable();
+            while let Some(word) = words.next_if(|word| !word.starts_with(b"initrd=")) {
+                if !word.is_empty() {
+                    kept.push(word);
                 }
-                kept.extend_from_slice(part);
             }
         }
-        Text::new(kept)
+        Text::new(kept.join(&b' '))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What of a menu only syslinux shows: colours, messages, consoles.
 
+use crate::keyword::Parameter;
 use crate::{Menu, Screen};
 
 /// The directives of a menu's looks and consoles that a language without them loses, as one remark.
@@ -23,12 +24,20 @@ pub(super) fn lost(menu: &Menu) -> Option<String> {
             "messages of MENU",
             any(|screen| !screen.messages.is_empty()),
         ),
-        ("MENU SAVE", any(|screen| screen.save)),
+        (
+            "MENU SAVE",
+            any(|screen| screen.save) || menu.entries().any(|entry| entry.save),
+        ),
+        ("PXERETRY", core.pxe_retry.is_some()),
+        ("SENDCOOKIES", core.send_cookies.is_some()),
     ];
-    let words: Vec<&str> = found
-        .into_iter()
-        .filter(|(_, is_there)| *is_there)
-        .map(|(word, _)| word)
-        .collect();
+    let found = found.into_iter().filter(|(_, is_there)| *is_there);
+    let mut words: Vec<String> = found.map(|(word, _)| word.to_owned()).collect();
+    for parameter in Parameter::ALL {
+        let has = |screen: &Screen| screen.layout.contains_key(&parameter);
+        if menu.screens.iter().any(has) {
+            words.push(format!("MENU {}", parameter.as_str().to_ascii_uppercase()));
+        }
+    }
     (!words.is_empty()).then(|| format!("{}: not in this language", words.join(", ")))
 }

@@ -87,10 +87,10 @@ pub(super) fn comment(text: &Text) -> String {
         .take(COMMENT_CHARS_MAX)
         .map(printable)
         .collect();
+    comment.truncate(comment.trim_end().len());
     if text.chars().count() > COMMENT_CHARS_MAX || comment.ends_with('\\') {
         comment.push_str("...");
     }
-    comment.truncate(comment.trim_end().len());
     comment
 }
 
@@ -104,5 +104,18 @@ pub(super) fn name(entry: &Entry) -> String {
         "an entry without a name".to_owned()
     } else {
         name.chars().take(60).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_never_takes_the_next_line_to_it() {
+        for text in ["a\\", "a\\ ", "a\\\n", "a\\\u{85}\t"] {
+            assert_eq!(comment(&text.into()), "a\\...");
+        }
+        assert_eq!(comment(&"a\nboot".into()), "a boot");
     }
 }

@@ -53,10 +53,12 @@ impl Config<'_> {
         }
         let why = match command.boot(Loader::Lpxelinux, &self.options.client) {
             Boot::Linux(linux) => {
+                self.unknown(command.sysappend, lost);
                 let lines = self.linux(["linux", "initrd"], entry, &linux, lost)?;
                 return Ok(Body::anywhere(lines));
             }
             Boot::Memdisk(disk) => {
+                self.unknown(command.sysappend, lost);
                 let lines = self.linux(["linux16", "initrd16"], entry, &disk, lost)?;
                 return Ok(Body::on("pc", lines));
             }
@@ -78,7 +80,13 @@ impl Config<'_> {
             }
             // A firmware of UEFI goes on with its next boot option only after an error; where GRUB's
             // exit takes no status it ignores one.
-            Boot::Local(_) => return Ok(Body::line("exit 1")),
+            Boot::Local(kind) => {
+                if matches!(kind, LocalBoot::KeepUndi | LocalBoot::KeepPxe) {
+                    let what = "LOCALBOOT 4 or 5: GRUB does not keep its network for what follows";
+                    lost.push(what.to_owned());
+                }
+                return Ok(Body::line("exit 1"));
+            }
             Boot::Menu(_) => "it shows this same menu again",
             Boot::Efi(program) => {
                 let mut line = b"chainloader ".to_vec();
@@ -94,6 +102,15 @@ impl Config<'_> {
             Boot::Nothing(_) => "the loader itself cannot start it",
         };
         Err(why.to_owned())
+    }
+
+    /// Tells of SYSAPPEND's options that are not known of the client: GRUB has no variables like them.
+    fn unknown(&self, mask: u32, lost: &mut Vec<String>) {
+        for bit in (0..32).map(|bit| 1 << bit).filter(|bit| mask & bit != 0) {
+            if self.options.client.sysappend(bit).is_empty() {
+                lost.push(format!("SYSAPPEND {bit:#x}: its value is not known"));
+            }
+        }
     }
 
     fn linux(

@@ -260,6 +260,12 @@ impl Script<'_> {
                     continue;
                 }
             };
+            if matches!(bit, 4 | 5 | 7) {
+                lost.push(format!(
+                    "SYSAPPEND {:#x}: iPXE keeps the blanks of its value, which end the argument",
+                    1_u32 << bit
+                ));
+            }
             options.push(variable.as_bytes().to_vec());
         }
         options
