@@ -14,14 +14,19 @@ impl Lint<'_> {
         if command.image_type != ImageType::Kernel {
             return;
         }
-        let (from, mark) = LINUX_MARK;
-        let head = self.head(file).unwrap_or_default();
-        let is_linux = head.get(from..from + mark.len()) == Some(mark);
+        let is_linux = self.has_linux_mark(file);
         // memtest86+ is loaded like Linux, and is shipped as `memtest86+.bin`.
         let is_memtest = module_name(file).starts_with(b"memtest");
         if is_linux || is_memtest {
             self.taken_for(file, at, "a boot sector", "write LINUX instead of KERNEL");
         }
+    }
+
+    /// Whether a file is there, and is a Linux kernel.
+    pub(super) fn has_linux_mark(&self, file: &[u8]) -> bool {
+        let (from, mark) = LINUX_MARK;
+        let head = self.head(file).unwrap_or_default();
+        head.get(from..from + mark.len()) == Some(mark)
     }
 
     /// A kernel that is something else.

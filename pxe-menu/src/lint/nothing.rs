@@ -27,12 +27,18 @@ impl Lint<'_> {
     }
 
     pub(super) fn nothing(&mut self, why: NotBootable, command: &Command, at: At) {
-        let image = quoted(command.image.first_word());
+        let file = command.image.first_word();
+        // What is loaded like Linux, and is Linux, starts under any name: GRUB's lnxcore.img.
+        if why == NotBootable::FloppyImage && self.has_linux_mark(file) {
+            self.file(file, at.image, Use::Started);
+            return;
+        }
+        let image = quoted(file);
         let (code, message, remedy) = match why {
             NotBootable::NoImage => (
                 Code::CannotStart,
                 "the entry names no image".to_owned(),
-                None,
+                Some("add LINUX, or what else it starts"),
             ),
             NotBootable::FloppyImage => (
                 Code::CannotStart,
@@ -49,12 +55,12 @@ impl Lint<'_> {
             NotBootable::BiosOnly => (
                 Code::CannotStart,
                 format!("{image} is a program for the BIOS, which cannot run under UEFI"),
-                None,
+                Some("give UEFI a menu of its own, without this entry"),
             ),
             NotBootable::TooLong => (
                 Code::CommandLineTooLong,
                 "the command line has 2,048 bytes or more".to_owned(),
-                None,
+                Some("move arguments to a file that the system reads (preseed, kickstart)"),
             ),
         };
         let place = match why {
