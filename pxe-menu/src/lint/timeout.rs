@@ -67,8 +67,14 @@ impl Lint<'_> {
             }
             _ => return,
         };
-        let diagnostic = Diagnostic::new(Code::TimeoutUnit, place, message)
-            .with_remedy(format!("{name} counts tenths of a second"));
+        let meant = match tenths {
+            TOO_LONG_TENTHS.. => tenths / 1000,
+            _ => tenths,
+        };
+        let diagnostic = Diagnostic::new(Code::TimeoutUnit, place, message).with_remedy(format!(
+            "{name} counts tenths of a second: {meant} seconds are {name} {}",
+            meant * 10
+        ));
         self.push(match tenths {
             TOO_SHORT_TENTHS..=SHORT_TENTHS => diagnostic.as_note(),
             _ => diagnostic,
