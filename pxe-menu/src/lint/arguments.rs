@@ -41,13 +41,14 @@ impl<'a> Arguments<'a> {
 }
 
 /// Arguments that only an initial RAM disk reads: its scripts, or the installer in it.
-const OF_AN_INITRD: [(&str, &str); 9] = [
+const OF_AN_INITRD: [(&str, &str); 10] = [
     ("boot=casper", "casper"),
     ("boot=live", "live-boot"),
     ("inst.repo=", "Anaconda"),
     ("inst.stage2=", "Anaconda"),
     ("inst.ks=", "Anaconda"),
     ("preseed/url=", "debian-installer"),
+    ("auto=true", "debian-installer"),
     ("archisobasedir=", "archiso"),
     ("alpine_repo=", "Alpine's init"),
     ("root=live:", "dracut"),
@@ -180,11 +181,14 @@ impl Lint<'_> {
 
 /// Where an argument stands: in APPEND if it is there.
 pub(super) fn argument_place(command: &Command, at: At, word: &[u8]) -> Place {
+    // The label has no APPEND of its own.
+    if at.append == at.image {
+        return at.append;
+    }
     let blanks = |byte: &u8| crate::scan::is_space(*byte);
     let mut offset = 0;
     for part in command.append.split(blanks) {
-        if part == word && at.append != at.image && at.append.bytes as usize >= offset + word.len()
-        {
+        if part == word && at.append.bytes as usize >= offset + word.len() {
             let mut place = at.append;
             place.column = place
                 .column

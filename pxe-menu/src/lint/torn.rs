@@ -16,13 +16,21 @@ const WITH_UNDERSCORES: [&str; 6] = [
     "archiso_http_srv",
 ];
 
+/// Torn arguments of one command line that are told.
+const TORN_MAX: usize = 8;
+
 impl Lint<'_> {
     pub(super) fn torn_arguments(&mut self, words: &[&str], command: &Command, at: At) {
+        let mut left = TORN_MAX;
         for (index, word) in words.iter().enumerate() {
+            if left == 0 {
+                return;
+            }
             let following = words.get(index + 1..).unwrap_or_default();
             let Some(remedy) = torn(word, following) else {
                 continue;
             };
+            left -= 1;
             let place = argument_place(command, at, word.as_bytes());
             let message = format!("{} is a part of an argument", quoted(word.as_bytes()));
             self.push(Diagnostic::new(Code::TornArgument, place, message).with_remedy(remedy));
@@ -53,7 +61,8 @@ fn torn(word: &str, following: &[&str]) -> Option<String> {
             "a line was broken after a hyphen: did you mean {joined}?"
         ));
     }
-    if word.contains('=') {
+    let is_start = |name: &&str| name.strip_prefix(word).is_some_and(|rest| !rest.is_empty());
+    if !WITH_UNDERSCORES.iter().any(is_start) {
         return None;
     }
     let rest = following.iter().take(2);
