@@ -79,6 +79,9 @@ pub fn lint(
         told: BTreeSet::new(),
         found: Diagnostics::new(FINDINGS_MAX),
         suggestions_left: SUGGESTIONS_MAX,
+        steps_left: STEPS_MAX,
+        missing_left: MISSING_MAX,
+        said: BTreeSet::new(),
     };
     if !paths.loader().is_grub() {
         lint.settings();
@@ -94,6 +97,9 @@ pub fn lint(
     for (screen, places) in menu.screens.iter().zip(&resolution.places) {
         for (entry, place) in screen.entries.iter().zip(places) {
             lint.action(&entry.action, *place);
+            if lint.is_done() {
+                return lint.found.list;
+            }
         }
     }
     for (entry, place) in menu.hidden.iter().zip(&resolution.hidden_places) {
@@ -105,8 +111,16 @@ pub fn lint(
 /// Findings of one run at most: a menu of strangers may have a mistake in each of a million lines.
 const FINDINGS_MAX: usize = 10_000;
 
+/// Missing files that are looked into at most, twice as many as findings: entries may share a line with a
+/// thousand of them, each of which is looked for elsewhere too.
+const MISSING_MAX: usize = 2 * FINDINGS_MAX;
+
 /// Files for which a nearest name is looked for at most: each is compared with a whole folder.
 const SUGGESTIONS_MAX: usize = 1_000;
+
+/// Pairs of bytes that are compared at most for all those names. A usual name and one of its folder are some
+/// hundreds.
+const STEPS_MAX: usize = 50_000_000;
 
 struct Lint<'a> {
     resolution: &'a Resolution,
@@ -117,6 +131,10 @@ struct Lint<'a> {
     told: BTreeSet<(Code, String)>,
     found: Diagnostics,
     suggestions_left: usize,
+    steps_left: usize,
+    missing_left: usize,
+    /// What was found already: entries share lines, as a global APPEND, and a line may have a word twice.
+    said: BTreeSet<(Option<Place>, Code, String)>,
 }
 
 /// Where the parts of an entry stand.
@@ -130,7 +148,15 @@ struct At {
 
 impl Lint<'_> {
     fn push(&mut self, diagnostic: Diagnostic) {
-        self.found.push(diagnostic);
+        let (place, code) = (diagnostic.place, diagnostic.code);
+        if !self.is_done() && self.said.insert((place, code, diagnostic.message.clone())) {
+            self.found.push(diagnostic);
+        }
+    }
+
+    /// Whether nothing more would be told.
+    fn is_done(&self) -> bool {
+        self.found.is_full()
     }
 
     fn tell(

@@ -153,10 +153,22 @@ impl Lint<'_> {
         };
         let simple = simplified(&path);
         let state = self.files.state(&simple);
-        if state != FileState::File {
+        if state != FileState::File && self.may_look_into() {
             let remedy = self.meant(name, after, &simple);
             self.absent(name, &path, state, place, usage, remedy);
         }
+    }
+
+    /// Counts a file that is not there. Where there are too many, that is told.
+    fn may_look_into(&mut self) -> bool {
+        let left = self.missing_left.saturating_sub(1);
+        let is_last = left == 0 && self.missing_left > 0;
+        self.missing_left = left;
+        if is_last {
+            let message = "too many files are missing: the rest is not told";
+            self.tell(Code::Limited, None, message, None);
+        }
+        left > 0
     }
 
     /// A name as a person writes it: in a grub.cfg the root is a slash.
@@ -283,7 +295,7 @@ impl Lint<'_> {
     }
 
     /// The name that is most like it, in the first folder in which its way ends.
-    fn nearest(&self, path: &[u8]) -> Option<String> {
+    fn nearest(&mut self, path: &[u8]) -> Option<String> {
         let mut folder: Vec<u8> = Vec::new();
         let mut parts = path.split(|byte| *byte == b'/').peekable();
         while let Some(part) = parts.next() {
@@ -301,7 +313,7 @@ impl Lint<'_> {
             {
                 return Some(format!("names differ by case: did you mean {other}?"));
             }
-            let other = most_like(part, &names)?;
+            let other = most_like(part, &names, &mut self.steps_left)?;
             return Some(format!("did you mean {other}?"));
         }
         None
@@ -313,17 +325,44 @@ fn known_in(url: &[u8]) -> impl Fn(&&str) -> bool {
     move |scheme| url.starts_with(format!("{scheme}://").as_bytes())
 }
 
-fn most_like<'a>(part: &[u8], names: &'a [Text]) -> Option<&'a Text> {
+/// The name most like one that is not there; each comparison takes from `steps_left`.
+fn most_like<'a>(part: &[u8], names: &'a [Text], steps_left: &mut usize) -> Option<&'a Text> {
     if part.len() > NAME_BYTES_MAX {
         return None;
     }
+    // An extension too many or too few: `initrd.gz` and `initrd`, `vmlinuz` and `vmlinuz.efi`.
+    let extended = |long: &[u8], short: &[u8]| {
+        !short.is_empty()
+            && long
+                .strip_prefix(short)
+                .is_some_and(|rest| rest.starts_with(b"."))
+    };
     // COM32 adds its extension to what does not end in it: `menu.c.32.c32`.
     let bare = part.strip_suffix(b".c32").unwrap_or(part);
-    let near = names.iter().filter(|other| other.len() <= NAME_BYTES_MAX);
-    let near = near.map(|other| (distance(part, other).min(distance(bare, other)), other));
-    let (distance, other) = near.min_by_key(|(distance, _)| *distance)?;
     // The extension is shared by all in the folder, and says nothing of likeness.
     let stem = part.iter().rposition(|byte| *byte == b'.');
-    let stem = stem.unwrap_or(part.len());
-    (distance > 0 && distance <= 1 + stem / 5).then_some(other)
+    let allowed = 1 + stem.unwrap_or(part.len()) / 5;
+    let mut best: Option<(usize, &Text)> = None;
+    for other in names.iter().filter(|other| other.len() <= NAME_BYTES_MAX) {
+        let both = [part, bare];
+        for wanted in both
+            .get(..1 + usize::from(bare != part))
+            .unwrap_or_default()
+        {
+            // As many changes are needed as the lengths differ by.
+            if wanted.len().abs_diff(other.len()) > allowed {
+                continue;
+            }
+            *steps_left = steps_left.checked_sub(wanted.len() * other.len())?;
+            let distance = distance(wanted, other);
+            if best.is_none_or(|(least, _)| distance < least) {
+                best = Some((distance, other));
+            }
+        }
+    }
+    let near = best.filter(|(distance, _)| (1..=allowed).contains(distance));
+    near.map(|(_, other)| other).or_else(|| {
+        let mut names = names.iter();
+        names.find(|other| extended(part, other) || extended(other, part))
+    })
 }

@@ -6,7 +6,9 @@ mod tree;
 mod tutorial;
 
 use pxe_menu::fuzzing::read;
-use pxe_menu::{Client, Code, Diagnostic, Files, Limits, Loader, Paths, Severity, check, resolve};
+use pxe_menu::{
+    Client, Code, Diagnostic, Files, Limits, Loader, Paths, Severity, Text, check, lint, resolve,
+};
 
 use tree::{ELF32, ELF64, MemFiles};
 
@@ -97,6 +99,16 @@ const MISTAKES: &[(&str, Code, &str)] = &[
         Code::MissingFile,
         "a space ends a name: did you mean ::os/vmlinuz?",
     ),
+    (
+        "LINUX ::os/vmlinuz.efi",
+        Code::MissingFile,
+        "did you mean vmlinuz?",
+    ),
+    (
+        "LINUX ::os/vmlinuz\nINITRD ::os/initrd.img",
+        Code::MissingFile,
+        "did you mean initrd?",
+    ),
     ("LINUX \"vmlinuz\"", Code::MissingFile, "without quotes"),
     ("LINUX ::os", Code::MissingFile, "lpxelinux.0 asks for `os`"),
     (
@@ -138,6 +150,11 @@ const MISTAKES: &[(&str, Code, &str)] = &[
     ),
     (
         "LINUX ::os/vmlinuz\nAPPEND boot=live",
+        Code::MissingInitrd,
+        "add INITRD",
+    ),
+    (
+        "LINUX ::os/vmlinuz\nAPPEND auto=true url=http://192.168.150.1/p.cfg",
         Code::MissingInitrd,
         "add INITRD",
     ),
@@ -191,11 +208,15 @@ const MISTAKES: &[(&str, Code, &str)] = &[
         Code::MissingDisk,
         "live/.disk",
     ),
-    ("LINUX ::os/vmlinuz\nTIMEOUT 5", Code::TimeoutUnit, "tenths"),
+    (
+        "LINUX ::os/vmlinuz\nTIMEOUT 5",
+        Code::TimeoutUnit,
+        "tenths of a second: 5 seconds are TIMEOUT 50",
+    ),
     (
         "LINUX ::os/vmlinuz\nTIMEOUT 60000",
         Code::TimeoutUnit,
-        "tenths",
+        "60 seconds are TIMEOUT 600",
     ),
     (
         "LINUX ::os/vmlinuz\nTOTALTIMEOUT 9",
@@ -542,4 +563,68 @@ fn an_argument_is_told_at_its_own_place() {
     let found = findings(menu, Loader::Lpxelinux);
     let place = found[0].place.expect("a place");
     assert_eq!((place.line, place.column, place.bytes), (5, 11, 19));
+}
+
+/// A line that many entries share is told once, and does not fill the report.
+#[test]
+fn a_mistake_of_a_shared_line_is_told_once() {
+    let labels: Vec<String> = (0..200).map(|index| format!("LABEL l{index}\n")).collect();
+    let shared = "LINUX ::os/vmlinuz\nINITRD ::os/initrd\nAPPEND ".to_owned() + &"a- ".repeat(600);
+    let menu = format!(
+        "UI menu.c32\nLABEL a\n{shared}\n{}",
+        labels.join("LOCALBOOT 0\n")
+    );
+    let document = read(Limits::default(), |name| {
+        (name == b"main").then(|| menu.clone().into())
+    });
+    let paths = Paths::new(Loader::Lpxelinux, "bios/lpxelinux.0");
+    let found = lint(&resolve(&document), &paths, &Client::new(), &tree());
+    let torn = found.iter().filter(|told| told.code == Code::TornArgument);
+    assert_eq!(torn.count(), 1, "{:#?}", found.first());
+}
+
+/// A folder that counts how often it is read, with names as long as those that are looked for.
+struct Crowded(std::cell::Cell<usize>);
+
+impl Files for Crowded {
+    fn is_file(&self, _: &[u8]) -> bool {
+        self.0.set(self.0.get() + 1);
+        false
+    }
+
+    fn names(&self, _: &[u8]) -> Vec<Text> {
+        let name = |index| Text::from(&*format!("{index:04}{}", "x".repeat(90)));
+        (0..100).map(name).collect()
+    }
+
+    fn head(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+/// A line of 900 missing files, shared by 100 entries, is not looked into 90,000 times.
+#[test]
+fn files_are_looked_for_a_bounded_number_of_times() {
+    let list = "a,".repeat(900);
+    let labels: Vec<String> = (0..100)
+        .map(|index| format!("LABEL l{index}\nLINUX k\n"))
+        .collect();
+    let menu = format!("UI menu.c32\nAPPEND initrd={list}\n{}", labels.concat());
+    let files = Crowded(std::cell::Cell::default());
+    let found = findings_in(&menu, &[Paths::new(Loader::Lpxelinux, "")], &files);
+    let limited = found.iter().filter(|told| told.code == Code::Limited);
+    assert_eq!(limited.count(), 1);
+    assert!((1..300_000).contains(&files.0.get()), "{}", files.0.get());
+}
+
+/// GRUB's lnxcore.img is loaded as Linux, as it means to be.
+#[test]
+fn an_img_that_is_a_linux_kernel_is_no_mistake() {
+    let mut kernel = vec![0; 0x202];
+    kernel.extend_from_slice(b"HdrS");
+    let menu = "UI menu.c32\nLABEL a\nKERNEL ::os/lnxcore.img\n";
+    let paths = [Paths::new(Loader::Lpxelinux, "bios/lpxelinux.0")];
+    let of = |content: &[u8]| findings_in(menu, &paths, &tree().with("os/lnxcore.img", content));
+    assert_eq!(of(&kernel), []);
+    assert_eq!(of(b"a floppy")[0].code, Code::CannotStart);
 }
