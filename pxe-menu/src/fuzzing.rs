@@ -69,7 +69,8 @@ pub fn fuzz_menu(data: &[u8]) {
         );
     }
     // Merged from several files, the loader itself sees what before only its menu saw.
-    assert_eq!(reread(&render_syslinux(&once).text), once);
+    // Its default may be an entry that names files of the menu all the same.
+    assert_eq!(reread(&render_syslinux(&once).text), once.merged());
 }
 
 /// The menu of one file.
