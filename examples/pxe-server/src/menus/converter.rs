@@ -175,14 +175,22 @@ impl Converter {
     }
 
     /// One that is kept and none of whose files changed.
+    ///
+    /// What changed is kept no longer: its order may be another one now, for each client or for all,
+    /// and it would stand before what is made instead.
     async fn kept(&self, order: &Order) -> Option<Arc<Made>> {
-        let made = {
-            let kept = self.lock();
-            let mut all = kept.iter();
-            let (_, made) = all.find(|(key, _)| key.is_of(order))?;
-            Arc::clone(made)
-        };
-        self.is_same(&made).await.then_some(made)
+        loop {
+            let made = {
+                let kept = self.lock();
+                let mut all = kept.iter();
+                let (_, made) = all.find(|(key, _)| key.is_of(order))?;
+                Arc::clone(made)
+            };
+            if self.is_same(&made).await {
+                return Some(made);
+            }
+            self.lock().retain(|(_, other)| !Arc::ptr_eq(other, &made));
+        }
     }
 
     /// Whether no file of a menu changed since it was made.

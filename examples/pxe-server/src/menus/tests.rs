@@ -420,6 +420,28 @@ async fn a_menu_is_the_same_until_a_file_of_it_changes() {
 }
 
 #[tokio::test]
+async fn a_menu_that_is_for_each_client_no_more_is_kept_for_all() {
+    let site = Site::new("").with_menu("default", "LABEL a\nLINUX a\nIPAPPEND 3\n");
+    let open = async |last| {
+        let blob = site.open(Protocol::Tftp, last, "/grub/grub.cfg").await;
+        Arc::as_ptr(&blob.expect("made")).cast::<()>() as usize
+    };
+    let (first, again) = (open(30).await, open(30).await);
+    assert_eq!(first, again);
+    for menu in [
+        "LABEL a\nLINUX a\n",
+        "LABEL a\nLINUX a\nIPAPPEND 2\n",
+        "LABEL b\nLINUX b\n",
+    ] {
+        site.tree
+            .insert_file("pxelinux.cfg/default", menu)
+            .expect("free");
+        let (first, again) = (open(30).await, open(30).await);
+        assert_eq!(first, again, "made twice: {menu}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_appended_of_a_client_is_its_own() {
     let site = Site::new("").with_menu("default", "LABEL a\nLINUX a\nIPAPPEND 3\n");
     for last in [30, 31] {
