@@ -18,6 +18,10 @@ pub(crate) const TESTS: &[Test] = &[
         converted,
     ),
     ("each_client_gets_the_menu_of_its_own_mac", by_mac),
+    (
+        "every_file_that_a_script_names_is_fetched_by_its_url",
+        every_url,
+    ),
     ("two_clients_get_a_template_filled_in_for_each", filled_in),
 ];
 
@@ -151,4 +155,57 @@ fn filled_in(site: &Site) -> Result<(), String> {
         "banana",
         "net0/mac",
     ])
+}
+
+/// Names as menus have them, and files whose names need escapes in a URL.
+fn every_url(site: &Site) -> Result<(), String> {
+    let names = [
+        "os/small.bin",
+        "/os/small.bin",
+        "::os/small.bin",
+        "../os/small.bin",
+        "../../os/./small.bin",
+        "10.78.0.1::os/small.bin",
+        "http://10.78.0.1/small.bin",
+        "tftp://10.78.0.1/os/small.bin",
+        "os/a#b%25c?d",
+        "os/+x~",
+        // HTTP shows os alone.
+        "::pxelinux.cfg/memtest#1",
+    ];
+    let mut menu = String::new();
+    for (number, name) in names.iter().enumerate() {
+        menu.push_str(&format!("LABEL l{number}\n  LINUX {name}\n"));
+    }
+    let small = fs::read(site.served("os/small.bin")).map_err(|error| error.to_string())?;
+    for path in ["os/a#b%25c?d", "os/+x~", "pxelinux.cfg/memtest#1"] {
+        fs::write(site.served(path), &small).map_err(|error| format!("{path}: {error}"))?;
+    }
+    write(site, "pxelinux.cfg/default", &menu)?;
+    let to = site.scratch("file");
+    let file_to = to.display().to_string();
+    for scheme in ["http", "tftp"] {
+        let script = format!("{scheme}://{SERVER}/boot.ipxe");
+        let script = client(&site.client, "curl", &["-sS", "-f", &script])?.succeeds()?;
+        let words = script.text.split_whitespace();
+        let urls: Vec<&str> = words.filter(|word| word.contains("://")).collect();
+        ensure(urls.len() == names.len(), || {
+            format!(
+                "{} URLs of {} names: {}",
+                urls.len(),
+                names.len(),
+                script.text
+            )
+        })?;
+        for url in urls {
+            client(
+                &site.client,
+                "curl",
+                &["-sS", "-f", "-g", "-o", &file_to, url],
+            )?
+            .succeeds()?;
+            same(&to, &site.served("os/small.bin"))?;
+        }
+    }
+    Ok(())
 }
