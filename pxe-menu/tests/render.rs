@@ -171,3 +171,13 @@ fn what_only_the_innermost_menu_lacks_comes_after_it() {
     assert!(menu.screens[2].f_keys.is_empty() && menu.screens[1].f_keys.len() == 1);
     assert_eq!(reread(&render_syslinux(&menu).text), menu);
 }
+
+/// menu.c32 takes the label of the last MENU LABEL, and the hotkey of the last that has one.
+#[test]
+fn the_hotkey_of_an_earlier_label_comes_back() {
+    let text =
+        "UI menu.c32\nMENU BEGIN t\nMENU LABEL 3 ^q\nMENU LABEL x\nLABEL a\nLINUX a\nMENU END\n";
+    let menu = reread(&text.into());
+    assert_eq!(menu.screens[0].entries[0].hotkey, Some(b'Q'));
+    assert_eq!(reread(&render_syslinux(&menu).text), menu);
+}

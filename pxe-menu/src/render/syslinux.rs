@@ -352,6 +352,12 @@ impl Writer {
             let shown = entry.menu_label.as_deref().unwrap_or_default();
             // A title is shown too where there is no label, and takes no hotkey.
             let by_title = entry.hotkey.is_none() && !shown.is_empty();
+            // The hotkey of an earlier label stays where a later one has none.
+            if let Some(key) = entry.hotkey
+                && !shown.contains(&b'^')
+            {
+                self.line("MENU LABEL", &[b'^', key]);
+            }
             self.line(if by_title { "MENU TITLE" } else { "MENU LABEL" }, shown);
             if screen.title.as_bytes() != shown || !by_title {
                 self.line("MENU TITLE", &screen.title);
