@@ -404,11 +404,20 @@ pub(crate) fn suggestion(line: &[u8]) -> Option<String> {
     let (word, rest) = crate::scan::word(line);
     let word = word.to_ascii_lowercase();
     if word == b"menu" {
-        let (second, _) = crate::scan::word(crate::scan::skip_space(rest));
+        let (second, value) = crate::scan::word(crate::scan::skip_space(rest));
         let second = second.to_ascii_lowercase();
         let names = menu_names();
         if let Some(name) = nearest(&second, names) {
             return Some(format!("MENU {}", name.to_ascii_uppercase()));
+        }
+        // Words are a title (`MENU Boot from disk`), unless an image is named (`MENU KERNEL vmlinuz`).
+        let is_title = match word_keyword(&second) {
+            Some(Keyword::Image(_)) => !value.iter().any(|byte| matches!(byte, b'/' | b'.')),
+            Some(_) => false,
+            None => !crate::scan::skip_space(value).is_empty(),
+        };
+        if is_title {
+            return Some("MENU LABEL".to_owned());
         }
         return word_keyword(&second).map(|_| crate::text::decode(&second).to_ascii_uppercase());
     }
@@ -514,7 +523,11 @@ mod tests {
             ("enu title x", "MENU"),
             ("menul label x", "MENU"),
             ("linuxefi x", "LINUX"),
-            ("menu boot x", "BOOT"),
+            ("menu boot boot.bin", "BOOT"),
+            ("menu timeout 50", "TIMEOUT"),
+            ("MENU Boot from local hard drive", "MENU LABEL"),
+            ("MENU LINUX INSTALLATION", "MENU LABEL"),
+            ("MENU Windows PE", "MENU LABEL"),
             ("tabmsgrow 3", "MENU TABMSGROW"),
         ] {
             assert_eq!(
