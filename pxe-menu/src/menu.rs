@@ -390,11 +390,9 @@ impl Menu {
     /// The entry that the command line finds by a word: the first of that label. Those of linked
     /// configurations come last.
     pub fn find_label(&self, word: &[u8]) -> Option<&Entry> {
-        let found = self
-            .screens
-            .first()
-            .and_then(|top| self.find_below(top, word));
-        let found = found.or_else(|| self.hidden.iter().find(|entry| entry.is_label(word)));
+        // A hidden one is there only if no label before it has its name.
+        let found = self.hidden.iter().find(|entry| entry.is_label(word));
+        let found = found.or_else(|| self.find_below(self.screens.first()?, word));
         found.or_else(|| {
             let mut linked = self.screens.iter().filter(|screen| screen.linked);
             linked.find_map(|top| self.find_below(top, word))

@@ -2,7 +2,7 @@
 
 use pxe_menu::fuzzing::reread;
 use pxe_menu::{
-    Client, Code, GrubOptions, IpxeOptions, Loader, Menu, Paths, Rendered, render_grub,
+    Action, Client, Code, GrubOptions, IpxeOptions, Loader, Menu, Paths, Rendered, render_grub,
     render_ipxe, render_json, render_syslinux, render_text,
 };
 
@@ -179,5 +179,23 @@ fn the_hotkey_of_an_earlier_label_comes_back() {
         "UI menu.c32\nMENU BEGIN t\nMENU LABEL 3 ^q\nMENU LABEL x\nLABEL a\nLINUX a\nMENU END\n";
     let menu = reread(&text.into());
     assert_eq!(menu.screens[0].entries[0].hotkey, Some(b'Q'));
+    assert_eq!(reread(&render_syslinux(&menu).text), menu);
+}
+
+/// Of two entries of one label the command line finds the first, hidden or not.
+#[test]
+fn a_hidden_entry_keeps_its_label_from_a_later_one() {
+    let text = "DEFAULT l\nLABEL l\nMENU HIDE\nLINUX hidden\nLABEL l\nLINUX shown\n";
+    let menu = reread(&text.into());
+    let found = |menu: &Menu| match &menu.find_label(b"l").expect("there").action {
+        Action::Run(command) => command.image.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(found(&menu), "hidden");
+    assert_eq!(reread(&render_syslinux(&menu).text), menu);
+    let text = "DEFAULT l\nLABEL l\nLINUX shown\nLABEL l\nMENU HIDE\nLINUX hidden\n";
+    let menu = reread(&text.into());
+    assert_eq!(found(&menu), "shown");
+    assert!(menu.hidden.is_empty(), "nothing leads to it");
     assert_eq!(reread(&render_syslinux(&menu).text), menu);
 }

@@ -1,6 +1,6 @@
 //! A menu as a configuration of pxelinux.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Rendered;
 use super::out::{comment, name};
@@ -38,10 +38,23 @@ pub fn render_syslinux(menu: &Menu) -> Rendered {
         } else {
             Screen::default()
         };
+        // The first of a label counts, and a hidden one is there only if it came first.
+        let shown: BTreeSet<&Text> = (menu.screens.iter())
+            .flat_map(|screen| &screen.entries)
+            .filter_map(|entry| entry.label.as_ref())
+            .collect();
+        let came_first = |entry: &&Entry| {
+            let label = entry.label.as_ref();
+            label.is_some_and(|label| shown.contains(label))
+        };
+        let (before, after): (Vec<&Entry>, Vec<&Entry>) = menu.hidden.iter().partition(came_first);
+        // On the menu of hidden entries nothing is inherited.
+        let nothing = Screen::default();
+        for entry in before {
+            out.entry(&menu, entry, &nothing, false, true);
+        }
         out.entries(&menu, ScreenId::TOP, &seen);
-        for entry in &menu.hidden {
-            // On the menu of hidden entries nothing is inherited.
-            let nothing = Screen::default();
+        for entry in after {
             out.entry(&menu, entry, &nothing, false, true);
         }
         if !at_top {

@@ -129,6 +129,11 @@ impl Interpreter<'_> {
         };
         let goes = matches!(entry.action, Action::Nowhere(_))
             .then_some(label.action == LabelAction::ExitTo);
+        if label.hide && can_be_chosen && self.labels.contains_key(&name) {
+            // Nobody sees it, and the command line finds the other.
+            self.know(name, None, 0, place);
+            return;
+        }
         let (slot, index) = if label.hide {
             self.hidden_places.push(place);
             self.menu.hidden.push(entry);
