@@ -10,21 +10,8 @@ pub const JSON_VERSION: u32 = 1;
 
 /// A menu as JSON (RFC 8259), in UTF-8: all that a [`Menu`] has but its passwords.
 ///
-/// Fields are named as those of the types, and mean what is said there; all are always there. What is absent is
-/// `null`. Text is a string if it is UTF-8. Other text is an object, `{"latin1": ".."}`, whose string has a
-/// character for each byte: nothing is lost. Screens and entries are told by their index, from 0.
-///
-/// | object | fields |
-/// |---|---|
-/// | the menu | `version`: [`JSON_VERSION`]; `ui`: `prompt`, `text`, `graphic` or `other`; `ui_files`: a list of text, for `text` and `graphic`; `ui_module`: text, for `other`; `default`, `ui_command`: text; `start`: the screen shown first; `hidden_menu`, `shift_key`, `clear`: true or false; `hidden_keys`: a list of `key` and `command`; `resolution`: width and height; `total_timeout_tenths`: a number; `core`; `screens`, a list; `hidden`: a list of entries |
-/// | `core` | `prompt`, `labels_only`, `no_escape`, `no_complete`, `no_halt`, `no_console`: true or false; `serial`: `port`, `baud` and `flow`; `display`, `say`, `path`: lists of text; `font`, `keymap`, `on_error`: text; `pxe_retry`, `send_cookies`, `sysappend`: numbers |
-/// | a screen | `tag`, `title`: text; `parent`: a screen; `parent_entry`: the entry there that leads here; `default`: an entry; `timeout_tenths`: a number; `on_timeout`, `on_error`, `background`: text; `editable`: whether a person may edit entries without a password; `no_edit`, `master_protected` (whether there is a master password), `save`, `immediate`, `linked` (whether it is another configuration's top menu): true or false; `messages`: text by the name of its directive; `layout`: numbers by the names of theirs; `colours`: colours by the name of the element; `message_colours`: a colour; `f_keys`: a list of `key` (1 to 12), `file` and `background`; `entries`, a list |
-/// | a colour | `ansi`: text; `foreground`, `background`: numbers, 0xAARRGGBB; `shadow`: `none`, `std`, `all` or `rev` |
-/// | an entry | `label`, `menu_label`, `help`: text; `text`: what is shown; `indent`: a number; `hotkey`: a character; `protected`: whether it has a password; `save`, `immediate`: true or false; `action`: `run`, `separator`, `disabled`, `submenu`, `goto`, `exit`, `quit`, `help` or `nowhere`; `target`: the screen of `submenu`, `goto` and `exit`; `tag`: text, the menu that `nowhere` names; `file`, `background`: text, what `help` shows; `command`, of `run` and `disabled`; `run`, of `run` |
-/// | `command` | what is written: `image_type`: the directive in lower case; `image`, `append`, `initrd`: text; `sysappend`: a number |
-/// | `run` | what this loader does with it for this client: `type`: `linux`, `memdisk`, `menu`, `multiboot`, `module`, `pxe`, `boot-sector`, `local`, `config` or `nothing`; `file`, `arguments`: text; `initrds`: a list of text, the files of `menu` and the modules of `multiboot` too |
-///
-/// An entry with a password is there, and says so: nothing can be started from this.
+#[doc = ""]
+#[doc = include_str!("../../docs/json.md")]
 pub fn render_json(menu: &Menu, loader: Loader, client: &Client) -> String {
     let mut json = Json::default();
     json.open('{');
