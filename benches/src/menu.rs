@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use clap::Args;
 use pxe_menu::{
-    Client, Document, Files, GrubOptions, IpxeOptions, Limits, Loader, Parser, Paths, Text, lint,
-    render_grub, render_ipxe, render_json, render_syslinux, render_text, resolve,
+    Client, Document, Files, GrubOptions, GrubParser, IpxeOptions, Limits, LinkedMenu, Loader,
+    MenuReader, Parser, Paths, Resolution, Text, lint, render_grub, render_ipxe, render_json,
+    render_syslinux, render_text, resolve,
 };
 
 use crate::statistics::median;
@@ -128,13 +129,35 @@ impl Files for Server {
     }
 }
 
-fn read(menu: &str) -> Document {
+fn limits(bytes: usize) -> Limits {
     let mut limits = Limits::default();
-    limits.bytes_max = menu.len();
+    limits.bytes_max = bytes;
     limits.lines_max = usize::MAX;
-    let mut parser = Parser::new("main", limits);
+    limits.entries_max = usize::MAX;
+    limits
+}
+
+fn read(menu: &str) -> Document {
+    let mut parser = Parser::new("main", limits(menu.len()));
     while let Some(need) = parser.poll_need() {
         parser.provide(need.id, menu.as_bytes());
+    }
+    parser.finish()
+}
+
+/// With all that the menu leads to, which is nothing here.
+fn read_linked(menu: &str, paths: &Paths) -> LinkedMenu {
+    let mut reader = MenuReader::new("main", paths.clone(), limits(menu.len()));
+    while let Some(need) = reader.poll_need() {
+        reader.provide(need.id, menu.as_bytes());
+    }
+    reader.finish()
+}
+
+fn read_grub(config: &Text) -> Resolution {
+    let mut parser = GrubParser::new("main", limits(config.len()));
+    while let Some(need) = parser.poll_need() {
+        parser.provide(need.id, config.as_bytes());
     }
     parser.finish()
 }
@@ -173,6 +196,7 @@ fn measure(shape: &Shape, labels: usize, rounds: usize) -> Times {
     for _ in 0..rounds {
         let document = times.measure("parse", labels, || read(&menu));
         let resolution = times.measure("resolve", labels, || resolve(&document));
+        times.measure("linked", labels, || read_linked(&menu, &paths));
         times.measure("lint", labels, || {
             lint(&resolution, &paths, &client, &server)
         });
@@ -180,7 +204,8 @@ fn measure(shape: &Shape, labels: usize, rounds: usize) -> Times {
         times.measure("find", labels, || menu.find_label(b"nowhere").is_none());
         times.measure("syslinux", labels, || render_syslinux(menu));
         times.measure("ipxe", labels, || render_ipxe(menu, &ipxe));
-        times.measure("grub", labels, || render_grub(menu, &grub));
+        let config = times.measure("grub", labels, || render_grub(menu, &grub));
+        times.measure("read grub", labels, || read_grub(&config.text));
         times.measure("text", labels, || render_text(menu));
         times.measure("json", labels, || {
             render_json(menu, Loader::Lpxelinux, &client)

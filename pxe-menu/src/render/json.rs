@@ -10,7 +10,6 @@ pub const JSON_VERSION: u32 = 1;
 
 /// A menu as JSON (RFC 8259), in UTF-8: all that a [`Menu`] has but its passwords.
 ///
-#[doc = ""]
 #[doc = include_str!("../../docs/json.md")]
 pub fn render_json(menu: &Menu, loader: Loader, client: &Client) -> String {
     let mut json = Json::default();
