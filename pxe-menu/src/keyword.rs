@@ -440,10 +440,13 @@ pub(crate) fn suggestion(line: &[u8]) -> Option<String> {
         .copied()
         .take_while(u8::is_ascii_alphabetic)
         .collect();
-    if letters.len() < word.len() && names().any(|name| name.as_bytes() == letters) {
-        let value = crate::text::decode(word.get(letters.len()..).unwrap_or_default());
+    let glued = word.get(letters.len()..).unwrap_or_default();
+    let number = glued.strip_prefix(b"=").or(glued.strip_prefix(b":"));
+    let number = number.unwrap_or(glued);
+    let is_number = !number.is_empty() && number.iter().all(u8::is_ascii_digit);
+    if is_number && names().any(|name| name.as_bytes() == letters) {
         let name = crate::text::decode(&letters).to_ascii_uppercase();
-        return Some(format!("{name} {}", value.trim_start_matches(['=', ':'])));
+        return Some(format!("{name} {}", crate::text::decode(number)));
     }
     let images = ImageType::ALL.into_iter().skip(1).map(ImageType::as_str);
     let all = names().chain(images).chain(["menu", "endtext"]);
@@ -513,6 +516,7 @@ mod tests {
             ("appen x", "APPEND"),
             ("promt 1", "PROMPT"),
             ("prompt0", "PROMPT 0"),
+            ("timeout=50", "TIMEOUT 50"),
             ("outtimeout x", "ONTIMEOUT"),
             ("onetimeout x", "ONTIMEOUT"),
             ("allowoption 0", "ALLOWOPTIONS"),
@@ -537,6 +541,19 @@ mod tests {
             );
         }
         assert_eq!(suggestion(b"applies to all"), None);
+    }
+
+    /// Lines of a menu copied from paper: arguments whose names begin as directives do.
+    #[test]
+    fn only_numbers_are_glued_to_directives() {
+        for line in [
+            "console-setup/layoutcode=fr",
+            "console=ttyS0,115200",
+            "text-mode",
+            "path/to/it",
+        ] {
+            assert_eq!(suggestion(line.as_bytes()), None, "{line}");
+        }
     }
 
     #[test]
