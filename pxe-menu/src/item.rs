@@ -89,6 +89,7 @@ pub(crate) fn items(file: FileId, bytes: &[u8], found: &mut Diagnostics) -> Vec<
     let mut opened = None;
     let mut start = 0;
     let (mut line, mut line_start) = (1_u32, 0);
+    let mut above = Above::Other;
     while start < bytes.len() {
         let rest = bytes.get(start..).unwrap_or_default();
         let window = rest.get(..PIECE_BYTES_MAX).unwrap_or(rest);
@@ -110,7 +111,7 @@ pub(crate) fn items(file: FileId, bytes: &[u8], found: &mut Diagnostics) -> Vec<
             found.push(Diagnostic::new(Code::LineTooLong, at, message));
         }
         let item = match state {
-            State::Directives => piece.directive(found),
+            State::Directives => piece.directive(above, found),
             State::Help => piece.text(ItemKind::HelpLine),
             State::Skipping => piece.text(ItemKind::SkippedLine),
         };
@@ -124,6 +125,7 @@ pub(crate) fn items(file: FileId, bytes: &[u8], found: &mut Diagnostics) -> Vec<
             }
             _ => {}
         }
+        above = Above::of(&item, bytes);
         items.push(item);
         start += length;
         if newline.is_some() {
@@ -195,7 +197,7 @@ impl Piece<'_> {
         }
     }
 
-    fn directive(&self, found: &mut Diagnostics) -> Item {
+    fn directive(&self, above: Above<'_>, found: &mut Diagnostics) -> Item {
         let end = self.seen_end(b"\0\r\n");
         self.check_end(end, found);
         let line = self.range(self.start..end);
@@ -225,7 +227,10 @@ impl Piece<'_> {
                 let message = "ENDTEXT without TEXT";
                 found.push(Diagnostic::new(Code::StrayEndText, place, message));
             } else if !found.is_full() {
-                found.push(unknown(place, content));
+                found.push(unknown(place, content, above));
+                if matches!(above, Above::Arguments(_)) {
+                    torn_arguments(place, content, found);
+                }
             }
             return self.item(ItemKind::Unknown, at, at..end);
         };
@@ -257,7 +262,7 @@ impl Piece<'_> {
     }
 }
 
-fn unknown(place: Place, content: &[u8]) -> Diagnostic {
+fn unknown(place: Place, content: &[u8], above: Above<'_>) -> Diagnostic {
     if let Some(rest) = content.strip_prefix(b"\xef\xbb\xbf") {
         let message = format!("a byte order mark hides {} from the loader", quoted(rest));
         return Diagnostic::new(Code::ByteOrderMark, place, message)
@@ -284,13 +289,113 @@ fn unknown(place: Place, content: &[u8]) -> Diagnostic {
         return diagnostic
             .with_remedy("U-Boot knows it, which reads such files too; syslinux does not");
     }
-    let first = word(content).0;
-    let is_value = first.contains(&b'=') || first.windows(3).any(|three| three == b"://");
-    match suggestion(content) {
-        None if is_value => diagnostic
-            .with_remedy("the loader joins no lines: write it at the end of the line above"),
-        Some(meant) => diagnostic.with_remedy(format!("did you mean {meant}?")),
+    match remedy(content, above) {
+        Some(remedy) => diagnostic.with_remedy(remedy),
         None => diagnostic,
+    }
+}
+
+/// What the line above is to one that no loader acts on: the part of a longer line that came before it,
+/// perhaps.
+#[derive(Clone, Copy)]
+enum Above<'a> {
+    /// APPEND, or a rest of it: arguments may follow.
+    Arguments(&'a [u8]),
+    /// The name of a file or a URL, which may have been broken, or a directive that wants one.
+    File(&'a [u8]),
+    /// Anything else.
+    Other,
+}
+
+impl<'a> Above<'a> {
+    fn of(item: &Item, bytes: &'a [u8]) -> Self {
+        let value = bytes.get(item.value.clone()).unwrap_or_default();
+        let value = value.get(..covered(value)).unwrap_or_default();
+        match item.kind {
+            ItemKind::Directive(Keyword::Word(Word::Append)) => Self::Arguments(value),
+            ItemKind::Directive(Keyword::Word(Word::Initrd) | Keyword::Image(_)) => {
+                Self::File(value)
+            }
+            ItemKind::Unknown if has_scheme(value) => Self::File(value),
+            ItemKind::Unknown if value.contains(&b'=') => Self::Arguments(value),
+            _ => Self::Other,
+        }
+    }
+}
+
+fn has_scheme(value: &[u8]) -> bool {
+    let first = word(value).0;
+    let scheme = first.windows(3).position(|three| three == b"://");
+    scheme.is_some_and(|at| !first.iter().take(at).any(|byte| *byte == b'='))
+}
+
+/// What to do with a line that no loader acts on.
+fn remedy(content: &[u8], above: Above<'_>) -> Option<String> {
+    const JOINED: &str = "the loader joins no lines: write it at the end of the line above";
+    let first = word(content).0;
+    let is_alone = first.len() == covered(content);
+    let before = match above {
+        Above::Arguments(before) | Above::File(before) => before,
+        Above::Other => b"",
+    };
+    // `<pre>setup/variantcode=oss`
+    if first.starts_with(b"<") && first.contains(&b'>') {
+        return Some(format!(
+            "take the mark-up of the page out; if the rest belongs to the line above, {JOINED}"
+        ));
+    }
+    // `.../initrd.` and `17.`, `.../install` and `.amd/vmlinuz`
+    let is_open = matches!(before.last(), Some(b'.' | b'=' | b'/' | b',' | b'-'));
+    let starts_as_rest = matches!(first.first(), Some(b'.' | b'/' | b','));
+    if !before.is_empty() && is_alone && (is_open || starts_as_rest) {
+        return Some(format!("does it belong to the line above? {JOINED}"));
+    }
+    // A page number, or a rule.
+    if is_alone && !first.iter().any(u8::is_ascii_alphabetic) && first.is_ascii() {
+        return Some("take the line out: it looks like a page number or a rule".to_owned());
+    }
+    if let Some(meant) = suggestion(content) {
+        return Some(format!("did you mean {meant}?"));
+    }
+    let is_value = first.contains(&b'=') || first.windows(3).any(|three| three == b"://");
+    if is_value {
+        return Some(JOINED.to_owned());
+    }
+    // `.../casper/vml` and `inuz`; `nfsroot=..` and `ro --`
+    let is_rest = match above {
+        Above::Arguments(_) => true,
+        Above::File(before) => is_alone && has_scheme(before),
+        Above::Other => false,
+    };
+    is_rest.then(|| format!("does it belong to the line above? {JOINED}"))
+}
+
+/// Torn arguments in a line that would belong to the APPEND above.
+fn torn_arguments(place: Place, content: &[u8], found: &mut Diagnostics) {
+    let words: Vec<(usize, &[u8])> = content
+        .split(|byte| is_space(*byte))
+        .scan(0, |offset, word| {
+            let at = *offset;
+            *offset += word.len() + 1;
+            Some((at, word))
+        })
+        .filter(|(_, word)| !word.is_empty())
+        .collect();
+    let texts: Vec<_> = words
+        .iter()
+        .map(|(_, word)| crate::text::decode(word))
+        .collect();
+    let texts: Vec<&str> = texts.iter().map(|text| &text[..]).collect();
+    for (index, (at, word)) in words.iter().enumerate() {
+        let Some((text, following)) = texts.get(index..).and_then(<[&str]>::split_first) else {
+            return;
+        };
+        if let Some(remedy) = crate::lint::torn(text, following) {
+            let column = place.column.saturating_add(u32::try_from(*at).unwrap_or(0));
+            let place = Place::new(place.file, place.line, column).covering(word.len());
+            let message = format!("{} is a part of an argument", quoted(word));
+            found.push(Diagnostic::new(Code::TornArgument, place, message).with_remedy(remedy));
+        }
     }
 }
 

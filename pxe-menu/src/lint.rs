@@ -22,6 +22,7 @@ mod timeout;
 mod torn;
 
 pub use merge::check;
+pub(crate) use torn::torn;
 
 use file::Use;
 

@@ -39,7 +39,7 @@ impl Lint<'_> {
 }
 
 /// What a word was torn from.
-fn torn(word: &str, following: &[&str]) -> Option<String> {
+pub(crate) fn torn(word: &str, following: &[&str]) -> Option<String> {
     if let [first, second, rest @ ..] = word.as_bytes()
         && first.is_ascii_uppercase()
         && second.is_ascii_uppercase()
