@@ -185,6 +185,7 @@ impl BootCfg {
                 help: None,
                 save: false,
                 immediate: false,
+                unreachable: false,
                 action: Action::Run(Command {
                     image_type: ImageType::Com32,
                     image: "mboot.c32".into(),

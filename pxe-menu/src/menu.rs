@@ -40,6 +40,16 @@ impl Ui {
         matches!(self, Self::Text(_) | Self::Graphic(_))
     }
 
+    /// Whether it is gfxboot.c32, which shows the labels in a menu of its own.
+    pub(crate) fn is_gfxboot(&self) -> bool {
+        let Self::Other(line) = self else {
+            return false;
+        };
+        let name = line.first_word().rsplit(|byte| matches!(byte, b'/' | b':'));
+        let name = name.take(1).next().unwrap_or_default();
+        name.eq_ignore_ascii_case(b"gfxboot.c32") || name.eq_ignore_ascii_case(b"gfxboot")
+    }
+
     pub(crate) fn menu_files(&self) -> Vec<Text> {
         match self {
             Self::Text(files) | Self::Graphic(files) => files.clone(),
@@ -272,6 +282,9 @@ pub struct Entry {
     pub save: bool,
     /// MENU IMMEDIATE: the hotkey starts it at once.
     pub immediate: bool,
+    /// Nobody can start it: no menu shows it, and NOESCAPE keeps the `boot:` prompt closed, so that the
+    /// loader starts its default again and again (`enter_cmdline` in ldlinux.c). Not of submenus.
+    pub unreachable: bool,
     /// What it does.
     pub action: Action,
 }

@@ -108,6 +108,7 @@ pub(crate) fn resolve_and_count(document: &Document) -> (Resolution, usize) {
     shown.menu.default = core.menu.default.take();
     shown.menu.ui_command = core.menu.ui_command.take();
     shown.menu.core = core::mem::take(&mut core.menu.core);
+    shown.close_unreachable();
     shown.check_default();
     shown.check_repeated();
     let mut diagnostics = document.diagnostics().to_vec();
@@ -580,6 +581,7 @@ impl<'a> Interpreter<'a> {
             help: None,
             save: false,
             immediate: false,
+            unreachable: false,
             action: Action::Submenu(id),
         });
         self.places[parent.0].push(place);
@@ -650,6 +652,27 @@ impl<'a> Interpreter<'a> {
             b"vesamenu" => Ui::Graphic(files()),
             _ if base.ends_with(b".c32") || self.has_ui => Ui::Other(Text::from(&line[..])),
             _ => Ui::Prompt,
+        }
+    }
+
+    /// Without a menu NOESCAPE leaves nothing but the default, even with PROMPT 1 (`enter_cmdline` in
+    /// ldlinux.c). Arguments make it another command than the entry's.
+    fn close_unreachable(&mut self) {
+        let has_menu = self.menu.ui.is_menu() || self.menu.ui.is_gfxboot();
+        if has_menu || !self.menu.core.no_escape {
+            return;
+        }
+        let default = self.menu.default_command().map(|line| word(line));
+        let default = default.filter(|(_, rest)| skip_space(rest).is_empty());
+        let default = match default.and_then(|(label, _)| self.labels.get(label)) {
+            Some(Slot::Screen(screen, at)) => Some((screen.0, *at)),
+            _ => None,
+        };
+        for (index, screen) in self.menu.screens.iter_mut().enumerate() {
+            for (at, entry) in screen.entries.iter_mut().enumerate() {
+                let is_command = matches!(entry.action, Action::Run(_));
+                entry.unreachable = is_command && default != Some((index, at));
+            }
         }
     }
 

@@ -1,8 +1,8 @@
 //! What each language does with what a menu protects: MENU PASSWD, MENU MASTER PASSWD, ALLOWOPTIONS 0, NOESCAPE.
 
-use pxe_menu::fuzzing::{check_grub, check_ipxe, reread};
+use pxe_menu::fuzzing::{check_grub, check_ipxe, read_links, reread};
 use pxe_menu::{
-    Client, Code, GrubOptions, IpxeOptions, Loader, Menu, Paths, Rendered, render_grub,
+    Client, Code, GrubOptions, IpxeOptions, Limits, Loader, Menu, Paths, Rendered, render_grub,
     render_ipxe, render_json, render_syslinux, render_text,
 };
 
@@ -352,4 +352,142 @@ fn text_and_json_show_protected_entries_and_no_password() {
             .to_string()
             .contains("MENU PASSWD s3cret")
     );
+}
+
+fn both(lines: &str) -> [Rendered; 2] {
+    let paths = Paths::new(Loader::Lpxelinux, "lpxelinux.0");
+    both_of(&reread(&lines.into()), &paths)
+}
+
+fn both_of(menu: &Menu, paths: &Paths) -> [Rendered; 2] {
+    let options = IpxeOptions::new(paths.clone()).with_base("http://192.0.2.1/");
+    let script = render_ipxe(menu, &options);
+    check_ipxe(&script.text);
+    let config = render_grub(menu, &GrubOptions::new(paths.clone(), "(http,192.0.2.1)"));
+    check_grub(&config.text);
+    [script, config]
+}
+
+const CLOSED: &str = "NOESCAPE 1\nLABEL a\nLINUX vmlinuz\nLABEL secret\nLINUX vmlinuz rescue\n";
+
+/// `enter_cmdline` in ldlinux.c starts the default again instead of the prompt, even with PROMPT 1.
+#[test]
+fn an_entry_that_noescape_keeps_from_everybody_is_left_out() {
+    for start in [
+        "DEFAULT a\nPROMPT 0\n",
+        "DEFAULT a\nPROMPT 1\nTIMEOUT 50\nONTIMEOUT secret\n",
+        "UI a\nDEFAULT secret\n",
+        "DEFAULT a\nIMPLICIT 0\nALLOWOPTIONS 0\n",
+        "DEFAULT a\nMENU SHIFTKEY\nMENU HIDDEN\n",
+    ] {
+        let [script, config] = both(&format!("{start}{CLOSED}"));
+        assert!(script.to_string().contains("|| goto e0_0\n"), "{script}");
+        assert!(
+            config.to_string().contains("set default='e0_0'\n"),
+            "{config}"
+        );
+        assert!(config.to_string().contains("set timeout=3\n"), "{config}");
+        for (rendered, own) in [(script, 1), (config, 0)] {
+            let text = said(&rendered);
+            assert!(
+                !text.contains("secret") && !text.contains("rescue"),
+                "{rendered}"
+            );
+            assert!(text.contains("1/vmlinuz") || text.contains(")/vmlinuz"));
+            assert_eq!(
+                count(&rendered, Code::ProtectionLost),
+                1 + own,
+                "{rendered}"
+            );
+            assert!(rendered.to_string().contains("# left out: secret: "));
+        }
+    }
+    // With the prompt or a menu one may start it.
+    for lines in [
+        CLOSED.replace("NOESCAPE 1", "DEFAULT a"),
+        format!("UI menu.c32\n{CLOSED}"),
+        format!("UI gfxboot.c32 message\n{CLOSED}"),
+    ] {
+        for rendered in both(&lines) {
+            assert!(said(&rendered).contains("rescue"), "{rendered}");
+        }
+    }
+}
+
+/// The same with a default that is a module, a file or a label with arguments, or that is missing.
+#[test]
+fn a_default_that_is_no_entry_opens_no_other() {
+    let module = "DEFAULT disk\nLABEL disk\nCOM32 chain.c32\nAPPEND hd0\n";
+    for start in [module, "DEFAULT os/vmlinuz x\n", "DEFAULT a quiet\n", ""] {
+        for rendered in both(&format!("{start}{CLOSED}")) {
+            let text = said(&rendered);
+            assert!(
+                !text.contains("secret") && !text.contains("rescue"),
+                "{rendered}"
+            );
+            assert!(rendered.to_string().contains("# left out: secret: "));
+            assert!(rendered.to_string().contains("# left out: a: "));
+            let starts = ["os/vmlinuz x", "vmlinuz quiet", "quiet", "sanboot", "hd0"];
+            let is_started = starts.iter().any(|what| text.contains(what));
+            assert_eq!(is_started, !start.is_empty(), "{rendered}");
+        }
+    }
+}
+
+/// The other configuration has a menu, and its NOESCAPE is another's: this one's entries stay closed.
+#[test]
+fn a_configuration_that_noescape_closes_stays_closed_where_it_is_linked() {
+    let more = "LABEL more\nCONFIG 1\n";
+    for (first, second) in [
+        (
+            format!("DEFAULT more\n{CLOSED}{more}"),
+            "UI menu.c32\nLABEL c\nLINUX c\n".to_owned(),
+        ),
+        (
+            format!("UI menu.c32\n{more}"),
+            format!("DEFAULT a\n{CLOSED}"),
+        ),
+    ] {
+        let files = [first, second];
+        let read = read_links(Limits::default(), |path| match path {
+            b"1" => Some(files[1].clone().into_bytes()),
+            b"2" => None,
+            _ => Some(files[0].clone().into_bytes()),
+        });
+        let menu = read.resolution.menu;
+        assert!(menu.ui.is_menu());
+        let paths = Paths::new(Loader::Lpxelinux, "lpxelinux.0");
+        for rendered in both_of(&menu, &paths)
+            .into_iter()
+            .chain([render_syslinux(&menu)])
+        {
+            let text = said(&rendered);
+            assert!(
+                !text.contains("secret") && !text.contains("rescue"),
+                "{rendered}"
+            );
+            assert!(
+                rendered.to_string().contains("# left out: secret: "),
+                "{rendered}"
+            );
+        }
+    }
+}
+
+/// MENU HIDE: with NOESCAPE or ALLOWOPTIONS 0 no prompt opens to type the label at.
+#[test]
+fn a_hidden_entry_is_left_out() {
+    for line in ["NOESCAPE 1", "ALLOWOPTIONS 0", "IMPLICIT 0"] {
+        let lines = format!(
+            "UI menu.c32\n{line}\nLABEL a\nLINUX a\nLABEL secret\nMENU HIDE\nLINUX rescue\n"
+        );
+        for rendered in both(&lines) {
+            let text = said(&rendered);
+            assert!(
+                !text.contains("secret") && !text.contains("rescue"),
+                "{rendered}"
+            );
+            assert!(rendered.to_string().contains("MENU HIDE"));
+        }
+    }
 }

@@ -269,6 +269,7 @@ impl Machine<'_> {
                 help: None,
                 save: false,
                 immediate: false,
+                unreachable: false,
                 action,
             },
         };
@@ -312,6 +313,7 @@ impl Machine<'_> {
             help: None,
             save: false,
             immediate: hotkey.is_some(),
+            unreachable: false,
             action,
         }
     }

@@ -118,6 +118,7 @@ fn not_there(node: &Node) -> Resolution {
         help: None,
         save: false,
         immediate: false,
+        unreachable: false,
         action,
     };
     let back = Text::from("Back");

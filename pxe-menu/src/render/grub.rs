@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::opening::Opening;
 use super::out::{Out, comment, name};
-use super::protection::{Guards, Passwords, passwords, plain};
+use super::protection::{Guards, Passwords, UNREACHABLE, passwords, plain};
 use super::{Rendered, looks};
 use crate::{Action, Client, Entry, Link, Menu, Paths, Screen, ScreenId, Text};
 
@@ -75,6 +75,7 @@ impl GrubOptions {
 /// - MENU PASSWD in plain text: the entry is for `--users` whose passwords are those. GRUB asks for the name of
 ///   a user, too, which a warning tells. An entry whose password is a hash of another kind than GRUB's is
 ///   left out; so is a submenu with one, and all that leads into it.
+/// - NOESCAPE without a menu: nobody can start anything but the default, so the other entries are left out.
 /// - A timeout never starts an entry other than the one that the menu means: where that one is left
 ///   out, GRUB waits.
 pub fn render_grub(menu: &Menu, options: &GrubOptions) -> Rendered {
@@ -132,7 +133,7 @@ enum Said {
     Commands(Body, Vec<String>),
     /// An entry that shows another screen.
     Screen(ScreenId),
-    /// Nothing: whether a password is why, and why.
+    /// Nothing: whether its protection is why, and why.
     LeftOut(bool, String),
 }
 
@@ -155,6 +156,9 @@ impl Config<'_> {
     }
 
     fn say(&self, at: ScreenId, screen: &Screen, entry: &Entry) -> Said {
+        if entry.unreachable {
+            return Said::LeftOut(true, UNREACHABLE.to_owned());
+        }
         let has_password = |passwords: &Passwords| passwords.plain.is_empty();
         if passwords(screen, entry).as_ref().is_some_and(has_password) {
             let why = "it has a password that GRUB cannot check".to_owned();
@@ -412,8 +416,8 @@ impl Config<'_> {
     }
 
     fn entry(&mut self, screen: &Screen, entry: &Entry, said: &Said, id: &str) {
-        if let Said::LeftOut(has_password, why) = said {
-            if *has_password {
+        if let Said::LeftOut(is_protected, why) = said {
+            if *is_protected {
                 self.out.protected(entry, why);
             } else {
                 self.out.left_out(entry, why);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::opening::{Opening, Target, timeout};
 use super::out::{Out, name};
-use super::protection::{Guards, passwords};
+use super::protection::{Guards, UNREACHABLE, passwords};
 use super::{Rendered, looks};
 use crate::{Action, Client, Entry, Link, Menu, Paths, Screen, ScreenId, Text};
 
@@ -81,6 +81,7 @@ impl IpxeOptions {
 /// - ALLOWOPTIONS 0, NOESCAPE, MENU MASTER PASSWD: iPXE lets nobody edit an entry, Escape at the top shows the
 ///   menu again, and no error ends the script. But most builds open a shell with Ctrl-B before any script
 ///   runs: that is for the build to close, and a warning says so.
+/// - NOESCAPE without a menu: nobody can start anything but the default, so the other entries are left out.
 /// - A timeout never starts an entry other than the one that the menu means: where that one is left
 ///   out, the script waits.
 pub fn render_ipxe(menu: &Menu, options: &IpxeOptions) -> Rendered {
@@ -162,6 +163,9 @@ impl Script<'_> {
             Action::Separator => return Said::Gap(String::new()),
             Action::Disabled(_) | Action::Nowhere(_) => return Said::Gap(shown(entry)),
             _ => {}
+        }
+        if entry.unreachable {
+            return Said::LeftOut(Refusal::Protected(UNREACHABLE.to_owned()));
         }
         let mut lost = Vec::new();
         let lock = match passwords(screen, entry) {
@@ -399,7 +403,9 @@ impl Script<'_> {
         items: &mut usize,
     ) -> Option<String> {
         let then = self.then.clone();
-        if then == default || then.is_none() || self.opening.is_hidden {
+        // A hidden menu without an item would have no way back to what it starts.
+        let needs_no_item = self.opening.is_hidden && *items > 0;
+        if then == default || then.is_none() || needs_no_item {
             return default;
         }
         self.out
@@ -408,7 +414,7 @@ impl Script<'_> {
         if !(0..screen.entries.len()).any(|at| is_here(&at))
             && let Some(then) = &then
         {
-            let line = screen.on_timeout.clone().unwrap_or_default();
+            let line = self.opening.line(self.menu, screen);
             self.out
                 .line(format!("item {then} {}", shown_words(&line)).trim_end());
             *items += 1;

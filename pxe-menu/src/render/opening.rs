@@ -115,9 +115,16 @@ impl Opening {
         } else {
             screen.and_then(timeout)
         };
-        // With neither a menu nor a prompt the loader starts DEFAULT at once (`ldlinux_main` in ldlinux.c).
-        let at_once = menu.default.as_ref();
-        match at_once.filter(|_| menu.ui == Ui::Prompt && !menu.core.prompt) {
+        // With neither a menu nor a prompt the loader starts DEFAULT at once (`main` in ldlinux.c); so it does
+        // where NOESCAPE keeps the prompt closed.
+        let top = menu.screens.first();
+        let is_closed = top.is_some_and(|top| top.entries.iter().any(|entry| entry.unreachable));
+        let at_once = match menu.ui {
+            Ui::Prompt => is_closed || !menu.core.prompt,
+            Ui::Other(_) => is_closed,
+            _ => false,
+        };
+        match menu.default_command().filter(|_| at_once) {
             Some(line) => Self {
                 screen: id,
                 is_hidden: true,
@@ -131,6 +138,14 @@ impl Opening {
                 then,
             },
         }
+    }
+}
+
+impl Opening {
+    /// What is shown of a command that is started and is no entry: its line.
+    pub(super) fn line(&self, menu: &Menu, screen: &Screen) -> Text {
+        let line = screen.on_timeout.as_ref().filter(|_| menu.ui.is_menu());
+        line.or(menu.default_command()).cloned().unwrap_or_default()
     }
 }
 

@@ -32,6 +32,9 @@ pub(super) fn passwords(screen: &Screen, entry: &Entry) -> Option<Passwords> {
     Some(passwords)
 }
 
+/// Why an entry is left out that nobody can start ([`Entry::unreachable`]): an item would open it.
+pub(super) const UNREACHABLE: &str = "NOESCAPE keeps everybody from it, and no menu shows it";
+
 /// A password in plain text that every loader can be told: of letters, digits and marks that mean nothing to
 /// a script. `$1$`, `$4$`, `$5$` and `$6$` begin hashes (`passwd_compare` in passwd.c).
 pub(super) fn plain(password: &Text) -> Option<String> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Rendered;
 use super::out::{comment, name};
+use super::protection::UNREACHABLE;
 use crate::keyword::{Message, Parameter};
 use crate::scan::is_space;
 use crate::{
@@ -335,6 +336,14 @@ impl Writer {
         };
         for (index, entry) in screen.entries.iter().enumerate() {
             let is_default = screen.default == index;
+            // Of a linked configuration that showed no menu.
+            if entry.unreachable && menu.ui.is_menu() {
+                let what = format!("left out: {}: {UNREACHABLE}", name(entry));
+                self.line("#", what.as_bytes());
+                let told = Diagnostic::new(Code::ProtectionLost, None, what);
+                self.diagnostics.push(told);
+                continue;
+            }
             match entry.action {
                 Action::Submenu(below) => {
                     self.submenu(menu, entry, below, is_default, above, screen);

@@ -125,6 +125,7 @@ impl Interpreter<'_> {
             help: (!label.help.is_empty() && !label.separator).then(|| Text::new(label.help)),
             save: label.save.unwrap_or(save) && can_be_chosen,
             immediate: label.immediate.unwrap_or(immediate) && can_be_chosen,
+            unreachable: false,
             action,
         };
         let goes = matches!(entry.action, Action::Nowhere(_))

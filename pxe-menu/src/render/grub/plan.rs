@@ -194,7 +194,7 @@ impl Config<'_> {
         for what in &lost {
             self.out.lost(what);
         }
-        let line = screen.on_timeout.clone().unwrap_or_default();
+        let line = self.opening.line(self.menu, screen);
         let head = format!("{} --id timeout --unrestricted", quote::title(&line));
         self.commands(&head, &body);
         true
