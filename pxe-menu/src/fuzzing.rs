@@ -178,6 +178,17 @@ mod tests {
             Just("path"),
             Just("say"),
             Just("onerror"),
+            Just("prompt"),
+            Just("implicit"),
+            Just("noescape"),
+            Just("nocomplete"),
+            Just("nohalt"),
+            Just("console"),
+            Just("font"),
+            Just("kbdmap"),
+            Just("display"),
+            Just("pxeretry"),
+            Just("sendcookies"),
             Just("arppend"),
         ];
         let value = prop_oneof![

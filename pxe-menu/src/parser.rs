@@ -228,3 +228,18 @@ impl Parser {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `parse_one_config` in menu/readconfig.c: `~` is `ConfigName`, also for a menu that an entry starts.
+    #[test]
+    fn a_tilde_among_the_files_of_a_menu_is_the_configuration_itself() {
+        let files = ["colours".into(), "~".into()];
+        let mut parser = Parser::of_menu("own".into(), &files, Limits::default());
+        let asked: Vec<Text> =
+            core::iter::from_fn(|| parser.poll_need().map(|need| need.file)).collect();
+        assert_eq!(asked, ["colours", "own"].map(Text::from));
+    }
+}

@@ -352,3 +352,64 @@ fn a_long_line_of_help_stays_one() {
         }
     }
 }
+
+/// `new_menu` in menu/readconfig.c.
+#[test]
+fn a_submenu_inherits_what_may_be_edited() {
+    let lines =
+        "UI menu.c32\nALLOWOPTIONS 0\nMENU MASTER PASSWD m4ster\nMENU BEGIN\nLABEL a\nMENU END\n";
+    let below = &menu(lines).screens[1];
+    assert!(below.no_edit);
+    assert_eq!(below.master_password, Some("m4ster".into()));
+}
+
+/// `mparm` in menu/readconfig.c.
+#[test]
+fn numbers_of_the_layout_have_the_defaults_of_menu_c32() {
+    use pxe_menu::Parameter;
+    let defaults = [
+        (Parameter::Width, 0),
+        (Parameter::Margin, 10),
+        (Parameter::PasswordMargin, 3),
+        (Parameter::Rows, 12),
+        (Parameter::TabMsgRow, 18),
+        (Parameter::CmdlineRow, 18),
+        (Parameter::EndRow, -1),
+        (Parameter::PasswordRow, 11),
+        (Parameter::TimeoutRow, 20),
+        (Parameter::HelpMsgRow, 22),
+        (Parameter::HelpMsgEndRow, -1),
+        (Parameter::HShift, 0),
+        (Parameter::VShift, 0),
+        (Parameter::HiddenRow, -2),
+    ];
+    for (parameter, value) in defaults {
+        assert_eq!(parameter.default_value(), value, "{parameter:?}");
+    }
+}
+
+/// `parse_one_config` in menu/readconfig.c: the loader's own configuration, which is asked for once.
+#[test]
+fn a_tilde_is_the_configuration_itself() {
+    let files = [
+        ("main", "UI menu.c32 colours ~\nLABEL a\n"),
+        ("colours", "MENU TITLE T\n"),
+    ];
+    let read = document(&files);
+    let names: Vec<Text> = read.files().iter().map(|file| file.name.clone()).collect();
+    assert_eq!(names, ["main", "colours"].map(Text::from));
+    let resolution = resolve(&read);
+    assert_eq!(told(&resolution), []);
+    assert_eq!(shown(&resolution.menu), ["a"]);
+}
+
+#[test]
+fn so_many_bytes_are_read_and_not_one_more() {
+    let files = [("main", "LABEL a\nINCLUDE b\n"), ("b", "LABEL b\n")];
+    let bytes: usize = files.iter().map(|(_, text)| text.len()).sum();
+    let whole = limited(|limits| limits.bytes_max = bytes, &files);
+    assert_eq!(shown(&whole.menu), ["a", "b"]);
+    let short = limited(|limits| limits.bytes_max = bytes - 1, &files);
+    assert_eq!(shown(&short.menu), ["a"]);
+    assert!(told(&short).contains(&Code::Limited));
+}

@@ -491,3 +491,19 @@ fn a_hidden_entry_is_left_out() {
         }
     }
 }
+
+/// A master password lets nobody edit where NOESCAPE is, and NOESCAPE alone makes no word of passwords.
+#[test]
+fn noescape_alone_closes_the_command_line() {
+    let lines = "NOESCAPE 1\nLABEL a\nLINUX a\n";
+    assert_eq!(count(&ipxe(lines), Code::ProtectionLost), 1);
+    let config = grub(lines);
+    assert!(said(&config).contains("set superusers='nobody'\n"));
+    assert!(!config.to_string().contains("MENU PASSWD"), "{config}");
+    let config = grub(&format!("MENU MASTER PASSWD m4ster\n{lines}"));
+    assert!(
+        said(&config).contains("set superusers='nobody'\n"),
+        "{config}"
+    );
+    assert!(!said(&config).contains("m4ster"), "{config}");
+}

@@ -199,3 +199,45 @@ fn a_hidden_entry_keeps_its_label_from_a_later_one() {
     assert!(menu.hidden.is_empty(), "nothing leads to it");
     assert_eq!(reread(&render_syslinux(&menu).text), menu);
 }
+
+/// Each is read, written, and read as the same.
+#[test]
+fn every_directive_of_the_loader_is_written() {
+    let bare = "DEFAULT a\nLABEL a\nLINUX a\n";
+    for line in [
+        "PROMPT 1",
+        "IMPLICIT 0",
+        "NOESCAPE 1",
+        "NOCOMPLETE 1",
+        "NOHALT 1",
+        "CONSOLE 0",
+        "FONT f.psf",
+        "KBDMAP de.ktl",
+        "DISPLAY boot.msg",
+        "SAY Welcome",
+        "PATH /bios:/efi",
+        "PXERETRY 3",
+        "SENDCOOKIES 5",
+        "SERIAL 1 115200 0x303",
+        "ONERROR a",
+        "SYSAPPEND 2",
+    ] {
+        let menu = reread(&format!("{line}\n{bare}").into());
+        assert_ne!(menu.core, reread(&bare.into()).core, "{line}");
+        let written = render_syslinux(&menu).text;
+        assert_eq!(reread(&written), menu, "{line}: {written}");
+    }
+}
+
+/// `allowedit` and the master password (`show_fkey`, `draw_menu` in menumain.c).
+#[test]
+fn text_says_that_tab_edits_where_it_does() {
+    for (line, edits) in [
+        ("MENU TITLE x", true),
+        ("ALLOWOPTIONS 0", false),
+        ("MENU MASTER PASSWD x", false),
+    ] {
+        let menu = reread(&format!("UI menu.c32\n{line}\nLABEL a\nLINUX a\n").into());
+        assert_eq!(render_text(&menu).contains("Press [Tab]"), edits, "{line}");
+    }
+}
