@@ -226,7 +226,8 @@ codes! {
     NfsRoot = "nfs-root", Error;
     /// Arguments of a live system that do not fit what is started.
     LiveArguments = "live-arguments", Warning;
-    /// casper is told of no network. A note where the release is not known.
+    /// casper is told of no network. Where the release is not known a note, or a warning beside an image's
+    /// URL.
     CasperNetwork = "casper-network", Error;
     /// The folder `.disk` of a live system, by which casper knows it, is not there.
     MissingDisk = "missing-disk", Error;

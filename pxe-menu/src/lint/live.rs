@@ -3,7 +3,7 @@
 use super::arguments::{Arguments, argument_place};
 use super::{At, Lint, simplified};
 use crate::diagnostic::quoted;
-use crate::{Code, Command, Diagnostic, LinuxBoot, Location, Text};
+use crate::{Code, Command, Diagnostic, LinuxBoot, Location, Severity, Text};
 
 /// Folders of the Debian installer's kernels, on its images and in its netboot tree.
 const INSTALLERS: [&str; 5] = [
@@ -59,17 +59,34 @@ impl Lint<'_> {
         };
         let netboot = arguments.value("netboot");
         let image = self.casper_folder(arguments, linux);
-        if netboot.is_some() && arguments.value("ip").is_none() && command.sysappend & 1 == 0 {
+        // scripts/casper takes an image by these names, and mounts an export by that one.
+        let image_url = ["url=", "iso-url="].into_iter().find(|name| {
+            let url = arguments.value(name.trim_end_matches('='));
+            url.is_some_and(|url| url.contains("://") && url.ends_with(".iso"))
+        });
+        let wants_network = match image_url {
+            Some(name) => Some(name),
+            None if netboot.is_some() => Some("netboot="),
+            None => arguments.value("nfsroot").map(|_| "nfsroot="),
+        };
+        if let Some(name) = wants_network
+            && arguments.value("ip").is_none()
+            && command.sysappend & 1 == 0
+        {
             let release = image.as_ref().and_then(|folder| self.release(folder));
             if release.is_none_or(|release| release >= (20, 4)) {
                 let message =
                     "casper without ip=: since Ubuntu 20.04 it configures no network by itself";
-                let diagnostic = Diagnostic::new(Code::CasperNetwork, place("netboot="), message)
+                let mut diagnostic = Diagnostic::new(Code::CasperNetwork, place(name), message)
                     .with_remedy("add ip=dhcp");
-                self.push(match release {
-                    Some(_) => diagnostic,
-                    None => diagnostic.as_note(),
-                });
+                if release.is_none() {
+                    // Releases that take an image's URL are hardly older.
+                    diagnostic.severity = match image_url {
+                        Some(_) => Severity::Warning,
+                        None => Severity::Note,
+                    };
+                }
+                self.push(diagnostic);
             }
         }
         if netboot == Some("nfs") && arguments.value("nfsroot").is_none() {

@@ -491,8 +491,31 @@ fn casper_is_told_of_the_network_by_its_release() {
     assert_eq!(of("Ubuntu-MATE 18.04.4 LTS \"Bionic Beaver\""), []);
     let error = (Code::CasperNetwork, Severity::Error);
     assert_eq!(of("Ubuntu-MATE 22.04.2 LTS \"Jammy Jellyfish\""), [error]);
+    assert_eq!(of("Ubuntu 20.04.6 LTS \"Focal Fossa\""), [error]);
+    assert_eq!(of("Ubuntu 19.10 \"Eoan Ermine\""), []);
     let note = (Code::CasperNetwork, Severity::Note);
     assert_eq!(of("Linux Mint 21.1 \"Vera\""), [note]);
+}
+
+/// scripts/casper: an image's URL and an export need the network as `netboot=` does.
+#[test]
+fn casper_needs_the_network_for_an_image_and_an_export() {
+    let told = |arguments: &str| {
+        let menu = format!(
+            "UI menu.c32\nLABEL a\nLINUX ::os/vmlinuz\nINITRD ::os/initrd\nAPPEND boot=casper {arguments}\n"
+        );
+        let paths = [Paths::new(Loader::Lpxelinux, "bios/lpxelinux.0")];
+        let found = findings_in(&menu, &paths, &tree());
+        let found = found
+            .into_iter()
+            .find(|told| told.code == Code::CasperNetwork);
+        found.map(|told| told.severity)
+    };
+    assert_eq!(told("url=http://x/u.iso"), Some(Severity::Warning));
+    assert_eq!(told("iso-url=http://x/u.iso"), Some(Severity::Warning));
+    assert_eq!(told("nfsroot=1.1.1.1:/x"), Some(Severity::Note));
+    assert_eq!(told("url=http://x/u.iso ip=dhcp"), None);
+    assert_eq!(told("url=http://x/preseed.cfg"), None);
 }
 
 /// run_menu in menumain.c: the cursor moves off an entry that cannot be chosen, and that stops the timeout.
