@@ -11,6 +11,10 @@ const TOO_SHORT_TENTHS: i32 = 10;
 /// Tenths of a second up to which a number was perhaps meant in seconds.
 const SHORT_TENTHS: i32 = 20;
 
+/// Tenths of a second from which on a multiple of a thousand was perhaps meant in milliseconds. Real menus
+/// wait for five minutes, 3000.
+const LONG_TENTHS: i32 = 5_000;
+
 /// Tenths of a second from which on a timeout was probably meant in milliseconds.
 const TOO_LONG_TENTHS: i32 = 30_000;
 
@@ -23,7 +27,10 @@ impl Lint<'_> {
                 Keyword::Word(Word::TotalTimeout) => "TOTALTIMEOUT",
                 _ => continue,
             };
-            self.timeout(name, atoi(&setting.value), Some(setting.place));
+            match seconds_written(&setting.value) {
+                Some(seconds) => self.timeout_in_seconds(name, seconds, setting),
+                None => self.timeout(name, atoi(&setting.value), Some(setting.place)),
+            }
         }
         let menu = &resolution.menu;
         for (screen, places) in menu.screens.iter().zip(&resolution.places) {
@@ -62,13 +69,20 @@ impl Lint<'_> {
             TOO_LONG_TENTHS.. if name == "TIMEOUT" => {
                 format!("{name} {tenths} is {} minutes", tenths / 600)
             }
+            LONG_TENTHS.. if name == "TIMEOUT" && tenths % 1000 == 0 => {
+                format!(
+                    "{name} {tenths} is {} minutes {} seconds",
+                    tenths / 600,
+                    tenths % 600 / 10
+                )
+            }
             TOO_SHORT_TENTHS..=SHORT_TENTHS if name == "TIMEOUT" => {
                 format!("{name} {tenths} is {}.{} seconds", tenths / 10, tenths % 10)
             }
             _ => return,
         };
         let meant = match tenths {
-            TOO_LONG_TENTHS.. => tenths / 1000,
+            LONG_TENTHS.. => tenths / 1000,
             _ => tenths,
         };
         let diagnostic = Diagnostic::new(Code::TimeoutUnit, place, message).with_remedy(format!(
@@ -76,8 +90,36 @@ impl Lint<'_> {
             meant * 10
         ));
         self.push(match tenths {
-            TOO_SHORT_TENTHS..=SHORT_TENTHS => diagnostic.as_note(),
+            TOO_SHORT_TENTHS..=SHORT_TENTHS | LONG_TENTHS..TOO_LONG_TENTHS => diagnostic.as_note(),
             _ => diagnostic,
         });
     }
+
+    fn timeout_in_seconds(&mut self, name: &str, seconds: i32, setting: &crate::Setting) {
+        let message = format!(
+            "{name} {}: the loader reads {} tenths of a second",
+            crate::diagnostic::quoted(&setting.value),
+            atoi(&setting.value)
+        );
+        let remedy = format!(
+            "{name} counts tenths of a second: {seconds} seconds are {name} {}",
+            seconds.saturating_mul(10)
+        );
+        self.tell(Code::TimeoutUnit, setting.place, message, Some(&remedy));
+    }
+}
+
+/// `30 seconds`: a number and a unit of its own, as seconds.
+fn seconds_written(value: &[u8]) -> Option<i32> {
+    let (number, rest) = crate::scan::word(value);
+    if number.is_empty() || !number.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let unit = crate::scan::word(crate::scan::skip_space(rest)).0;
+    let factor = match unit.to_ascii_lowercase().as_slice() {
+        b"s" | b"sec" | b"secs" | b"second" | b"seconds" => 1,
+        b"m" | b"min" | b"mins" | b"minute" | b"minutes" => 60,
+        _ => return None,
+    };
+    Some(atoi(number).saturating_mul(factor))
 }

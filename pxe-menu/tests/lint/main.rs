@@ -518,6 +518,43 @@ fn casper_needs_the_network_for_an_image_and_an_export() {
     assert_eq!(told("url=http://x/preseed.cfg"), None);
 }
 
+/// Real menus wait for five minutes (3000), and some in all for fifteen (TOTALTIMEOUT 9000).
+#[test]
+fn timeouts_in_another_unit_are_told() {
+    let told = |line: &str| {
+        let menu = format!("UI menu.c32\n{line}\nLABEL a\nLINUX ::os/vmlinuz\n");
+        let paths = [Paths::new(Loader::Lpxelinux, "bios/lpxelinux.0")];
+        let found = findings_in(&menu, &paths, &tree());
+        let found = found
+            .into_iter()
+            .find(|told| told.code == Code::TimeoutUnit);
+        found.map(|told| (told.severity, told.to_string()))
+    };
+    let (severity, words) = told("TIMEOUT 5000").expect("told");
+    assert_eq!(severity, Severity::Note);
+    assert!(words.contains("8 minutes 20 seconds"), "{words}");
+    assert!(words.contains("5 seconds are TIMEOUT 50"), "{words}");
+    let (_, words) = told("TIMEOUT 10000").expect("told");
+    assert!(words.contains("10 seconds are TIMEOUT 100"), "{words}");
+    let (severity, words) = told("TIMEOUT 30 seconds").expect("told");
+    assert_eq!(severity, Severity::Warning);
+    assert!(words.contains("30 seconds are TIMEOUT 300"), "{words}");
+    let (_, words) = told("TOTALTIMEOUT 5 minutes").expect("told");
+    assert!(
+        words.contains("300 seconds are TOTALTIMEOUT 3000"),
+        "{words}"
+    );
+    for line in [
+        "TIMEOUT 3000",
+        "TIMEOUT 4000",
+        "TIMEOUT 9001",
+        "TOTALTIMEOUT 9000",
+        "TIMEOUT 300 # 30 s",
+    ] {
+        assert_eq!(told(line), None, "{line}");
+    }
+}
+
 /// run_menu in menumain.c: the cursor moves off an entry that cannot be chosen, and that stops the timeout.
 #[test]
 fn a_timeout_on_a_separator_is_told_to_be_dead() {
