@@ -152,8 +152,43 @@ impl Lint<'_> {
             let diagnostic = Diagnostic::new(Code::KernelArguments, place("ksdevice="), message);
             self.push(diagnostic.with_remedy("add IPAPPEND 2"));
         }
+        self.contradictions(&arguments, command, at);
         self.torn_arguments(&arguments.words, command, at);
         self.live_system(&arguments, linux, command, at);
+    }
+
+    /// Two arguments of which only one can count. What stands after `--` is the first process's.
+    fn contradictions(&mut self, arguments: &Arguments<'_>, command: &Command, at: At) {
+        let own = arguments.words.iter().copied();
+        let own: Vec<&str> = own
+            .take_while(|word| !matches!(*word, "--" | "---"))
+            .collect();
+        let first_of = |words: &[&str]| own.iter().copied().find(|word| words.contains(word));
+        let mut pairs = vec![
+            (
+                first_of(&["ip=dhcp", "ip=on", "ip=any"]),
+                first_of(&["ip=off", "ip=none"]),
+            ),
+            (first_of(&["ro"]), first_of(&["rw"])),
+        ];
+        for name in ["root=", "boot="] {
+            let mut all = own.iter().copied().filter(|word| word.starts_with(name));
+            let first = all.next();
+            pairs.push((first, all.find(|other| Some(*other) != first)));
+        }
+        for (one, other) in pairs {
+            let (Some(one), Some(other)) = (one, other) else {
+                continue;
+            };
+            let message = format!(
+                "{} and {} contradict each other",
+                quoted(one.as_bytes()),
+                quoted(other.as_bytes())
+            );
+            let place = argument_place(command, at, other.as_bytes());
+            let remedy = "leave one of them out";
+            self.tell(Code::KernelArguments, place, message, Some(remedy));
+        }
     }
 
     /// INITRD without a value is told when it is read.

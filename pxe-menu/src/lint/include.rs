@@ -85,8 +85,19 @@ impl Lint<'_> {
                     | Keyword::Menu(MenuWord::OnError)
             ) && setting.value == *command
         };
-        let place = self.resolution.settings.iter().rfind(is_command);
-        let place = place.map(|setting| setting.place);
+        let setting = self.resolution.settings.iter().rfind(is_command);
+        // DEFAULT without a label is told where it is resolved; labels may be in a file that was not read.
+        let is_unread = |told: &Diagnostic| {
+            matches!(
+                told.code,
+                Code::MissingInclude | Code::MissingLink | Code::Limited
+            )
+        };
+        let is_told = self.resolution.diagnostics.iter().any(is_unread)
+            || setting.is_none_or(|setting| {
+                matches!(setting.keyword, Keyword::Word(Word::Ui | Word::Default))
+            });
+        let place = setting.map(|setting| setting.place);
         if menu.core.labels_only {
             let message = format!(
                 "IMPLICIT 0, and {} is no label: it is not started",
@@ -102,7 +113,7 @@ impl Lint<'_> {
         let is_module = first.ends_with(b".c32") || menu.ui_command.as_ref() == Some(command);
         if is_module {
             self.module(first, place);
-        } else if first.contains(&b'.') || first.contains(&b'/') {
+        } else if !is_told || first.contains(&b'.') || first.contains(&b'/') {
             self.file(first, place, Use::Started);
         }
     }

@@ -555,6 +555,53 @@ fn timeouts_in_another_unit_are_told() {
     }
 }
 
+#[test]
+fn arguments_that_contradict_each_other_are_told() {
+    let told = |arguments: &str| {
+        let menu = format!(
+            "UI menu.c32\nLABEL a\nLINUX ::os/vmlinuz\nINITRD ::os/initrd\nAPPEND {arguments}\n"
+        );
+        let paths = [Paths::new(Loader::Lpxelinux, "bios/lpxelinux.0")];
+        let found = findings_in(&menu, &paths, &tree());
+        found
+            .iter()
+            .any(|told| told.message.contains("contradict each other"))
+    };
+    for arguments in [
+        "ip=dhcp ip=off",
+        "ro rw",
+        "root=/dev/sda1 root=/dev/sda2",
+        "boot=live boot=casper ip=dhcp",
+    ] {
+        assert!(told(arguments), "{arguments}");
+    }
+    for arguments in [
+        "quiet debug",
+        "ip=eth0:dhcp ip=eth1:off",
+        "root=/dev/sda1 root=/dev/sda1",
+        "ro -- rw",
+        "ip=dhcp",
+    ] {
+        assert!(!told(arguments), "{arguments}");
+    }
+}
+
+#[test]
+fn a_command_that_names_nothing_is_told() {
+    for line in ["ONTIMEOUT nosuch", "ONERROR nosuch"] {
+        let menu = format!("UI menu.c32\nTIMEOUT 50\n{line}\nLABEL a\nLINUX ::os/vmlinuz\n");
+        let paths = [Paths::new(Loader::Lpxelinux, "bios/lpxelinux.0")];
+        let found = findings_in(&menu, &paths, &tree());
+        let is_it = |told: &Diagnostic| {
+            told.code == Code::MissingFile && told.to_string().contains("nosuch")
+        };
+        assert!(found.iter().any(is_it), "{line}: {found:?}");
+        // The label may be in what was not found.
+        let found = findings_in(&format!("INCLUDE no.cfg\n{menu}"), &paths, &tree());
+        assert!(!found.iter().any(is_it), "{line}: {found:?}");
+    }
+}
+
 /// run_menu in menumain.c: the cursor moves off an entry that cannot be chosen, and that stops the timeout.
 #[test]
 fn a_timeout_on_a_separator_is_told_to_be_dead() {
