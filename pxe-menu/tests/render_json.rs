@@ -128,7 +128,7 @@ fn all_that_a_menu_has_is_there() {
         entries[0],
         json!({
             "label": "a", "menu_label": "^Alpha", "text": "  Alpha", "indent": 2, "hotkey": "A",
-            "protected": true, "help": "First\n", "save": true, "immediate": true, "action": "run",
+            "protected": true, "unreachable": false, "help": "First\n", "save": true, "immediate": true, "action": "run",
             "target": null, "tag": null, "file": null, "background": null,
             "command": {
                 "image_type": "linux", "image": "vmlinuz", "append": "quiet", "initrd": "one,two",

@@ -228,6 +228,7 @@ impl Json {
         let hotkey = entry.hotkey.map(|key| Text::from(&[key][..]));
         self.bytes("hotkey", hotkey.as_ref());
         self.flag("protected", entry.password.is_some());
+        self.flag("unreachable", entry.unreachable);
         self.bytes("help", entry.help.as_ref());
         self.flag("save", entry.save);
         self.flag("immediate", entry.immediate);
