@@ -49,8 +49,8 @@ pub struct LinkedMenu {
 /// Reads a configuration and all others that its entries lead to, and makes one [`Menu`] of them.
 /// It opens no file: it says which one it needs, and is given its content.
 ///
-/// The first configuration may be of any [`Format`]: its content decides, and its name where that
-/// says nothing. Those that it leads to are of the same, since one loader reads them all. GRUB's
+/// The first configuration may be of any [`Format`]: [`Format::of`] decides, unless
+/// [`with_format`](Self::with_format) says it. Those that it leads to are of the same, since one loader reads them all. GRUB's
 /// `configfile` is followed as CONFIG is; what variables it exports are not handed on, but
 /// `$prefix` is.
 ///
@@ -113,6 +113,7 @@ pub struct MenuReader {
     found: Diagnostics,
     told: BTreeSet<(Code, Option<Place>, String)>,
     client: Client,
+    format: Option<Format>,
 }
 
 /// A configuration.
@@ -194,6 +195,7 @@ impl MenuReader {
             spent: Spent::default(),
             told: BTreeSet::new(),
             client: Client::new(),
+            format: None,
         }
     }
 
@@ -202,6 +204,14 @@ impl MenuReader {
     #[must_use]
     pub fn with_client(mut self, client: Client) -> Self {
         self.client = client;
+        self
+    }
+
+    /// The first configuration is of this format, whatever it contains: whoever found it where only
+    /// one loader looks knows that.
+    #[must_use]
+    pub fn with_format(mut self, format: Format) -> Self {
+        self.format = Some(format);
         self
     }
 
@@ -334,6 +344,7 @@ impl MenuReader {
                 name: file.clone(),
                 absolute: target.paths.absolute(file),
                 is_asked: false,
+                format: self.format,
                 loader,
                 client,
                 limits,

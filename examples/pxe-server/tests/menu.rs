@@ -778,3 +778,36 @@ fn what_init_lays_out_is_clean() {
         );
     }
 }
+
+/// Names and not lines say whose a file is: all that lies in pxelinux.cfg is pxelinux's.
+#[test]
+fn a_broken_append_and_a_pasted_menuentry_do_not_make_a_grub_cfg() {
+    let site = Site::new();
+    let menu = "UI menu.c32\nLABEL a\nKERNEL os/linux\nAPPEND\nboot=casper\nip=dhcp\nnetboot=nfs\n\
+                nfsroot=192.168.150.1:/srv/x\nlocale=fr_FR.UTF-8\nINITRD os/initrd.gz\n\
+                menuentry 'x' {\n  linux /gone\n}\nmenuentry 'y' {\n  linux /gone\n}\n";
+    site.write("tftp/bios/pxelinux.cfg/default", menu);
+    for path in ["tftp", "tftp/bios/pxelinux.cfg/default"] {
+        let told = site.run(&["check", path, "--root", "tftp"]);
+        assert!(told.out.contains("nfsroot="), "{told:?}");
+        assert!(told.out.contains("menuentry 'x'"), "{told:?}");
+    }
+    let file = ["show", "tftp/bios/pxelinux.cfg/default", "--root", "tftp"];
+    let told = site.run(&[&file[..], &["--as", "json"]].concat());
+    let entries = &told.json()["screens"][0]["entries"];
+    assert_eq!(entries.as_array().map(Vec::len), Some(1), "{told:?}");
+    assert!(told.err.contains("loader: lpxelinux.0 "), "{told:?}");
+
+    // By a link or by option 209 it has another name.
+    fs::remove_dir_all(site.path("tftp/bios/pxelinux.cfg")).expect("there");
+    site.write("tftp/menus/default", menu);
+    site.link("../menus", "tftp/bios/pxelinux.cfg");
+    for arguments in [
+        &["check", "tftp"][..],
+        &["show", "--root", "tftp", "--for", "52:54:00:00:00:01"],
+    ] {
+        let told = site.run(arguments);
+        let said = format!("{}{}", told.out, told.err);
+        assert!(said.contains("menuentry 'x'"), "{told:?}");
+    }
+}

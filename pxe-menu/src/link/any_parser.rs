@@ -33,6 +33,8 @@ pub(super) struct First {
     /// The name in any directory, as GRUB and mboot want it.
     pub(super) absolute: Text,
     pub(super) is_asked: bool,
+    /// What it is, if that is known.
+    pub(super) format: Option<Format>,
     pub(super) loader: Loader,
     pub(super) client: Client,
     pub(super) limits: Limits,
@@ -163,7 +165,8 @@ impl AnyParser {
 impl First {
     /// The parser for this content.
     fn parser(&self, bytes: &[u8]) -> AnyParser {
-        match Format::of(&self.name, bytes) {
+        let format = self.format;
+        match format.unwrap_or_else(|| Format::of(&self.absolute, bytes)) {
             Format::Syslinux => {
                 AnyParser::Syslinux(Parser::new(self.name.clone(), self.limits.clone()))
             }

@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, String> {
         Some(file) if !file.is_dir() => {
             let path = site.path_of(file)?;
             let station = site.wait(stations.reader_of(&site, &path));
-            check.menu(&[station], &path);
+            check.menu(&[station], &path, false);
             if let (true, Some(why)) = (check.menus.is_empty(), check.unreadable.pop()) {
                 return Err(why);
             }
@@ -216,7 +216,7 @@ impl<'a> Check<'a> {
             }
         }
         for (path, stations) in &menus {
-            self.menu(stations, path);
+            self.menu(stations, path, true);
         }
         for (name, path) in others {
             if !self.read.contains(&path) {
@@ -274,8 +274,8 @@ impl<'a> Check<'a> {
     }
 
     /// Reads and checks a menu for its loaders.
-    fn menu(&mut self, stations: &[Station], path: &TreePath) {
-        let all = match Checked::read_for_all(&self.files, stations, path) {
+    fn menu(&mut self, stations: &[Station], path: &TreePath, is_asked_for: bool) {
+        let all = match Checked::read_for_all(&self.files, stations, path, is_asked_for) {
             Ok(all) => all,
             Err(why) => return self.cannot_read(path, &why),
         };

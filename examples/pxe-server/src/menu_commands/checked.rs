@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pxe_menu::{
-    Client, Code, Diagnostic, Limits, Paint, Parser, Paths, Place, ReportFile, Text, check,
+    Client, Code, Diagnostic, Format, Limits, Paint, Parser, Paths, Place, ReportFile, Text, check,
     report_text,
 };
 use pxe_tree::TreePath;
@@ -33,24 +33,34 @@ impl Checked {
         site: &Site,
         station: &Station,
         name: &Text,
+        format: Option<Format>,
         client: &Client,
     ) -> Result<Self, Unread> {
-        let menu = read(site, station, name, client)?;
+        let menu = read(site, station, name, format, client)?;
         let files = TreeFiles::new(site);
         Ok(Self::new(&files, vec![station.clone()], menu, client))
     }
 
     /// Reads and checks a file of the tree for several loaders: once for all that read it alike. One
-    /// may differ by what an include is in its directory.
+    /// may differ by what an include is in its directory. If it is where they look for their menus, it
+    /// is in their language.
     pub(super) fn read_for_all(
         files: &TreeFiles<'_>,
         stations: &[Station],
         path: &TreePath,
+        is_asked_for: bool,
     ) -> Result<Vec<Self>, Unread> {
         let client = Client::new();
         let mut groups: Vec<(Vec<Station>, ReadMenu)> = Vec::new();
         for station in stations {
-            let menu = read(files.site(), station, &station.name_of(path), &client)?;
+            let format = station.format().filter(|_| is_asked_for);
+            let menu = read(
+                files.site(),
+                station,
+                &station.name_of(path),
+                format,
+                &client,
+            )?;
             let is_alike = |other: &ReadMenu| {
                 other.paths == menu.paths && other.resolution.menu == menu.resolution.menu
             };
@@ -102,7 +112,7 @@ impl Checked {
         let path = site.path_of(file)?;
         let station = site.wait(stations.reader_of(site, &path));
         let name = station.name_of(&path);
-        let checked = Self::read(site, &station, &name, &machine.client(site));
+        let checked = Self::read(site, &station, &name, None, &machine.client(site));
         checked.map_err(|why| unreadable(site, &path, &why))
     }
 
@@ -156,9 +166,16 @@ impl Checked {
     }
 }
 
-fn read(site: &Site, station: &Station, name: &Text, client: &Client) -> Result<ReadMenu, Unread> {
+fn read(
+    site: &Site,
+    station: &Station,
+    name: &Text,
+    format: Option<Format>,
+    client: &Client,
+) -> Result<ReadMenu, Unread> {
     let limits = Limits::default();
-    let menu = site.files.read_menu(station.paths(), name, client, limits);
+    let paths = station.paths();
+    let menu = site.files.read_menu(paths, name, format, client, limits);
     site.wait(menu)
 }
 

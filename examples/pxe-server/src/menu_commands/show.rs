@@ -77,7 +77,8 @@ fn find(site: &Site, stations: &Stations, machine: &Machine) -> Result<Checked, 
                 let path = printable(&found.path.to_string());
                 eprintln!("asks for {asked}: that is {path}");
                 let name = station.name_of(&found.path);
-                let checked = Checked::read(site, &station, &name, &machine.client(site));
+                let (format, client) = (station.format(), machine.client(site));
+                let checked = Checked::read(site, &station, &name, format, &client);
                 return checked.map_err(|why| format!("{asked}: {why}"));
             }
             Err(why) => eprintln!("asks for {asked}: {why}"),

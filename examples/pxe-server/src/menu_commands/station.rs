@@ -105,6 +105,14 @@ impl Station {
         }
     }
 
+    /// The language of the menus that it looks for.
+    pub(super) fn format(&self) -> Option<Format> {
+        match self.program {
+            Program::Syslinux(_) => Some(Format::Syslinux),
+            Program::Grub => Some(Format::GrubCfg),
+        }
+    }
+
     /// What it is called.
     pub(super) fn name(&self) -> &'static str {
         match self.program {

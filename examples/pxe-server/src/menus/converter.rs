@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use pxe_dhcp::Pattern;
 use pxe_menu::{
-    Action, Client, Code, Diagnostic, FileId, GrubOptions, IpxeOptions, Limits, Location, Menu,
-    MenuReader, Paths, Rendered, Resolution, render_grub, render_ipxe,
+    Action, Client, Code, Diagnostic, FileId, Format, GrubOptions, IpxeOptions, Limits, Location,
+    Menu, MenuReader, Paths, Rendered, Resolution, render_grub, render_ipxe,
 };
 use pxe_tree::{Attributes, MemBlob, NodeId, NodeKind, TreePath};
 use tokio::sync::Semaphore;
@@ -253,6 +253,8 @@ impl Converter {
             }
         };
         let reader = MenuReader::new(name.clone(), paths.clone(), self.limits.clone());
+        // It is where pxelinux looks.
+        let reader = reader.with_format(Format::Syslinux);
         let linked = self.files.feed(reader, &self.limits, take);
         let Resolution {
             menu, diagnostics, ..

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use pxe_dhcp::Pattern;
 use pxe_menu::{
-    Client, FileId, Limits, LinkedMenu, Location, MenuReader, Paths, Resolution, SourceFile, Text,
+    Client, FileId, Format, Limits, LinkedMenu, Location, MenuReader, Paths, Resolution,
+    SourceFile, Text,
 };
 use pxe_tree::{
     Attributes, Cookie, Error, ErrorKind, NodeKind, Resolved, Resolver, Tree, TreePath,
@@ -268,7 +269,7 @@ pub(crate) struct ReadMenu {
 
 impl MenuFiles {
     /// Reads a menu, by the name under which its loader asks for it, with all that its entries lead
-    /// to. The client is the one that GRUB's conditions are decided for and templates are filled in
+    /// to. The format is known if it is where only one loader looks. The client is the one that GRUB's conditions are decided for and templates are filled in
     /// for.
     ///
     /// # Errors
@@ -277,11 +278,15 @@ impl MenuFiles {
         &self,
         paths: Paths,
         name: &Text,
+        format: Option<Format>,
         client: &Client,
         limits: Limits,
     ) -> Result<ReadMenu, Unread> {
         let reader = MenuReader::new(name.clone(), paths, limits.clone());
-        let reader = reader.with_client(client.clone());
+        let mut reader = reader.with_client(client.clone());
+        if let Some(format) = format {
+            reader = reader.with_format(format);
+        }
         let mut read = Read::default();
         let take = |id, location: &Location, found| match found {
             Err(why) if id == FileId::MAIN => Err(why),

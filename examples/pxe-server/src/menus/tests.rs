@@ -544,3 +544,15 @@ async fn ipxe_is_told_of_the_script_where_its_file_would_be_itself() {
     let none = "[[boot.rule]]\nnone = true\n";
     assert_eq!(decide(none, "").0, "Nothing");
 }
+
+/// What pxelinux finds where it looks is pxelinux's, even if it is full of another's lines.
+#[tokio::test]
+async fn a_menu_that_looks_like_grubs_is_still_converted_as_pxelinux_reads_it() {
+    let menu = "LABEL debian\n LINUX os/debian/linux\n APPEND\nboot=casper\nip=dhcp\n\
+                menuentry 'x' {\n  insmod gone\n}\nmenuentry 'y' {\n  insmod gone\n}\n";
+    let site = Site::new("").with_menu("default", menu);
+    site.meet(30, ClientArch::UEFI_X64);
+    let made = site.tftp(30, "grub/grub.cfg").await.expect("made");
+    assert!(made.contains("debian"), "{made}");
+    assert!(!made.contains("gone"), "{made}");
+}
