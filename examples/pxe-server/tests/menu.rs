@@ -715,6 +715,42 @@ fn the_root_is_guessed_above_what_installers_have() {
     assert!(told.err.starts_with(&tree), "{told:?}");
 }
 
+/// The packages debian-installer-12-netboot-amd64 and its kin lie below a folder with the same name.
+#[test]
+fn the_root_is_guessed_inside_debians_package() {
+    let site = Site::empty();
+    let root = "debian-installer/images/12/amd64/text";
+    site.write(&format!("{root}/debian-installer/amd64/linux"), "kernel");
+    let menu = format!("{root}/pxelinux.cfg/default");
+    site.write(
+        &menu,
+        "LABEL a\n LINUX debian-installer/amd64/linux\n INITRD x\n",
+    );
+    let told = site.run(&["show", &menu]);
+    let tree = format!("tree: {} (guessed", site.path(root).display());
+    assert!(told.err.starts_with(&tree), "{told:?}");
+}
+
+/// pxelinux.0 has no HTTP, and lpxelinux.0 does.
+#[test]
+fn a_file_is_checked_for_every_loader_of_its_folder() {
+    let site = Site::new();
+    site.write("tftp/bios/pxelinux.0", PXELINUX);
+    let menu = "LABEL a\n  LINUX http://10.0.0.1/linux\n  INITRD os/initrd.gz\n";
+    site.write("tftp/bios/pxelinux.cfg/default", menu);
+    let file = "tftp/bios/pxelinux.cfg/default";
+    let told = site.run(&["check", "--root", "tftp", "--format", "json", file]);
+    let report = told.json();
+    let loaders = report["menus"][0]["loaders"].as_array();
+    let files = loaders.map(|all| all.iter().map(|one| &one["boot_file"]).collect::<Vec<_>>());
+    assert_eq!(
+        files,
+        Some(vec![&"bios/lpxelinux.0".into(), &"bios/pxelinux.0".into()]),
+        "{told:?}"
+    );
+    assert!(told.out.contains("no-protocol"), "{told:?}");
+}
+
 /// A tree may hold any number of directories beside the menus.
 #[test]
 fn a_large_tree_is_looked_through_to_a_bound() {

@@ -67,8 +67,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, String> {
     match args.path.as_deref() {
         Some(file) if !file.is_dir() => {
             let path = site.path_of(file)?;
-            let station = site.wait(stations.reader_of(&site, &path));
-            check.menu(&[station], &path, false);
+            let readers = site.wait(stations.readers_of(&site, &path));
+            check.menu(&readers, &path, false);
             if let (true, Some(why)) = (check.menus.is_empty(), check.unreadable.pop()) {
                 return Err(why);
             }

@@ -110,7 +110,7 @@ impl Checked {
         machine: &Machine,
     ) -> Result<Self, String> {
         let path = site.path_of(file)?;
-        let station = site.wait(stations.reader_of(site, &path));
+        let station = site.wait(stations.readers_of(site, &path)).swap_remove(0);
         let name = station.name_of(&path);
         let checked = Self::read(site, &station, &name, None, &machine.client(site));
         checked.map_err(|why| unreadable(site, &path, &why))

@@ -187,13 +187,16 @@ fn guess(near: &Path) -> PathBuf {
         return near.to_owned();
     }
     let folder = near.parent().unwrap_or(near);
-    // Debian's and Ubuntu's installers name their files from above this.
-    let mut above = near.ancestors();
-    let installer = above.find(|path| {
-        let name = path.file_name().unwrap_or_default();
-        name == "debian-installer" || name == "ubuntu-installer"
-    });
-    if let Some(root) = installer.and_then(Path::parent) {
+    // Debian's and Ubuntu's installers name their files from above this. Their packages lie below a
+    // folder of that name themselves, and have another one beside pxelinux.cfg.
+    let is_root = |root: &&Path| {
+        ["debian-installer", "ubuntu-installer"].iter().any(|name| {
+            let installer = root.join(name);
+            let is_beside = folder.ends_with("pxelinux.cfg") && folder.parent() == Some(*root);
+            near.starts_with(&installer) || (is_beside && installer.is_dir())
+        })
+    };
+    if let Some(root) = near.ancestors().find(is_root) {
         return root.to_owned();
     }
     let name = |path: &Path| {

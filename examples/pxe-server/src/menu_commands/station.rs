@@ -273,15 +273,15 @@ impl Stations {
         })
     }
 
-    /// The loader that would read this file: of several, the one whose own folder it is in.
-    pub(super) async fn reader_of(&self, site: &Site, path: &TreePath) -> Station {
+    /// The loaders that would read this file, at least one: all whose menus lie in its folder, first
+    /// those that lie there themselves, else one that is above.
+    pub(super) async fn readers_of(&self, site: &Site, path: &TreePath) -> Vec<Station> {
         let folder = path.parent().unwrap_or(TreePath::ROOT);
         let location = tftp(path.as_bytes());
         let read = site.files.read(&location, Limits::default().bytes_max);
         let content = read.await.map(|file| file.bytes).unwrap_or_default();
         if Format::of(path.as_bytes(), &content) == Format::GrubCfg {
-            let mut grubs = self.grubs();
-            return grubs.swap_remove(0);
+            return self.grubs().into_iter().take(1).collect();
         }
         let is_syslinux = |station: &&Station| matches!(station.program, Program::Syslinux(_));
         let readers: Vec<&Station> = self.stations.iter().filter(is_syslinux).collect();
@@ -290,18 +290,24 @@ impl Stations {
             _ => folder.clone(),
         };
         let beside = with_slash(&beside);
-        if let Some(station) = readers.iter().find(|station| station.folder() == beside) {
-            return (*station).clone();
-        }
-        for station in &readers {
+        let (mut found, others): (Vec<&Station>, Vec<&Station>) = readers
+            .iter()
+            .partition(|station| station.folder() == beside);
+        for station in others {
             if site.menu_folder(station).await.as_ref() == Some(&folder) {
-                return (*station).clone();
+                found.push(station);
             }
+        }
+        if !found.is_empty() {
+            return found.into_iter().cloned().collect();
         }
         let mut above = readers.iter();
         match above.find(|station| beside.starts_with(&station.folder())) {
-            Some(station) => (*station).clone(),
-            None => Station::assumed(Program::Syslinux(likely(&beside)), &beside),
+            Some(station) => vec![(*station).clone()],
+            None => vec![Station::assumed(
+                Program::Syslinux(likely(&beside)),
+                &beside,
+            )],
         }
     }
 }
