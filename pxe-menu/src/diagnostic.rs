@@ -202,6 +202,8 @@ codes! {
     ModuleArguments = "module-arguments", Note;
     /// A file lies where configurations are looked for, and no loader asks for its name.
     NeverAsked = "never-asked", Warning;
+    /// A placeholder of a template that is filled in for no machine: the file is given to nobody.
+    UnknownPlaceholder = "unknown-placeholder", Error;
     /// GRUB cannot read a command, and drops it.
     SyntaxError = "syntax-error", Error;
     /// A word that is no command of GRUB.

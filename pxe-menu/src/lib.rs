@@ -153,7 +153,9 @@ pub use crate::search::{
     grub_search_paths, grub_signed_search_paths, ipxe_search_paths, pxelinux_names,
     pxelinux_search_paths,
 };
-pub use crate::template::{TemplateError, expand, expand_grub};
+pub use crate::template::{
+    TemplateError, expand, expand_grub, template_errors, template_errors_grub,
+};
 pub use crate::text::Text;
 
 /// The README's example is compiled and run with the other documentation tests.

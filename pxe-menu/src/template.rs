@@ -28,6 +28,9 @@ const FORMS: [&str; 3] = ["hex", "hexhyp", "hexraw"];
 /// The longest name of a host (RFC 1035 section 2.3.4, without the final dot).
 const HOST_NAME_BYTES_MAX: usize = 253;
 
+/// How many errors are told of one template.
+const ERRORS_MAX: usize = 1000;
+
 /// A placeholder that [`expand`] cannot fill in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -65,6 +68,30 @@ pub enum TemplateError {
         /// The line, from 1.
         line: u32,
     },
+}
+
+impl TemplateError {
+    /// The line of the placeholder, from 1.
+    pub fn line(&self) -> u32 {
+        match self {
+            Self::UnknownName { line, .. }
+            | Self::UnknownForm { line, .. }
+            | Self::NoValue { line, .. }
+            | Self::BadValue { line, .. }
+            | Self::Unclosed { line } => *line,
+        }
+    }
+
+    /// What stands between the braces; `None` if they are not closed.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::UnknownName { name, .. }
+            | Self::UnknownForm { name, .. }
+            | Self::NoValue { name, .. }
+            | Self::BadValue { name, .. } => Some(name),
+            Self::Unclosed { .. } => None,
+        }
+    }
 }
 
 impl fmt::Display for TemplateError {
@@ -159,8 +186,52 @@ pub fn expand_grub(template: &[u8], client: &Client) -> Result<Text, TemplateErr
     expand_marked(template, client, b"#")
 }
 
+/// All that keeps [`expand`] from filling in a menu for this client, or [`expand_grub`] a grub.cfg,
+/// in the order of the lines; the first 1,000.
+///
+/// # Example
+///
+/// ```
+/// use pxe_menu::{Client, template_errors};
+///
+/// let errors = template_errors(b"LABEL ${no}\nAPPEND ${neither}\n", &Client::new());
+/// assert_eq!(errors.iter().map(|error| error.line()).collect::<Vec<_>>(), [1, 2]);
+/// ```
+pub fn template_errors(template: &[u8], client: &Client) -> Vec<TemplateError> {
+    errors_marked(template, client, b"$#")
+}
+
+/// The same as [`template_errors`] for [`expand_grub`].
+pub fn template_errors_grub(template: &[u8], client: &Client) -> Vec<TemplateError> {
+    errors_marked(template, client, b"#")
+}
+
+fn errors_marked(template: &[u8], client: &Client, marks: &[u8]) -> Vec<TemplateError> {
+    let mut errors = Vec::new();
+    let told = fill_in(template, client, marks, |error| {
+        if errors.len() == ERRORS_MAX {
+            return Err(error);
+        }
+        errors.push(error);
+        Ok(())
+    });
+    // Those after the last one that is kept are not looked for.
+    drop(told);
+    errors
+}
+
 /// Fills in what stands in braces after one of these marks.
 fn expand_marked(template: &[u8], client: &Client, marks: &[u8]) -> Result<Text, TemplateError> {
+    fill_in(template, client, marks, Err)
+}
+
+/// The same; `fail` decides whether it goes on after a placeholder that cannot be filled in.
+fn fill_in(
+    template: &[u8],
+    client: &Client,
+    marks: &[u8],
+    mut fail: impl FnMut(TemplateError) -> Result<(), TemplateError>,
+) -> Result<Text, TemplateError> {
     let mut expanded = Vec::with_capacity(template.len());
     for (index, text) in template.split_inclusive(|byte| *byte == b'\n').enumerate() {
         let line = u32::try_from(index + 1).unwrap_or(u32::MAX);
@@ -184,8 +255,14 @@ fn expand_marked(template: &[u8], client: &Client, marks: &[u8]) -> Result<Text,
             }
             let end = inside.iter().position(|byte| *byte == b'}');
             let name = end.and_then(|end| inside.get(..end));
-            let name = name.ok_or(TemplateError::Unclosed { line })?;
-            expanded.extend_from_slice(value(name, line, client)?.as_bytes());
+            let Some(name) = name else {
+                fail(TemplateError::Unclosed { line })?;
+                break;
+            };
+            match value(name, line, client) {
+                Ok(value) => expanded.extend_from_slice(value.as_bytes()),
+                Err(error) => fail(error)?,
+            }
             rest = inside.get(name.len() + 1..).unwrap_or_default();
         }
         expanded.extend_from_slice(rest);

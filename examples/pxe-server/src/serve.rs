@@ -9,6 +9,7 @@ use crate::bind::{Bound, StartError};
 use crate::cli::print;
 use crate::config::{Config, Store, located};
 use crate::log::LogControl;
+use crate::menus::TemplateFaults;
 use crate::open_files;
 use crate::running::Running;
 
@@ -21,11 +22,20 @@ pub(crate) fn check(file: &Path) -> ExitCode {
     });
     match checked {
         Ok((config, warnings)) => {
+            // The server starts with them all the same: a file more or less is no reason not to.
+            let faults = TemplateFaults::of(&config).faults;
             for warning in &warnings {
-                eprintln!("warning: {}", config.locate(warning));
+                let level = match faults.contains(&warning.message) {
+                    true => "error",
+                    false => "warning",
+                };
+                eprintln!("{level}: {}", config.locate(warning));
             }
             if let Some(complaint) = crate::menu_commands::complaint(&config) {
                 eprintln!("warning: {complaint}");
+            }
+            if !faults.is_empty() {
+                return ExitCode::FAILURE;
             }
             let mode = match &config.dhcp {
                 Some(dhcp) => format!(", DHCP mode {}", dhcp.mode),

@@ -847,3 +847,50 @@ fn a_broken_append_and_a_pasted_menuentry_do_not_make_a_grub_cfg() {
         assert!(said.contains("menuentry 'x'"), "{told:?}");
     }
 }
+
+/// The file is given to nobody, so each of its placeholders counts, and not the first alone.
+#[test]
+fn every_unknown_placeholder_is_an_error_wherever_one_looks() {
+    let site = Site::new();
+    let menu = "LABEL a\n  LINUX os/${arch}/linux\n  APPEND x=${banana} y=${mac}\n\
+                LABEL b\n  LINUX os/linux\n  APPEND z=${cherry}\n";
+    site.write("tftp/bios/pxelinux.cfg/default", menu);
+    let config = "[tree]\nroot = \"tftp\"\n[tftp]\n[menu]\ntemplates = \"bios/pxelinux.cfg/*\"\n";
+    site.write("pxe.toml", config);
+    let file = "tftp/bios/pxelinux.cfg/default";
+    let of = ["--config", "pxe.toml"];
+    for arguments in [
+        &["check"][..],
+        &["check", file],
+        &["show", "--for", "52:54:00:00:00:01"],
+        &["show", file],
+    ] {
+        let told = site.run(&[arguments, &of].concat());
+        let said = format!("{}{}", told.out, told.err);
+        for (name, place) in [("banana", ":3:12"), ("cherry", ":6:12")] {
+            let error = format!("error[unknown-placeholder]: no placeholder `{name}`: known are ");
+            assert!(said.contains(&error), "{error}: {said}");
+            assert!(said.contains(place), "{place}: {said}");
+        }
+        assert_eq!(told.code, Some(1), "{told:?}");
+    }
+    let output = site.command(&["check", "pxe.toml"]).output();
+    let told = Told::new(&output.expect("built"));
+    for name in ["banana", "cherry"] {
+        let is_told = |line: &str| line.starts_with("error: ") && line.contains(name);
+        assert!(told.err.lines().any(is_told), "{told:?}");
+    }
+    assert_eq!(told.code, Some(1), "{told:?}");
+}
+
+#[test]
+fn a_machine_of_no_known_architecture_has_that_of_its_loader() {
+    let site = Site::new();
+    let menu = "LABEL a\n  LINUX os/${arch}/linux\n";
+    site.write("tftp/bios/pxelinux.cfg/default", menu);
+    let config = "[tree]\nroot = \"tftp\"\n[tftp]\n[menu]\ntemplates = \"bios/pxelinux.cfg/*\"\n";
+    site.write("pxe.toml", config);
+    let show = ["show", "--config", "pxe.toml", "--as", "syslinux"];
+    let told = site.run(&[&show[..], &["--for", "52:54:00:00:00:01"]].concat());
+    assert!(told.out.contains("os/i386/linux"), "{told:?}");
+}

@@ -186,9 +186,8 @@ fn check_finds_the_faults_of_templates() {
         bad.contains("/pxelinux.cfg/bad: line 2: no placeholder `net9/mac`: known are "),
         "{bad}"
     );
+    assert!(bad.starts_with("error: "), "{bad}");
     assert!(unused.contains("grub/* is no file of the tree"), "{unused}");
-    assert!(
-        output.status.success(),
-        "they are warnings: other files are served"
-    );
+    assert!(unused.starts_with("warning: "), "{unused}");
+    assert_eq!(output.status.code(), Some(1), "the file is given to nobody");
 }

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use pxe_menu::{
-    Client, Code, Diagnostic, Format, Limits, Paint, Parser, Paths, Place, ReportFile, Text, check,
-    report_text,
+    Client, Code, Diagnostic, FileId, Format, Limits, Paint, Parser, Paths, Place, ReportFile,
+    Text, check, report_text,
 };
 use pxe_tree::TreePath;
 
@@ -13,6 +13,7 @@ use super::site::{Site, shown};
 use super::station::{Station, Stations};
 use super::tree_files::TreeFiles;
 use crate::fact::printable;
+use crate::menus::TemplateFault;
 use crate::menus::read::{ReadMenu, Unread};
 
 /// A menu and what was found.
@@ -79,6 +80,7 @@ impl Checked {
         let loaders: Vec<Paths> = stations.iter().map(Station::paths).collect();
         let mut findings = check(&menu.resolution, &loaders, client, files);
         findings.retain(|finding| !is_about_placeholder(&menu, finding));
+        findings.extend(wrong_placeholders(&menu));
         // A report names a file for each: what is about the menu as a whole stands at its beginning.
         for finding in &mut findings {
             finding.place = finding.place.or_else(beginning);
@@ -129,11 +131,20 @@ impl Checked {
         for line in self.unread() {
             eprintln!("error: {line}");
         }
-        for fault in &self.menu.unfilled {
+        let is_told = |fault: &&TemplateFault| {
+            let mut wrong = self.menu.wrong_placeholders.iter();
+            wrong.any(|(_, error)| *error == fault.error)
+        };
+        for fault in self.menu.unfilled.iter().filter(|fault| !is_told(fault)) {
             let fault = printable(&fault.to_string());
             eprintln!("template, not filled in: {fault}");
         }
         self.tell_more(&self.findings, paint);
+    }
+
+    /// Whether the server gives all its files to somebody.
+    pub(super) fn is_served(&self) -> bool {
+        self.menu.wrong_placeholders.is_empty()
     }
 
     /// Tells findings about its files.
@@ -179,6 +190,38 @@ fn read(
     site.wait(menu)
 }
 
+/// A finding for each placeholder that is filled in for no machine.
+fn wrong_placeholders(menu: &ReadMenu) -> impl Iterator<Item = Diagnostic> {
+    menu.wrong_placeholders.iter().map(|(file, error)| {
+        let line = line_of(menu, *file, error.line());
+        let name = error.name().map(|name| format!("{{{name}}}"));
+        let column = name.and_then(|name| {
+            let mut parts = line.windows(name.len());
+            parts.position(|part| part == name.as_bytes())
+        });
+        let column = u32::try_from(column.unwrap_or(1).max(1)).unwrap_or(1);
+        let place = Place::new(*file, error.line(), column);
+        let message = error.to_string();
+        let message = match message.split_once(": ") {
+            Some((_, message)) => message.to_owned(),
+            None => message,
+        };
+        Diagnostic::new(Code::UnknownPlaceholder, place, message)
+            .with_remedy("correct it: the file is given to nobody")
+    })
+}
+
+/// A line of a file of a menu, from 1.
+fn line_of(menu: &ReadMenu, file: FileId, line: u32) -> &[u8] {
+    let bytes = menu.files.get(file.index());
+    let bytes = bytes.and_then(|file| file.bytes.as_deref());
+    let mut lines = bytes.unwrap_or_default().split(|byte| *byte == b'\n');
+    let line = usize::try_from(line)
+        .ok()
+        .and_then(|line| line.checked_sub(1));
+    line.and_then(|line| lines.nth(line)).unwrap_or_default()
+}
+
 /// Whether a finding is that there is no such file, and its name is filled in when the menu is served.
 fn is_about_placeholder(menu: &ReadMenu, finding: &Diagnostic) -> bool {
     let is_of_name = matches!(
@@ -194,13 +237,7 @@ fn is_about_placeholder(menu: &ReadMenu, finding: &Diagnostic) -> bool {
     };
     let path = menu.paths.get(place.file.index()).and_then(Option::as_ref);
     let is_unfilled = path.is_some_and(|path| menu.unfilled.iter().any(|one| one.file == *path));
-    let bytes = menu.files.get(place.file.index());
-    let bytes = bytes.and_then(|file| file.bytes.as_deref());
-    let mut lines = bytes.unwrap_or_default().split(|byte| *byte == b'\n');
-    let line = usize::try_from(place.line)
-        .ok()
-        .and_then(|line| line.checked_sub(1));
-    let line = line.and_then(|line| lines.nth(line)).unwrap_or_default();
+    let line = line_of(menu, place.file, place.line);
     let has_placeholder = line.windows(2).any(|two| matches!(two, b"${" | b"#{"));
     is_unfilled && has_placeholder
 }

@@ -85,6 +85,13 @@ impl Machine {
         client
     }
 
+    /// The same for a menu that was looked for: without an architecture a loader for the BIOS was.
+    pub(super) fn client_of_loader(&self, site: &Site) -> Client {
+        let mut client = self.client(site);
+        client.architecture = client.architecture.or(Some(ClientArch::X86_BIOS.0));
+        client
+    }
+
     /// The loader that it runs: as the configuration decides, else one that lies in the tree.
     pub(super) async fn station(
         &self,

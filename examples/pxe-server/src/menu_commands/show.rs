@@ -56,7 +56,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, String> {
     let paths = checked.station().paths();
     let (text, lost) = args.language.say(menu, paths, &client, &args.base);
     checked.tell_more(&lost, args.colour.paint_errors());
-    Ok(terminal::print(&text))
+    let printed = terminal::print(&text);
+    Ok(match printed == ExitCode::SUCCESS && !checked.is_served() {
+        true => ExitCode::FAILURE,
+        false => printed,
+    })
 }
 
 /// The menu that a machine gets: the first of all that its loader asks for.
@@ -77,7 +81,7 @@ fn find(site: &Site, stations: &Stations, machine: &Machine) -> Result<Checked, 
                 let path = printable(&found.path.to_string());
                 eprintln!("asks for {asked}: that is {path}");
                 let name = station.name_of(&found.path);
-                let (format, client) = (station.format(), machine.client(site));
+                let (format, client) = (station.format(), machine.client_of_loader(site));
                 let checked = Checked::read(site, &station, &name, format, &client);
                 return checked.map_err(|why| format!("{asked}: {why}"));
             }

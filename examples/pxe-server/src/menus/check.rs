@@ -43,7 +43,10 @@ impl TemplateFaults {
                 }
             }
             if is_template && found.faults.len() < FAULTS_MAX {
-                found.faults.extend(fault(&file, &path));
+                let left = FAULTS_MAX - found.faults.len();
+                found
+                    .faults
+                    .extend(faults(&file, &path).into_iter().take(left));
             }
         }
         let unused = used.iter().enumerate().filter(|(_, used)| !**used);
@@ -52,19 +55,22 @@ impl TemplateFaults {
     }
 }
 
-fn fault(file: &Path, path: &TreePath) -> Option<String> {
+fn faults(file: &Path, path: &TreePath) -> Vec<String> {
     let text = match std::fs::metadata(file).map(|metadata| metadata.len()) {
         Ok(len) if len > TEMPLATE_BYTES_MAX as u64 => {
-            return Some(format!(
+            return vec![format!(
                 "{path} has {len} bytes: {TEMPLATE_BYTES_MAX} are the most"
-            ));
+            )];
         }
         Ok(_) => std::fs::read(file),
         Err(error) => Err(error),
     };
     match text {
-        Ok(text) => template::fault(path, &text).map(|fault| fault.to_string()),
-        Err(error) => Some(format!("{path}: {error}")),
+        Ok(text) => {
+            let errors = template::errors(path, &text).into_iter();
+            errors.map(|error| format!("{path}: {error}")).collect()
+        }
+        Err(error) => vec![format!("{path}: {error}")],
     }
 }
 

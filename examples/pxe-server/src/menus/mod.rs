@@ -40,6 +40,7 @@ pub(crate) use self::check::TemplateFaults;
 pub(crate) use self::converter::{Made, NotMade};
 pub(crate) use self::script_policy::ScriptPolicy;
 pub(crate) use self::source::{MenuSource, is_missing};
+pub(crate) use self::template::TemplateFault;
 
 /// The menus of a tree, as this configuration has them served.
 #[derive(Debug)]

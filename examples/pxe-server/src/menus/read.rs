@@ -10,13 +10,13 @@ use bytes::{Bytes, BytesMut};
 use pxe_dhcp::Pattern;
 use pxe_menu::{
     Client, FileId, Format, Limits, LinkedMenu, Location, MenuReader, Paths, Resolution,
-    SourceFile, Text,
+    SourceFile, TemplateError, Text,
 };
 use pxe_tree::{
     Attributes, Cookie, Error, ErrorKind, NodeKind, Resolved, Resolver, Tree, TreePath,
 };
 
-use super::template::{TemplateFault, filled_in_for, is_template};
+use super::template::{self, TemplateFault, filled_in_for, is_template};
 use crate::config::Config;
 use crate::source;
 
@@ -265,6 +265,8 @@ pub(crate) struct ReadMenu {
     pub(crate) unread: Vec<(Location, Unread)>,
     /// The templates that could not be filled in, and are read as they are.
     pub(crate) unfilled: Vec<TemplateFault>,
+    /// The placeholders for which no client has a value, of each file.
+    pub(crate) wrong_placeholders: Vec<(FileId, TemplateError)>,
 }
 
 impl MenuFiles {
@@ -299,6 +301,7 @@ impl MenuFiles {
             paths: read.paths,
             unread: read.unread,
             unfilled: read.unfilled,
+            wrong_placeholders: read.wrong_placeholders,
         })
     }
 
@@ -338,6 +341,7 @@ struct Read {
     paths: Vec<Option<TreePath>>,
     unread: Vec<(Location, Unread)>,
     unfilled: Vec<TemplateFault>,
+    wrong_placeholders: Vec<(FileId, TemplateError)>,
 }
 
 impl Read {
@@ -353,6 +357,9 @@ impl Read {
         match found {
             Ok(file) => {
                 let bytes = filled_in(&file).unwrap_or_else(|fault| {
+                    let errors = template::errors(&file.path, &file.bytes).into_iter();
+                    self.wrong_placeholders
+                        .extend(errors.map(|error| (id, error)));
                     self.unfilled.push(fault);
                     file.bytes
                 });

@@ -61,13 +61,12 @@ pub(super) fn filled_in_for(
     }
 }
 
-/// What is wrong with a template whatever client asks for it.
-pub(super) fn fault(file: &TreePath, text: &[u8]) -> Option<TemplateFault> {
-    let error = expanded(file, text, &anybody()).err()?;
-    Some(TemplateFault {
-        file: file.clone(),
-        error,
-    })
+/// All that is wrong with a template whatever client asks for it.
+pub(super) fn errors(file: &TreePath, text: &[u8]) -> Vec<TemplateError> {
+    match has_variables(file, text) {
+        true => pxe_menu::template_errors_grub(text, &anybody()),
+        false => pxe_menu::template_errors(text, &anybody()),
+    }
 }
 
 /// A client of which all is known.
@@ -84,11 +83,13 @@ fn anybody() -> Client {
 }
 
 fn expanded(file: &TreePath, text: &[u8], client: &Client) -> Result<Text, TemplateError> {
-    // To GRUB and iPXE `${name}` is a variable of their own.
-    let has_variables =
-        file.as_bytes().ends_with(b".ipxe") || Format::of(file.as_bytes(), text) == Format::GrubCfg;
-    match has_variables {
+    match has_variables(file, text) {
         true => pxe_menu::expand_grub(text, client),
         false => pxe_menu::expand(text, client),
     }
+}
+
+/// To GRUB and iPXE `${name}` is a variable of their own.
+fn has_variables(file: &TreePath, text: &[u8]) -> bool {
+    file.as_bytes().ends_with(b".ipxe") || Format::of(file.as_bytes(), text) == Format::GrubCfg
 }
