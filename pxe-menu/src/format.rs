@@ -37,9 +37,7 @@ impl Format {
         {
             return Self::Syslinux;
         }
-        if base == b"grub.cfg"
-            || base.starts_with(b"grub.cfg-")
-            || (base.starts_with(b"grub") && base.ends_with(b".cfg"))
+        if base.starts_with(b"grub.cfg-") || (base.starts_with(b"grub") && base.ends_with(b".cfg"))
         {
             return Self::GrubCfg;
         }

@@ -59,7 +59,7 @@ impl Lint<'_> {
         };
         let netboot = arguments.value("netboot");
         let image = self.casper_folder(arguments, linux);
-        // scripts/casper takes an image by these names, and mounts an export by that one.
+        // An image has these names in the templates of netboot.xyz; an export that one, as in NFS roots.
         let image_url = ["url=", "iso-url="].into_iter().find(|name| {
             let url = arguments.value(name.trim_end_matches('='));
             url.is_some_and(|url| url.contains("://") && url.ends_with(".iso"))
@@ -94,7 +94,9 @@ impl Lint<'_> {
             let diagnostic = Diagnostic::new(Code::LiveArguments, place("netboot="), message);
             self.push(diagnostic.with_remedy("add nfsroot=server:/path").as_note());
         }
+        // Its UUID, which the folder has, is what casper knows an image by, unless it is told not to.
         if let Some(folder) = image
+            && !arguments.has("ignore_uuid")
             && !self
                 .files
                 .names(&folder)

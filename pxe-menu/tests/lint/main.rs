@@ -497,7 +497,7 @@ fn casper_is_told_of_the_network_by_its_release() {
     assert_eq!(of("Linux Mint 21.1 \"Vera\""), [note]);
 }
 
-/// scripts/casper: an image's URL and an export need the network as `netboot=` does.
+/// An image's URL and an export need the network as `netboot=` does.
 #[test]
 fn casper_needs_the_network_for_an_image_and_an_export() {
     let told = |arguments: &str| {
@@ -516,6 +516,22 @@ fn casper_needs_the_network_for_an_image_and_an_export() {
     assert_eq!(told("nfsroot=1.1.1.1:/x"), Some(Severity::Note));
     assert_eq!(told("url=http://x/u.iso ip=dhcp"), None);
     assert_eq!(told("url=http://x/preseed.cfg"), None);
+}
+
+/// casper compares the UUID in its initrd with that in `.disk`, unless it is told to ignore it.
+#[test]
+fn casper_needs_no_disk_folder_if_it_ignores_the_uuid() {
+    let told = |arguments: &str| {
+        let menu = format!(
+            "UI menu.c32\nLABEL a\nLINUX ::live/casper/vmlinuz\nINITRD ::live/casper/initrd\n\
+             APPEND boot=casper {arguments}\n"
+        );
+        let paths = [Paths::new(Loader::Lpxelinux, "bios/lpxelinux.0")];
+        let found = findings_in(&menu, &paths, &tree());
+        found.iter().any(|told| told.code == Code::MissingDisk)
+    };
+    assert!(told("quiet"));
+    assert!(!told("quiet ignore_uuid"));
 }
 
 /// Real menus wait for five minutes (3000), and some in all for fifteen (TOTALTIMEOUT 9000).

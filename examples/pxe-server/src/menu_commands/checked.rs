@@ -236,10 +236,11 @@ fn is_about_placeholder(menu: &ReadMenu, finding: &Diagnostic) -> bool {
         return false;
     };
     let path = menu.paths.get(place.file.index()).and_then(Option::as_ref);
-    let is_unfilled = path.is_some_and(|path| menu.unfilled.iter().any(|one| one.file == *path));
+    if !path.is_some_and(|path| menu.unfilled.iter().any(|one| one.file == *path)) {
+        return false;
+    }
     let line = line_of(menu, place.file, place.line);
-    let has_placeholder = line.windows(2).any(|two| matches!(two, b"${" | b"#{"));
-    is_unfilled && has_placeholder
+    line.windows(2).any(|two| matches!(two, b"${" | b"#{"))
 }
 
 /// The beginning of the first file of a report.
