@@ -63,6 +63,12 @@ pub trait Blob: Debug + Send + Sync + 'static {
         Direct::None
     }
 
+    /// Says that a range will be read soon, so that it can be fetched meanwhile. It waits for
+    /// nothing.
+    fn will_need(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
+
     /// Whether the content is still the one that was opened, for bytes that were taken past
     /// [`read_at`](Self::read_at) (by `sendfile`).
     ///

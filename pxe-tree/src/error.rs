@@ -125,13 +125,27 @@ pub enum ErrorKind {
     Busy,
     /// This tree cannot do that at all.
     Unsupported,
+    /// The name that was to be made is taken.
+    Exists,
+    /// A directory that was to be removed or replaced is not empty.
+    NotEmpty,
+    /// The tree, or its file system, is not written to.
+    ReadOnly,
+    /// No room is left on the medium, or for this owner.
+    NoSpace,
+    /// A file would become larger than its file system takes.
+    TooLarge,
+    /// A node cannot be given a name on another file system.
+    CrossDevice,
+    /// Only the owner, or root, could do that.
+    NotPermitted,
     /// The medium failed, or what was read contradicts itself.
     Io,
 }
 
 impl ErrorKind {
     /// Every kind, for tables and tests.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 22] = [
         Self::NotFound,
         Self::NotADirectory,
         Self::IsADirectory,
@@ -146,6 +160,13 @@ impl ErrorKind {
         Self::BadKey,
         Self::Busy,
         Self::Unsupported,
+        Self::Exists,
+        Self::NotEmpty,
+        Self::ReadOnly,
+        Self::NoSpace,
+        Self::TooLarge,
+        Self::CrossDevice,
+        Self::NotPermitted,
         Self::Io,
     ];
 
@@ -168,7 +189,15 @@ impl ErrorKind {
             Self::BadKey => (0, 400, 10001),        // NFS3ERR_BADHANDLE
             Self::Busy => (0, 503, 10008),          // NFS3ERR_JUKEBOX
             Self::Unsupported => (0, 501, 10004),   // NFS3ERR_NOTSUPP
-            Self::Io => (0, 500, 5),                // NFS3ERR_IO
+            // Nothing is written by TFTP and HTTP: codes for the sake of the table.
+            Self::Exists => (2, 409, 17),      // NFS3ERR_EXIST
+            Self::NotEmpty => (2, 409, 66),    // NFS3ERR_NOTEMPTY
+            Self::ReadOnly => (2, 403, 30),    // NFS3ERR_ROFS
+            Self::NoSpace => (2, 507, 28),     // NFS3ERR_NOSPC
+            Self::TooLarge => (2, 413, 27),    // NFS3ERR_FBIG
+            Self::CrossDevice => (2, 403, 18), // NFS3ERR_XDEV
+            Self::NotPermitted => (2, 403, 1), // NFS3ERR_PERM
+            Self::Io => (0, 500, 5),           // NFS3ERR_IO
         };
         Codes { tftp, http, nfs3 }
     }
@@ -206,6 +235,12 @@ impl From<io::ErrorKind> for ErrorKind {
             io::ErrorKind::StaleNetworkFileHandle => Self::Stale,
             io::ErrorKind::OutOfMemory | io::ErrorKind::ResourceBusy => Self::Busy,
             io::ErrorKind::Unsupported => Self::Unsupported,
+            io::ErrorKind::AlreadyExists => Self::Exists,
+            io::ErrorKind::DirectoryNotEmpty => Self::NotEmpty,
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace,
+            io::ErrorKind::FileTooLarge => Self::TooLarge,
+            io::ErrorKind::CrossesDevices => Self::CrossDevice,
             _ => Self::Io,
         }
     }
@@ -228,6 +263,13 @@ impl fmt::Display for ErrorKind {
             Self::BadKey => "not a key of this tree",
             Self::Busy => "too busy, try again",
             Self::Unsupported => "not supported",
+            Self::Exists => "exists already",
+            Self::NotEmpty => "directory is not empty",
+            Self::ReadOnly => "read-only",
+            Self::NoSpace => "no space left",
+            Self::TooLarge => "file too large",
+            Self::CrossDevice => "on another file system",
+            Self::NotPermitted => "operation not permitted",
             Self::Io => "input/output error",
         })
     }

@@ -88,6 +88,7 @@ mod stable_hash;
 mod subtree;
 mod tree;
 mod tree_source;
+mod write_tree;
 
 pub use crate::blob::{Blob, Direct};
 pub use crate::case_fold::CaseFold;
@@ -99,7 +100,8 @@ pub use crate::mem_entry::{MemEntry, MemLimits};
 pub use crate::mem_tree::MemTree;
 pub use crate::name::{Name, NameBuf};
 pub use crate::node::{
-    Attributes, Cookie, DirEntry, DirPage, NodeId, NodeKey, NodeKind, Timestamp,
+    Attributes, Capacity, Cookie, DirEntry, DirPage, ListedEntry, ListedPage, NodeId, NodeKey,
+    NodeKind, Timestamp,
 };
 pub use crate::overlay::Overlay;
 pub use crate::path::TreePath;
@@ -108,6 +110,7 @@ pub use crate::source::{FileRequest, Opened, Protocol, Source, SourceFn, source_
 pub use crate::subtree::Subtree;
 pub use crate::tree::Tree;
 pub use crate::tree_source::TreeSource;
+pub use crate::write_tree::{Creation, SetAttributes, SetTime, Stability, WriteTree};
 
 /// The README's example is compiled and run with the other documentation tests.
 #[cfg(all(doctest, feature = "dir"))]

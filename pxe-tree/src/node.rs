@@ -230,6 +230,58 @@ impl DirPage {
     }
 }
 
+/// One entry of a directory with what is known of its node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListedEntry {
+    /// The entry.
+    pub entry: DirEntry,
+    /// What [`Tree::lookup`](crate::Tree::lookup) would say; `None` if that would fail.
+    pub attributes: Option<Attributes>,
+}
+
+impl ListedEntry {
+    /// An entry and its attributes.
+    pub const fn new(entry: DirEntry, attributes: Option<Attributes>) -> Self {
+        Self { entry, attributes }
+    }
+}
+
+/// A part of a directory's entries with their attributes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ListedPage {
+    /// The entries, in the directory's own order.
+    pub entries: Vec<ListedEntry>,
+    /// As [`DirPage::end`].
+    pub end: bool,
+}
+
+impl ListedPage {
+    /// A page of a listing; `end` says that nothing follows.
+    pub const fn new(entries: Vec<ListedEntry>, end: bool) -> Self {
+        Self { entries, end }
+    }
+}
+
+/// How much a file system holds, and how much more it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Capacity {
+    /// Bytes in all.
+    pub bytes_total: u64,
+    /// Bytes that are free.
+    pub bytes_free: u64,
+    /// Bytes that are free to those who are not root.
+    pub bytes_available: u64,
+    /// Nodes in all.
+    pub nodes_total: u64,
+    /// Nodes that can be made still.
+    pub nodes_free: u64,
+    /// The same for those who are not root.
+    pub nodes_available: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{Attributes, Blob, Cookie, DirPage, Name, NodeId, NodeKey, Result};
+use crate::{
+    Attributes, Blob, Capacity, Cookie, DirPage, ErrorKind, ListedEntry, ListedPage, Name, NodeId,
+    NodeKey, Result,
+};
 
 /// A read-only namespace of nodes: a directory, the inside of an image, generated files, or a
 /// composition of these.
@@ -67,4 +70,44 @@ pub trait Tree: Debug + Send + Sync + 'static {
     /// # Errors
     /// `Stale` if the node is gone, `BadKey` if no such tree made the key.
     async fn resolve_key(&self, key: &NodeKey) -> Result<NodeId>;
+
+    /// The directory above a directory (`..`); the root's is the root.
+    ///
+    /// # Errors
+    /// `NotADirectory`, `Stale`, `Io`; `Unsupported` by default.
+    async fn parent(&self, dir: NodeId) -> Result<NodeId> {
+        match dir == self.root() {
+            true => Ok(dir),
+            false => Err(ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// As [`read_dir`](Self::read_dir), with what is known of each entry.
+    ///
+    /// # Errors
+    /// As [`read_dir`](Self::read_dir).
+    async fn read_dir_attributes(
+        &self,
+        dir: NodeId,
+        after: Cookie,
+        entries_max: usize,
+    ) -> Result<ListedPage> {
+        let page = self.read_dir(dir, after, entries_max).await?;
+        let mut entries = Vec::with_capacity(page.entries.len());
+        for entry in page.entries {
+            let attributes = self.lookup(dir, &entry.name).await.ok();
+            entries.push(ListedEntry::new(entry, attributes));
+        }
+        Ok(ListedPage::new(entries, page.end))
+    }
+
+    /// How much the file system of a node holds; all 0 by default, as trees have it that are not
+    /// written to.
+    ///
+    /// # Errors
+    /// `Stale`, `Io`.
+    async fn capacity(&self, node: NodeId) -> Result<Capacity> {
+        let _ = node;
+        Ok(Capacity::default())
+    }
 }

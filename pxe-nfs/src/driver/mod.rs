@@ -1,0 +1,1 @@
+//! The driver: sockets on tokio.

@@ -1,0 +1,132 @@
+//! File handles: opaque to clients, signed, and the same after a restart.
+
+use std::fmt;
+use std::hash::Hasher;
+
+use pxe_tree::NodeKey;
+use siphasher::sip128::{Hasher128, SipHasher24};
+
+/// The longest handle (RFC 1813 section 2.4), in bytes.
+pub(crate) const HANDLE_LEN_MAX: usize = 64;
+const VERSION: u8 = 1;
+const TAG_LEN: usize = 16;
+const HEAD_LEN: usize = 1 + size_of::<u32>();
+
+/// The secret with which handles are signed, so that no client can make one up and leave its
+/// export by it.
+///
+/// Handles outlive the server: keep the secret, or all machines lose their root at the next
+/// restart. Servers that stand in for each other need the same.
+#[derive(Clone)]
+pub struct HandleKey([u8; Self::LEN]);
+
+impl HandleKey {
+    /// The length of a secret, in bytes.
+    pub const LEN: usize = 16;
+
+    /// The key of this secret, which should be random.
+    pub const fn new(secret: [u8; Self::LEN]) -> Self {
+        Self(secret)
+    }
+
+    /// `version, export, node's key, tag`: at most 61 bytes.
+    pub(crate) fn sign(&self, export: ExportId, key: &NodeKey) -> Handle {
+        let mut bytes = Vec::with_capacity(HANDLE_LEN_MAX);
+        bytes.push(VERSION);
+        bytes.extend_from_slice(&export.0.to_be_bytes());
+        bytes.extend_from_slice(key.as_bytes());
+        let tag = self.tag(&bytes);
+        bytes.extend_from_slice(&tag);
+        Handle(bytes)
+    }
+
+    /// What a handle names, if it was signed by this key.
+    pub(crate) fn verify(&self, handle: &[u8]) -> Option<(ExportId, NodeKey)> {
+        let signed_len = handle.len().checked_sub(TAG_LEN)?;
+        let (signed, tag) = handle.split_at_checked(signed_len)?;
+        // As numbers: a comparison that takes the same time whatever they are.
+        let tag = u128::from_le_bytes(tag.try_into().ok()?);
+        if u128::from_le_bytes(self.tag(signed)) ^ tag != 0 {
+            return None;
+        }
+        let (head, key) = signed.split_at_checked(HEAD_LEN)?;
+        let [VERSION, export @ ..] = head else {
+            return None;
+        };
+        let export = ExportId(u32::from_be_bytes(export.try_into().ok()?));
+        Some((export, NodeKey::new(key).ok()?))
+    }
+
+    fn tag(&self, bytes: &[u8]) -> [u8; TAG_LEN] {
+        let mut hasher = SipHasher24::new_with_key(&self.0);
+        hasher.write(bytes);
+        hasher.finish128().as_bytes()
+    }
+}
+
+impl fmt::Debug for HandleKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HandleKey(..)")
+    }
+}
+
+/// Which export: made of its path, so that it is the same after a restart, whatever the order in
+/// the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ExportId(pub(crate) u32);
+
+impl ExportId {
+    pub(crate) fn of(path: &[u8]) -> Self {
+        let mut hasher = SipHasher24::new_with_key(b"pxe-nfs exports.");
+        hasher.write(path);
+        let [a, b, c, d, ..] = hasher.finish128().as_bytes();
+        Self(u32::from_le_bytes([a, b, c, d]))
+    }
+}
+
+/// An `nfs_fh3`, signed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Handle(Vec<u8>);
+
+impl Handle {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_is_taken_from_its_own_server_alone() {
+        let key = HandleKey::new(*b"0123456789abcdef");
+        let node = NodeKey::new(&[7; NodeKey::LEN_MAX]).expect("short enough");
+        let handle = key.sign(ExportId(5), &node);
+        assert!(handle.as_bytes().len() <= HANDLE_LEN_MAX);
+        assert_eq!(key.verify(handle.as_bytes()), Some((ExportId(5), node)));
+        for at in 0..handle.as_bytes().len() {
+            let mut other = handle.as_bytes().to_vec();
+            other[at] ^= 1;
+            assert_eq!(key.verify(&other), None, "byte {at}");
+            assert_eq!(key.verify(&handle.as_bytes()[..at]), None, "{at} bytes");
+        }
+        let other = HandleKey::new(*b"0123456789abcdeg");
+        assert_eq!(other.verify(handle.as_bytes()), None);
+    }
+
+    /// They are kept by clients for as long as these run: a change of this test's bytes takes the
+    /// root from each of them.
+    #[test]
+    fn handles_stay_what_they_are() {
+        let key = HandleKey::new(*b"0123456789abcdef");
+        let node = NodeKey::new(b"key").expect("short enough");
+        let handle = key.sign(ExportId::of(b"/srv/tftp"), &node);
+        let hex: String = handle
+            .as_bytes()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        assert_eq!(hex, "");
+    }
+}

@@ -1,0 +1,32 @@
+//! NFS version 3 for machines without a disk: portmap, MOUNT and NFS over any [`pxe_tree::Tree`].
+#![forbid(unsafe_code)]
+
+mod credentials;
+#[cfg(feature = "tokio")]
+mod driver;
+mod error;
+mod event;
+mod export;
+mod handle;
+mod limits;
+mod mount;
+mod nfs;
+mod peer;
+mod portmap;
+#[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "the transport's"))]
+mod record;
+mod reply;
+mod rpc;
+mod service;
+mod xdr;
+
+pub use crate::credentials::{Credentials, Squash};
+pub use crate::error::BuildError;
+pub use crate::event::{Disconnected, Event, Failed, Limited, Mounted, Refusal, Refused};
+pub use crate::export::{Export, ExportClient, ExportOptions, Network};
+pub use crate::handle::HandleKey;
+pub use crate::limits::Limits;
+pub use crate::peer::{Peer, Transport};
+pub use crate::portmap::Mapping;
+pub use crate::reply::{Data, Reply};
+pub use crate::service::{Programs, Service, ServiceBuilder};

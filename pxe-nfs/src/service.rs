@@ -1,0 +1,198 @@
+//! The server without its sockets: a call in, a reply out.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::export::Export;
+use crate::handle::{ExportId, HandleKey};
+use crate::mount::Mounts;
+use crate::portmap::PortMap;
+use crate::rpc::{Call, Rejected, accepted, denied, rejected};
+use crate::{BuildError, Event, Limits, Peer, Reply, mount, nfs, portmap};
+
+/// Answers calls: portmap, MOUNT and NFS. Cheap to clone; all clones are one.
+///
+/// It knows no socket, thread or clock, and has its files from [`pxe_tree::Tree`]s. The driver
+/// (`Server`, with the feature `tokio`) brings it calls; so can anything else that has some.
+#[derive(Debug, Clone)]
+pub struct Service {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) exports: BTreeMap<ExportId, Export>,
+    pub(crate) key: HandleKey,
+    pub(crate) limits: Limits,
+    pub(crate) mounts: Mounts,
+    pub(crate) ports: PortMap,
+    /// Tells writes before a restart from those after it (RFC 1813 section 3.3.7).
+    pub(crate) write_verifier: [u8; 8],
+    admits: Box<dyn Fn(&Peer) -> bool + Send + Sync>,
+    on_event: Box<dyn Fn(&Event) + Send + Sync>,
+}
+
+/// Which programs are answered: one socket may be for some of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Programs {
+    /// NFS and MOUNT.
+    Nfs,
+    /// The portmapper.
+    Portmap,
+}
+
+impl Service {
+    /// A service without exports, whose handles are signed with this key.
+    pub fn builder(key: HandleKey) -> ServiceBuilder {
+        ServiceBuilder {
+            exports: Vec::new(),
+            key,
+            limits: Limits::default(),
+            write_verifier: [0; 8],
+            admits: Box::new(|_| true),
+            on_event: Box::new(|_| {}),
+        }
+    }
+
+    /// The reply to a message; `None` if it is none that could be answered.
+    ///
+    /// `message` is what comes in a datagram, or in a record without its mark. Calls may be
+    /// answered concurrently, and in any order.
+    pub async fn answer(&self, peer: &Peer, programs: Programs, message: Bytes) -> Option<Reply> {
+        let call = match Call::parse(&message) {
+            Ok(call) => call,
+            Err(no_call) => return denied(no_call).map(Reply::from),
+        };
+        let xid = call.xid;
+        let done = match (programs, call.program) {
+            (Programs::Nfs, nfs::PROGRAM) => nfs::answer(&self.inner, peer, &call, &message).await,
+            (Programs::Nfs, mount::PROGRAM) => mount::answer(&self.inner, peer, &call)
+                .await
+                .map(Reply::from),
+            (_, portmap::PROGRAM) => {
+                portmap::answer(&self.inner.ports, peer, &call).map(Reply::from)
+            }
+            _ => Err(Rejected::ProgramUnavailable),
+        };
+        Some(done.unwrap_or_else(|why| rejected(xid, why).into()))
+    }
+
+    /// The bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+}
+
+impl Inner {
+    pub(crate) fn tell(&self, event: &Event) {
+        (self.on_event)(event);
+    }
+
+    pub(crate) fn admits(&self, peer: &Peer) -> bool {
+        (self.admits)(peer)
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service")
+            .field("exports", &self.exports.values())
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes a [`Service`].
+pub struct ServiceBuilder {
+    exports: Vec<Export>,
+    key: HandleKey,
+    limits: Limits,
+    write_verifier: [u8; 8],
+    admits: Box<dyn Fn(&Peer) -> bool + Send + Sync>,
+    on_event: Box<dyn Fn(&Event) + Send + Sync>,
+}
+
+impl ServiceBuilder {
+    /// The same with one more export.
+    #[must_use]
+    pub fn export(mut self, export: Export) -> Self {
+        self.exports.push(export);
+        self
+    }
+
+    /// The same with other bounds.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The same with something that differs after each restart, for clients with unstable writes:
+    /// the time of the start, say. Exports that are read-only need none.
+    #[must_use]
+    pub fn write_verifier(mut self, verifier: [u8; 8]) -> Self {
+        self.write_verifier = verifier;
+        self
+    }
+
+    /// The same, asking this of each mount and of each call: who is not admitted gets nothing,
+    /// not even the names of the exports.
+    #[must_use]
+    pub fn admit(mut self, admits: impl Fn(&Peer) -> bool + Send + Sync + 'static) -> Self {
+        self.admits = Box::new(admits);
+        self
+    }
+
+    /// The same, telling this what happens.
+    #[must_use]
+    pub fn on_event(mut self, on_event: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        self.on_event = Box::new(on_event);
+        self
+    }
+
+    /// The service.
+    ///
+    /// # Errors
+    /// If two exports have one path, or a path is not absolute.
+    pub fn build(self) -> Result<Service, BuildError> {
+        let mut exports = BTreeMap::new();
+        for export in self.exports {
+            let path = String::from_utf8_lossy(&export.path).into_owned();
+            if !export.path.starts_with(b"/") {
+                return Err(BuildError::NotAbsolute { path });
+            }
+            if exports.insert(export.id, export).is_some() {
+                return Err(BuildError::Twice { path });
+            }
+        }
+        Ok(Service {
+            inner: Arc::new(Inner {
+                exports,
+                key: self.key,
+                mounts: Mounts::new(self.limits.mounts_max),
+                limits: self.limits,
+                ports: PortMap::default(),
+                write_verifier: self.write_verifier,
+                admits: self.admits,
+                on_event: self.on_event,
+            }),
+        })
+    }
+}
+
+impl fmt::Debug for ServiceBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceBuilder")
+            .field("exports", &self.exports)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The results of a call that was done, after its header.
+pub(crate) fn results(call: &Call<'_>, room: usize) -> Vec<u8> {
+    accepted(call.xid, room)
+}
