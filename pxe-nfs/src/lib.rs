@@ -1,6 +1,7 @@
 //! NFS version 3 for machines without a disk: portmap, MOUNT and NFS over any [`pxe_tree::Tree`].
 #![forbid(unsafe_code)]
 
+mod admission;
 mod credentials;
 #[cfg(feature = "tokio")]
 mod driver;
@@ -20,6 +21,7 @@ mod rpc;
 mod service;
 mod xdr;
 
+pub use crate::admission::{Admission, AdmissionFuture};
 pub use crate::credentials::{Credentials, Squash};
 pub use crate::error::BuildError;
 pub use crate::event::{Disconnected, Event, Failed, Limited, Mounted, Refusal, Refused};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 
@@ -11,7 +11,7 @@ use crate::handle::{ExportId, HandleKey};
 use crate::mount::Mounts;
 use crate::portmap::PortMap;
 use crate::rpc::{Call, Rejected, accepted, denied, rejected};
-use crate::{BuildError, Event, Limits, Peer, Reply, mount, nfs, portmap};
+use crate::{Admission, BuildError, Event, Limits, Peer, Reply, mount, nfs, portmap};
 
 /// Answers calls: portmap, MOUNT and NFS. Cheap to clone; all clones are one.
 ///
@@ -23,16 +23,19 @@ pub struct Service {
 }
 
 pub(crate) struct Inner {
-    pub(crate) exports: BTreeMap<ExportId, Export>,
+    exports: RwLock<Arc<Exports>>,
     pub(crate) key: HandleKey,
     pub(crate) limits: Limits,
     pub(crate) mounts: Mounts,
     pub(crate) ports: PortMap,
     /// Tells writes before a restart from those after it (RFC 1813 section 3.3.7).
     pub(crate) write_verifier: [u8; 8],
-    admits: Box<dyn Fn(&Peer) -> bool + Send + Sync>,
+    admits: Box<dyn Fn(&Peer) -> Admission + Send + Sync>,
     on_event: Box<dyn Fn(&Event) + Send + Sync>,
 }
+
+/// All that is exported, by id.
+pub(crate) type Exports = BTreeMap<ExportId, Arc<Export>>;
 
 /// Which programs are answered: one socket may be for some of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,7 +55,7 @@ impl Service {
             key,
             limits: Limits::default(),
             write_verifier: [0; 8],
-            admits: Box::new(|_| true),
+            admits: Box::new(|_| Admission::Admitted),
             on_event: Box::new(|_| {}),
         }
     }
@@ -80,6 +83,18 @@ impl Service {
         Some(done.unwrap_or_else(|why| rejected(xid, why).into()))
     }
 
+    /// From now on these are exported and no others. Mounts of those that stay go on: a handle
+    /// holds as long as there is an export of its path.
+    ///
+    /// # Errors
+    /// As [`ServiceBuilder::build`]; the former exports stay.
+    pub fn set_exports(&self, exports: Vec<Export>) -> Result<(), BuildError> {
+        let exports = Arc::new(by_id(exports)?);
+        let current = self.inner.exports.write();
+        *current.unwrap_or_else(PoisonError::into_inner) = exports;
+        Ok(())
+    }
+
     /// The bounds.
     pub fn limits(&self) -> &Limits {
         &self.inner.limits
@@ -91,15 +106,33 @@ impl Inner {
         (self.on_event)(event);
     }
 
-    pub(crate) fn admits(&self, peer: &Peer) -> bool {
-        (self.admits)(peer)
+    /// Whether the client is admitted at all; exports are to be asked afterwards.
+    pub(crate) async fn admits(&self, peer: &Peer) -> bool {
+        match (self.admits)(peer) {
+            Admission::Admitted => true,
+            Admission::Refused => false,
+            Admission::Pending(later) => later.await,
+        }
+    }
+
+    /// What is exported now.
+    pub(crate) fn exports(&self) -> Arc<Exports> {
+        let exports = self.exports.read();
+        Arc::clone(&exports.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The export of this id, if there still is one.
+    pub(crate) fn export(&self, id: ExportId) -> Option<Arc<Export>> {
+        let exports = self.exports.read();
+        let exports = exports.unwrap_or_else(PoisonError::into_inner);
+        exports.get(&id).cloned()
     }
 }
 
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service")
-            .field("exports", &self.exports.values())
+            .field("exports", &self.exports().values())
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
@@ -111,7 +144,7 @@ pub struct ServiceBuilder {
     key: HandleKey,
     limits: Limits,
     write_verifier: [u8; 8],
-    admits: Box<dyn Fn(&Peer) -> bool + Send + Sync>,
+    admits: Box<dyn Fn(&Peer) -> Admission + Send + Sync>,
     on_event: Box<dyn Fn(&Event) + Send + Sync>,
 }
 
@@ -139,10 +172,13 @@ impl ServiceBuilder {
     }
 
     /// The same, asking this of each mount and of each call: who is not admitted gets nothing,
-    /// not even the names of the exports.
+    /// not even the names of the exports. `admits` says `true` or `false`, or an [`Admission`].
     #[must_use]
-    pub fn admit(mut self, admits: impl Fn(&Peer) -> bool + Send + Sync + 'static) -> Self {
-        self.admits = Box::new(admits);
+    pub fn admit<A: Into<Admission>>(
+        mut self,
+        admits: impl Fn(&Peer) -> A + Send + Sync + 'static,
+    ) -> Self {
+        self.admits = Box::new(move |peer| admits(peer).into());
         self
     }
 
@@ -158,19 +194,10 @@ impl ServiceBuilder {
     /// # Errors
     /// If two exports have one path, or a path is not absolute.
     pub fn build(self) -> Result<Service, BuildError> {
-        let mut exports = BTreeMap::new();
-        for export in self.exports {
-            let path = String::from_utf8_lossy(&export.path).into_owned();
-            if !export.path.starts_with(b"/") {
-                return Err(BuildError::NotAbsolute { path });
-            }
-            if exports.insert(export.id, export).is_some() {
-                return Err(BuildError::Twice { path });
-            }
-        }
+        let exports = Arc::new(by_id(self.exports)?);
         Ok(Service {
             inner: Arc::new(Inner {
-                exports,
+                exports: RwLock::new(exports),
                 key: self.key,
                 mounts: Mounts::new(self.limits.mounts_max),
                 limits: self.limits,
@@ -181,6 +208,20 @@ impl ServiceBuilder {
             }),
         })
     }
+}
+
+fn by_id(all: Vec<Export>) -> Result<Exports, BuildError> {
+    let mut exports = Exports::new();
+    for export in all {
+        let path = String::from_utf8_lossy(&export.path).into_owned();
+        if !export.path.starts_with(b"/") {
+            return Err(BuildError::NotAbsolute { path });
+        }
+        if exports.insert(export.id, Arc::new(export)).is_some() {
+            return Err(BuildError::Twice { path });
+        }
+    }
+    Ok(exports)
 }
 
 impl fmt::Debug for ServiceBuilder {
