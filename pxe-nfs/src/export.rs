@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use pxe_tree::{Tree, TreePath, WriteTree};
+use pxe_tree::{ErrorKind, NodeId, NodeKind, Tree, TreePath, WriteTree};
 
 use crate::Squash;
 use crate::handle::ExportId;
@@ -73,6 +73,21 @@ impl Export {
     /// What clients call it.
     pub fn path(&self) -> &[u8] {
         &self.path
+    }
+
+    /// The exported directory: what `..` of it is, too.
+    ///
+    /// # Errors
+    /// As [`pxe_tree::resolve`], if it is not there (any more), or no directory.
+    pub(crate) async fn root_node(&self) -> pxe_tree::Result<NodeId> {
+        if self.root.is_root() {
+            return Ok(self.tree.root());
+        }
+        let root = pxe_tree::resolve(&*self.tree, &self.root).await?.attributes;
+        match root.kind {
+            NodeKind::Directory => Ok(root.node),
+            _ => Err(ErrorKind::NotADirectory.into()),
+        }
     }
 
     /// The options that hold for a client: those of the longest network that it is in.

@@ -127,6 +127,6 @@ mod tests {
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        assert_eq!(hex, "");
+        assert_eq!(hex, "01e2424e506b6579c8a69b5c173e7b8905414be9e633d881");
     }
 }

@@ -1,6 +1,7 @@
 //! NFS version 3 for machines without a disk: portmap, MOUNT and NFS over any [`pxe_tree::Tree`].
 #![forbid(unsafe_code)]
 
+mod access;
 mod admission;
 mod credentials;
 #[cfg(feature = "tokio")]
