@@ -1,20 +1,62 @@
 //! NFS version 3 (RFC 1813).
 
+mod attributes;
+mod node;
+mod permission;
+mod read;
+mod status;
+mod write;
+
 use bytes::Bytes;
 
+use self::node::{Context, Halt};
 use crate::rpc::{Call, Rejected};
 use crate::service::{Inner, results};
+use crate::xdr::Write as _;
 use crate::{Peer, Reply};
 
 pub(crate) const PROGRAM: u32 = 100_003;
 pub(crate) const VERSION: u32 = 3;
 
+/// Each procedure by its number (RFC 1813 section 3.3), and how many words its results have
+/// after the status if it failed and tells nothing of any node: all of them are zero then.
+const PROCEDURES: [(&str, usize); 22] = [
+    ("NULL", 0),
+    ("GETATTR", 0),
+    ("SETATTR", 2),
+    ("LOOKUP", 1),
+    ("ACCESS", 1),
+    ("READLINK", 1),
+    ("READ", 1),
+    ("WRITE", 2),
+    ("CREATE", 2),
+    ("MKDIR", 2),
+    ("SYMLINK", 2),
+    ("MKNOD", 2),
+    ("REMOVE", 2),
+    ("RMDIR", 2),
+    ("RENAME", 4),
+    ("LINK", 3),
+    ("READDIR", 1),
+    ("READDIRPLUS", 1),
+    ("FSSTAT", 1),
+    ("FSINFO", 1),
+    ("PATHCONF", 1),
+    ("COMMIT", 2),
+];
+
+/// What a procedure is called.
+fn procedure_name(number: u32) -> &'static str {
+    let number = usize::try_from(number).unwrap_or(usize::MAX);
+    PROCEDURES.get(number).map_or("?", |(name, _)| name)
+}
+
 /// Answers a call; `message` is what `call` was read from.
 pub(crate) async fn answer(
-    _service: &Inner,
-    _peer: &Peer,
+    service: &Inner,
+    peer: &Peer,
     call: &Call<'_>,
-    _message: &Bytes,
+    message: &Bytes,
 ) -> Result<Reply, Rejected> {
     if call.version != VERSION {
         return Err(Rejected::ProgramMismatch {
@@ -22,8 +64,29 @@ pub(crate) async fn answer(
             high: VERSION,
         });
     }
-    match call.procedure {
+    let context = Context {
+        service,
+        peer,
+        call,
+        message,
+    };
+    let done = match call.procedure {
         0 => Ok(results(call, 0).into()),
-        _ => Err(Rejected::ProcedureUnavailable),
-    }
+        1 => read::getattr(&context).await,
+        3 => read::lookup(&context).await,
+        4 => read::access(&context).await,
+        2 | 7..=15 | 21 => write::answer(&context).await,
+        _ => return Err(Rejected::ProcedureUnavailable),
+    };
+    done.or_else(|halt| match halt {
+        Halt::Rejected(rejected) => Err(rejected),
+        Halt::Answered(reply) => Ok(reply.into()),
+        Halt::Failed(status) => {
+            let number = usize::try_from(call.procedure).unwrap_or(usize::MAX);
+            let words = PROCEDURES.get(number).map_or(0, |(_, words)| *words);
+            let mut reply = context.results(status, 4 * words);
+            (0..words).for_each(|_| reply.put_u32(0));
+            Ok(reply.into())
+        }
+    })
 }

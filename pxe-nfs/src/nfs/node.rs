@@ -1,0 +1,207 @@
+//! From a handle to a node, for one caller.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pxe_tree::{Attributes, Error, ErrorKind, NodeId, NodeKey, Tree};
+
+use super::attributes::{POST_OP_LEN, put_attributes, put_post_op};
+use super::permission::{Wanted, allows};
+use super::status::Status;
+use crate::export::{Export, ExportOptions};
+use crate::handle::HANDLE_LEN_MAX;
+use crate::rpc::{Call, Rejected};
+use crate::service::{Inner, results};
+use crate::xdr::{Malformed, Reader, Write};
+use crate::{Credentials, Event, Failed, Peer, Refusal, Refused, Reply};
+
+/// How often a node that was lost between two steps is looked for anew: files are replaced while
+/// they are read, and a client shall not notice.
+pub(crate) const TRIES: usize = 4;
+
+/// A call and all that is needed to answer it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) service: &'a Inner,
+    pub(crate) peer: &'a Peer,
+    pub(crate) call: &'a Call<'a>,
+    /// What the call was read from.
+    pub(crate) message: &'a Bytes,
+}
+
+/// Why a procedure ended early.
+#[derive(Debug)]
+pub(crate) enum Halt {
+    /// The call was none.
+    Rejected(Rejected),
+    /// It could not be done, and nothing is said of any node.
+    Failed(Status),
+    /// It could not be done: the whole reply.
+    Answered(Vec<u8>),
+}
+
+impl From<Malformed> for Halt {
+    fn from(malformed: Malformed) -> Self {
+        Self::Rejected(malformed.into())
+    }
+}
+
+impl From<Status> for Halt {
+    fn from(status: Status) -> Self {
+        Self::Failed(status)
+    }
+}
+
+/// A procedure's answer.
+pub(crate) type Answer = Result<Reply, Halt>;
+
+/// A node that a handle named: where it is, what is known of it now, and who asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Object {
+    pub(crate) export: Arc<Export>,
+    /// What this client may do in the export.
+    pub(crate) options: ExportOptions,
+    /// The user, squashed.
+    pub(crate) user: Credentials,
+    pub(crate) key: NodeKey,
+    pub(crate) attributes: Attributes,
+}
+
+impl Object {
+    pub(crate) fn tree(&self) -> &dyn Tree {
+        &*self.export.tree
+    }
+
+    pub(crate) const fn node(&self) -> NodeId {
+        self.attributes.node
+    }
+
+    /// Whether the node's mode lets the user do that.
+    pub(crate) fn allows(&self, wanted: Wanted) -> bool {
+        allows(&self.attributes, &self.user, wanted)
+    }
+
+    /// `Ok` if the node's mode lets the user do that.
+    pub(crate) fn check(&self, wanted: Wanted) -> Result<(), Status> {
+        match self.allows(wanted) {
+            true => Ok(()),
+            false => Err(Status::ACCES),
+        }
+    }
+
+    /// Whether this client may write here at all.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.options.is_writable && self.export.write.is_some()
+    }
+
+    /// The `fattr3` of a node of the same export.
+    pub(crate) fn put_attributes(&self, reply: &mut Vec<u8>) {
+        put_attributes(reply, self.export.id, &self.attributes);
+    }
+
+    /// The `post_op_attr` of this node.
+    pub(crate) fn put_post_op(&self, reply: &mut Vec<u8>) {
+        put_post_op(reply, self.export.id, Some(&self.attributes));
+    }
+}
+
+impl<'a> Context<'a> {
+    /// The procedure's arguments.
+    pub(crate) const fn args(&self) -> Reader<'a> {
+        Reader::new(self.call.args)
+    }
+
+    /// The results of a call, with room for so many bytes after the status.
+    pub(crate) fn results(&self, status: Status, room: usize) -> Vec<u8> {
+        let mut reply = results(self.call, 4 + room);
+        reply.put_u32(status.get());
+        reply
+    }
+
+    /// A failure, with what is known of the one node of whose attributes the reply tells.
+    pub(crate) fn failed(&self, status: impl Into<Status>, object: &Object) -> Halt {
+        let mut reply = self.results(status.into(), POST_OP_LEN);
+        object.put_post_op(&mut reply);
+        Halt::Answered(reply)
+    }
+
+    /// What a client is told of a tree's error; the operator is told of a medium's.
+    pub(crate) fn status(&self, error: &Error) -> Status {
+        if error.kind() == ErrorKind::Io {
+            self.service.tell(&Event::Failed(Failed {
+                peer: *self.peer,
+                procedure: super::procedure_name(self.call.procedure),
+                error: match std::error::Error::source(error) {
+                    Some(source) => format!("{error}: {source}"),
+                    None => error.to_string(),
+                },
+            }));
+        }
+        error.kind().into()
+    }
+
+    /// The node of a handle, if this client may know of it.
+    pub(crate) async fn object(&self, handle: &[u8]) -> Result<Object, Status> {
+        let verified = self.service.key.verify(handle);
+        let (export, key) = verified.ok_or_else(|| self.refused(Refusal::ForgedHandle))?;
+        let admitted = self.service.admitted(self.peer, export).await;
+        let (export, options) = admitted.map_err(|refusal| self.refused(refusal))?;
+        let found = attributes_of(&*export.tree, &key).await;
+        let attributes = found.map_err(|error| self.status(&error))?;
+        let user = options.credentials(&self.call.auth);
+        Ok(Object {
+            export,
+            options,
+            user,
+            key,
+            attributes,
+        })
+    }
+
+    fn refused(&self, reason: Refusal) -> Status {
+        self.service.tell(&Event::Refused(Refused {
+            peer: *self.peer,
+            path: None,
+            reason,
+        }));
+        reason.into()
+    }
+
+    /// Puts the handle of a node of this export, and gives false if it has none.
+    pub(crate) fn put_handle(
+        &self,
+        reply: &mut Vec<u8>,
+        export: &Export,
+        node: NodeId,
+    ) -> Result<(), Status> {
+        let key = export.tree.key(node);
+        let key = key.map_err(|error| self.status(&error))?;
+        reply.put_opaque(self.service.key.sign(export.id, &key).as_bytes());
+        Ok(())
+    }
+}
+
+/// What is known of a key's node now.
+async fn attributes_of(tree: &dyn Tree, key: &NodeKey) -> Result<Attributes, Error> {
+    let mut tries_left = TRIES;
+    loop {
+        tries_left -= 1;
+        let node = match tree.resolve_key(key).await {
+            Ok(node) => node,
+            // The signature holds, so the tree has become another one since.
+            Err(error) if error.kind() == ErrorKind::BadKey => return Err(ErrorKind::Stale.into()),
+            Err(error) => return Err(error),
+        };
+        match tree.attributes(node).await {
+            Err(error) if error.kind() == ErrorKind::Stale && tries_left > 0 => {}
+            done => return done,
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// An `nfs_fh3`.
+    pub(crate) fn handle(&mut self) -> Result<&'a [u8], Malformed> {
+        self.opaque(HANDLE_LEN_MAX)
+    }
+}
