@@ -71,6 +71,16 @@ pub trait Tree: Debug + Send + Sync + 'static {
     /// `Stale` if the node is gone, `BadKey` if no such tree made the key.
     async fn resolve_key(&self, key: &NodeKey) -> Result<NodeId>;
 
+    /// What is known now of the node of a key: [`resolve_key`](Self::resolve_key) and
+    /// [`attributes`](Self::attributes) in one step, with which every NFS call begins.
+    ///
+    /// # Errors
+    /// Those of both.
+    async fn attributes_of_key(&self, key: &NodeKey) -> Result<Attributes> {
+        let node = self.resolve_key(key).await?;
+        self.attributes(node).await
+    }
+
     /// The directory above a directory (`..`); the root's is the root.
     ///
     /// # Errors
