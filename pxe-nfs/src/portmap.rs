@@ -8,7 +8,13 @@ use crate::service::results;
 use crate::xdr::{Reader, Write};
 
 pub(crate) const PROGRAM: u32 = 100_000;
-const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 2;
+/// `IPPROTO_TCP`, by which mappings name TCP.
+#[cfg(feature = "tokio")]
+pub(crate) const IPPROTO_TCP: u32 = 6;
+/// `IPPROTO_UDP`.
+#[cfg(feature = "tokio")]
+pub(crate) const IPPROTO_UDP: u32 = 17;
 const PROC_NULL: u32 = 0;
 const PROC_GETPORT: u32 = 3;
 const PROC_DUMP: u32 = 4;

@@ -34,6 +34,20 @@ impl Records {
         }
     }
 
+    /// The same, for records of other lengths from now on.
+    pub(crate) fn set_record_bytes_max(&mut self, record_bytes_max: usize) {
+        self.record_bytes_max = record_bytes_max;
+    }
+
+    /// How many bytes are missing of the fragment that is being received; 0 if its mark is.
+    pub(crate) fn missing(&self) -> usize {
+        let announced = self.buffer.first_chunk::<MARK_LEN>().map_or(0, |mark| {
+            let len = u32::from_be_bytes(*mark) & !LAST;
+            usize::try_from(len).unwrap_or(usize::MAX)
+        });
+        announced.saturating_sub(self.buffer.len().saturating_sub(MARK_LEN))
+    }
+
     /// The next whole record, if it is there.
     pub(crate) fn next(&mut self) -> Result<Option<Bytes>, TooLong> {
         loop {
@@ -42,7 +56,9 @@ impl Records {
             };
             let mark = u32::from_be_bytes(*mark);
             let len = usize::try_from(mark & !LAST).map_err(|_| TooLong)?;
-            if len > self.record_bytes_max - self.begun.len() || self.fragments > FRAGMENTS_MAX {
+            if len > self.record_bytes_max.saturating_sub(self.begun.len())
+                || self.fragments > FRAGMENTS_MAX
+            {
                 return Err(TooLong);
             }
             if self.buffer.len() - MARK_LEN < len {

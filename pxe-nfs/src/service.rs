@@ -43,6 +43,9 @@ pub(crate) type Exports = BTreeMap<ExportId, Arc<Export>>;
 pub enum Programs {
     /// NFS and MOUNT.
     Nfs,
+    /// MOUNT alone, at a port of its own: klibc's nfsmount tries 627 where no portmapper tells it
+    /// another one (usr/kinit/nfsmount/mount.c).
+    Mount,
     /// The portmapper.
     Portmap,
 }
@@ -72,9 +75,11 @@ impl Service {
         let xid = call.xid;
         let done = match (programs, call.program) {
             (Programs::Nfs, nfs::PROGRAM) => nfs::answer(&self.inner, peer, &call, &message).await,
-            (Programs::Nfs, mount::PROGRAM) => mount::answer(&self.inner, peer, &call)
-                .await
-                .map(Reply::from),
+            (Programs::Nfs | Programs::Mount, mount::PROGRAM) => {
+                mount::answer(&self.inner, peer, &call)
+                    .await
+                    .map(Reply::from)
+            }
             (_, portmap::PROGRAM) => {
                 portmap::answer(&self.inner.ports, peer, &call).map(Reply::from)
             }
@@ -113,6 +118,13 @@ impl Inner {
             Admission::Refused => false,
             Admission::Pending(later) => later.await,
         }
+    }
+
+    /// Whether any export can be written to by somebody.
+    pub(crate) fn is_writable(&self) -> bool {
+        let exports = self.exports.read();
+        let exports = exports.unwrap_or_else(PoisonError::into_inner);
+        exports.values().any(|export| export.is_writable())
     }
 
     /// What is exported now.

@@ -1,1 +1,11 @@
-//! The driver: sockets on tokio.
+//! The driver: sockets on tokio, around [`Service`](crate::Service).
+
+mod bind;
+mod clients;
+mod connection;
+mod reply_queue;
+mod room;
+mod server;
+
+pub use self::bind::Bound;
+pub use self::server::{Handle, Server};
