@@ -72,6 +72,7 @@ pub async fn resolve(tree: &dyn Tree, path: &TreePath) -> Result<Resolved> {
 pub struct Resolver {
     root_path: TreePath,
     base: TreePath,
+    root: Option<NodeId>,
     keeps_last_link: bool,
 }
 
@@ -93,6 +94,14 @@ impl Resolver {
     #[must_use]
     pub fn with_base(mut self, base: TreePath) -> Self {
         self.base = base;
+        self
+    }
+
+    /// The same, as in a `chroot` to this directory of the tree: neither a path nor a link leads
+    /// out of it, and the paths of what is found begin at it.
+    #[must_use]
+    pub const fn with_root(mut self, root: NodeId) -> Self {
+        self.root = Some(root);
         self
     }
 
@@ -143,7 +152,7 @@ impl Resolver {
     }
 
     async fn walk(&self, tree: &dyn Tree, path: &TreePath) -> Result<Resolved> {
-        let root = tree.root();
+        let root = self.root.unwrap_or_else(|| tree.root());
         // The directories really reached, each with its name; the last one is where we are.
         let mut reached: Vec<(NameBuf, NodeId)> = Vec::new();
         // What a lookup said of the last node, unless it is a directory reached by `..`.
@@ -533,5 +542,38 @@ mod tests {
             leads(&resolver, &tree, &(short + "l")).await,
             Err(ErrorKind::NotFound)
         );
+    }
+
+    #[tokio::test]
+    async fn nothing_leads_out_of_a_root_within_the_tree() {
+        let tree = MemTree::new();
+        for file in ["os/debian/linux", "os/etc/passwd", "etc/passwd"] {
+            tree.insert_file(file, file).expect("free");
+        }
+        for (link, target) in [
+            ("os/up", "../etc/passwd"),
+            ("os/top", "/etc/passwd"),
+            ("os/seen", "/srv/os/debian"),
+        ] {
+            tree.insert_link(link, target).expect("free");
+        }
+        let os = resolve(&tree, &path("os")).await.expect("there");
+        let resolver = Resolver::new()
+            .with_root(os.attributes.node)
+            .with_root_path(path("/srv/os"));
+        for (asked, expected) in [
+            ("up", "/etc/passwd"),
+            ("top", "/etc/passwd"),
+            ("seen/linux", "/debian/linux"),
+            ("", "/"),
+        ] {
+            let found = resolver.resolve(&tree, &path(asked)).await.expect(asked);
+            assert_eq!(found.path.to_string(), expected, "{asked}");
+            let inner = path("os").join(&found.path).expect("short");
+            let same = resolve(&tree, &inner).await.expect("there");
+            assert_eq!(found.attributes.node, same.attributes.node, "{asked}");
+        }
+        let error = resolver.resolve(&tree, &path("os")).await;
+        assert_eq!(error.expect_err("above it").kind(), ErrorKind::NotFound);
     }
 }
