@@ -1,6 +1,7 @@
 //! What is exported, to whom, and how.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use pxe_tree::{ErrorKind, NodeId, NodeKind, Tree, TreePath, WriteTree};
@@ -194,6 +195,36 @@ impl Network {
         match self {
             Self::Any => -1,
             Self::Prefix { prefix_len, .. } => *prefix_len as i16,
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    /// As exports(5) has it: `*`, an address, or the first address and the length of the prefix.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Prefix {
+            address,
+            prefix_len,
+        } = *self
+        else {
+            return f.write_str("*");
+        };
+        let rest = |bits: u32| bits.saturating_sub(prefix_len.into());
+        let (first, rest): (IpAddr, u32) = match address {
+            IpAddr::V4(address) => {
+                let rest = rest(Ipv4Addr::BITS);
+                let mask = u32::MAX.checked_shl(rest).unwrap_or(0);
+                (Ipv4Addr::from_bits(address.to_bits() & mask).into(), rest)
+            }
+            IpAddr::V6(address) => {
+                let rest = rest(Ipv6Addr::BITS);
+                let mask = u128::MAX.checked_shl(rest).unwrap_or(0);
+                (Ipv6Addr::from_bits(address.to_bits() & mask).into(), rest)
+            }
+        };
+        match rest {
+            0 => first.fmt(f),
+            _ => write!(f, "{first}/{prefix_len}"),
         }
     }
 }

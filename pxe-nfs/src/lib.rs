@@ -13,6 +13,8 @@ mod handle;
 mod limits;
 mod mount;
 mod nfs;
+#[cfg(test)]
+mod oracle;
 mod peer;
 mod portmap;
 #[cfg_attr(not(feature = "tokio"), expect(dead_code, reason = "the transport's"))]

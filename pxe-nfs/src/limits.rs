@@ -32,6 +32,12 @@ pub struct Limits {
     pub udp_calls_max: usize,
     /// Mounts that DUMP lists: 4,096. Of more the oldest are forgotten, which harms nobody.
     pub mounts_max: usize,
+    /// Bytes of the lists that DUMP and EXPORT of MOUNT give: 256 KiB. What exceeds them is left
+    /// out, in DUMP the oldest mounts.
+    pub mount_list_bytes_max: usize,
+    /// The same over UDP: 512. Whoever forges the sender of a datagram draws no more than that on
+    /// his victim.
+    pub udp_mount_list_bytes_max: usize,
     /// Replies kept for calls that must not be done twice: 1,024.
     pub repeated_calls_max: usize,
 }
@@ -51,6 +57,8 @@ impl Default for Limits {
             send_stalled_max: Duration::from_secs(60),
             udp_calls_max: 256,
             mounts_max: 4096,
+            mount_list_bytes_max: 256 << 10,
+            udp_mount_list_bytes_max: 512,
             repeated_calls_max: 1024,
         }
     }

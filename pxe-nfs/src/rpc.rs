@@ -9,7 +9,7 @@ const RPC_VERSION: u32 = 2;
 const MSG_ACCEPTED: u32 = 0;
 const MSG_DENIED: u32 = 1;
 const AUTH_NONE: u32 = 0;
-const AUTH_SYS: u32 = 1;
+pub(crate) const AUTH_SYS: u32 = 1;
 /// Section 8.2.
 const AUTH_BODY_MAX: usize = 400;
 /// The machine's name of AUTH_SYS (appendix A).
