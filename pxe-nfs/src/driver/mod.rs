@@ -3,7 +3,6 @@
 mod bind;
 mod clients;
 mod connection;
-mod datagrams;
 mod reply_queue;
 mod room;
 mod server;

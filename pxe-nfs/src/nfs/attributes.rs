@@ -5,6 +5,8 @@ use std::hash::Hasher;
 use pxe_tree::{Attributes, NodeKind, Timestamp};
 use siphasher::sip::SipHasher13;
 
+use super::node::{Answer, Context};
+use super::status::Status;
 use crate::handle::ExportId;
 use crate::xdr::Write;
 
@@ -73,4 +75,12 @@ pub(crate) fn put_post_op(reply: &mut Vec<u8>, export: ExportId, node: Option<&A
 pub(crate) fn put_wcc(reply: &mut Vec<u8>, export: ExportId, node: Option<&Attributes>) {
     reply.put_bool(false);
     put_post_op(reply, export, node);
+}
+
+/// GETATTR (RFC 1813 section 3.3.1).
+pub(super) async fn getattr(context: &Context<'_>) -> Answer {
+    let object = context.object(context.args().handle()?).await?;
+    let mut reply = context.results(Status::OK, POST_OP_LEN);
+    object.put_attributes(&mut reply);
+    Ok(reply.into())
 }

@@ -1,6 +1,9 @@
 //! NFS version 3 (RFC 1813).
 
 mod attributes;
+mod file_system;
+mod list;
+mod lookup;
 mod node;
 mod permission;
 mod read;
@@ -72,9 +75,16 @@ pub(crate) async fn answer(
     };
     let done = match call.procedure {
         0 => Ok(results(call, 0).into()),
-        1 => read::getattr(&context).await,
-        3 => read::lookup(&context).await,
-        4 => read::access(&context).await,
+        1 => attributes::getattr(&context).await,
+        3 => lookup::lookup(&context).await,
+        4 => permission::access(&context).await,
+        5 => read::readlink(&context).await,
+        6 => read::read(&context).await,
+        16 => list::readdir(&context).await,
+        17 => list::readdirplus(&context).await,
+        18 => file_system::fsstat(&context).await,
+        19 => file_system::fsinfo(&context).await,
+        20 => file_system::pathconf(&context).await,
         2 | 7..=15 | 21 => write::answer(&context).await,
         _ => return Err(Rejected::ProcedureUnavailable),
     };

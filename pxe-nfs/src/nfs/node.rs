@@ -17,7 +17,7 @@ use crate::{Credentials, Event, Failed, Peer, Refusal, Refused, Reply};
 
 /// How often a node that was lost between two steps is looked for anew: files are replaced while
 /// they are read, and a client shall not notice.
-pub(crate) const TRIES: usize = 4;
+const TRIES: usize = 4;
 
 /// A call and all that is needed to answer it.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +65,8 @@ pub(crate) struct Object {
     pub(crate) user: Credentials,
     pub(crate) key: NodeKey,
     pub(crate) attributes: Attributes,
+    /// How often it may be looked for anew.
+    tries_left: usize,
 }
 
 impl Object {
@@ -89,7 +91,7 @@ impl Object {
         }
     }
 
-    /// Whether this client may write here at all.
+    /// Whether this client may write here at all: `rw`.
     pub(crate) fn is_writable(&self) -> bool {
         self.options.is_writable && self.export.write.is_some()
     }
@@ -155,7 +157,21 @@ impl<'a> Context<'a> {
             user,
             key,
             attributes,
+            tries_left: TRIES,
         })
+    }
+
+    /// Looks for the node anew, after a tree or a blob called it stale: a file was replaced, a
+    /// directory was renamed, or the tree forgot it.
+    ///
+    /// # Errors
+    /// `NFS3ERR_STALE` if the handle leads to nothing now; `NFS3ERR_JUKEBOX` if that happened too
+    /// often in this call, so that the client asks again in a while.
+    pub(crate) async fn refresh(&self, object: &mut Object) -> Result<(), Status> {
+        object.tries_left = object.tries_left.checked_sub(1).ok_or(Status::JUKEBOX)?;
+        let found = attributes_of(object.tree(), &object.key).await;
+        object.attributes = found.map_err(|error| self.status(&error))?;
+        Ok(())
     }
 
     fn refused(&self, reason: Refusal) -> Status {
@@ -167,7 +183,10 @@ impl<'a> Context<'a> {
         reason.into()
     }
 
-    /// Puts the handle of a node of this export, and gives false if it has none.
+    /// Puts the handle of a node of this export.
+    ///
+    /// # Errors
+    /// If it has none: `NFS3ERR_NOTSUPP` where it lies too deep for a key.
     pub(crate) fn put_handle(
         &self,
         reply: &mut Vec<u8>,

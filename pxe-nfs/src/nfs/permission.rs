@@ -2,7 +2,11 @@
 
 use pxe_tree::{Attributes, NodeKind};
 
+use super::attributes::POST_OP_LEN;
+use super::node::{Answer, Context, Object};
+use super::status::Status;
 use crate::Credentials;
+use crate::xdr::Write as _;
 
 /// What is wanted of a node: `r`, `w` and `x` of its mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,4 +61,60 @@ pub(crate) fn may_read(node: &Attributes, user: &Credentials) -> bool {
 /// The same for writing: the owner may whatever the mode.
 pub(crate) fn may_write(node: &Attributes, user: &Credentials) -> bool {
     user.uid == node.uid || allows(node, user, Wanted::WRITE)
+}
+
+/// What a client may do, as ACCESS says it (section 3.3.4).
+mod bits {
+    pub(super) const READ: u32 = 0x01;
+    pub(super) const LOOKUP: u32 = 0x02;
+    pub(super) const MODIFY: u32 = 0x04;
+    pub(super) const EXTEND: u32 = 0x08;
+    pub(super) const DELETE: u32 = 0x10;
+    pub(super) const EXECUTE: u32 = 0x20;
+}
+
+/// ACCESS (RFC 1813 section 3.3.4).
+pub(super) async fn access(context: &Context<'_>) -> Answer {
+    let mut args = context.args();
+    let handle = args.handle()?;
+    let asked = args.u32()?;
+    let object = context.object(handle).await?;
+    let mut reply = context.results(Status::OK, POST_OP_LEN + 4);
+    object.put_post_op(&mut reply);
+    reply.put_u32(asked & allowed(&object));
+    Ok(reply.into())
+}
+
+/// The bits of ACCESS that a user has, as Linux's server gives them (fs/nfsd/vfs.c,
+/// `nfsd_access`). Files and directories of a read-only export cannot be changed; devices, pipes
+/// and sockets can be written to there too, as their content is the client's: a diskless machine's
+/// `/dev/null`.
+fn allowed(object: &Object) -> u32 {
+    let mut bits = 0;
+    let mut give = |bit: u32, wanted: Wanted| {
+        if object.allows(wanted) {
+            bits |= bit;
+        }
+    };
+    give(bits::READ, Wanted::READ);
+    match object.attributes.kind {
+        NodeKind::Directory => {
+            give(bits::LOOKUP, Wanted::EXECUTE);
+            if object.is_writable() {
+                let change = Wanted::EXECUTE.and(Wanted::WRITE);
+                give(bits::MODIFY | bits::EXTEND | bits::DELETE, change);
+            }
+        }
+        NodeKind::File => {
+            give(bits::EXECUTE, Wanted::EXECUTE);
+            if object.is_writable() {
+                give(bits::MODIFY | bits::EXTEND, Wanted::WRITE);
+            }
+        }
+        _ => {
+            give(bits::EXECUTE, Wanted::EXECUTE);
+            give(bits::MODIFY | bits::EXTEND, Wanted::WRITE);
+        }
+    }
+    bits
 }
