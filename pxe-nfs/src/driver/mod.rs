@@ -3,6 +3,7 @@
 mod bind;
 mod clients;
 mod connection;
+mod datagrams;
 mod reply_queue;
 mod room;
 mod server;

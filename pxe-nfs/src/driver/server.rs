@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use super::bind::{self, Bound, BoundSocket};
 use super::clients::{Clients, Place};
 use super::connection::{Answer, Answering, Connection, End, Totals};
+use super::datagrams::Datagrams;
 use super::room::reply_room;
 use crate::{Disconnected, Event, Limited, Mapping, Peer, Programs, Service, Transport};
 
@@ -158,7 +159,13 @@ impl Handle {
                 };
                 self.listeners.spawn_on(listener.run(), &runtime);
             }
-            BoundSocket::Udp(_) => {}
+            BoundSocket::Udp(socket) => {
+                let service = self.shared.service.clone();
+                let datagrams = Datagrams::new(socket, local, service, programs)?;
+                let mut stop = self.stop.subscribe();
+                let run = async move { datagrams.run(stopped(&mut stop)).await };
+                self.listeners.spawn_on(run, &runtime);
+            }
         }
         for mapping in mappings {
             self.shared.service.inner.ports.add(mapping);

@@ -202,20 +202,17 @@ impl<'a> Context<'a> {
 
 /// What is known of a key's node now.
 async fn attributes_of(tree: &dyn Tree, key: &NodeKey) -> Result<Attributes, Error> {
-    let mut tries_left = TRIES;
-    loop {
-        tries_left -= 1;
-        let node = match tree.resolve_key(key).await {
-            Ok(node) => node,
-            // The signature holds, so the tree has become another one since.
-            Err(error) if error.kind() == ErrorKind::BadKey => return Err(ErrorKind::Stale.into()),
-            Err(error) => return Err(error),
-        };
-        match tree.attributes(node).await {
-            Err(error) if error.kind() == ErrorKind::Stale && tries_left > 0 => {}
-            done => return done,
-        }
+    let mut found = tree.attributes_of_key(key).await;
+    if matches!(&found, Err(error) if error.kind() == ErrorKind::Stale) {
+        // It may have been renamed or replaced between the tree's own steps. Only once: the search
+        // for what is gone is dear.
+        found = tree.attributes_of_key(key).await;
     }
+    found.map_err(|error| match error.kind() {
+        // The signature holds, so the tree has become another one since.
+        ErrorKind::BadKey => ErrorKind::Stale.into(),
+        _ => error,
+    })
 }
 
 impl<'a> Reader<'a> {

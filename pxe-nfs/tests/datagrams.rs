@@ -1,0 +1,108 @@
+//! The server over UDP, as a client on the loopback meets it.
+#![cfg(feature = "tokio")]
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use pxe_nfs::{Handle, HandleKey, Programs, Server, Service};
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
+
+const PORTMAP: u32 = 100_000;
+const PORTMAP_NULL: u32 = 0;
+const PORTMAP_DUMP: u32 = 4;
+
+fn start(address: &str) -> (Handle, SocketAddr) {
+    let service = Service::builder(HandleKey::new([7; HandleKey::LEN]))
+        .build()
+        .expect("a service");
+    let bound = Server::bind_udp(address).expect("a port");
+    let address = bound.local_addr();
+    let handle = Server::new(service)
+        .listen(bound, Programs::Portmap)
+        .start()
+        .expect("a server");
+    (handle, address)
+}
+
+fn call(xid: u32, version: u32, procedure: u32) -> Vec<u8> {
+    let words = [xid, 0, 2, PORTMAP, version, procedure, 0, 0, 0, 0];
+    words.iter().flat_map(|word| word.to_be_bytes()).collect()
+}
+
+/// The reply's words. Only what comes from the address that was asked is received.
+async fn ask(server: SocketAddr, message: &[u8]) -> Vec<u32> {
+    let local = match server {
+        SocketAddr::V4(_) => "127.0.0.1:0",
+        SocketAddr::V6(_) => "[::1]:0",
+    };
+    let socket = UdpSocket::bind(local).await.expect("a port");
+    socket.connect(server).await.expect("a peer");
+    socket.send(message).await.expect("to be sent");
+    let mut reply = [0; 2048];
+    let len = timeout(Duration::from_secs(60), socket.recv(&mut reply))
+        .await
+        .expect("an answer")
+        .expect("a reply");
+    let words = reply[..len].chunks_exact(4);
+    words
+        .map(|word| u32::from_be_bytes(word.try_into().expect("four bytes")))
+        .collect()
+}
+
+#[tokio::test]
+async fn replies_come_from_the_address_that_was_asked() {
+    for wildcard in ["0.0.0.0:0", "[::]:0"] {
+        let (_handle, address) = start(wildcard);
+        for asked in ["127.0.0.1", "127.0.0.2", "127.1.2.3", "::1"] {
+            let asked: IpAddr = asked.parse().expect("an address");
+            if asked.is_ipv6() && address.is_ipv4() {
+                continue;
+            }
+            let asked = SocketAddr::new(asked, address.port());
+            let reply = ask(asked, &call(7, 2, PORTMAP_NULL)).await;
+            assert_eq!(reply, [7, 1, 0, 0, 0, 0], "{asked}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_portmapper_tells_of_what_is_listened_at() {
+    let (_handle, address) = start("127.0.0.1:0");
+    let reply = ask(address, &call(7, 2, PORTMAP_DUMP)).await;
+    let port = u32::from(address.port());
+    assert_eq!(reply, [7, 1, 0, 0, 0, 0, 1, PORTMAP, 2, 17, port, 0]);
+}
+
+/// rpcinfo and mount.nfs of libtirpc ask for versions 4 and 3 first (rpcb_getaddr), and go on with
+/// the version that they are told.
+#[tokio::test]
+async fn versions_of_rpcbind_are_mismatches() {
+    let (_handle, address) = start("127.0.0.1:0");
+    for version in [3, 4] {
+        let reply = ask(address, &call(7, version, 3)).await;
+        assert_eq!(reply, [7, 1, 0, 0, 0, 2, 2, 2], "PROG_MISMATCH, 2 to 2");
+    }
+}
+
+/// Two servers that answered each other's replies would never stop.
+#[tokio::test]
+async fn what_is_no_call_gets_no_answer() {
+    let (_handle, address) = start("127.0.0.1:0");
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    socket.connect(address).await.expect("a peer");
+    let mut reply = call(1, 2, PORTMAP_NULL);
+    reply[7] = 1;
+    for message in [&reply[..], b"", b"abc", &[0; 8]] {
+        socket.send(message).await.expect("to be sent");
+    }
+    // They are answered in order.
+    let last = call(9, 2, PORTMAP_NULL);
+    socket.send(&last).await.expect("to be sent");
+    let mut bytes = [0; 64];
+    let len = timeout(Duration::from_secs(60), socket.recv(&mut bytes))
+        .await
+        .expect("an answer")
+        .expect("a reply");
+    assert_eq!(bytes[..len][..4], [0, 0, 0, 9]);
+}
