@@ -137,6 +137,8 @@ pub enum ErrorKind {
     TooLarge,
     /// A node cannot be given a name on another file system.
     CrossDevice,
+    /// A node has as many names as its file system allows.
+    TooManyLinks,
     /// Only the owner, or root, could do that.
     NotPermitted,
     /// The medium failed, or what was read contradicts itself.
@@ -145,7 +147,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, for tables and tests.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::NotFound,
         Self::NotADirectory,
         Self::IsADirectory,
@@ -166,6 +168,7 @@ impl ErrorKind {
         Self::NoSpace,
         Self::TooLarge,
         Self::CrossDevice,
+        Self::TooManyLinks,
         Self::NotPermitted,
         Self::Io,
     ];
@@ -190,14 +193,15 @@ impl ErrorKind {
             Self::Busy => (0, 503, 10008),          // NFS3ERR_JUKEBOX
             Self::Unsupported => (0, 501, 10004),   // NFS3ERR_NOTSUPP
             // Nothing is written by TFTP and HTTP: codes for the sake of the table.
-            Self::Exists => (2, 409, 17),      // NFS3ERR_EXIST
-            Self::NotEmpty => (2, 409, 66),    // NFS3ERR_NOTEMPTY
-            Self::ReadOnly => (2, 403, 30),    // NFS3ERR_ROFS
-            Self::NoSpace => (2, 507, 28),     // NFS3ERR_NOSPC
-            Self::TooLarge => (2, 413, 27),    // NFS3ERR_FBIG
-            Self::CrossDevice => (2, 403, 18), // NFS3ERR_XDEV
-            Self::NotPermitted => (2, 403, 1), // NFS3ERR_PERM
-            Self::Io => (0, 500, 5),           // NFS3ERR_IO
+            Self::Exists => (2, 409, 17),       // NFS3ERR_EXIST
+            Self::NotEmpty => (2, 409, 66),     // NFS3ERR_NOTEMPTY
+            Self::ReadOnly => (2, 403, 30),     // NFS3ERR_ROFS
+            Self::NoSpace => (2, 507, 28),      // NFS3ERR_NOSPC
+            Self::TooLarge => (2, 413, 27),     // NFS3ERR_FBIG
+            Self::CrossDevice => (2, 403, 18),  // NFS3ERR_XDEV
+            Self::TooManyLinks => (2, 403, 31), // NFS3ERR_MLINK
+            Self::NotPermitted => (2, 403, 1),  // NFS3ERR_PERM
+            Self::Io => (0, 500, 5),            // NFS3ERR_IO
         };
         Codes { tftp, http, nfs3 }
     }
@@ -241,6 +245,7 @@ impl From<io::ErrorKind> for ErrorKind {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::NoSpace,
             io::ErrorKind::FileTooLarge => Self::TooLarge,
             io::ErrorKind::CrossesDevices => Self::CrossDevice,
+            io::ErrorKind::TooManyLinks => Self::TooManyLinks,
             _ => Self::Io,
         }
     }
@@ -269,6 +274,7 @@ impl fmt::Display for ErrorKind {
             Self::NoSpace => "no space left",
             Self::TooLarge => "file too large",
             Self::CrossDevice => "on another file system",
+            Self::TooManyLinks => "too many names",
             Self::NotPermitted => "operation not permitted",
             Self::Io => "input/output error",
         })

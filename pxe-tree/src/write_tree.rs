@@ -109,6 +109,10 @@ pub trait WriteTree: Tree {
     /// # Errors
     /// Those of [`write`](Self::write). What could not be written is told once.
     async fn commit(&self, node: NodeId) -> Result<Attributes>;
+
+    /// How often unstable writes were lost since the tree was built, because the medium failed: a
+    /// client that has not committed all has to write again when this number changes.
+    fn writes_lost(&self) -> u64;
 }
 
 /// What [`WriteTree::create`] does where the name is taken.

@@ -34,19 +34,20 @@ pub(super) struct Step {
     pub(super) stamp: Stamp,
 }
 
-pub(super) fn encode(
-    keys: DirKeys,
-    stamp: Stamp,
-    ancestors: &[(NameBuf, Identity)],
-) -> Result<NodeKey, ErrorKind> {
+pub(super) fn encode(keys: DirKeys, stamp: Stamp, hints: &[u8]) -> Result<NodeKey, ErrorKind> {
     let mut key = Vec::with_capacity(NodeKey::LEN_MAX);
     key.push(tag(keys));
     key.extend_from_slice(&stamp);
-    key.extend(ancestors.iter().map(|(name, identity)| match keys {
+    key.extend_from_slice(hints);
+    NodeKey::new(&key).map_err(|_| ErrorKind::Unsupported)
+}
+
+/// The hint of a directory above a node.
+pub(super) fn hint(keys: DirKeys, name: &Name, identity: &Identity) -> u8 {
+    match keys {
         DirKeys::Inode => inode_hint(identity.ino),
         DirKeys::Name => name_hint(name),
-    }));
-    NodeKey::new(&key).map_err(|_| ErrorKind::Unsupported)
+    }
 }
 
 /// The stamp and the hints of a key that such a tree made.

@@ -7,6 +7,7 @@ mod listing;
 mod stat;
 mod table;
 mod wall;
+mod write;
 
 use std::collections::HashMap;
 use std::io;
@@ -26,6 +27,7 @@ use self::keys::{Listed, Search, Step};
 use self::stat::{Halt, Identity, Stat, Wait, os_error};
 use self::table::{Place, ROOT, Stamp, Table};
 use self::wall::{Closed, Wall};
+use self::write::Uncommitted;
 use crate::listing_cache::ListingCache;
 use crate::stable_hash::{StableHasher, domain};
 use crate::{
@@ -192,6 +194,7 @@ struct Shared {
     /// What searches for keys saw of directories that did not change since.
     listed: ListingCache<Vec<Listed>>,
     searches: Arc<Semaphore>,
+    uncommitted: Uncommitted,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -246,6 +249,7 @@ impl DirTree {
                 file_systems: Mutex::default(),
                 listed: ListingCache::default(),
                 searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
+                uncommitted: Uncommitted::default(),
             }),
         })
     }
@@ -290,6 +294,11 @@ impl Shared {
 
     fn place(&self, node: NodeId) -> Result<Place, ErrorKind> {
         self.table().place(node)
+    }
+
+    fn hint(&self) -> impl Fn(&Name, &Identity) -> u8 + use<> {
+        let keys = self.options.keys;
+        move |name, identity| keys::hint(keys, name, identity)
     }
 
     /// The file system of a device number, of which this is a file.
@@ -521,11 +530,8 @@ impl Tree for DirTree {
     fn key(&self, node: NodeId) -> Result<NodeKey> {
         let table = self.shared.table();
         let stamp = table.stamp(node)?;
-        Ok(keys::encode(
-            self.shared.options.keys,
-            stamp,
-            &table.ancestors(node),
-        )?)
+        let hints = table.hints(node, self.shared.hint());
+        Ok(keys::encode(self.shared.options.keys, stamp, &hints)?)
     }
 
     async fn resolve_key(&self, key: &NodeKey) -> Result<NodeId> {

@@ -28,6 +28,9 @@ struct Node {
     place: Option<(NodeId, NameBuf)>,
     identity: Identity,
     stamp: Stamp,
+    /// The hints of its keys, if they are not those of the directories above it: a key stays as it
+    /// is when its node is moved, and is the same for all names of a file.
+    hints: Option<Box<[u8]>>,
     children: u32,
     used: bool,
 }
@@ -49,6 +52,7 @@ impl Table {
             place: None,
             identity: root,
             stamp,
+            hints: None,
             children: 0,
             used: true,
         };
@@ -79,7 +83,8 @@ impl Table {
             && node.identity == identity
         {
             node.used = true;
-            self.by_stamp.insert(stamp, id);
+            // Where a path is part of it, a node that was moved has its first one still.
+            self.by_stamp.insert(node.stamp, id);
             return Ok(id);
         }
         // Counted as a child before room is made, so that making room cannot forget the parent.
@@ -100,6 +105,7 @@ impl Table {
             place: Some(place),
             identity,
             stamp,
+            hints: None,
             children: 0,
             used: false,
         };
@@ -160,13 +166,112 @@ impl Table {
         Ok(Place { path, identity })
     }
 
-    /// The directories between the root and a node, from the root on.
-    pub(super) fn ancestors(&self, id: NodeId) -> Vec<(NameBuf, Identity)> {
-        let mut ancestors = Vec::new();
-        self.climb(id, |name, identity| ancestors.push((name, identity)));
-        ancestors.reverse();
-        ancestors.pop();
-        ancestors
+    /// The hints of a node's keys: one for each directory between the root and the node.
+    pub(super) fn hints(&self, id: NodeId, hint: impl Fn(&Name, &Identity) -> u8) -> Vec<u8> {
+        let mut hints = Vec::new();
+        let mut here = id;
+        while let Some(node) = self.nodes.get(&here) {
+            if let Some(kept) = &node.hints {
+                hints.extend(kept.iter().rev());
+                break;
+            }
+            let Some((dir, _)) = &node.place else { break };
+            here = *dir;
+            if let Some(above) = self.nodes.get(dir)
+                && let Some((_, name)) = &above.place
+            {
+                hints.push(hint(name, &above.identity));
+            }
+        }
+        hints.reverse();
+        hints
+    }
+
+    /// Notes that a node has another name now, by which its keys are not to change.
+    pub(super) fn moved(
+        &mut self,
+        from: (NodeId, &Name),
+        to: (NodeId, &Name),
+        identity: Identity,
+        hint: impl Fn(&Name, &Identity) -> u8,
+    ) {
+        let is_same_file = |node: &Node| node.identity == identity;
+        let (old_place, new_place) = ((from.0, from.1.to_buf()), (to.0, to.1.to_buf()));
+        let Some(id) = self.by_name.remove(&old_place) else {
+            return;
+        };
+        // A directory that is below itself is none of the kernel's; it may be what is left of an
+        // older change that was noted later.
+        let goes_round = self.is_below(to.0, id);
+        if !self.nodes.get(&id).is_some_and(is_same_file) || goes_round {
+            return;
+        }
+        let kept = (from.0 != to.0).then(|| self.hints(id, hint).into_boxed_slice());
+        let Some(above) = self.nodes.get_mut(&to.0) else {
+            return;
+        };
+        above.children += 1;
+        if let Some(above) = self.nodes.get_mut(&from.0) {
+            above.children -= 1;
+        }
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.place = Some(new_place.clone());
+            node.hints = kept.or(node.hints.take());
+        }
+        self.by_name.insert(new_place, id);
+    }
+
+    /// Notes that a node is another name of a file, so that both have the same keys.
+    pub(super) fn linked(
+        &mut self,
+        id: NodeId,
+        first: NodeId,
+        hint: impl Fn(&Name, &Identity) -> u8,
+    ) {
+        let hints = self.hints(first, hint);
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.hints = Some(hints.into_boxed_slice());
+        }
+    }
+
+    /// Notes that a name is gone. Of a file that `has_others`, another known name is found by its
+    /// keys from now on.
+    pub(super) fn removed(&mut self, dir: NodeId, name: &Name, has_others: bool) {
+        let Some(id) = self.by_name.remove(&(dir, name.to_buf())) else {
+            return;
+        };
+        // The node itself stays until the hand comes to it, which counts all there are.
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        node.used = false;
+        let stamp = node.stamp;
+        if self.by_stamp.get(&stamp) != Some(&id) {
+            return;
+        }
+        self.by_stamp.remove(&stamp);
+        if has_others {
+            let named = |(other, node): &(&NodeId, &Node)| {
+                **other != id
+                    && node.stamp == stamp
+                    && (node.place.as_ref())
+                        .is_some_and(|place| self.by_name.get(place) == Some(*other))
+            };
+            if let Some((other, _)) = self.nodes.iter().find(named) {
+                self.by_stamp.insert(stamp, *other);
+            }
+        }
+    }
+
+    fn is_below(&self, id: NodeId, above: NodeId) -> bool {
+        let mut here = Some(id);
+        while let Some(node) = here {
+            if node == above {
+                return true;
+            }
+            here = (self.nodes.get(&node)).and_then(|node| Some(node.place.as_ref()?.0));
+        }
+        false
     }
 
     fn climb(&self, id: NodeId, mut see: impl FnMut(NameBuf, Identity)) {

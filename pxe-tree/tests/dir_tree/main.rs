@@ -8,6 +8,7 @@ mod nobody;
 mod nodes;
 mod outside;
 mod permissions;
+mod writes;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -11,10 +11,10 @@ use tempfile::TempDir;
 
 use crate::{both_walls, kind_of, look, path, temporary};
 
-const SECRET: &str = "from outside the root";
+pub(crate) const SECRET: &str = "from outside the root";
 
 /// A root beside a directory full of secrets, and links that lead there in every way.
-fn besieged() -> (TempDir, std::path::PathBuf) {
+pub(crate) fn besieged() -> (TempDir, std::path::PathBuf) {
     let top = temporary();
     let (root, outside) = (top.path().join("root"), top.path().join("outside"));
     for dir in [&root, &outside] {

@@ -1,0 +1,216 @@
+//! Content of files: written now, on the medium when it is committed.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use super::super::stat::{Halt, Identity, Stat};
+use super::{Directory, Known, Place, Shared, failed, flush};
+use crate::{ErrorKind, Name, NodeId, Stability};
+
+/// Files that are kept open for writing. Beyond, the one that was used least lately is flushed and
+/// closed.
+const FILES_MAX: usize = 128;
+
+impl Shared {
+    pub(super) fn write(
+        &self,
+        node: NodeId,
+        offset: u64,
+        data: &[u8],
+        stability: Stability,
+    ) -> Known {
+        let place = self.place(node)?;
+        let end = offset.checked_add(data.len() as u64);
+        if end.is_none_or(|end| i64::try_from(end).is_err()) {
+            return Err(ErrorKind::TooLarge.into());
+        }
+        let file = self.writer(&place)?;
+        if stability == Stability::Unstable {
+            // Noted before it is written, so that no commit that ends meanwhile lets go of it.
+            self.uncommitted.keep(place.identity, &file, false);
+        }
+        write_all(&file, offset, data)?;
+        match stability {
+            Stability::Unstable => {}
+            Stability::Data => self.told(rustix::fs::fdatasync(&file))?,
+            Stability::File => self.told(rustix::fs::fsync(&file))?,
+        }
+        let stat = Stat::of(&file)?;
+        let fs = self.file_system(stat.identity.dev, file.as_fd())?;
+        Ok(stat.attributes(node, fs.fsid))
+    }
+
+    pub(super) fn commit(&self, node: NodeId) -> Known {
+        let place = self.place(node)?;
+        let kept = self.uncommitted.get(place.identity);
+        let (file, writes) = match kept {
+            Some((file, writes)) => (file, Some(writes)),
+            // It may be all on the medium; or this server was started again since.
+            None => (Arc::new(self.open_content(&place, OFlags::RDONLY)?), None),
+        };
+        self.told(rustix::fs::fsync(&file))?;
+        if let Some(writes) = writes {
+            self.uncommitted.committed(place.identity, writes);
+        }
+        let stat = Stat::of(&file)?;
+        let fs = self.file_system(stat.identity.dev, file.as_fd())?;
+        Ok(stat.attributes(node, fs.fsid))
+    }
+
+    /// Takes what the kernel says of a flush. After an error it keeps the content in no way: what
+    /// was not on the medium is lost.
+    fn told(&self, flushed: Result<(), Errno>) -> Result<(), Halt> {
+        match flushed {
+            Ok(()) | Err(Errno::INVAL) => Ok(()),
+            Err(errno) => {
+                self.uncommitted.lost.fetch_add(1, Ordering::Relaxed);
+                Err(failed(errno))
+            }
+        }
+    }
+
+    /// The file, open for writing.
+    pub(super) fn writer(&self, place: &Place) -> Result<Arc<OwnedFd>, Halt> {
+        match self.uncommitted.get(place.identity) {
+            Some((file, _)) => Ok(file),
+            None => Ok(Arc::new(self.open_content(place, OFlags::WRONLY)?)),
+        }
+    }
+
+    /// Keeps a file open that was made just now and could not be opened for writing again: its
+    /// maker may write to it whatever its mode says, as `open(2)` with `O_CREAT` lets him.
+    pub(super) fn keep_if_needed(
+        &self,
+        above: &Directory,
+        name: &Name,
+        file: OwnedFd,
+    ) -> Result<(), Halt> {
+        match self.look_with(above, name, OFlags::WRONLY | OFlags::NONBLOCK) {
+            Ok(_) => Ok(()),
+            Err(_) => {
+                let identity = Stat::of(&file)?.identity;
+                self.uncommitted.keep(identity, &Arc::new(file), true);
+                Ok(())
+            }
+        }
+    }
+}
+
+fn write_all(file: &OwnedFd, mut offset: u64, data: &[u8]) -> Result<(), Halt> {
+    let mut rest = data;
+    while !rest.is_empty() {
+        match rustix::io::pwrite(file, rest, offset) {
+            Ok(0) => return Err(failed(Errno::IO)),
+            Ok(written) => {
+                offset += written as u64;
+                rest = rest.get(written..).unwrap_or_default();
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
+    }
+    Ok(())
+}
+
+/// Files with content that is not on the medium yet.
+///
+/// They are kept open: Linux tells an error of writing back to whoever flushes the file next, but
+/// forgets it with the inode, which may go when nobody has the file open.
+#[derive(Debug, Default)]
+pub(in super::super) struct Uncommitted {
+    kept: Mutex<Kept>,
+    lost: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    files: HashMap<Identity, KeptFile>,
+    uses: u64,
+}
+
+#[derive(Debug)]
+struct KeptFile {
+    file: Arc<OwnedFd>,
+    /// Unstable writes so far, so that a commit lets go of those alone that came before it.
+    writes: u64,
+    /// It could not be opened for writing again.
+    is_only_way: bool,
+    last_use: u64,
+}
+
+impl Uncommitted {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How often content was lost that had not been on the medium.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    fn get(&self, identity: Identity) -> Option<(Arc<OwnedFd>, u64)> {
+        let mut kept = self.lock();
+        kept.uses += 1;
+        let uses = kept.uses;
+        let file = kept.files.get_mut(&identity)?;
+        file.last_use = uses;
+        Some((Arc::clone(&file.file), file.writes))
+    }
+
+    fn keep(&self, identity: Identity, file: &Arc<OwnedFd>, is_only_way: bool) {
+        let mut kept = self.lock();
+        kept.uses += 1;
+        let last_use = kept.uses;
+        let entry = kept.files.entry(identity).or_insert_with(|| KeptFile {
+            file: Arc::clone(file),
+            writes: 0,
+            is_only_way,
+            last_use,
+        });
+        entry.writes += u64::from(!is_only_way);
+        entry.last_use = last_use;
+        let oldest = match kept.files.len() > FILES_MAX {
+            true => kept.oldest(),
+            false => None,
+        };
+        let closed = oldest.and_then(|oldest| kept.files.remove(&oldest));
+        drop(kept);
+        match closed {
+            // Nobody asked for it to be flushed, so an error can be told by `lost` alone.
+            Some(closed) if closed.writes > 0 && flush(closed.file.as_fd()).is_err() => {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => {}
+        }
+    }
+
+    fn committed(&self, identity: Identity, writes: u64) {
+        let mut kept = self.lock();
+        if let Some(file) = kept.files.get_mut(&identity)
+            && file.writes == writes
+        {
+            file.writes = 0;
+            if !file.is_only_way {
+                kept.files.remove(&identity);
+            }
+        }
+    }
+
+    /// Closes a file that has no name any more.
+    pub(super) fn forget(&self, identity: Identity) {
+        self.lock().files.remove(&identity);
+    }
+}
+
+impl Kept {
+    fn oldest(&self) -> Option<Identity> {
+        let last_use = |(_, file): &(&Identity, &KeptFile)| file.last_use;
+        let (oldest, _) = self.files.iter().min_by_key(last_use)?;
+        Some(*oldest)
+    }
+}
