@@ -8,6 +8,8 @@
 mod dhcp;
 mod flush;
 mod menu;
+mod nfs;
+mod processor;
 mod statistics;
 
 use std::process::ExitCode;
@@ -19,6 +21,11 @@ use clap::Parser;
 enum Command {
     /// DHCP: against kea-dhcp4, isc-dhcp-server and dnsmasq.
     Dhcp(dhcp::Options),
+    /// NFS: against nfs-ganesha and nfs3_server.
+    Nfs(nfs::Options),
+    /// One of the servers of `nfs`, for itself: ours, or nfs3_server.
+    #[command(hide = true)]
+    NfsServe(nfs::ServeOptions),
     /// Menus: how the time to read, check and render one grows with its labels. Needs no root.
     Menu(menu::Options),
 }
@@ -26,6 +33,8 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Dhcp(options) => dhcp::run(&options),
+        Command::Nfs(options) => nfs::run(&options),
+        Command::NfsServe(options) => nfs::serve(&options),
         Command::Menu(options) => {
             menu::run(&options);
             Ok(())

@@ -291,5 +291,5 @@ impl Load {
 
 /// What this process used of processors, in seconds.
 fn cpu_time() -> f64 {
-    super::server::cpu_seconds(std::process::id()).unwrap_or_default()
+    crate::processor::cpu_seconds(std::process::id()).unwrap_or_default()
 }

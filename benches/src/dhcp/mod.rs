@@ -12,13 +12,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use clap::Args;
-use nix::sched::{CloneFlags, CpuSet, sched_setaffinity, setns};
-use nix::unistd::Pid;
+use nix::sched::{CloneFlags, setns};
 use pxe_test_lab::{Namespace, ensure, remove_stale, unique_name};
 
 use self::load::{Load, Outcome, Pace, Until};
 use self::server::{INTERFACE, Kind, Pool, Running};
 use crate::flush;
+use crate::processor::pin_this_thread;
 use crate::statistics::{median, percentile};
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 16, 0, 1);
@@ -296,11 +296,7 @@ fn inside<T: Send>(
         let worker = scope.spawn(|| {
             let file = File::open(&path).map_err(|error| format!("{path}: {error}"))?;
             setns(file, CloneFlags::CLONE_NEWNET).map_err(|error| format!("{path}: {error}"))?;
-            let mut cpus = CpuSet::new();
-            let pinned = cpus
-                .set(0)
-                .and_then(|()| sched_setaffinity(Pid::from_raw(0), &cpus));
-            pinned.map_err(|error| format!("CPU 0: {error}"))?;
+            pin_this_thread(0)?;
             work()
         });
         worker.join().map_err(|_| "the load panicked".to_owned())?

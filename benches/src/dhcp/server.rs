@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use pxe_test_lab::{Namespace, Output, Process};
 
+use crate::processor::cpu_seconds;
+
 /// The interface of the server.
 pub(crate) const INTERFACE: &str = "bench0";
-/// Clock ticks a second in /proc/PID/stat (`USER_HZ`), the same on every architecture of Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 /// One of the servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -140,15 +140,6 @@ impl Running {
         let (name, tail) = (self.kind.name(), String::from_utf8_lossy(tail));
         format!("{name}: {error}\n{tail}")
     }
-}
-
-/// Processor time of a process, in seconds (proc(5), /proc/PID/stat fields 14 and 15).
-pub(crate) fn cpu_seconds(pid: u32) -> Option<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(14 - 3);
-    let user: f64 = fields.next()?.parse().ok()?;
-    let system: f64 = fields.next()?.parse().ok()?;
-    Some((user + system) / TICKS_PER_SECOND)
 }
 
 fn arguments(

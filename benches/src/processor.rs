@@ -1,0 +1,53 @@
+//! Processors: the time that a process took of them, and on which of them it runs.
+
+use std::fs;
+
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+
+/// Clock ticks a second in /proc/PID/stat (`USER_HZ`), the same on every architecture of Linux.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Processor time of a process, in seconds (proc(5), /proc/PID/stat fields 14 and 15).
+pub(crate) fn cpu_seconds(pid: u32) -> Option<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(14 - 3);
+    let user: f64 = fields.next()?.parse().ok()?;
+    let system: f64 = fields.next()?.parse().ok()?;
+    Some((user + system) / TICKS_PER_SECOND)
+}
+
+/// Puts the calling thread on one processor.
+///
+/// # Errors
+/// A text that names the processor.
+pub(crate) fn pin_this_thread(cpu: usize) -> Result<(), String> {
+    pin(Pid::from_raw(0), cpu)
+}
+
+/// Puts all threads of a process on one processor; threads that they start later come there too.
+///
+/// # Errors
+/// A text that names the processor.
+pub(crate) fn pin_process(pid: u32, cpu: usize) -> Result<(), String> {
+    let directory = format!("/proc/{pid}/task");
+    let threads = fs::read_dir(&directory).map_err(|error| format!("{directory}: {error}"))?;
+    for thread in threads.flatten() {
+        let id = thread.file_name().to_str().and_then(|id| id.parse().ok());
+        match id.map(|id| pin(Pid::from_raw(id), cpu)) {
+            // It may have ended just now.
+            Some(Err(_)) if !thread.path().exists() => {}
+            Some(pinned) => pinned?,
+            None => {}
+        }
+    }
+    Ok(())
+}
+
+fn pin(thread: Pid, cpu: usize) -> Result<(), String> {
+    let mut cpus = CpuSet::new();
+    let pinned = cpus
+        .set(cpu)
+        .and_then(|()| sched_setaffinity(thread, &cpus));
+    pinned.map_err(|error| format!("CPU {cpu}: {error}"))
+}
