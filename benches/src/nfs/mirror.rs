@@ -72,7 +72,9 @@ impl NfsReadFileSystem for Mirror {
         if let Some(number) = number {
             return Ok(FileHandleU64::new(number));
         }
-        tokio::fs::symlink_metadata(&path).await.map_err(status)?;
+        tokio::fs::symlink_metadata(&path)
+            .await
+            .map_err(|error| status(&error))?;
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let number = found(&known).unwrap_or_else(|| {
             known.paths.push(path.clone());
@@ -84,7 +86,9 @@ impl NfsReadFileSystem for Mirror {
 
     async fn getattr(&self, id: &FileHandleU64) -> Result<fattr3, nfsstat3> {
         let path = self.path(*id)?;
-        let metadata = tokio::fs::symlink_metadata(&path).await.map_err(status)?;
+        let metadata = tokio::fs::symlink_metadata(&path)
+            .await
+            .map_err(|error| status(&error))?;
         Ok(metadata_to_fattr3(id.as_u64(), &metadata))
     }
 
@@ -95,7 +99,9 @@ impl NfsReadFileSystem for Mirror {
         count: u32,
     ) -> Result<(Vec<u8>, bool), nfsstat3> {
         let path = self.path(*id)?;
-        read(&path, offset, count).await.map_err(status)
+        read(&path, offset, count)
+            .await
+            .map_err(|error| status(&error))
     }
 
     async fn readdirplus(
@@ -130,7 +136,7 @@ async fn read(path: &Path, offset: u64, count: u32) -> std::io::Result<(Vec<u8>,
     Ok((bytes, offset + count >= len))
 }
 
-fn status(error: std::io::Error) -> nfsstat3 {
+fn status(error: &std::io::Error) -> nfsstat3 {
     match error.kind() {
         std::io::ErrorKind::NotFound => nfsstat3::NFS3ERR_NOENT,
         std::io::ErrorKind::PermissionDenied => nfsstat3::NFS3ERR_ACCES,
