@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use crate::export::{Export, ExportOptions};
+use crate::export::Export;
 use crate::handle::ExportId;
 use crate::rpc::Auth;
 use crate::service::Inner;
-use crate::{Credentials, Peer, Refusal, Squash};
+use crate::{Credentials, ExportOptions, Peer, Refusal, Squash};
 
 impl Inner {
     /// The export of a handle and what this client may do there, or why nothing.

@@ -1,13 +1,12 @@
 //! What is exported, to whom, and how.
 
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use pxe_tree::{ErrorKind, NodeId, NodeKind, Tree, TreePath, WriteTree};
 
-use crate::Squash;
 use crate::handle::ExportId;
+use crate::{ExportClient, ExportOptions};
 
 /// A directory that clients may mount, and every directory below it.
 #[derive(Debug, Clone)]
@@ -105,126 +104,5 @@ impl Export {
             .filter(|rule| rule.network.contains(client));
         let best = matching.max_by_key(|rule| rule.network.prefix_len());
         best.map(|rule| &rule.options)
-    }
-}
-
-/// Clients, and what they may do: `192.168.150.0/24(ro,insecure,no_root_squash)` of exports(5).
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ExportClient {
-    /// Which addresses.
-    pub network: Network,
-    /// What they may do.
-    pub options: ExportOptions,
-}
-
-impl ExportClient {
-    /// Clients of a network, with these options.
-    pub const fn new(network: Network, options: ExportOptions) -> Self {
-        Self { network, options }
-    }
-}
-
-/// Options of exports(5); the defaults are those of Linux.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ExportOptions {
-    /// `rw`: may write, if the export's tree can be written to. Default: `ro`.
-    pub is_writable: bool,
-    /// `secure`: calls must come from ports below 1024. Default: so.
-    pub is_secure: bool,
-    /// Which users become the anonymous one. Default: user 0.
-    pub squash: Squash,
-    /// The anonymous user: 65534 by default.
-    pub anonymous_uid: u32,
-    /// The anonymous user's group: 65534 by default.
-    pub anonymous_gid: u32,
-}
-
-impl Default for ExportOptions {
-    fn default() -> Self {
-        Self {
-            is_writable: false,
-            is_secure: true,
-            squash: Squash::Root,
-            anonymous_uid: 65534,
-            anonymous_gid: 65534,
-        }
-    }
-}
-
-/// Addresses of clients.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Network {
-    /// `*`: everybody.
-    Any,
-    /// Those that begin with the same bits; a single address has all its bits.
-    Prefix {
-        /// One of them.
-        address: IpAddr,
-        /// How many bits they share: at most 32, or 128 with IPv6.
-        prefix_len: u8,
-    },
-}
-
-impl Network {
-    /// Whether an address is among them.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        let Self::Prefix {
-            address: network,
-            prefix_len,
-        } = *self
-        else {
-            return true;
-        };
-        let shared = match (network, address.to_canonical()) {
-            (IpAddr::V4(ours), IpAddr::V4(theirs)) => {
-                (ours.to_bits() ^ theirs.to_bits()).leading_zeros()
-            }
-            (IpAddr::V6(ours), IpAddr::V6(theirs)) => {
-                (ours.to_bits() ^ theirs.to_bits()).leading_zeros()
-            }
-            _ => return false,
-        };
-        shared >= u32::from(prefix_len)
-    }
-
-    /// How many bits its addresses share, for choosing the closest; -1 for all addresses.
-    const fn prefix_len(&self) -> i16 {
-        match self {
-            Self::Any => -1,
-            Self::Prefix { prefix_len, .. } => *prefix_len as i16,
-        }
-    }
-}
-
-impl fmt::Display for Network {
-    /// As exports(5) has it: `*`, an address, or the first address and the length of the prefix.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Prefix {
-            address,
-            prefix_len,
-        } = *self
-        else {
-            return f.write_str("*");
-        };
-        let rest = |bits: u32| bits.saturating_sub(prefix_len.into());
-        let (first, rest): (IpAddr, u32) = match address {
-            IpAddr::V4(address) => {
-                let rest = rest(Ipv4Addr::BITS);
-                let mask = u32::MAX.checked_shl(rest).unwrap_or(0);
-                (Ipv4Addr::from_bits(address.to_bits() & mask).into(), rest)
-            }
-            IpAddr::V6(address) => {
-                let rest = rest(Ipv6Addr::BITS);
-                let mask = u128::MAX.checked_shl(rest).unwrap_or(0);
-                (Ipv6Addr::from_bits(address.to_bits() & mask).into(), rest)
-            }
-        };
-        match rest {
-            0 => first.fmt(f),
-            _ => write!(f, "{first}/{prefix_len}"),
-        }
     }
 }

@@ -9,9 +9,11 @@ mod driver;
 mod error;
 mod event;
 mod export;
+mod export_client;
 mod handle;
 mod limits;
 mod mount;
+mod network;
 mod nfs;
 #[cfg(test)]
 mod oracle;
@@ -28,11 +30,13 @@ pub use crate::admission::{Admission, AdmissionFuture};
 pub use crate::credentials::{Credentials, Squash};
 #[cfg(feature = "tokio")]
 pub use crate::driver::{Bound, Handle, Server};
-pub use crate::error::BuildError;
+pub use crate::error::{BuildError, ParseClientError};
 pub use crate::event::{Disconnected, Event, Failed, Limited, Mounted, Refusal, Refused};
-pub use crate::export::{Export, ExportClient, ExportOptions, Network};
+pub use crate::export::Export;
+pub use crate::export_client::{ExportClient, ExportOptions};
 pub use crate::handle::HandleKey;
 pub use crate::limits::Limits;
+pub use crate::network::Network;
 pub use crate::peer::{Peer, Transport};
 pub use crate::portmap::Mapping;
 pub use crate::reply::{Data, Reply};

@@ -9,12 +9,12 @@ use pxe_tree::{ErrorKind, NodeKind, Resolver, TreePath};
 pub(crate) use self::mounts::Mounts;
 use self::mounts::{Forgotten, Mount};
 use crate::event::{Failed, Limited, Mounted, Refused};
-use crate::export::{Export, Network};
+use crate::export::Export;
 use crate::handle::Handle;
 use crate::rpc::{AUTH_SYS, Call, Rejected};
 use crate::service::{Exports, Inner, results};
 use crate::xdr::{Malformed, Reader, Write};
-use crate::{Event, Peer, Refusal, Transport};
+use crate::{Event, Network, Peer, Refusal, Transport};
 
 pub(crate) const PROGRAM: u32 = 100_005;
 pub(crate) const VERSION: u32 = 3;

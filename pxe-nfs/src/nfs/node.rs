@@ -8,12 +8,12 @@ use pxe_tree::{Attributes, Error, ErrorKind, NodeId, NodeKey, Tree};
 use super::attributes::{POST_OP_LEN, put_attributes, put_post_op};
 use super::permission::{Wanted, allows};
 use super::status::Status;
-use crate::export::{Export, ExportOptions};
+use crate::export::Export;
 use crate::handle::HANDLE_LEN_MAX;
 use crate::rpc::{Call, Rejected};
 use crate::service::{Inner, results};
 use crate::xdr::{Malformed, Reader, Write};
-use crate::{Credentials, Event, Failed, Peer, Refusal, Refused, Reply};
+use crate::{Credentials, Event, ExportOptions, Failed, Peer, Refusal, Refused, Reply};
 
 /// How often a node that was lost between two steps is looked for anew: files are replaced while
 /// they are read, and a client shall not notice.
