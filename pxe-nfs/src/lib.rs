@@ -29,7 +29,7 @@ mod xdr;
 pub use crate::admission::{Admission, AdmissionFuture};
 pub use crate::credentials::{Credentials, Squash};
 #[cfg(feature = "tokio")]
-pub use crate::driver::{Bound, Handle, Server};
+pub use crate::driver::{Bound, Handle, RegisterError, Registration, Server, register};
 pub use crate::error::{BuildError, ParseClientError};
 pub use crate::event::{Disconnected, Event, Failed, Limited, Mounted, Refusal, Refused};
 pub use crate::export::Export;

@@ -6,7 +6,9 @@ mod connection;
 mod datagrams;
 mod reply_queue;
 mod room;
+mod rpcbind;
 mod server;
 
 pub use self::bind::Bound;
+pub use self::rpcbind::{RegisterError, Registration, register};
 pub use self::server::{Handle, Server};
