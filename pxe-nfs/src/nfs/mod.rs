@@ -8,6 +8,8 @@ mod node;
 mod permission;
 mod read;
 mod status;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use bytes::Bytes;
