@@ -358,11 +358,16 @@ fn path_of(way: &[Step]) -> Vec<u8> {
 pub(super) fn join(path: &[u8], name: &Name) -> Vec<u8> {
     let mut joined = Vec::with_capacity(path.len() + 1 + name.as_bytes().len());
     joined.extend_from_slice(path);
-    if !joined.is_empty() {
-        joined.push(b'/');
-    }
-    joined.extend_from_slice(name.as_bytes());
+    push(&mut joined, name);
     joined
+}
+
+/// Makes a path lead on to a name.
+pub(super) fn push(path: &mut Vec<u8>, name: &Name) {
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(name.as_bytes());
 }
 
 /// Opens a directory that was reached already for listing.

@@ -4,6 +4,8 @@ mod file_blob;
 mod fs_type;
 mod keys;
 mod listing;
+mod look;
+mod recency;
 mod stat;
 mod table;
 mod wall;
@@ -11,10 +13,11 @@ mod write;
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,9 +27,11 @@ use tokio::sync::Semaphore;
 
 use self::file_blob::{FileBlob, OpenFiles};
 use self::keys::{Listed, Search, Step};
+use self::look::Seen;
+use self::recency::Recency;
 use self::stat::{Halt, Identity, Stat, Wait, os_error};
-use self::table::{Place, ROOT, Stamp, Table};
-use self::wall::{Closed, Wall};
+use self::table::{Place, ROOT, Table};
+use self::wall::Wall;
 use self::write::Uncommitted;
 use crate::listing_cache::ListingCache;
 use crate::stable_hash::{StableHasher, domain};
@@ -116,6 +121,10 @@ pub struct DirOptions {
     /// Directory entries that are looked at to find a key that is not where it was; 16,384 by
     /// default.
     pub search_entries_max: usize,
+    /// How long a directory is taken to be where it was found; 10 ms by default. For so long
+    /// a directory that was moved away, and what is in it, are still known to those who have
+    /// their [`NodeId`]; zero has every path walked anew for each question.
+    pub settled_for: Duration,
     /// What keys are made of.
     pub keys: DirKeys,
     /// Whether `openat2` is used where the kernel has it: for tests of the way without it.
@@ -128,6 +137,7 @@ impl Default for DirOptions {
             nodes_max: 1 << 17,
             shared_files_max: 4096,
             search_entries_max: 1 << 14,
+            settled_for: Duration::from_millis(10),
             keys: DirKeys::Inode,
             openat2: true,
         }
@@ -153,6 +163,13 @@ impl DirOptions {
     #[must_use]
     pub const fn with_search_entries_max(mut self, search_entries_max: usize) -> Self {
         self.search_entries_max = search_entries_max;
+        self
+    }
+
+    /// The same, with directories taken to be where they were found for so long.
+    #[must_use]
+    pub const fn with_settled_for(mut self, settled_for: Duration) -> Self {
+        self.settled_for = settled_for;
         self
     }
 
@@ -189,7 +206,9 @@ struct Shared {
     root_identity: Identity,
     options: DirOptions,
     table: Mutex<Table>,
+    recency: Recency,
     files: OpenFiles,
+    root_fs: OnceLock<FileSystem>,
     file_systems: Mutex<HashMap<(u32, u32), FileSystem>>,
     /// What searches for keys saw of directories that did not change since.
     listed: ListingCache<Vec<Listed>>,
@@ -244,7 +263,9 @@ impl DirTree {
                 wall: Arc::new(wall),
                 root_identity: identity,
                 options,
-                table: Mutex::new(Table::new(identity, stamp, options.nodes_max)),
+                table: Mutex::new(Table::new(identity, stamp, options.nodes_max, options.keys)),
+                recency: Recency::new(options.settled_for),
+                root_fs: OnceLock::new(),
                 files: OpenFiles::new(options.shared_files_max),
                 file_systems: Mutex::default(),
                 listed: ListingCache::default(),
@@ -261,12 +282,19 @@ impl DirTree {
         F: Fn(&Shared, Wait) -> Result<T, Halt> + Send + 'static,
     {
         match answer(&self.shared, Wait::Never) {
-            Ok(done) => return Ok(done),
-            Err(Halt::Error(error)) => return Err(error),
-            Err(Halt::Wait) => {}
+            Err(Halt::Wait) => self.wait(move |shared| answer(shared, Wait::Allowed)).await,
+            done => Ok(done?),
         }
+    }
+
+    /// Answers on a thread that may wait.
+    async fn wait<T, F>(&self, answer: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Shared) -> Result<T, Halt> + Send + 'static,
+    {
         let shared = Arc::clone(&self.shared);
-        blocking(move || answer(&shared, Wait::Allowed)).await
+        blocking(move || answer(&shared)).await
     }
 }
 
@@ -293,23 +321,26 @@ impl Shared {
     }
 
     fn place(&self, node: NodeId) -> Result<Place, ErrorKind> {
-        self.table().place(node)
+        self.table().place(node, 0)
     }
 
-    fn hint(&self) -> impl Fn(&Name, &Identity) -> u8 + use<> {
-        let keys = self.options.keys;
-        move |name, identity| keys::hint(keys, name, identity)
+    fn file_systems(&self) -> MutexGuard<'_, HashMap<(u32, u32), FileSystem>> {
+        self.file_systems
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known_file_system(&self, dev: (u32, u32)) -> Option<FileSystem> {
+        match dev == self.root_identity.dev {
+            true => self.root_fs.get().copied(),
+            false => self.file_systems().get(&dev).copied(),
+        }
     }
 
     /// The file system of a device number, of which this is a file.
     fn file_system(&self, dev: (u32, u32), fd: BorrowedFd<'_>) -> Result<FileSystem, Errno> {
-        let lock = || {
-            self.file_systems
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-        };
-        if let Some(known) = lock().get(&dev) {
-            return Ok(*known);
+        if let Some(known) = self.known_file_system(dev) {
+            return Ok(known);
         }
         let number = match rustix::fs::fstatvfs(fd)?.f_fsid {
             // A file system without a number of its own: that of its device has to do.
@@ -324,72 +355,15 @@ impl Shared {
                 number
             },
         };
-        let mut known = lock();
+        if dev == self.root_identity.dev {
+            return Ok(*self.root_fs.get_or_init(|| file_system));
+        }
+        let mut known = self.file_systems();
         if known.len() >= FILE_SYSTEMS_MAX {
             known.clear();
         }
         known.insert(dev, file_system);
         Ok(file_system)
-    }
-
-    /// Opens the node for looking at it, and makes sure that it is the one.
-    fn reach(&self, place: &Place, wait: Wait) -> Result<(Reached<'_>, Stat), Halt> {
-        if place.path.is_empty() {
-            let root = self.wall.root();
-            return Ok((Reached::Root(root), Stat::of(root)?));
-        }
-        let fd = self.open_place(place, OFlags::PATH, wait)?;
-        let stat = Stat::of(&fd)?;
-        if stat.identity != place.identity {
-            return Err(ErrorKind::Stale.into());
-        }
-        Ok((Reached::Opened(fd), stat))
-    }
-
-    fn open_place(&self, place: &Place, flags: OFlags, wait: Wait) -> Result<OwnedFd, Halt> {
-        self.wall
-            .open(&place.path, flags, wait)
-            .map_err(|closed| match closed {
-                Closed::Wait => Halt::Wait,
-                // The path led to a node once; now it leads nowhere, or through a file or link.
-                Closed::Errno(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV) => {
-                    ErrorKind::Stale.into()
-                }
-                Closed::Errno(errno) => errno.into(),
-            })
-    }
-
-    fn attributes(&self, node: NodeId, wait: Wait) -> Result<Attributes, Halt> {
-        let place = self.place(node)?;
-        let (reached, stat) = self.reach(&place, wait)?;
-        let fs = self.file_system(stat.identity.dev, reached.as_fd())?;
-        Ok(stat.attributes(node, fs.fsid))
-    }
-
-    fn lookup(&self, dir: NodeId, name: &Name, wait: Wait) -> Result<Attributes, Halt> {
-        let place = self.place(dir)?;
-        let reached = match place.path.is_empty() {
-            // What it is, is known.
-            true => Reached::Root(self.wall.root()),
-            false => match self.reach(&place, wait)? {
-                (reached, stat) if stat.kind == NodeKind::Directory => reached,
-                _ => return Err(ErrorKind::NotADirectory.into()),
-            },
-        };
-        let fd = match self
-            .wall
-            .open_piece(reached.as_fd(), name.as_bytes(), OFlags::PATH, wait)
-        {
-            Ok(fd) => fd,
-            Err(Closed::Wait) => return Err(Halt::Wait),
-            Err(Closed::Errno(errno)) => return Err(errno.into()),
-        };
-        let stat = Stat::of(&fd)?;
-        let fs = self.file_system(stat.identity.dev, fd.as_fd())?;
-        let path = keys::join(&place.path, name);
-        let stamp = keys::stamp(self.options.keys, &stat.identity, fs.tag, &path);
-        let node = self.table().intern(dir, name, stat.identity, stamp)?;
-        Ok(stat.attributes(node, fs.fsid))
     }
 
     fn read_dir(&self, dir: NodeId, after: Cookie, entries_max: usize) -> Result<DirPage, Halt> {
@@ -417,9 +391,8 @@ impl Shared {
     }
 
     fn open(&self, node: NodeId, wait: Wait) -> Result<Arc<FileBlob>, Halt> {
-        let place = self.place(node)?;
         // Looked at before it is opened: opening a device can already do something.
-        let (_, stat) = self.reach(&place, wait)?;
+        let Seen { place, stat, .. } = self.see(node, wait)?;
         match stat.kind {
             NodeKind::File => {}
             NodeKind::Directory => return Err(ErrorKind::IsADirectory.into()),
@@ -441,7 +414,7 @@ impl Shared {
     }
 
     /// The node of a key where its hints lead, or else wherever it is now.
-    fn search_key(&self, key: &NodeKey) -> Result<NodeId, Halt> {
+    fn search_key(&self, key: &NodeKey) -> Result<Attributes, Halt> {
         let (stamp, hints) = keys::decode(self.options.keys, key)?;
         // Another search may have found it meanwhile.
         if let Some(known) = self.known(stamp, Wait::Allowed)? {
@@ -452,21 +425,8 @@ impl Shared {
             way = Search::new(self, stamp, self.options.search_entries_max).everywhere()?;
         }
         match way {
-            Some(way) => self.intern(&way),
+            Some(way) => self.attributes(self.intern(&way)?, Wait::Allowed),
             None => Err(ErrorKind::Stale.into()),
-        }
-    }
-
-    /// The node of a stamp where it was seen last.
-    fn known(&self, stamp: Stamp, wait: Wait) -> Result<Option<NodeId>, Halt> {
-        let Some(node) = self.table().stamped(stamp) else {
-            return Ok(None);
-        };
-        let place = self.place(node).map_err(Halt::from);
-        match place.and_then(|place| self.reach(&place, wait).map(drop)) {
-            Ok(()) => Ok(Some(node)),
-            Err(Halt::Error(error)) if error.kind() == ErrorKind::Stale => Ok(None),
-            Err(halt) => Err(halt),
         }
     }
 
@@ -478,21 +438,6 @@ impl Shared {
     }
 }
 
-/// A node that is open for looking at it.
-enum Reached<'a> {
-    Root(BorrowedFd<'a>),
-    Opened(OwnedFd),
-}
-
-impl AsFd for Reached<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Root(fd) => *fd,
-            Self::Opened(fd) => fd.as_fd(),
-        }
-    }
-}
-
 #[async_trait]
 impl Tree for DirTree {
     fn root(&self) -> NodeId {
@@ -500,9 +445,14 @@ impl Tree for DirTree {
     }
 
     async fn lookup(&self, dir: NodeId, name: &Name) -> Result<Attributes> {
-        let name = name.to_buf();
-        self.answer(move |shared, wait| shared.lookup(dir, &name, wait))
-            .await
+        match self.shared.lookup(dir, name, Wait::Never) {
+            Err(Halt::Wait) => {
+                let name = name.to_buf();
+                self.wait(move |shared| shared.lookup(dir, &name, Wait::Allowed))
+                    .await
+            }
+            done => Ok(done?),
+        }
     }
 
     async fn attributes(&self, node: NodeId) -> Result<Attributes> {
@@ -511,8 +461,8 @@ impl Tree for DirTree {
     }
 
     async fn read_dir(&self, dir: NodeId, after: Cookie, entries_max: usize) -> Result<DirPage> {
-        let shared = Arc::clone(&self.shared);
-        blocking(move || shared.read_dir(dir, after, entries_max)).await
+        self.wait(move |shared| shared.read_dir(dir, after, entries_max))
+            .await
     }
 
     async fn read_link(&self, node: NodeId) -> Result<Bytes> {
@@ -530,24 +480,29 @@ impl Tree for DirTree {
     fn key(&self, node: NodeId) -> Result<NodeKey> {
         let table = self.shared.table();
         let stamp = table.stamp(node)?;
-        let hints = table.hints(node, self.shared.hint());
+        let hints = table.hints(node);
         Ok(keys::encode(self.shared.options.keys, stamp, &hints)?)
     }
 
     async fn resolve_key(&self, key: &NodeKey) -> Result<NodeId> {
+        Ok(self.attributes_of_key(key).await?.node)
+    }
+
+    async fn attributes_of_key(&self, key: &NodeKey) -> Result<Attributes> {
         let key = *key;
         let (stamp, _) = keys::decode(self.shared.options.keys, &key)?;
         let known = self
             .answer(move |shared, wait| shared.known(stamp, wait))
             .await?;
-        if let Some(node) = known {
-            return Ok(node);
+        if let Some(attributes) = known {
+            return Ok(attributes);
         }
         let turn = Arc::clone(&self.shared.searches).acquire_owned().await;
         let turn = turn.map_err(|_| ErrorKind::Io)?;
-        let shared = Arc::clone(&self.shared);
         // The turn ends when the thread is free again, even if nobody waits for the answer.
-        let (found, _turn) = blocking(move || Ok((shared.search_key(&key), turn))).await?;
+        let (found, _turn) = self
+            .wait(move |shared| Ok((shared.search_key(&key), turn)))
+            .await?;
         Ok(found?)
     }
 }

@@ -103,12 +103,17 @@ impl Stat {
 
     /// What is known of a name in an open directory; of a link itself.
     pub(super) fn below(dir: impl AsFd, name: &Name) -> Result<Self, Errno> {
-        let (dir, name) = (dir.as_fd(), name.as_bytes());
+        Self::at(dir, name.as_bytes())
+    }
+
+    /// The same of a path below an open directory; links on the way are followed.
+    pub(super) fn at(dir: impl AsFd, path: &[u8]) -> Result<Self, Errno> {
+        let dir = dir.as_fd();
         let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
-        match rustix::fs::statx(dir, name, AtFlags::SYMLINK_NOFOLLOW, mask) {
+        match rustix::fs::statx(dir, path, AtFlags::SYMLINK_NOFOLLOW, mask) {
             Ok(statx) => Self::from_statx(&statx),
             Err(Errno::NOSYS | Errno::PERM) => {
-                let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                let stat = rustix::fs::statat(dir, path, AtFlags::SYMLINK_NOFOLLOW)?;
                 Self::from_stat(&stat)
             }
             Err(errno) => Err(errno),

@@ -1,10 +1,13 @@
 //! Which node is which name of which directory.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::num::NonZeroU64;
 
+use super::DirKeys;
+use super::keys;
+use super::recency::Moment;
 use super::stat::Identity;
-use crate::{ErrorKind, Name, NameBuf, NodeId};
+use crate::{ErrorKind, Name, NameBuf, NodeId, NodeKey};
 
 pub(super) const ROOT: NodeId = NodeId::new(NonZeroU64::MIN);
 
@@ -14,12 +17,20 @@ pub(super) const ROOT: NodeId = NodeId::new(NonZeroU64::MIN);
 /// up from every known node is always known. The order is that of a clock hand (second chance).
 #[derive(Debug)]
 pub(super) struct Table {
-    nodes: HashMap<NodeId, Node>,
-    by_name: HashMap<(NodeId, NameBuf), NodeId>,
+    /// The root's is the first. A slot is used again under another generation, so that the id of
+    /// a forgotten node stays unknown.
+    slots: Vec<Slot>,
+    free: Vec<u32>,
     by_stamp: HashMap<Stamp, NodeId>,
-    hand: VecDeque<NodeId>,
-    last_id: u64,
+    hand: usize,
     nodes_max: usize,
+    keys: DirKeys,
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    node: Option<Node>,
 }
 
 #[derive(Debug)]
@@ -28,42 +39,94 @@ struct Node {
     place: Option<(NodeId, NameBuf)>,
     identity: Identity,
     stamp: Stamp,
+    /// What it adds to the keys of what lies below it.
+    hint: u8,
     /// The hints of its keys, if they are not those of the directories above it: a key stays as it
     /// is when its node is moved, and is the same for all names of a file.
     hints: Option<Box<[u8]>>,
+    /// Known nodes below it; more than `by_name` has where a name's file was replaced.
     children: u32,
+    by_name: HashMap<NameBuf, NodeId>,
     used: bool,
+    /// When the kernel had it in its caches.
+    seen: Option<Moment>,
+    /// When its path was walked, and led to this directory.
+    walked: Option<Moment>,
 }
 
 /// What a node's key says of the node alone: equal for the same file after a restart.
 pub(super) type Stamp = [u8; 16];
 
 /// How to find a node, and how to know it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Place {
     /// The names from the root, joined by slashes.
     pub(super) path: Vec<u8>,
     pub(super) identity: Identity,
+    pub(super) seen: Option<Moment>,
+    pub(super) walked: Option<Moment>,
+    /// The directory above; `None` for the root.
+    pub(super) dir: Option<Above>,
+}
+
+/// The directory above a node.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Above {
+    pub(super) node: NodeId,
+    pub(super) identity: Identity,
+    pub(super) walked: Option<Moment>,
+}
+
+/// What is known under a name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Child {
+    pub(super) node: NodeId,
+    pub(super) identity: Identity,
+    pub(super) seen: Option<Moment>,
 }
 
 impl Table {
-    pub(super) fn new(root: Identity, stamp: Stamp, nodes_max: usize) -> Self {
+    pub(super) fn new(root: Identity, stamp: Stamp, nodes_max: usize, keys: DirKeys) -> Self {
         let node = Node {
             place: None,
             identity: root,
             stamp,
+            hint: 0,
             hints: None,
             children: 0,
+            by_name: HashMap::new(),
             used: true,
+            seen: None,
+            walked: None,
+        };
+        let slot = Slot {
+            generation: 0,
+            node: Some(node),
         };
         Self {
-            nodes: HashMap::from([(ROOT, node)]),
-            by_name: HashMap::new(),
+            slots: vec![slot],
+            free: Vec::new(),
             by_stamp: HashMap::from([(stamp, ROOT)]),
-            hand: VecDeque::new(),
-            last_id: ROOT.get().get(),
-            nodes_max,
+            hand: 0,
+            nodes_max: nodes_max.min(SLOTS_MAX),
+            keys,
         }
+    }
+
+    fn get(&self, id: NodeId) -> Option<&Node> {
+        let (place, generation) = parts(id)?;
+        let slot = self.slots.get(place)?;
+        slot.node.as_ref().filter(|_| slot.generation == generation)
+    }
+
+    fn get_mut(&mut self, id: NodeId) -> Option<&mut Node> {
+        let (place, generation) = parts(id)?;
+        let slot = self.slots.get_mut(place)?;
+        slot.node.as_mut().filter(|_| slot.generation == generation)
+    }
+
+    fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
     }
 
     /// The node of this name, made or found; another file under the same name is another node.
@@ -77,159 +140,167 @@ impl Table {
         identity: Identity,
         stamp: Stamp,
     ) -> Result<NodeId, ErrorKind> {
-        let place = (dir, name.to_buf());
-        if let Some(id) = self.by_name.get(&place).copied()
-            && let Some(node) = self.nodes.get_mut(&id)
-            && node.identity == identity
+        if let Some(known) = self.child(dir, name)
+            && known.identity == identity
         {
-            node.used = true;
             // Where a path is part of it, a node that was moved has its first one still.
-            self.by_stamp.insert(node.stamp, id);
-            return Ok(id);
+            let stamp = self.stamp(known.node)?;
+            self.by_stamp.insert(stamp, known.node);
+            return Ok(known.node);
         }
         // Counted as a child before room is made, so that making room cannot forget the parent.
-        let parent = self.nodes.get_mut(&dir).ok_or(ErrorKind::Stale)?;
+        let parent = self.get_mut(dir).ok_or(ErrorKind::Stale)?;
         parent.children += 1;
-        if self.nodes.len() >= self.nodes_max && !self.forget_one() {
-            if let Some(parent) = self.nodes.get_mut(&dir) {
+        let Some(id) = self.room() else {
+            if let Some(parent) = self.get_mut(dir) {
                 parent.children -= 1;
             }
             return Err(ErrorKind::Busy);
+        };
+        let name = name.to_buf();
+        if let Some(parent) = self.get_mut(dir) {
+            parent.by_name.insert(name.clone(), id);
         }
-        self.last_id += 1;
-        let id = NodeId::new(NonZeroU64::new(self.last_id).ok_or(ErrorKind::Busy)?);
-        self.by_name.insert(place.clone(), id);
         self.by_stamp.insert(stamp, id);
-        self.hand.push_back(id);
         let node = Node {
-            place: Some(place),
+            hint: keys::hint(self.keys, &name, &identity),
+            place: Some((dir, name)),
             identity,
             stamp,
             hints: None,
             children: 0,
+            by_name: HashMap::new(),
             used: false,
+            seen: None,
+            walked: None,
         };
-        self.nodes.insert(id, node);
+        if let Some((place, _)) = parts(id)
+            && let Some(slot) = self.slots.get_mut(place)
+        {
+            slot.node = Some(node);
+        }
         Ok(id)
+    }
+
+    /// An id for one more node.
+    fn room(&mut self) -> Option<NodeId> {
+        if self.len() >= self.nodes_max && !self.forget_one() {
+            return None;
+        }
+        let place = match self.free.pop() {
+            Some(place) => place,
+            None => {
+                self.slots.push(Slot {
+                    generation: 0,
+                    node: None,
+                });
+                u32::try_from(self.slots.len() - 1).ok()?
+            }
+        };
+        let place = usize::try_from(place).ok()?;
+        id_of(place, self.slots.get(place)?.generation)
     }
 
     fn forget_one(&mut self) -> bool {
         // Twice around: the first time takes away second chances.
-        for _ in 0..2 * self.hand.len() {
-            let Some(id) = self.hand.pop_front() else {
+        for _ in 0..2 * self.slots.len() {
+            self.hand = match self.hand + 1 {
+                next if next < self.slots.len() => next,
+                // Not the root.
+                _ => 1,
+            };
+            let Some(slot) = self.slots.get_mut(self.hand) else {
                 return false;
             };
-            let Some(node) = self.nodes.get_mut(&id) else {
-                continue;
-            };
+            let Some(node) = &mut slot.node else { continue };
             if node.children > 0 || node.used {
                 node.used = false;
-                self.hand.push_back(id);
                 continue;
             }
-            self.forget(id);
+            self.forget(self.hand);
             return true;
         }
         false
     }
 
-    fn forget(&mut self, id: NodeId) {
-        let Some(node) = self.nodes.remove(&id) else {
+    fn forget(&mut self, place: usize) {
+        let Some(slot) = self.slots.get_mut(place) else {
             return;
         };
+        let Some(node) = slot.node.take() else { return };
+        let Some(id) = id_of(place, slot.generation) else {
+            return;
+        };
+        // A slot whose generations are used up stays empty.
+        if let Some(next) = slot.generation.checked_add(1)
+            && let Ok(place) = u32::try_from(place)
+        {
+            slot.generation = next;
+            self.free.push(place);
+        }
         if self.by_stamp.get(&node.stamp) == Some(&id) {
             self.by_stamp.remove(&node.stamp);
         }
-        let Some(place) = node.place else { return };
-        if self.by_name.get(&place) == Some(&id) {
-            self.by_name.remove(&place);
-        }
-        if let Some(parent) = self.nodes.get_mut(&place.0) {
-            parent.children -= 1;
+        if let Some((dir, name)) = node.place {
+            self.detach(id, dir, &name);
         }
     }
 
-    /// Where a node is to be found.
-    pub(super) fn place(&mut self, id: NodeId) -> Result<Place, ErrorKind> {
-        let node = self.nodes.get_mut(&id).ok_or(ErrorKind::Stale)?;
-        node.used = true;
-        let identity = node.identity;
-        let mut names = Vec::new();
-        self.climb(id, |name, _| names.push(name));
-        let mut path = Vec::new();
-        for name in names.iter().rev() {
-            if !path.is_empty() {
-                path.push(b'/');
-            }
-            path.extend_from_slice(name.as_bytes());
+    /// Takes a node out of what is known of its directory.
+    fn detach(&mut self, id: NodeId, dir: NodeId, name: &Name) {
+        let Some(parent) = self.get_mut(dir) else {
+            return;
+        };
+        parent.children -= 1;
+        if parent.by_name.get(name) == Some(&id) {
+            parent.by_name.remove(name);
         }
-        Ok(Place { path, identity })
+        if parent.by_name.is_empty() {
+            parent.by_name = HashMap::new();
+        }
     }
 
-    /// The hints of a node's keys: one for each directory between the root and the node.
-    pub(super) fn hints(&self, id: NodeId, hint: impl Fn(&Name, &Identity) -> u8) -> Vec<u8> {
-        let mut hints = Vec::new();
-        let mut here = id;
-        while let Some(node) = self.nodes.get(&here) {
-            if let Some(kept) = &node.hints {
-                hints.extend(kept.iter().rev());
-                break;
-            }
-            let Some((dir, _)) = &node.place else { break };
-            here = *dir;
-            if let Some(above) = self.nodes.get(dir)
-                && let Some((_, name)) = &above.place
-            {
-                hints.push(hint(name, &above.identity));
-            }
-        }
-        hints.reverse();
-        hints
+    /// Takes a name out of what is known of a directory.
+    fn unname(&mut self, dir: NodeId, name: &Name) -> Option<NodeId> {
+        self.get_mut(dir)?.by_name.remove(name)
     }
 
     /// Notes that a node has another name now, by which its keys are not to change.
     pub(super) fn moved(
         &mut self,
-        from: (NodeId, &Name),
-        to: (NodeId, &Name),
+        (from_dir, from): (NodeId, &Name),
+        (to_dir, to): (NodeId, &Name),
         identity: Identity,
-        hint: impl Fn(&Name, &Identity) -> u8,
     ) {
-        let is_same_file = |node: &Node| node.identity == identity;
-        let (old_place, new_place) = ((from.0, from.1.to_buf()), (to.0, to.1.to_buf()));
-        let Some(id) = self.by_name.remove(&old_place) else {
+        let Some(id) = self.unname(from_dir, from) else {
             return;
         };
+        let is_same_file = self.get(id).is_some_and(|node| node.identity == identity);
         // A directory that is below itself is none of the kernel's; it may be what is left of an
         // older change that was noted later.
-        let goes_round = self.is_below(to.0, id);
-        if !self.nodes.get(&id).is_some_and(is_same_file) || goes_round {
+        if !is_same_file || self.is_below(to_dir, id) {
             return;
         }
-        let kept = (from.0 != to.0).then(|| self.hints(id, hint).into_boxed_slice());
-        let Some(above) = self.nodes.get_mut(&to.0) else {
+        let kept = (from_dir != to_dir).then(|| self.hints(id).into_boxed_slice());
+        let to = to.to_buf();
+        let Some(above) = self.get_mut(to_dir) else {
             return;
         };
         above.children += 1;
-        if let Some(above) = self.nodes.get_mut(&from.0) {
+        above.by_name.insert(to.clone(), id);
+        if let Some(above) = self.get_mut(from_dir) {
             above.children -= 1;
         }
-        if let Some(node) = self.nodes.get_mut(&id) {
-            node.place = Some(new_place.clone());
+        if let Some(node) = self.get_mut(id) {
+            node.place = Some((to_dir, to));
             node.hints = kept.or(node.hints.take());
         }
-        self.by_name.insert(new_place, id);
     }
 
     /// Notes that a node is another name of a file, so that both have the same keys.
-    pub(super) fn linked(
-        &mut self,
-        id: NodeId,
-        first: NodeId,
-        hint: impl Fn(&Name, &Identity) -> u8,
-    ) {
-        let hints = self.hints(first, hint);
-        if let Some(node) = self.nodes.get_mut(&id) {
+    pub(super) fn linked(&mut self, id: NodeId, first: NodeId) {
+        let hints = self.hints(first);
+        if let Some(node) = self.get_mut(id) {
             node.hints = Some(hints.into_boxed_slice());
         }
     }
@@ -237,11 +308,11 @@ impl Table {
     /// Notes that a name is gone. Of a file that `has_others`, another known name is found by its
     /// keys from now on.
     pub(super) fn removed(&mut self, dir: NodeId, name: &Name, has_others: bool) {
-        let Some(id) = self.by_name.remove(&(dir, name.to_buf())) else {
+        let Some(id) = self.unname(dir, name) else {
             return;
         };
         // The node itself stays until the hand comes to it, which counts all there are.
-        let Some(node) = self.nodes.get_mut(&id) else {
+        let Some(node) = self.get_mut(id) else {
             return;
         };
         node.used = false;
@@ -250,17 +321,20 @@ impl Table {
             return;
         }
         self.by_stamp.remove(&stamp);
-        if has_others {
-            let named = |(other, node): &(&NodeId, &Node)| {
-                **other != id
-                    && node.stamp == stamp
-                    && (node.place.as_ref())
-                        .is_some_and(|place| self.by_name.get(place) == Some(*other))
-            };
-            if let Some((other, _)) = self.nodes.iter().find(named) {
-                self.by_stamp.insert(stamp, *other);
-            }
+        if has_others && let Some(other) = self.other_name(stamp) {
+            self.by_stamp.insert(stamp, other);
         }
+    }
+
+    /// A node of this stamp whose name is its own still.
+    fn other_name(&self, stamp: Stamp) -> Option<NodeId> {
+        self.slots.iter().enumerate().find_map(|(place, slot)| {
+            let node = slot.node.as_ref().filter(|node| node.stamp == stamp)?;
+            let id = id_of(place, slot.generation)?;
+            let (dir, name) = node.place.as_ref()?;
+            let named = self.get(*dir)?.by_name.get(name)?;
+            (*named == id).then_some(id)
+        })
     }
 
     fn is_below(&self, id: NodeId, above: NodeId) -> bool {
@@ -269,18 +343,103 @@ impl Table {
             if node == above {
                 return true;
             }
-            here = (self.nodes.get(&node)).and_then(|node| Some(node.place.as_ref()?.0));
+            here = self.parent(node).ok().flatten();
         }
         false
     }
 
-    fn climb(&self, id: NodeId, mut see: impl FnMut(NameBuf, Identity)) {
+    /// What is known under a name of a directory.
+    pub(super) fn child(&mut self, dir: NodeId, name: &Name) -> Option<Child> {
+        let node = *self.get(dir)?.by_name.get(name)?;
+        let known = self.get_mut(node)?;
+        known.used = true;
+        Some(Child {
+            node,
+            identity: known.identity,
+            seen: known.seen,
+        })
+    }
+
+    /// Where a node is to be found.
+    pub(super) fn place(&mut self, id: NodeId, room: usize) -> Result<Place, ErrorKind> {
+        let node = self.get_mut(id).ok_or(ErrorKind::Stale)?;
+        node.used = true;
+        let (identity, seen, walked) = (node.identity, node.seen, node.walked);
+        let dir = self.get(id).and_then(|node| {
+            let (dir, _) = node.place.as_ref()?;
+            let above = self.get(*dir)?;
+            Some(Above {
+                node: *dir,
+                identity: above.identity,
+                walked: above.walked,
+            })
+        });
+        let mut len = 0;
+        self.climb(id, |name| len += name.as_bytes().len() + 1);
+        let len = usize::saturating_sub(len, 1);
+        let mut path = Vec::with_capacity(len + room);
+        path.resize(len, b'/');
+        let mut end = len;
+        self.climb(id, |name| {
+            let begin = end - name.as_bytes().len();
+            path[begin..end].copy_from_slice(name.as_bytes());
+            end = begin.saturating_sub(1);
+        });
+        Ok(Place {
+            path,
+            identity,
+            seen,
+            walked,
+            dir,
+        })
+    }
+
+    /// The hints of a node's keys: one for each directory between the root and the node.
+    pub(super) fn hints(&self, id: NodeId) -> Vec<u8> {
+        let mut hints = Vec::with_capacity(NodeKey::LEN_MAX);
         let mut here = id;
-        while let Some(node) = self.nodes.get(&here)
+        while let Some(node) = self.get(here) {
+            if let Some(kept) = &node.hints {
+                hints.extend(kept.iter().rev());
+                break;
+            }
+            let Some((dir, _)) = node.place.as_ref().filter(|(dir, _)| *dir != ROOT) else {
+                break;
+            };
+            here = *dir;
+            hints.extend(self.get(here).map(|above| above.hint));
+        }
+        hints.reverse();
+        hints
+    }
+
+    fn climb(&self, id: NodeId, mut see: impl FnMut(&Name)) {
+        let mut here = id;
+        while let Some(node) = self.get(here)
             && let Some((dir, name)) = &node.place
         {
-            see(name.clone(), node.identity);
+            see(name);
             here = *dir;
+        }
+    }
+
+    /// The directory above a node; `None` for the root.
+    pub(super) fn parent(&self, id: NodeId) -> Result<Option<NodeId>, ErrorKind> {
+        let node = self.get(id).ok_or(ErrorKind::Stale)?;
+        Ok(node.place.as_ref().map(|(dir, _)| *dir))
+    }
+
+    /// The kernel had a node in its caches.
+    pub(super) fn saw(&mut self, id: NodeId, now: Moment) {
+        if let Some(node) = self.get_mut(id) {
+            node.seen = Some(now);
+        }
+    }
+
+    /// A directory's path was walked, and led to it.
+    pub(super) fn walked(&mut self, id: NodeId, now: Moment) {
+        if let Some(node) = self.get_mut(id) {
+            node.walked = Some(now);
         }
     }
 
@@ -290,11 +449,24 @@ impl Table {
     }
 
     pub(super) fn stamp(&self, id: NodeId) -> Result<Stamp, ErrorKind> {
-        self.nodes
-            .get(&id)
-            .map(|node| node.stamp)
-            .ok_or(ErrorKind::Stale)
+        self.get(id).map(|node| node.stamp).ok_or(ErrorKind::Stale)
     }
+}
+
+/// As many nodes as the lower half of an id can count.
+const SLOTS_MAX: usize = u32::MAX as usize;
+
+/// The slot of an id, and its generation: the lower half is the slot's number from 1 on.
+fn parts(id: NodeId) -> Option<(usize, u32)> {
+    let number = id.get().get();
+    let place = u32::try_from(number & 0xffff_ffff).ok()?.checked_sub(1)?;
+    let generation = u32::try_from(number >> 32).ok()?;
+    Some((usize::try_from(place).ok()?, generation))
+}
+
+fn id_of(place: usize, generation: u32) -> Option<NodeId> {
+    let place = u64::try_from(place).ok()?;
+    NonZeroU64::new(u64::from(generation) << 32 | (place + 1)).map(NodeId::new)
 }
 
 #[cfg(test)]
@@ -319,7 +491,7 @@ mod tests {
 
     #[test]
     fn the_table_is_bounded_and_knows_the_way_up() {
-        let mut table = Table::new(identity(1), stamp(1), 10);
+        let mut table = Table::new(identity(1), stamp(1), 10, DirKeys::Inode);
         let dir = table
             .intern(ROOT, &name(2), identity(2), stamp(2))
             .expect("room");
@@ -327,21 +499,21 @@ mod tests {
             .intern(dir, &name(3), identity(3), stamp(3))
             .expect("room");
         for number in 100..1000 {
-            table.place(deep).expect("in use, so never forgotten");
+            table.place(deep, 0).expect("in use, so never forgotten");
             table
                 .intern(ROOT, &name(number), identity(number), stamp(number))
                 .expect("room is made");
-            assert!(table.nodes.len() <= 10);
-            assert!(table.by_name.len() < 10 && table.by_stamp.len() <= 10);
-            assert!(table.hand.len() < 10);
+            assert!(table.slots.len() <= 10 && table.by_stamp.len() <= 10);
+            let root = table.get(ROOT).expect("never forgotten");
+            assert!(root.by_name.len() < 10 && root.children < 10);
         }
-        assert_eq!(table.place(deep).expect("kept").path, b"n2/n3");
-        table.place(ROOT).expect("never forgotten");
+        assert_eq!(table.place(deep, 0).expect("kept").path, b"n2/n3");
+        table.place(ROOT, 0).expect("never forgotten");
     }
 
     #[test]
     fn a_chain_too_long_for_the_table_is_refused() {
-        let mut table = Table::new(identity(1), stamp(1), 5);
+        let mut table = Table::new(identity(1), stamp(1), 5, DirKeys::Inode);
         let mut here = ROOT;
         for number in 2..6 {
             here = table
@@ -356,12 +528,12 @@ mod tests {
         table
             .intern(ROOT, &name(7), identity(7), stamp(7))
             .expect("room is made");
-        assert_eq!(table.place(here).err(), Some(ErrorKind::Stale));
+        assert_eq!(table.place(here, 0).err(), Some(ErrorKind::Stale));
     }
 
     #[test]
     fn another_file_of_the_same_name_is_another_node() {
-        let mut table = Table::new(identity(1), stamp(1), 10);
+        let mut table = Table::new(identity(1), stamp(1), 10, DirKeys::Inode);
         let old = table
             .intern(ROOT, &name(2), identity(2), stamp(2))
             .expect("room");
@@ -370,6 +542,6 @@ mod tests {
             .expect("room");
         assert_ne!(old, new);
         assert_eq!(table.intern(ROOT, &name(2), identity(3), stamp(3)), Ok(new));
-        assert_eq!(table.place(old).expect("known").identity, identity(2));
+        assert_eq!(table.place(old, 0).expect("known").identity, identity(2));
     }
 }

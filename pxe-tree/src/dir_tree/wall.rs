@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 
-use super::stat::Wait;
+use super::stat::{Stat, Wait};
 
 /// Longer paths are opened piece by piece: the kernel takes 4,095 bytes at once.
 const PIECE_MAX: usize = 4000;
@@ -56,6 +56,15 @@ impl Wall {
 
     pub(super) fn root(&self) -> BorrowedFd<'_> {
         self.root.as_fd()
+    }
+
+    /// What lies at a path now, if that can be told from caches; for comparing it with what lay
+    /// there a moment ago, and for nothing else: links on the way are followed.
+    pub(super) fn glance(&self, path: &[u8]) -> Option<Stat> {
+        if !self.cached || path.len() > PIECE_MAX {
+            return None;
+        }
+        Stat::at(&self.root, path).ok()
     }
 
     /// Opens a path of names below the root; the empty path is the root itself. No link is
@@ -136,7 +145,6 @@ fn walk(dir: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errn
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dir_tree::stat::Stat;
 
     /// Both ways of opening agree on everything, and neither follows a link.
     #[test]

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::Duration;
 
 use pxe_tree::{Cookie, DirOptions, DirTree, ErrorKind, Name, Tree};
 
@@ -13,7 +15,12 @@ async fn what_vanishes_between_two_calls_is_stale() {
     fs::create_dir(dir.path().join("d")).expect("create");
     fs::write(dir.path().join("d/f"), "x").expect("write");
     symlink("f", dir.path().join("d/l")).expect("link");
-    for tree in both_walls(dir.path()) {
+    let exact = |options: DirOptions| {
+        let options = options.with_settled_for(Duration::ZERO);
+        DirTree::with_options(dir.path(), options).expect("a directory")
+    };
+    let options = DirOptions::default();
+    for tree in [exact(options), exact(options.without_openat2())] {
         let (d, f) = (look(&tree, "d").await, look(&tree, "d/f").await);
         let l = look(&tree, "d/l").await.expect("there").node;
         let (d, f) = (d.expect("there").node, f.expect("there").node);
@@ -42,6 +49,45 @@ async fn what_vanishes_between_two_calls_is_stale() {
         fs::remove_file(dir.path().join("d")).expect("remove");
         fs::rename(&away, dir.path().join("d")).expect("rename");
         assert_eq!(tree.attributes(f).await.expect("back again").node, f);
+    }
+}
+
+/// A directory that is moved away, out of the root here, and leaves a link in its place, is known
+/// for a moment longer, and so is what is in it; but nothing can be opened, and nothing else is
+/// seen through the link.
+#[tokio::test]
+async fn what_is_moved_out_is_stale_soon() {
+    let (dir, outside) = (temporary(), temporary());
+    let (d, away) = (dir.path().join("d"), outside.path().join("away"));
+    let rename = |from: &Path, to: &Path| fs::rename(from, to).expect("rename");
+    for tree in both_walls(dir.path()) {
+        fs::create_dir(&d).expect("create");
+        for name in ["f", "other"] {
+            fs::write(d.join(name), "x").expect("write");
+        }
+        let f = look(&tree, "d/f").await.expect("there");
+        let other = look(&tree, "d/other").await.expect("there").node;
+        let d_node = look(&tree, "d").await.expect("there").node;
+        let key = tree.key(f.node).expect("shallow");
+        rename(&d, &away);
+        symlink(&away, &d).expect("link");
+        assert_eq!(kind_of(tree.open(f.node).await), ErrorKind::Stale);
+        rename(&away.join("f"), &away.join("other"));
+        // Another file has the name now.
+        assert_eq!(kind_of(tree.attributes(other).await), ErrorKind::Stale);
+        rename(&away.join("other"), &away.join("f"));
+        let mut asked = 0;
+        while let Ok(still) = tree.attributes(f.node).await {
+            assert_eq!(still.fileid, f.fileid);
+            asked += 1;
+            assert!(asked < 10_000_000, "it is known for ever");
+        }
+        assert_eq!(kind_of(tree.attributes(f.node).await), ErrorKind::Stale);
+        let name = Name::new(b"f").expect("valid");
+        assert_eq!(kind_of(tree.lookup(d_node, name).await), ErrorKind::Stale);
+        assert_eq!(kind_of(tree.resolve_key(&key).await), ErrorKind::Stale);
+        fs::remove_file(&d).expect("remove");
+        fs::remove_dir_all(&away).expect("remove");
     }
 }
 

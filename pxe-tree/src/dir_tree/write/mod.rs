@@ -17,9 +17,10 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 pub(super) use self::content::Uncommitted;
+use super::look::Reached;
 use super::stat::{Halt, Stat, Wait};
 use super::table::Place;
-use super::{DirTree, Reached, Shared, blocking, keys};
+use super::{DirTree, Shared, blocking, keys};
 use crate::{
     Attributes, Creation, Error, ErrorKind, Name, NodeId, NodeKind, Result, SetAttributes,
     Stability, WriteTree,

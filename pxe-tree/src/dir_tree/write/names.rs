@@ -209,7 +209,7 @@ impl Shared {
         let fd = self.keep_or_undo(&above, name, AtFlags::empty(), settle())?;
         let made = self.known_as(dir, &above.place, name, fd.as_fd())?;
         if self.options.keys == DirKeys::Inode {
-            self.table().linked(made.node, node, self.hint());
+            self.table().linked(made.node, node);
         }
         Ok(made)
     }
@@ -247,6 +247,9 @@ impl Shared {
     /// Notes that a name is gone, of what it named before.
     fn gone(&self, dir: NodeId, name: &Name, was: &Stat) {
         let has_others = was.kind != NodeKind::Directory && was.nlink > 1;
+        if was.kind == NodeKind::Directory {
+            self.recency.directories_moved();
+        }
         self.table().removed(dir, name, has_others);
         if !has_others {
             self.uncommitted.forget(was.identity);
@@ -268,6 +271,9 @@ impl Shared {
         };
         rustix::fs::renameat(&from_above, from.as_bytes(), &to_above, to.as_bytes())
             .map_err(failed)?;
+        if moved.kind == NodeKind::Directory {
+            self.recency.directories_moved();
+        }
         match replaced {
             // Two names of one file: rename(2) leaves both.
             Some(replaced) if replaced.identity == moved.identity => return Ok(()),
@@ -277,7 +283,7 @@ impl Shared {
         match self.options.keys {
             DirKeys::Inode => {
                 let (from, to) = ((from_dir, from), (to_dir, to));
-                self.table().moved(from, to, moved.identity, self.hint());
+                self.table().moved(from, to, moved.identity);
             }
             // Another path is another key, so it is another node.
             DirKeys::Name => self.table().removed(from_dir, from, false),

@@ -1,0 +1,96 @@
+//! What was asked so recently that it need not be asked again.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long the kernel is taken to have a file in its caches after it had it: what it looked at a
+/// moment ago is the last that it gives up.
+const CACHED_FOR: Duration = Duration::from_secs(1);
+
+/// A point of time, in nanoseconds since the tree was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment(u64);
+
+/// Decides what is recent.
+#[derive(Debug)]
+pub(super) struct Recency {
+    began: Instant,
+    settled_for: u64,
+    /// What was walked before this moment has to be walked again.
+    walks_count_from: AtomicU64,
+}
+
+impl Recency {
+    /// A directory that was walked to is taken to be in its place for so long.
+    pub(super) fn new(settled_for: Duration) -> Self {
+        Self {
+            began: Instant::now(),
+            settled_for: nanos(settled_for),
+            walks_count_from: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        Moment(nanos(self.began.elapsed()))
+    }
+
+    /// Whether a directory need not be walked to again.
+    pub(super) fn is_in_place(&self, walked: Option<Moment>, now: Moment) -> bool {
+        walked.is_some_and(|Moment(walked)| {
+            now.0.saturating_sub(walked) < self.settled_for
+                && walked >= self.walks_count_from.load(Ordering::Relaxed)
+        })
+    }
+
+    /// Whether looking at a file asks no medium.
+    pub(super) fn is_cached(&self, seen: Option<Moment>, now: Moment) -> bool {
+        seen.is_some_and(|seen| age(seen, now) < nanos(CACHED_FOR))
+    }
+
+    /// Whether it is worth saying that a file was seen once more.
+    pub(super) fn is_news(&self, seen: Option<Moment>, now: Moment) -> bool {
+        seen.is_none_or(|seen| age(seen, now) > nanos(CACHED_FOR) / 4)
+    }
+
+    /// Directories were moved: all have to be walked to again.
+    pub(super) fn directories_moved(&self) {
+        let Moment(now) = self.now();
+        self.walks_count_from
+            .store(now.saturating_add(1), Ordering::Relaxed);
+    }
+}
+
+fn age(then: Moment, now: Moment) -> u64 {
+    now.0.saturating_sub(then.0)
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_recent() {
+        let recency = Recency::new(Duration::from_millis(10));
+        let at = |millis: u64| Moment(millis * 1_000_000);
+        assert!(!recency.is_in_place(None, at(5)));
+        assert!(recency.is_in_place(Some(at(5)), at(14)));
+        assert!(!recency.is_in_place(Some(at(5)), at(15)));
+        assert!(recency.is_cached(Some(at(5)), at(1004)));
+        assert!(!recency.is_cached(Some(at(5)), at(1005)));
+        assert!(!recency.is_cached(None, at(5)));
+        assert!(recency.is_news(None, at(5)) && recency.is_news(Some(at(5)), at(500)));
+        assert!(!recency.is_news(Some(at(5)), at(6)));
+        let late = Moment(u64::MAX / 2);
+        assert!(recency.is_in_place(Some(late), late));
+        recency
+            .walks_count_from
+            .store(late.0 + 1, Ordering::Relaxed);
+        assert!(!recency.is_in_place(Some(late), late));
+        let never = Recency::new(Duration::ZERO);
+        assert!(!never.is_in_place(Some(at(5)), at(5)));
+    }
+}
