@@ -6,9 +6,13 @@ use std::hash::Hasher;
 use pxe_tree::NodeKey;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
+use crate::xdr::padding;
+
 /// The longest handle (RFC 1813 section 2.4), in bytes.
 pub(crate) const HANDLE_LEN_MAX: usize = 64;
 const VERSION: u8 = 1;
+/// Where the length of the padding begins in the byte of the version.
+const PADDING_SHIFT: u32 = 6;
 const TAG_LEN: usize = 16;
 const HEAD_LEN: usize = 1 + size_of::<u32>();
 
@@ -29,12 +33,20 @@ impl HandleKey {
         Self(secret)
     }
 
-    /// `version, export, node's key, tag`: at most 61 bytes.
+    /// `version and length of padding, export, node's key, padding, tag`.
+    ///
+    /// The whole is a multiple of four bytes, 64 at most: U-Boot forgets the padding that RFC 4506
+    /// wants behind other lengths, and writes over the end of the handle (net/nfs-common.c,
+    /// `nfs_lookup_req` and `nfs_read_req`).
     pub(crate) fn sign(&self, export: ExportId, key: &NodeKey) -> Handle {
+        let key = key.as_bytes();
+        let padding = padding(HEAD_LEN + key.len() + TAG_LEN);
         let mut bytes = Vec::with_capacity(HANDLE_LEN_MAX);
-        bytes.push(VERSION);
+        // The cast loses nothing: it is 3 at most.
+        bytes.push(VERSION | (padding as u8) << PADDING_SHIFT);
         bytes.extend_from_slice(&export.0.to_be_bytes());
-        bytes.extend_from_slice(key.as_bytes());
+        bytes.extend_from_slice(key);
+        bytes.extend_from_slice(&[0; 3][..padding]);
         let tag = self.tag(&bytes);
         bytes.extend_from_slice(&tag);
         Handle(bytes)
@@ -50,9 +62,14 @@ impl HandleKey {
             return None;
         }
         let (head, key) = signed.split_at_checked(HEAD_LEN)?;
-        let [VERSION, export @ ..] = head else {
+        let [first, export @ ..] = head else {
             return None;
         };
+        let padding = usize::from(first ^ VERSION) >> PADDING_SHIFT;
+        if first & !(3 << PADDING_SHIFT) != VERSION {
+            return None;
+        }
+        let (key, _) = key.split_at_checked(key.len().checked_sub(padding)?)?;
         let export = ExportId(u32::from_be_bytes(export.try_into().ok()?));
         Some((export, NodeKey::new(key).ok()?))
     }
@@ -113,6 +130,19 @@ mod tests {
         }
         let other = HandleKey::new(*b"0123456789abcdeg");
         assert_eq!(other.verify(handle.as_bytes()), None);
+    }
+
+    /// U-Boot's NFS client: see [`HandleKey::sign`].
+    #[test]
+    fn handles_have_whole_words_for_u_boot() {
+        let key = HandleKey::new(*b"0123456789abcdef");
+        for len in 0..=NodeKey::LEN_MAX {
+            let node = NodeKey::new(&vec![0; len]).expect("short enough");
+            let handle = key.sign(ExportId(5), &node);
+            assert!(handle.as_bytes().len().is_multiple_of(4));
+            assert!(handle.as_bytes().len() <= HANDLE_LEN_MAX);
+            assert_eq!(key.verify(handle.as_bytes()), Some((ExportId(5), node)));
+        }
     }
 
     /// They are kept by clients for as long as these run: a change of this test's bytes takes the
