@@ -96,6 +96,16 @@ pub(crate) fn results<T: Unpack>(reply: &[u8]) -> T {
     results
 }
 
+/// Why a call was accepted and yet not done.
+pub(crate) fn refusal(reply: &[u8]) -> accept_stat_data {
+    let (body, rest) = body(reply);
+    assert!(rest.is_empty(), "{} bytes too many", rest.len());
+    match body {
+        reply_body::MSG_ACCEPTED(accepted) => accepted.reply_data,
+        reply_body::MSG_DENIED(denied) => panic!("{denied:?}"),
+    }
+}
+
 /// Calls NFS or MOUNT as root.
 pub(crate) async fn ask<T: Unpack>(
     service: &Service,

@@ -80,12 +80,16 @@ impl Service {
                     .await
                     .map(Reply::from)
             }
-            (_, portmap::PROGRAM) => {
+            (Programs::Portmap, portmap::PROGRAM) => {
                 portmap::answer(&self.inner.ports, peer, &call).map(Reply::from)
             }
+            // Among them locks (100021) and ACLs (100227), which clients do without then.
             _ => Err(Rejected::ProgramUnavailable),
         };
-        Some(done.unwrap_or_else(|why| rejected(xid, why).into()))
+        match done {
+            Ok(reply) => Some(reply),
+            Err(why) => rejected(xid, why).map(Reply::from),
+        }
     }
 
     /// From now on these are exported and no others. Mounts of those that stay go on: a handle
