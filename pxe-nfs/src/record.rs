@@ -86,3 +86,116 @@ pub(crate) fn mark(len: usize) -> [u8; MARK_LEN] {
     // Replies are bounded far below 2^31.
     (LAST | u32::try_from(len).unwrap_or(0)).to_be_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MAX: usize = 64;
+
+    fn fragment(body: &[u8], is_last: bool) -> Vec<u8> {
+        let mut bytes = mark(body.len()).to_vec();
+        if !is_last {
+            bytes[0] &= 0x7f;
+        }
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
+    /// All records of a stream that comes in pieces.
+    fn records(stream: &[u8], piece: usize) -> Result<Vec<Bytes>, TooLong> {
+        let mut records = Records::new(MAX);
+        let mut whole = Vec::new();
+        for bytes in stream.chunks(piece) {
+            records.buffer.extend_from_slice(bytes);
+            while let Some(record) = records.next()? {
+                whole.push(record);
+            }
+        }
+        Ok(whole)
+    }
+
+    #[test]
+    fn fragments_are_put_together() {
+        let stream = [
+            fragment(b"one", true),
+            fragment(b"", false),
+            fragment(b"tw", false),
+            fragment(b"", false),
+            fragment(b"o", true),
+            fragment(b"", true),
+            fragment(b"four", false),
+            fragment(b"", true),
+        ];
+        for piece in 1..30 {
+            let records = records(&stream.concat(), piece).expect("short");
+            assert_eq!(records, [&b"one"[..], b"two", b"", b"four"], "{piece}");
+        }
+    }
+
+    #[test]
+    fn what_is_announced_is_bounded() {
+        let longest = fragment(&[7; MAX], true);
+        assert_eq!(records(&longest, 9).map(|all| all.len()), Ok(1));
+        for too_long in [
+            // Told by the mark alone.
+            mark(MAX + 1).to_vec(),
+            mark(0x7fff_ffff).to_vec(),
+            [fragment(&[7; MAX], false), mark(1).to_vec()].concat(),
+        ] {
+            assert_eq!(records(&too_long, 4), Err(TooLong));
+        }
+        let whole = [fragment(&[7; MAX], false), fragment(b"", true)].concat();
+        assert_eq!(records(&whole, 4).map(|all| all.len()), Ok(1));
+    }
+
+    /// Fragments without bytes take time and lead nowhere.
+    #[test]
+    fn fragments_are_counted() {
+        let endless = fragment(b"", false).repeat(FRAGMENTS_MAX + 2);
+        assert_eq!(records(&endless, 4096), Err(TooLong));
+        let many = [
+            fragment(b"", false).repeat(FRAGMENTS_MAX),
+            fragment(b"x", true),
+        ]
+        .concat();
+        // Each record has its own count.
+        let twice = records(&many.repeat(2), 4096).expect("few enough");
+        assert_eq!(twice, [&b"x"[..], b"x"]);
+    }
+
+    #[test]
+    fn what_is_missing_is_told() {
+        let mut records = Records::new(MAX);
+        assert_eq!(records.missing(), 0);
+        records.buffer.extend_from_slice(&mark(9)[..3]);
+        assert_eq!(records.missing(), 0);
+        records.buffer.extend_from_slice(&mark(9)[3..]);
+        assert_eq!(records.missing(), 9);
+        records.buffer.extend_from_slice(b"nine byte");
+        assert_eq!(records.missing(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn records_come_out_as_they_went_in(
+            all in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..MAX), 0..6),
+            cut in 1..MAX,
+            piece in 1..90_usize,
+        ) {
+            let mut stream = Vec::new();
+            for record in &all {
+                let mut rest = &record[..];
+                while rest.len() > cut {
+                    stream.extend(fragment(&rest[..cut], false));
+                    rest = &rest[cut..];
+                }
+                stream.extend(fragment(rest, true));
+            }
+            let read = records(&stream, piece).expect("short enough");
+            prop_assert_eq!(read, all);
+        }
+    }
+}
