@@ -24,6 +24,8 @@ mod record;
 mod reply;
 mod rpc;
 mod service;
+#[cfg(feature = "nfs3-server")]
+mod tree_fs;
 mod xdr;
 
 pub use crate::admission::{Admission, AdmissionFuture};
@@ -41,3 +43,5 @@ pub use crate::peer::{Peer, Transport};
 pub use crate::portmap::Mapping;
 pub use crate::reply::{Data, Reply};
 pub use crate::service::{Programs, Service, ServiceBuilder};
+#[cfg(feature = "nfs3-server")]
+pub use crate::tree_fs::{NodeHandle, TreeFs};

@@ -9,9 +9,9 @@ use crate::Transport;
 use crate::xdr::Write as _;
 
 /// What sizes should be multiples of, in bytes: a page.
-const MULTIPLE: u32 = 4096;
+pub(crate) const MULTIPLE: u32 = 4096;
 /// The longest file, as offsets have a sign on Linux.
-const FILE_LEN_MAX: u64 = i64::MAX as u64;
+pub(crate) const FILE_LEN_MAX: u64 = i64::MAX as u64;
 /// `FSF3_LINK | FSF3_SYMLINK | FSF3_HOMOGENEOUS | FSF3_CANSETTIME`.
 const PROPERTIES: u32 = 0x1 | 0x2 | 0x8 | 0x10;
 /// How many names a node may have: what ext4 allows, less than which no common file system does.

@@ -24,7 +24,7 @@ const PLUS_LEN_USUAL: usize = POST_OP_LEN + 4 + 4 + 60;
 
 /// Where a listing goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Position {
+pub(crate) enum Position {
     /// At `.`, which trees do not list.
     Dot,
     /// At `..`.
@@ -40,9 +40,9 @@ enum Position {
 /// hashes end at 0x7ffffffe_ffffffff), and whose sign bit is clear, as Linux wants it of
 /// positions; and if a tree has those nevertheless, they become the highest two, which no tree
 /// has ([`Cookie`]s of the kernel are positions in a file).
-mod cookies {
-    pub(super) const AFTER_DOT: u64 = 1;
-    pub(super) const AFTER_DOT_DOT: u64 = 2;
+pub(crate) mod cookies {
+    pub(crate) const AFTER_DOT: u64 = 1;
+    pub(crate) const AFTER_DOT_DOT: u64 = 2;
     pub(super) const TREE_1: u64 = i64::MAX as u64 - 2;
     pub(super) const TREE_2: u64 = i64::MAX as u64 - 1;
     pub(super) const TREE_MOVED_1: u64 = u64::MAX - 1;
@@ -51,7 +51,7 @@ mod cookies {
 
 impl Position {
     /// The position of a client's cookie.
-    const fn of(cookie: u64) -> Self {
+    pub(crate) const fn of(cookie: u64) -> Self {
         match cookie {
             0 => Self::Dot,
             cookies::AFTER_DOT => Self::DotDot,
@@ -65,7 +65,7 @@ impl Position {
     }
 
     /// The client's cookie of a tree's; `None` for the highest two, which are no positions.
-    const fn cookie(tree: Cookie) -> Option<u64> {
+    pub(crate) const fn cookie(tree: Cookie) -> Option<u64> {
         match tree.0 {
             1 => Some(cookies::TREE_1),
             2 => Some(cookies::TREE_2),

@@ -14,6 +14,10 @@ mod write;
 
 use bytes::Bytes;
 
+#[cfg(feature = "nfs3-server")]
+pub(crate) use self::file_system::{FILE_LEN_MAX, MULTIPLE};
+#[cfg(feature = "nfs3-server")]
+pub(crate) use self::list::{Position, cookies};
 use self::node::{Context, Halt};
 use crate::rpc::{Call, Rejected};
 use crate::service::{Inner, results};
