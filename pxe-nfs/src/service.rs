@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::export::Export;
 use crate::handle::{ExportId, HandleKey};
 use crate::mount::Mounts;
+use crate::nfs::repeated::Repeated;
 use crate::portmap::PortMap;
 use crate::rpc::{Call, Rejected, accepted, denied, rejected};
 use crate::{Admission, BuildError, Event, Limits, Peer, Reply, mount, nfs, portmap};
@@ -27,6 +28,7 @@ pub(crate) struct Inner {
     pub(crate) key: HandleKey,
     pub(crate) limits: Limits,
     pub(crate) mounts: Mounts,
+    pub(crate) repeated: Repeated,
     pub(crate) ports: PortMap,
     /// Tells writes before a restart from those after it (RFC 1813 section 3.3.7).
     pub(crate) write_verifier: [u8; 8],
@@ -216,6 +218,7 @@ impl ServiceBuilder {
                 exports: RwLock::new(exports),
                 key: self.key,
                 mounts: Mounts::new(self.limits.mounts_max),
+                repeated: Repeated::new(self.limits.repeated_calls_max),
                 limits: self.limits,
                 ports: PortMap::default(),
                 write_verifier: self.write_verifier,

@@ -7,12 +7,16 @@ mod lookup;
 mod node;
 mod permission;
 mod read;
+pub(crate) mod repeated;
 mod status;
 #[cfg(test)]
 mod tests;
 mod write;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use futures_util::FutureExt;
 
 #[cfg(feature = "nfs3-server")]
 pub(crate) use self::file_system::{FILE_LEN_MAX, MULTIPLE};
@@ -62,7 +66,7 @@ fn procedure_name(number: u32) -> &'static str {
 
 /// Answers a call; `message` is what `call` was read from.
 pub(crate) async fn answer(
-    service: &Inner,
+    service: &Arc<Inner>,
     peer: &Peer,
     call: &Call<'_>,
     message: &Bytes,
@@ -73,6 +77,30 @@ pub(crate) async fn answer(
             high: VERSION,
         });
     }
+    if !repeated::is_kept(call.procedure, peer.transport) {
+        return perform(service, peer, call, message).await;
+    }
+    let begin = || {
+        let (service, peer, message) = (Arc::clone(service), *peer, message.clone());
+        async move {
+            let call = Call::parse(&message).map_err(|_| Rejected::SystemError)?;
+            let reply = perform(&service, &peer, &call, &message).await?;
+            Ok(Bytes::from(reply.head))
+        }
+        .boxed()
+    };
+    let client = peer.remote.ip();
+    let reply = service.repeated.once(client, message, begin).await?;
+    Ok(Vec::from(reply).into())
+}
+
+/// Does what a call wants.
+async fn perform(
+    service: &Inner,
+    peer: &Peer,
+    call: &Call<'_>,
+    message: &Bytes,
+) -> Result<Reply, Rejected> {
     let context = Context {
         service,
         peer,

@@ -26,7 +26,8 @@ impl Wanted {
     }
 }
 
-const ROOT: u32 = 0;
+/// The user who may all.
+pub(crate) const ROOT: u32 = 0;
 
 /// Whether a node's mode lets a user do that (Linux's `generic_permission`, fs/namei.c).
 ///

@@ -1,0 +1,145 @@
+//! Calls that must not be done twice.
+//!
+//! A client repeats a call whose reply it did not get. A REMOVE that was done before would fail
+//! then, although it succeeded. So replies to such calls are kept for a while, as Linux's server
+//! does it (fs/nfsd/nfscache.c), and a call that comes again is answered by its first reply.
+//!
+//! A call is known by its client's address, its transaction and all its bytes. The client's port
+//! is not part of it: whoever lost his connection may come back by another one.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::hash::Hasher;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::Shared;
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use super::status::Status;
+use crate::Transport;
+use crate::rpc::Rejected;
+
+/// A reply without data of a file, or why there is none.
+pub(crate) type Outcome = Result<Bytes, Rejected>;
+type Done = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// Where the status is: after the header of a reply to a call that was done.
+const STATUS_AT: usize = 24;
+
+/// Whether a procedure must not be done twice.
+///
+/// WRITE may, unless a datagram can come late, after one that was sent after it: that many
+/// replies would drive out those that matter.
+pub(super) fn is_kept(procedure: u32, transport: Transport) -> bool {
+    match procedure {
+        7 => transport == Transport::Udp,
+        2 | 8..=15 => true,
+        _ => false,
+    }
+}
+
+/// Calls and their replies; the oldest are forgotten first.
+pub(crate) struct Repeated {
+    calls_max: usize,
+    calls: Mutex<Calls>,
+}
+
+#[derive(Default)]
+struct Calls {
+    known: BTreeMap<Key, Shared<Done>>,
+    /// In the order in which they came.
+    order: VecDeque<Key>,
+}
+
+/// The client, and a hash of its whole call.
+type Key = (IpAddr, u128);
+
+impl Repeated {
+    pub(crate) fn new(calls_max: usize) -> Self {
+        Self {
+            calls_max,
+            calls: Mutex::default(),
+        }
+    }
+
+    /// Does a call, or waits for the one that does it already, or tells how it was answered.
+    ///
+    /// A call that was begun is held here, not by the connection that it came by: if that is lost
+    /// and the client comes back, the call goes on where it was.
+    pub(super) async fn once(
+        &self,
+        client: IpAddr,
+        message: &Bytes,
+        begin: impl FnOnce() -> Done,
+    ) -> Outcome {
+        let key = (client, hash(message));
+        let call = {
+            let mut calls = self.calls();
+            match calls.known.get(&key) {
+                Some(call) => call.clone(),
+                None => {
+                    let call = begin().shared();
+                    calls.known.insert(key, call.clone());
+                    calls.order.push_back(key);
+                    calls.forget_beyond(self.calls_max);
+                    call
+                }
+            }
+        };
+        let outcome = call.await;
+        if !is_final(&outcome) {
+            self.calls().forget(&key);
+        }
+        outcome
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Calls {
+    fn forget_beyond(&mut self, calls_max: usize) {
+        while self.order.len() > calls_max {
+            let Some(oldest) = self.order.pop_front() else {
+                break;
+            };
+            self.known.remove(&oldest);
+        }
+    }
+
+    fn forget(&mut self, key: &Key) {
+        if self.known.remove(key).is_some() {
+            self.order.retain(|known| known != key);
+        }
+    }
+}
+
+/// "Try again later" is an answer that must not stay.
+fn is_final(outcome: &Outcome) -> bool {
+    let jukebox = Status::JUKEBOX.get().to_be_bytes();
+    match outcome {
+        Ok(reply) => reply.get(STATUS_AT..STATUS_AT + 4) != Some(&jukebox),
+        Err(_) => false,
+    }
+}
+
+fn hash(message: &[u8]) -> u128 {
+    let mut hasher = SipHasher13::new_with_key(b"pxe-nfs repeated");
+    hasher.write(message);
+    hasher.finish128().as_u128()
+}
+
+impl fmt::Debug for Repeated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let calls = self.calls().order.len();
+        f.debug_struct("Repeated")
+            .field("calls", &calls)
+            .field("calls_max", &self.calls_max)
+            .finish()
+    }
+}
