@@ -12,7 +12,6 @@ use crate::xdr::{Write as _, padding};
 /// `cookieverf3`: always zero, and any is taken, as Linux's server does it. A cookie that means
 /// nothing any more shows when the tree is asked.
 const VERIFIER: u64 = 0;
-const VERIFIER_LEN: usize = 8;
 /// No entry follows, and whether the directory ends here.
 const TAIL_LEN: usize = 8;
 /// An entry of an empty name: that it follows, its number, its name's length, its cookie.
@@ -21,6 +20,9 @@ const ENTRY_LEN: usize = 4 + 8 + 4 + 8;
 const ENTRY_LEN_USUAL: usize = ENTRY_LEN + 12;
 /// What READDIRPLUS adds to it, with a handle of a directory tree's usual key.
 const PLUS_LEN_USUAL: usize = POST_OP_LEN + 4 + 4 + 60;
+
+/// What part of a page may stay empty.
+const FULL_PART: usize = 16;
 
 /// Where a listing goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +126,7 @@ async fn list(context: &Context<'_>, handle: &[u8], asked: Asked) -> Answer {
         allowed.map_err(|status| context.failed(status, &dir))?;
         let page = Page::new(context, &dir, asked);
         let page = page.ok_or_else(|| context.failed(Status::TOOSMALL, &dir))?;
-        let status = match page.filled(asked.from).await {
+        let status = match page.filled().await {
             Ok(Filled::Reply(reply)) => return Ok(reply.into()),
             Ok(Filled::Nothing(status)) => status,
             Err(error) if error.kind() == ErrorKind::Stale => {
@@ -157,6 +159,7 @@ struct Entry<'a> {
 struct Page<'a> {
     context: &'a Context<'a>,
     dir: &'a Object,
+    asked: Asked,
     reply: Vec<u8>,
     /// How long the reply may become.
     len_max: usize,
@@ -177,6 +180,7 @@ impl<'a> Page<'a> {
         (reply.len() + TAIL_LEN <= len_max).then_some(Self {
             context,
             dir,
+            asked,
             reply,
             len_max,
             names_left: asked.plus,
@@ -190,18 +194,20 @@ impl<'a> Page<'a> {
         self.len_max - TAIL_LEN - self.reply.len()
     }
 
-    /// How many entries are worth asking the tree for; `None` if the page is as good as full.
+    /// How many entries are worth asking the tree for; `None` if the page is as good as full: a
+    /// tree's page costs a turn on a thread that may wait, however few entries it has.
     fn entries_wanted(&self) -> Option<usize> {
         let usual = match self.shows_nodes {
             true => ENTRY_LEN_USUAL + PLUS_LEN_USUAL,
             false => ENTRY_LEN_USUAL,
         };
         let names = self.names_left.unwrap_or(usize::MAX);
-        let wanted = (self.left() / usual).min(names / ENTRY_LEN_USUAL);
-        match wanted {
-            0 if self.is_empty => Some(1),
-            0..2 if !self.is_empty => None,
-            wanted => Some(wanted),
+        let wanted = |bytes: usize, names: usize| (bytes / usual).min(names / ENTRY_LEN_USUAL);
+        let now = wanted(self.left(), names);
+        let at_first = wanted(self.asked.bytes_max, self.asked.plus.unwrap_or(usize::MAX));
+        match self.is_empty {
+            true => Some(now.max(1)),
+            false => (now > at_first / FULL_PART).then_some(now),
         }
     }
 
@@ -247,10 +253,10 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// The page with the entries from a position on.
-    async fn filled(mut self, from: Position) -> Result<Filled, Error> {
+    /// The page with its entries.
+    async fn filled(mut self) -> Result<Filled, Error> {
         let dir = self.dir;
-        let mut from = from;
+        let mut from = self.asked.from;
         loop {
             let (fits, next) = match from {
                 Position::Dot => {

@@ -17,6 +17,8 @@ const COPIED_BYTES_MAX: u32 = 64 << 10;
 /// How far apart bytes are looked at to see whether a range is in memory: what the kernel reads
 /// ahead at once.
 const PROBE_STRIDE: u64 = 128 << 10;
+/// How many reads of the same length are fetched ahead of a client that reads on.
+const AHEAD_READS: u64 = 2;
 
 /// READLINK (RFC 1813 section 3.3.5).
 pub(super) async fn readlink(context: &Context<'_>) -> Answer {
@@ -119,13 +121,18 @@ async fn content(
 ) -> Result<Data, Error> {
     let sends_files = context.peer.transport == Transport::Tcp && len > COPIED_BYTES_MAX;
     if sends_files && is_one_file(&*blob, offset, len) {
+        let next = offset.saturating_add(u64::from(len));
         if is_in_memory(&*blob, offset, len)? {
+            // Sent without being read, it would not make the kernel read ahead for clients that
+            // read on.
+            if blob.read_now(next, &mut [0])?.is_none() {
+                blob.will_need(next, AHEAD_READS * u64::from(len));
+            }
             blob.validate()?;
             return Ok(Data::File { blob, offset, len });
         }
-        // It is read on a thread that may wait, and the medium fetches meanwhile what clients
-        // that read on will ask for next.
-        blob.will_need(offset, 2 * u64::from(len));
+        // It is read on a thread that may wait, and the medium fetches the next reads meanwhile.
+        blob.will_need(offset, (1 + AHEAD_READS) * u64::from(len));
     }
     let bytes: Bytes = blob.read_at(offset, len as usize).await?;
     match bytes.len() == len as usize {

@@ -3,7 +3,7 @@
 use std::sync::atomic::AtomicUsize;
 
 use nfs3_types::nfs3::*;
-use pxe_tree::{DirTree, ErrorKind};
+use pxe_tree::{DirTree, ErrorKind, Overlay, Subtree};
 
 use super::odd_tree::OddTree;
 use super::*;
@@ -254,4 +254,33 @@ async fn a_file_is_read_as_it_is_now() {
     assert_eq!(given.attributes.size, 5);
     let given = client.read(&file, 4000, 4096).await.expect("there");
     assert_eq!((given.bytes.len(), given.eof), (0, true));
+}
+
+/// A file's numbers are the same in every reply: a client to which they differ takes it for
+/// another file (Linux: `fileid changed`). Blobs of composed trees have the numbers of their parts.
+#[tokio::test]
+async fn composed_trees_have_one_number_for_a_file() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("lower"), "on disk").expect("written");
+    let image = MemTree::new();
+    image.insert_file("inner", "in an image").expect("free");
+    let memory = MemTree::new();
+    memory.insert_file("upper", "in memory").expect("free");
+    let disk = DirTree::new(dir.path()).expect("a directory");
+    let both = Overlay::new([Arc::new(memory) as _, Arc::new(disk) as _]).expect("two layers");
+    let at = TreePath::parse("os").expect("valid");
+    let whole = Subtree::new(Arc::new(both), at, Arc::new(image)).expect("a place");
+    let client = Client::new(Arc::new(whole));
+    for (path, len) in [("upper", 9), ("lower", 7), ("os/inner", 11)] {
+        let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let dir = client.walk(dir).await;
+        let looked_up = client.look_up(&dir, name.as_bytes()).await.expect("there");
+        let told = client.attributes(&looked_up.object).await.expect("there");
+        let given = client.read(&looked_up.object, 0, 100).await.expect("there");
+        let numbers = |told: &fattr3| (told.fsid, told.fileid, told.size);
+        assert_eq!(numbers(&told).2, len, "{path}");
+        assert_eq!(numbers(&some(looked_up.obj_attributes)), numbers(&told));
+        assert_eq!(numbers(&given.attributes), numbers(&told), "{path}");
+        assert_eq!(given.bytes.len() as u64, len);
+    }
 }
