@@ -39,6 +39,11 @@ impl Records {
         self.record_bytes_max = record_bytes_max;
     }
 
+    /// How long a record may be.
+    pub(crate) fn record_bytes_max(&self) -> usize {
+        self.record_bytes_max
+    }
+
     /// How many bytes are missing of the fragment that is being received; 0 if its mark is.
     pub(crate) fn missing(&self) -> usize {
         let announced = self.buffer.first_chunk::<MARK_LEN>().map_or(0, |mark| {

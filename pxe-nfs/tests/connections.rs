@@ -110,6 +110,111 @@ async fn a_call_may_come_byte_by_byte_and_in_many_fragments() {
 }
 
 #[tokio::test]
+async fn garbage_closes_the_connection_and_is_told() {
+    let (handle, address, events) = start(Limits::default());
+    let mut reply_in_a_call = call(7, NFS, 3, 0);
+    reply_in_a_call[7] = 1;
+    for garbage in [
+        record(&reply_in_a_call),
+        record(b"abc"),
+        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+        0xffff_ffff_u32.to_be_bytes().to_vec(),
+    ] {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        stream.write_all(&garbage).await.expect("garbage is taken");
+        is_closed(&mut stream).await;
+    }
+    assert_eq!(handle.shutdown(Duration::from_secs(60)).await, 0);
+    let events = events.lock().expect("no panic");
+    let count = |is: fn(&Event) -> bool| events.iter().filter(|event| is(event)).count();
+    assert_eq!(count(|event| matches!(event, Event::Malformed(_))), 4);
+    assert_eq!(count(|event| matches!(event, Event::Disconnected(_))), 4);
+}
+
+#[tokio::test]
+async fn a_client_has_so_many_connections() {
+    let mut limits = Limits::default();
+    limits.connections_per_client_max = 2;
+    let (handle, address, events) = start(limits);
+    let mut streams = Vec::new();
+    for xid in 0..2 {
+        let mut stream = TcpStream::connect(address).await.expect("a connection");
+        let null = record(&call(xid, NFS, 3, 0));
+        stream.write_all(&null).await.expect("a call is taken");
+        reply(&mut stream).await;
+        streams.push(stream);
+    }
+    let mut third = TcpStream::connect(address).await.expect("a connection");
+    is_closed(&mut third).await;
+    assert_eq!(handle.connections(), 2);
+    let limited = events.lock().expect("no panic").iter().any(
+        |event| matches!(event, Event::Limited(by) if by.limit == "connections_per_client_max"),
+    );
+    assert!(limited);
+}
+
+#[tokio::test]
+async fn connections_beyond_the_bound_wait() {
+    let mut limits = Limits::default();
+    limits.connections_max = 1;
+    let (_handle, address, _) = start(limits);
+    let null = record(&call(1, NFS, 3, 0));
+    let mut first = TcpStream::connect(address).await.expect("a connection");
+    first.write_all(&null).await.expect("a call is taken");
+    reply(&mut first).await;
+    let mut second = TcpStream::connect(address).await.expect("a connection");
+    second.write_all(&null).await.expect("a call is taken");
+    first.write_all(&null).await.expect("a call is taken");
+    reply(&mut first).await;
+    drop(first);
+    reply(&mut second).await;
+}
+
+/// A restarted server has its port at once, though connections of the former one linger.
+#[tokio::test]
+async fn a_restarted_server_has_its_port_at_once() {
+    let null = record(&call(1, NFS, 3, 0));
+    let (handle, address, _) = start(Limits::default());
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream.write_all(&null).await.expect("a call is taken");
+    reply(&mut stream).await;
+    assert_eq!(handle.shutdown(Duration::from_secs(60)).await, 0);
+    is_closed(&mut stream).await;
+    let bound = Server::bind_tcp(address).expect("the same port");
+    let service = Service::builder(HandleKey::new([7; HandleKey::LEN]))
+        .build()
+        .expect("a service");
+    let _handle = Server::new(service)
+        .listen(bound, Programs::Nfs)
+        .start()
+        .expect("a server");
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    stream.write_all(&null).await.expect("a call is taken");
+    reply(&mut stream).await;
+}
+
+#[tokio::test]
+async fn each_port_has_its_programs() {
+    const MOUNT: u32 = 100_005;
+    let service = Service::builder(HandleKey::new([7; HandleKey::LEN]))
+        .build()
+        .expect("a service");
+    let bound = Server::bind_tcp(LOOPBACK).expect("a port");
+    let address = bound.local_addr();
+    let _handle = Server::new(service)
+        .listen(bound, Programs::Mount)
+        .start()
+        .expect("a server");
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    // SUCCESS, and PROG_UNAVAIL.
+    for (program, status) in [(MOUNT, 0), (NFS, 1)] {
+        let null = record(&call(1, program, 3, 0));
+        stream.write_all(&null).await.expect("a call is taken");
+        assert_eq!(word(&reply(&mut stream).await, 5), status);
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_has_ended_its_side_still_gets_its_replies() {
     let (_handle, address, _) = start(Limits::default());
     let mut stream = TcpStream::connect(address).await.expect("a connection");

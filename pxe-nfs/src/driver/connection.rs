@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::reply_queue::ReplyQueue;
-use crate::record::Records;
+use crate::record::{Records, TooLong};
 use crate::{Limits, Reply};
 
 /// Room for what is read at a time.
@@ -204,8 +204,6 @@ impl<A: Answer> Connection<A> {
     /// Begins the calls that came, and ends those that need not wait. Returns whether there may be
     /// more of them that have to wait for a place.
     fn begin_calls(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> bool {
-        self.records
-            .set_record_bytes_max(self.answers.record_bytes_max());
         while !matches!(self.intake, Intake::Over(_)) {
             if turn.work_left == 0 || !self.may_begin() {
                 return true;
@@ -213,9 +211,15 @@ impl<A: Answer> Connection<A> {
             let message = match self.records.next() {
                 Ok(Some(message)) => message,
                 Ok(None) => break,
-                Err(_) => {
-                    self.intake = Intake::Over(End::Malformed);
-                    break;
+                Err(TooLong) => {
+                    // Unless exports can be written to since a moment ago.
+                    let record_bytes_max = self.answers.record_bytes_max();
+                    if record_bytes_max <= self.records.record_bytes_max() {
+                        self.intake = Intake::Over(End::Malformed);
+                        break;
+                    }
+                    self.records.set_record_bytes_max(record_bytes_max);
+                    continue;
                 }
             };
             turn.work_left -= 1;
@@ -345,5 +349,369 @@ impl Timer {
             self.sleep.as_mut().reset(deadline);
         }
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::future::poll_fn;
+    use std::io::{Seek, SeekFrom, Write as _};
+    use std::num::NonZeroU64;
+    use std::os::fd::AsFd;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    use pxe_tree::{Attributes, Blob, Direct, NodeId, NodeKind};
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+    use tokio::sync::oneshot;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::Data;
+    use crate::record::mark;
+
+    const MIB: usize = 1 << 20;
+
+    /// A message's first byte says how it is answered, at once by default; the answer begins with
+    /// the whole message.
+    #[derive(Clone, Default)]
+    struct Stub {
+        begun: Arc<AtomicUsize>,
+        /// What calls wait for, in the order in which they come.
+        waits: Arc<Mutex<VecDeque<oneshot::Receiver<()>>>>,
+        file: Option<Arc<FileBlob>>,
+        room: usize,
+    }
+
+    const MEBIBYTE: u8 = b'm';
+    const FILE: u8 = b'f';
+    const WAITS: u8 = b'w';
+    const NEVER: u8 = b'n';
+    const GARBAGE: u8 = b'g';
+
+    impl Answer for Stub {
+        fn answer(&self, message: Bytes) -> Answering {
+            self.begun.fetch_add(1, Ordering::Relaxed);
+            let data = match message[0] {
+                MEBIBYTE => Data::Bytes(Bytes::from_static(&[0; MIB])),
+                FILE => {
+                    let blob = Arc::clone(self.file.as_ref().expect("a file"));
+                    let (len, offset) = (blob.len - 1, 1);
+                    Data::File { blob, offset, len }
+                }
+                _ => Data::None,
+            };
+            let head = message.to_vec();
+            match message[0] {
+                GARBAGE => Box::pin(std::future::ready(None)),
+                NEVER => Box::pin(std::future::pending()),
+                WAITS => {
+                    let mut waits = self.waits.lock().expect("no panic");
+                    let wait = waits.pop_front().expect("something to wait for");
+                    Box::pin(async move {
+                        wait.await.expect("a signal");
+                        Some(Reply { head, data })
+                    })
+                }
+                _ => Box::pin(std::future::ready(Some(Reply { head, data }))),
+            }
+        }
+
+        fn room(&self, _message: &[u8]) -> usize {
+            self.room
+        }
+
+        fn record_bytes_max(&self) -> usize {
+            4096
+        }
+    }
+
+    #[derive(Debug)]
+    struct FileBlob {
+        file: std::fs::File,
+        attributes: Attributes,
+        len: u32,
+    }
+
+    impl FileBlob {
+        /// A file of so many bytes that says to have `len`.
+        fn new(content: &[u8], len: u32) -> Arc<Self> {
+            let mut file = tempfile::tempfile().expect("a file");
+            file.write_all(content).expect("to be written");
+            file.seek(SeekFrom::Start(0)).expect("to be rewound");
+            let node = NodeId::new(NonZeroU64::MIN);
+            let attributes = Attributes::new(node, NodeKind::File, len.into());
+            Arc::new(Self {
+                file,
+                attributes,
+                len,
+            })
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl Blob for FileBlob {
+        fn attributes(&self) -> &Attributes {
+            &self.attributes
+        }
+
+        async fn read_at(&self, _offset: u64, _len: usize) -> pxe_tree::Result<Bytes> {
+            unreachable!("it leaves by sendfile")
+        }
+
+        fn direct(&self, offset: u64, len: u64) -> Direct<'_> {
+            let fd = self.file.as_fd();
+            Direct::File { fd, offset, len }
+        }
+    }
+
+    fn record(message: &[u8]) -> Vec<u8> {
+        [&mark(message.len())[..], message].concat()
+    }
+
+    async fn connect(stub: Stub, limits: Limits) -> (TcpStream, Connection<Stub>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let client = TcpStream::connect(address).await.expect("a connection");
+        let (stream, _) = listener.accept().await.expect("a connection");
+        (client, Connection::new(stream, stub, limits))
+    }
+
+    /// Serves in a task of its own; tells how it ended.
+    fn serve(mut connection: Connection<Stub>) -> JoinHandle<(End, Connection<Stub>)> {
+        tokio::spawn(async move {
+            let end = poll_fn(|cx| connection.poll(cx)).await;
+            (end, connection)
+        })
+    }
+
+    async fn reply(client: &mut TcpStream) -> Vec<u8> {
+        let mark = client.read_u32().await.expect("a mark");
+        let mut reply = vec![0; (mark & !(1 << 31)) as usize];
+        client.read_exact(&mut reply).await.expect("a reply");
+        reply
+    }
+
+    async fn rest(client: &mut TcpStream) -> Vec<u8> {
+        let mut rest = Vec::new();
+        // A reset is an end too.
+        let _ = client.read_to_end(&mut rest).await;
+        rest
+    }
+
+    #[tokio::test]
+    async fn answers_leave_in_the_order_in_which_they_are_ready() {
+        let stub = Stub::default();
+        let (first, wait_first) = oneshot::channel();
+        let (second, wait_second) = oneshot::channel();
+        stub.waits
+            .lock()
+            .expect("no panic")
+            .extend([wait_first, wait_second]);
+        let (mut client, connection) = connect(stub, Limits::default()).await;
+        let task = serve(connection);
+        let calls = [&b"w1"[..], b"w2", b"s3"].map(record).concat();
+        client.write_all(&calls).await.expect("to be taken");
+        assert_eq!(reply(&mut client).await, b"s3");
+        second.send(()).expect("waited for");
+        assert_eq!(reply(&mut client).await, b"w2");
+        first.send(()).expect("waited for");
+        assert_eq!(reply(&mut client).await, b"w1");
+        drop(client);
+        let (end, connection) = task.await.expect("no panic");
+        assert_eq!(end, End::Closed);
+        let bytes_sent = 3 * (4 + 2);
+        let totals = Totals {
+            calls: 3,
+            bytes_sent,
+        };
+        assert_eq!(connection.totals, totals);
+    }
+
+    /// 10 GiB of replies to somebody who takes a hundredth of them.
+    #[tokio::test]
+    async fn a_slow_reader_that_pipelines_10000_reads_costs_bounded_memory() {
+        let stub = Stub::default();
+        let limits = Limits::default();
+        let (mut client, connection) = connect(stub.clone(), limits.clone()).await;
+        let task = serve(connection);
+        let call = record(&[MEBIBYTE; 100]);
+        let (mut from, mut to) = client.split();
+        let calls = call.repeat(10_000);
+        let write = async { to.write_all(&calls).await.expect("calls wait") };
+        let read = async {
+            let mut reply = vec![0; 4 + 100 + MIB];
+            for _ in 0..100 {
+                from.read_exact(&mut reply).await.expect("a reply");
+                assert_eq!(reply[4..104], [MEBIBYTE; 100]);
+            }
+        };
+        tokio::select! {
+            // All calls may fit into the sockets' buffers.
+            () = async { tokio::join!(write, std::future::pending::<()>()); } => unreachable!(),
+            () = read => {}
+        }
+        drop(client);
+        let (_, connection) = task.await.expect("no panic");
+        let peak = connection.replies.held_peak();
+        let begun = stub.begun.load(Ordering::Relaxed);
+        println!("10000 READs of 1 MiB, 100 taken: {begun} begun, at most {peak} bytes held");
+        assert!(peak > MIB, "replies did wait");
+        assert!(peak <= limits.reply_bytes_max + MIB + 4 * 1024);
+        assert!(begun < 200, "{begun} were begun for 100 that were taken");
+    }
+
+    #[tokio::test]
+    async fn file_data_that_waits_holds_no_memory_and_few_files() {
+        let stub = Stub {
+            file: Some(FileBlob::new(&vec![7; MIB], MIB as u32)),
+            ..Stub::default()
+        };
+        let limits = Limits::default();
+        let (mut client, mut connection) = connect(stub.clone(), limits.clone()).await;
+        let calls = record(&[FILE; 100]).repeat(200);
+        client.write_all(&calls).await.expect("to be taken");
+        // Until it can do no more.
+        while let Poll::Pending = poll_once(&mut connection).await
+            && connection.replies.files() < limits.calls_max
+        {}
+        let held = connection.replies.held();
+        println!("64 READs of a file wait: {held} bytes held");
+        assert!(held <= limits.calls_max * 112);
+        let begun = stub.begun.load(Ordering::Relaxed);
+        let task = serve(connection);
+        let content = [vec![FILE; 100], vec![7; MIB - 1], vec![0]].concat();
+        for _ in 0..200 {
+            assert!(
+                reply(&mut client).await == content,
+                "head, data and padding"
+            );
+        }
+        assert!(begun < 200, "{begun}");
+        drop(client);
+        assert_eq!(task.await.expect("no panic").0, End::Closed);
+    }
+
+    async fn poll_once(connection: &mut Connection<Stub>) -> Poll<End> {
+        tokio::task::yield_now().await;
+        poll_fn(|cx| Poll::Ready(connection.poll(cx))).await
+    }
+
+    #[tokio::test]
+    async fn answers_that_are_awaited_count_as_memory() {
+        let stub = Stub {
+            room: MIB,
+            ..Stub::default()
+        };
+        let (mut client, connection) = connect(stub.clone(), Limits::default()).await;
+        let calls = record(&[NEVER; 100]).repeat(100);
+        client.write_all(&calls).await.expect("to be taken");
+        client.shutdown().await.expect("to be ended");
+        let mut task = serve(connection);
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!task.is_finished());
+        assert_eq!(stub.begun.load(Ordering::Relaxed), 4);
+        task.abort();
+        assert!((&mut task).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_cut_off_closes_the_connection() {
+        let stub = Stub {
+            file: Some(FileBlob::new(&[7; 1000], 2000)),
+            ..Stub::default()
+        };
+        let (mut client, connection) = connect(stub, Limits::default()).await;
+        let task = serve(connection);
+        client.write_all(&record(b"f")).await.expect("to be taken");
+        assert_eq!(task.await.expect("no panic").0, End::Closed);
+        let rest = rest(&mut client).await;
+        assert_eq!(rest.len(), 4 + 1 + 999, "what there is of a reply of 2000");
+    }
+
+    #[tokio::test]
+    async fn garbage_ends_a_connection_after_earlier_replies() {
+        for garbage in [&record(b"g")[..], &0x8000_1001_u32.to_be_bytes()] {
+            let (mut client, connection) = connect(Stub::default(), Limits::default()).await;
+            let task = serve(connection);
+            let calls = [&record(b"s1"), garbage, &record(b"s2")].concat();
+            client.write_all(&calls).await.expect("to be taken");
+            assert_eq!(reply(&mut client).await, b"s1");
+            assert_eq!(task.await.expect("no panic").0, End::Malformed);
+            assert_eq!(rest(&mut client).await, b"");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stop_lets_answers_under_way_leave_and_takes_no_further_call() {
+        let stub = Stub::default();
+        let (signal, wait) = oneshot::channel();
+        stub.waits.lock().expect("no panic").push_back(wait);
+        let (mut client, mut connection) = connect(stub.clone(), Limits::default()).await;
+        client.write_all(&record(b"w")).await.expect("to be taken");
+        while stub.begun.load(Ordering::Relaxed) == 0 {
+            assert!(poll_once(&mut connection).await.is_pending());
+        }
+        connection.stop();
+        client.write_all(&record(b"s")).await.expect("to be taken");
+        assert!(poll_once(&mut connection).await.is_pending());
+        signal.send(()).expect("waited for");
+        let task = serve(connection);
+        assert_eq!(reply(&mut client).await, b"w");
+        assert_eq!(task.await.expect("no panic").0, End::Closed);
+        assert_eq!(stub.begun.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn other_connections_have_their_turn() {
+        let stub = Stub::default();
+        let (mut client, mut connection) = connect(stub.clone(), Limits::default()).await;
+        let calls = record(b"s").repeat(1000);
+        client.write_all(&calls).await.expect("to be taken");
+        let mut turns = 0;
+        while stub.begun.load(Ordering::Relaxed) < 1000 {
+            let before = stub.begun.load(Ordering::Relaxed);
+            assert!(poll_once(&mut connection).await.is_pending());
+            let begun = stub.begun.load(Ordering::Relaxed) - before;
+            assert!(begun <= WORK_PER_TURN, "{begun} in one turn");
+            turns += 1;
+        }
+        assert!(turns >= 1000 / WORK_PER_TURN);
+    }
+
+    /// In virtual time, which goes on by itself when nothing else can happen.
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_connection_is_closed() {
+        let limits = Limits::default();
+        let (_client, connection) = connect(Stub::default(), limits.clone()).await;
+        let begin = Instant::now();
+        let (end, _) = serve(connection).await.expect("no panic");
+        assert_eq!((end, begin.elapsed()), (End::Idle, limits.idle_max));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_stops_to_take_is_not_waited_for() {
+        let limits = Limits::default();
+        let (mut client, connection) = connect(Stub::default(), limits.clone()).await;
+        let calls = record(&[MEBIBYTE]).repeat(100);
+        client.write_all(&calls).await.expect("to be taken");
+        let begin = Instant::now();
+        let (end, _) = serve(connection).await.expect("no panic");
+        let expected = (End::SendStalled, limits.send_stalled_max);
+        assert_eq!((end, begin.elapsed()), expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_may_take_its_time() {
+        let limits = Limits::default();
+        let (mut client, connection) = connect(Stub::default(), limits.clone()).await;
+        client.write_all(&record(b"n")).await.expect("to be taken");
+        let mut task = serve(connection);
+        let long = tokio::time::timeout(10 * limits.idle_max, &mut task).await;
+        assert!(long.is_err(), "it is we who are slow");
     }
 }
