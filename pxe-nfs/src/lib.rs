@@ -10,6 +10,8 @@ mod error;
 mod event;
 mod export;
 mod export_client;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handle;
 mod limits;
 mod mount;

@@ -22,7 +22,7 @@ pub(crate) struct TooLong;
 const LAST: u32 = 1 << 31;
 const MARK_LEN: usize = 4;
 /// Fragments of one record: nobody sends more than one.
-const FRAGMENTS_MAX: usize = 1024;
+pub(crate) const FRAGMENTS_MAX: usize = 1024;
 
 impl Records {
     pub(crate) fn new(record_bytes_max: usize) -> Self {
