@@ -81,9 +81,9 @@ mod timeline;
 pub use crate::bind::{Bound, StartError};
 pub use crate::cli::main;
 pub use crate::config::{
-    Boot, CONTROL_DEFAULT, Config, ConfigError, Dhcp, Host, HostBoot, Http, LEASES_DEFAULT, Leases,
-    Log, LogFormat, LogLevel, Menu, MenuFileProtocol, Place, Problem, Server, Store, Subnet, Tftp,
-    Tree,
+    Boot, CONTROL_DEFAULT, Config, ConfigError, Dhcp, ExportedFiles, HANDLE_KEY_DEFAULT, Host,
+    HostBoot, Http, LEASES_DEFAULT, Leases, Log, LogFormat, LogLevel, Menu, MenuFileProtocol, Nfs,
+    NfsExport, Place, Portmap, Problem, Server, Store, Subnet, Tftp, Tree,
 };
 pub use crate::control::{
     Answer, Client as ControlClient, ClientError, Command as ControlCommand, Failure,

@@ -25,6 +25,7 @@ pub(super) struct File {
     pub(super) tftp: Option<Tftp>,
     #[serde(default)]
     pub(super) http: OneOrMany<Http>,
+    pub(super) nfs: Option<Nfs>,
     #[serde(default)]
     pub(super) menu: Menu,
     #[serde(default)]
@@ -234,6 +235,33 @@ pub(super) struct Tftp {
 pub(super) struct Http {
     pub(super) listen: Option<OneOrMany<String>>,
     pub(super) root: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Nfs {
+    pub(super) listen: Option<OneOrMany<String>>,
+    #[serde(default)]
+    pub(super) portmap: OneOrMany<String>,
+    #[serde(default)]
+    pub(super) mount_ports: OneOrMany<i64>,
+    pub(super) handle_key: Option<String>,
+    pub(super) connections_max: Option<i64>,
+    pub(super) connections_per_client_max: Option<i64>,
+    pub(super) read_bytes_max: Option<i64>,
+    #[serde(default)]
+    pub(super) export: OneOrMany<NfsExport>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NfsExport {
+    pub(super) path: Option<String>,
+    pub(super) root: Option<String>,
+    pub(super) directory: Option<String>,
+    #[serde(default)]
+    pub(super) clients: OneOrMany<String>,
+    pub(super) hidden: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

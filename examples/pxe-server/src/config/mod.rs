@@ -5,6 +5,7 @@
 
 mod file;
 mod machine;
+mod nfs;
 mod parse;
 mod place;
 mod suggest;
@@ -21,6 +22,7 @@ use pxe_dhcp::{
 };
 use pxe_tree::TreePath;
 
+pub use self::nfs::{ExportedFiles, Nfs, NfsExport, Portmap};
 pub use self::place::{ConfigError, Place, Problem};
 pub(crate) use self::place::{Places, located};
 
@@ -30,6 +32,10 @@ pub const CONTROL_DEFAULT: &str = "/run/pxe-server/control.sock";
 /// Where the server of a machine keeps its leases, if it is started as root and nothing else is
 /// said.
 pub const LEASES_DEFAULT: &str = "/var/lib/pxe-server/leases.redb";
+
+/// Where the server of a machine keeps the key of its file handles, if it is started as root and
+/// nothing else is said.
+pub const HANDLE_KEY_DEFAULT: &str = "/var/lib/pxe-server/nfs.key";
 
 /// What `leases.store` says for leases that are kept in memory.
 pub(crate) const LEASES_IN_MEMORY: &str = ":memory:";
@@ -54,6 +60,8 @@ pub struct Config {
     pub tftp: Option<Tftp>,
     /// Each `[http]`.
     pub http: Vec<Http>,
+    /// `[nfs]`, if directories are to be mounted.
+    pub nfs: Option<Nfs>,
     /// `[menu]`: what is done with menus when they are served.
     pub menu: Menu,
     /// `[log]`.

@@ -9,7 +9,7 @@ use pxe_dhcp::{Bootp, Ipv4Net, Mode, Probing};
 
 use super::super::file::{self, OneOrMany};
 use super::super::place::Problems;
-use super::super::{Boot, Dhcp, Host, Http, Subnet, Tftp};
+use super::super::{Boot, Dhcp, Host, Http, Nfs, Subnet, Tftp};
 use super::class::classes;
 use super::host::hosts;
 use super::option::options;
@@ -22,7 +22,12 @@ const INTERFACE_BYTES_MAX: usize = 15;
 pub(super) type Taken = BTreeMap<Ipv4Addr, &'static str>;
 
 /// Every address that the configuration itself says is this server's.
-pub(super) fn own_addresses(boot: Option<&Boot>, tftp: Option<&Tftp>, http: &[Http]) -> Taken {
+pub(super) fn own_addresses(
+    boot: Option<&Boot>,
+    tftp: Option<&Tftp>,
+    http: &[Http],
+    nfs: Option<&Nfs>,
+) -> Taken {
     let http = http
         .iter()
         .flat_map(|http| &http.listen)
@@ -31,8 +36,10 @@ pub(super) fn own_addresses(boot: Option<&Boot>, tftp: Option<&Tftp>, http: &[Ht
         .into_iter()
         .flat_map(|tftp| &tftp.listen)
         .map(|at| (at, "tftp.listen"));
+    let nfs = nfs.into_iter().flat_map(|nfs| &nfs.listen);
     let listeners = http
         .chain(tftp)
+        .chain(nfs.map(|at| (at, "nfs.listen")))
         .filter_map(|(listener, key)| match listener.ip() {
             IpAddr::V4(address) if !address.is_unspecified() => Some((address, key)),
             _ => None,

@@ -7,7 +7,7 @@ use pxe_tree::TreePath;
 
 use super::super::file::{self, OneOrMany};
 use super::super::place::Problems;
-use super::super::{Http, Tftp};
+use super::super::{Http, Nfs, Tftp};
 use super::value::number;
 
 pub(super) fn tftp(problems: &mut Problems<'_>, raw: &file::Tftp) -> Tftp {
@@ -92,7 +92,7 @@ pub(super) fn http(problems: &mut Problems<'_>, raw: &OneOrMany<file::Http>) -> 
     all
 }
 
-fn listeners(
+pub(super) fn listeners(
     problems: &mut Problems<'_>,
     path: &str,
     raw: Option<&OneOrMany<String>>,
@@ -128,12 +128,22 @@ fn listeners(
 }
 
 /// Two listeners of one transport cannot have one address, nor one and the wildcard over it.
-pub(super) fn distinct_listeners(problems: &mut Problems<'_>, tftp: Option<&Tftp>, http: &[Http]) {
+pub(super) fn distinct_listeners(
+    problems: &mut Problems<'_>,
+    tftp: Option<&Tftp>,
+    http: &[Http],
+    nfs: Option<&Nfs>,
+) {
     let tftp = tftp.map(|tftp| ("tftp", tftp.listen.as_slice()));
     let http = http
         .iter()
         .map(|http| (http.key.as_str(), http.listen.as_slice()));
-    for transport in [tftp.into_iter().collect(), http.collect::<Vec<_>>()] {
+    // By both transports.
+    let nfs = nfs.map(|nfs| ("nfs", nfs.listen.as_slice()));
+    for transport in [
+        tftp.into_iter().chain(nfs).collect(),
+        http.chain(nfs).collect::<Vec<_>>(),
+    ] {
         let mut seen: Vec<SocketAddr> = Vec::new();
         for (key, listeners) in transport {
             for (index, listener) in listeners.iter().enumerate() {

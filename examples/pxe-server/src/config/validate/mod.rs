@@ -9,6 +9,7 @@ mod host;
 mod leases;
 mod listen;
 mod menu;
+mod nfs;
 mod option;
 mod value;
 
@@ -20,6 +21,7 @@ use self::dhcp::{dhcp, own_addresses};
 use self::leases::leases;
 use self::listen::{distinct_listeners, http, tftp};
 use self::menu::menu;
+use self::nfs::nfs;
 use self::value::{choice, number};
 use super::file::{self, File};
 use super::place::{ConfigError, Places, Problems};
@@ -36,9 +38,10 @@ pub(super) fn validate(raw: &File, places: Places, file: &Path) -> Result<Config
     let tree = tree(&mut problems, &raw.tree, directory);
     let tftp = raw.tftp.as_ref().map(|raw| tftp(&mut problems, raw));
     let http = http(&mut problems, &raw.http);
+    let nfs = (raw.nfs.as_ref()).map(|raw| nfs(&mut problems, raw, directory, &tree.root));
     let boot = raw.boot.as_ref().map(|raw| boot(&mut problems, raw));
     let dhcp = raw.dhcp.as_ref().map(|raw| {
-        let owned = own_addresses(boot.as_ref(), tftp.as_ref(), &http);
+        let owned = own_addresses(boot.as_ref(), tftp.as_ref(), &http, nfs.as_ref());
         dhcp(&mut problems, raw, owned)
     });
     let gives_addresses = dhcp
@@ -47,9 +50,13 @@ pub(super) fn validate(raw: &File, places: Places, file: &Path) -> Result<Config
     let leases = leases(&mut problems, &raw.leases, directory, gives_addresses);
     let menu = menu(&mut problems, &raw.menu, tftp.is_some(), !http.is_empty());
     let log = log(&mut problems, &raw.log);
-    distinct_listeners(&mut problems, tftp.as_ref(), &http);
-    if dhcp.is_none() && tftp.is_none() && http.is_empty() {
-        problems.error("", "nothing to serve", "add [dhcp], [tftp] or [http]");
+    distinct_listeners(&mut problems, tftp.as_ref(), &http, nfs.as_ref());
+    if dhcp.is_none() && tftp.is_none() && http.is_empty() && nfs.is_none() {
+        problems.error(
+            "",
+            "nothing to serve",
+            "add [dhcp], [tftp], [http] or [nfs]",
+        );
     }
     match (&dhcp, &boot) {
         (None, Some(_)) => problems.error(
@@ -85,6 +92,7 @@ pub(super) fn validate(raw: &File, places: Places, file: &Path) -> Result<Config
         boot,
         tftp,
         http,
+        nfs,
         menu,
         log,
         warnings,
