@@ -8,11 +8,13 @@ use pxe_dhcp::{BindError, BindSpec};
 use thiserror::Error;
 
 use crate::assemble;
+use crate::capabilities::Kept;
 use crate::config::{Config, ConfigError, Problem, Store};
 use crate::control::ControlSocket;
 use crate::hub::Hub;
 use crate::lease_store;
 use crate::machines::Machines;
+use crate::nfs::BoundNfs;
 use crate::observe;
 use crate::port_holder::{Transport, holder};
 use crate::privileges::{self, Identity};
@@ -43,8 +45,11 @@ pub struct Bound {
     pub(crate) tftp: Option<pxe_tftp::Server>,
     /// Each listener with the index of its `[http]`.
     pub(crate) http: Vec<(usize, pxe_http::Bound)>,
+    pub(crate) nfs: Option<BoundNfs>,
     pub(crate) control: Option<ControlSocket>,
     identity: Option<Identity>,
+    /// What is kept of root when it is given up.
+    kept: Kept,
 }
 
 impl Bound {
@@ -67,6 +72,9 @@ impl Bound {
         let tftp = bind_tftp(&config, &hub)?;
         let http = bind_http(&config)?;
         lease_store::prepare(&config, &store, identity.as_ref())?;
+        // After the directory of the leases, where its key may be.
+        let nfs = BoundNfs::bind(&config, identity.as_ref())?;
+        let kept = Kept::wanted(&config).possible()?;
         let control = match &config.server.control {
             None => None,
             Some(path) => {
@@ -85,8 +93,10 @@ impl Bound {
             dhcp,
             tftp,
             http,
+            nfs,
             control,
             identity,
+            kept,
         })
     }
 
@@ -105,7 +115,7 @@ impl Bound {
             }
             return Ok(());
         };
-        identity.assume().map_err(|error| {
+        identity.assume(self.kept).map_err(|error| {
             let message = format!("cannot become {}: {error}", identity.name);
             self.config.error(
                 self.config
@@ -119,6 +129,13 @@ impl Bound {
             gid = identity.gid.as_raw(),
             "root is given up"
         );
+        if !self.kept.is_none() {
+            tracing::info!(
+                event = "capabilities_kept",
+                "nfs: of root's powers these are kept, as exports ask for them: {}",
+                self.kept
+            );
+        }
         Ok(())
     }
 }

@@ -108,6 +108,26 @@ fn status_text(answer: &Answer) -> String {
             let _ = writeln!(text, "{:<14} {counts}", format!("{protocol} so far"));
         }
     }
+    if let Some(nfs) = answer.get("nfs").and_then(Value::as_object) {
+        let connections = number(nfs, "connections");
+        let portmap = nfs.get("portmap").map(text_of).unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "nfs            {connections} connections, portmap {portmap}"
+        );
+        for export in list(nfs, "exports") {
+            let clients = export["clients"].as_array().into_iter().flatten();
+            let clients: Vec<String> = clients.map(text_of).collect();
+            let is_hidden = export["hidden"].as_bool() == Some(true);
+            let _ = writeln!(
+                text,
+                "  {} to {}{}",
+                text_of(&export["path"]),
+                clients.join(", "),
+                if is_hidden { ", hidden" } else { "" },
+            );
+        }
+    }
     let _ = writeln!(text, "transfers      {} running", get("transfers_running"));
     for transfer in list(answer, "transfers") {
         let _ = writeln!(

@@ -19,18 +19,21 @@ pub enum Protocol {
     Tftp,
     /// HTTP (RFC 9110).
     Http,
+    /// NFS version 3 (RFC 1813), MOUNT and the portmapper.
+    Nfs,
 }
 
 impl Protocol {
     /// Every protocol, in the order in which a machine meets them.
-    pub const ALL: [Self; 3] = [Self::Dhcp, Self::Tftp, Self::Http];
+    pub const ALL: [Self; 4] = [Self::Dhcp, Self::Tftp, Self::Http, Self::Nfs];
 
-    /// The name in logs and in the control protocol: `dhcp`, `tftp`, `http`.
+    /// The name in logs and in the control protocol: `dhcp`, `tftp`, `http`, `nfs`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dhcp => "dhcp",
             Self::Tftp => "tftp",
             Self::Http => "http",
+            Self::Nfs => "nfs",
         }
     }
 }
@@ -193,6 +196,18 @@ pub enum What {
         /// Why.
         reason: String,
     },
+    /// NFS: a directory was mounted.
+    Mounted {
+        /// The path as the client named it.
+        path: String,
+    },
+    /// NFS: a connection of a machine that mounted something has ended.
+    Disconnected {
+        /// How many calls were answered by it.
+        calls: u64,
+        /// How many bytes of replies were sent by it.
+        bytes: u64,
+    },
     /// Anything else worth a line.
     Note {
         /// A stable name in the manner of [`What::name`].
@@ -221,6 +236,8 @@ impl What {
             Self::Sent { .. } => "sent",
             Self::Missing { .. } => "missing",
             Self::Failed { .. } => "failed",
+            Self::Mounted { .. } => "mounted",
+            Self::Disconnected { .. } => "disconnected",
             Self::Note { name, .. } => name,
         }
     }
@@ -237,6 +254,7 @@ impl What {
             Self::Probed { file, .. }
             | Self::Started { file, .. }
             | Self::Sent { file, .. }
+            | Self::Mounted { path: file }
             | Self::Missing { file } => Some(file),
             _ => None,
         }
@@ -321,6 +339,10 @@ impl fmt::Display for What {
                 Some(file) => write!(f, "{file} failed after {bytes} bytes: {reason}"),
                 None => write!(f, "request failed: {reason}"),
             },
+            Self::Mounted { path } => write!(f, "mounted {path}"),
+            Self::Disconnected { calls, bytes } => {
+                write!(f, "disconnected after {calls} calls, {bytes} bytes")
+            }
             Self::Note { text, .. } => f.write_str(text),
         }
     }

@@ -98,9 +98,14 @@ impl Hub {
         self.recalled.send_replace(true);
     }
 
+    /// Whether the leases of earlier runs are known.
+    pub(crate) fn has_recalled(&self) -> bool {
+        *self.recalled.borrow()
+    }
+
     /// Completes once the leases of earlier runs are known.
     pub(crate) async fn recalled(&self) {
-        if !*self.recalled.borrow() {
+        if !self.has_recalled() {
             // Its sender is our own, so it does not end.
             let _ = self
                 .recalled

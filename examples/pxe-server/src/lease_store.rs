@@ -52,14 +52,15 @@ pub(crate) fn prepare(
     if directory.is_dir() {
         return Ok(());
     }
-    make(directory, owner).map_err(|error| {
+    make_directory(directory, owner).map_err(|error| {
         let message = format!("cannot make the directory {}: {error}", directory.display());
         let remedy = format!("name a file elsewhere, or {LEASES_IN_MEMORY:?}");
         config.error(config.problem("leases.store", message, remedy))
     })
 }
 
-fn make(directory: &Path, owner: Option<&Identity>) -> io::Result<()> {
+/// Makes a directory for what the server keeps, which belongs to that user then.
+pub(crate) fn make_directory(directory: &Path, owner: Option<&Identity>) -> io::Result<()> {
     // Those above it belong to the system.
     if let Some(above) = directory.parent() {
         std::fs::create_dir_all(above)?;

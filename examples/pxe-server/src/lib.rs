@@ -48,6 +48,7 @@
 mod addresses;
 mod assemble;
 mod bind;
+mod capabilities;
 mod cli;
 mod client_commands;
 mod config;
@@ -67,6 +68,7 @@ mod log;
 mod machines;
 mod menu_commands;
 mod menus;
+mod nfs;
 mod observe;
 mod open_files;
 mod port_holder;
@@ -77,6 +79,8 @@ mod serve;
 mod source;
 mod status;
 mod timeline;
+mod trees;
+mod user_tree;
 
 pub use crate::bind::{Bound, StartError};
 pub use crate::cli::main;

@@ -42,7 +42,9 @@ fn wanted(config: &Config) -> u64 {
     } else {
         HTTP_CONNECTIONS
     };
-    tftp + http + SHARED_FILES + OTHERS
+    let nfs = config.nfs.as_ref();
+    let nfs = nfs.and_then(|nfs| u64::try_from(nfs.connections_max).ok());
+    tftp + http + nfs.unwrap_or_default() + SHARED_FILES + OTHERS
 }
 
 /// The limit that is in force afterwards. It is never lowered.
@@ -73,6 +75,8 @@ mod tests {
         let none = wanted("[tftp]\nsingle_port = true\n");
         assert_eq!(wanted("[tftp]\ntransfers_max = 100\n"), none + 100);
         assert_eq!(wanted("[http]\n"), none + HTTP_CONNECTIONS);
+        let nfs = "[nfs]\nconnections_max = 100\nexport = { clients = \"*\" }\n";
+        assert_eq!(wanted(nfs), none + 100);
     }
 
     #[test]

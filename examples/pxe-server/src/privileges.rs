@@ -1,4 +1,6 @@
 //! Ceasing to be root, once the ports are bound.
+//!
+//! Nothing of root's is kept, but for what an export of NFS cannot do without ([`Kept`]).
 
 use std::ffi::CString;
 use std::io;
@@ -8,6 +10,9 @@ use nix::sys::prctl;
 use nix::unistd::{
     Gid, Uid, User, geteuid, getgroups, getresgid, getresuid, initgroups, setresgid, setresuid,
 };
+use rustix::thread::set_keep_capabilities;
+
+use crate::capabilities::Kept;
 
 /// Whom to become.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,21 +36,30 @@ impl Identity {
     /// Becomes this user for good, in every thread of the process, and makes sure of it.
     ///
     /// The C library applies the changes to all threads; still it is done before the runtime has
-    /// any. Supplementary groups, real, effective and saved ids change; the kernel then takes all
-    /// capabilities away. No program that this process starts can get more (`no_new_privs`).
+    /// any, and `kept` is this thread's and that of those that it starts. Supplementary groups,
+    /// real, effective and saved ids change; the kernel then takes all capabilities away but
+    /// those. No program that this process starts can get more (`no_new_privs`), nor has these.
     ///
     /// # Errors
     /// Any step failed, or root could be had back. The process must end then.
-    pub(crate) fn assume(&self) -> io::Result<()> {
+    pub(crate) fn assume(&self, kept: Kept) -> io::Result<()> {
         let name = CString::new(self.name.as_str())?;
+        if !kept.is_none() {
+            set_keep_capabilities(true)?;
+        }
         initgroups(&name, self.gid)?;
         setresgid(self.gid, self.gid, self.gid)?;
         setresuid(self.uid, self.uid, self.uid)?;
+        // Root has them all, and whoever stays root wants it so.
+        if !self.uid.is_root() {
+            kept.assume()?;
+            set_keep_capabilities(false)?;
+        }
         prctl::set_no_new_privs()?;
-        self.verify()
+        self.verify(kept)
     }
 
-    fn verify(&self) -> io::Result<()> {
+    fn verify(&self, kept: Kept) -> io::Result<()> {
         let uids = getresuid()?;
         let gids = getresgid()?;
         let is_assumed = [uids.real, uids.effective, uids.saved] == [self.uid; 3]
@@ -57,6 +71,11 @@ impl Identity {
         }
         if self.uid.is_root() {
             return Ok(());
+        }
+        if Kept::current()? != kept {
+            return Err(io::Error::other(
+                "the process has other capabilities than it should",
+            ));
         }
         let root = Uid::from_raw(0);
         let root_group = Gid::from_raw(0);

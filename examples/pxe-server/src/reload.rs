@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use pxe_tree::{CaseFold, DirTree, Tree};
+use pxe_nfs::Export;
 
 use crate::assemble;
 use crate::config::{Config, Problem};
@@ -11,8 +11,10 @@ use crate::control::{Answer, Failure};
 use crate::decisions::Remembered;
 use crate::fact::Protocol;
 use crate::menus::Menus;
+use crate::nfs;
 use crate::running::Handle;
 use crate::source::{http_source, tftp_source};
+use crate::trees::Trees;
 
 impl Handle {
     /// Reads the configuration file again and puts it in force, or keeps the old one and says why.
@@ -54,15 +56,19 @@ impl Handle {
             let found = config.check_files_and_interfaces();
             warnings.extend(found.map_err(|error| invalid(error.to_string()))?);
         }
+        nfs::check_exports(&config)
+            .map_err(|problem| Failure::new("restart_needed", config.locate(&problem)))?;
         let fixed = needs_restart(&self.config(), &config, self.has_binl());
         if !fixed.is_empty() {
             let lines: Vec<String> = fixed.iter().map(|problem| config.locate(problem)).collect();
             return Err(Failure::new("restart_needed", lines.join("\n")));
         }
-        let tree = match &self.shared.given_tree {
-            Some(tree) => Arc::clone(tree),
-            None => open_tree(&config).map_err(|problem| invalid(config.locate(&problem)))?,
+        let located = |problem: Problem| invalid(config.locate(&problem));
+        let trees = match &self.shared.given_tree {
+            Some(trees) => trees.clone(),
+            None => Trees::open(&config).map_err(located)?,
         };
+        let exports = nfs::exports(&config, &trees).map_err(located)?;
         if let Some(dhcp) = &config.dhcp {
             let checked = assemble::dhcp(dhcp).check();
             checked.map_err(|error| invalid(format!("{}: {error}", config.file.display())))?;
@@ -70,7 +76,7 @@ impl Handle {
         for warning in &warnings {
             tracing::warn!(event = "config", "{}", config.locate(warning));
         }
-        self.swap(config, &tree);
+        self.swap(config, &trees, exports);
         let reloads = self.shared.reloads.fetch_add(1, Ordering::Relaxed) + 1;
         tracing::info!(
             event = "reloaded",
@@ -98,11 +104,11 @@ impl Handle {
     }
 
     /// Nothing in here can fail: all was checked before.
-    fn swap(&self, config: Config, tree: &Arc<dyn Tree>) {
+    fn swap(&self, config: Config, trees: &Trees, exports: Vec<Export>) {
         let shared = &self.shared;
         // First, so that nobody is judged by the former rules from here on.
         assemble::decide_by(&config, shared.hub.decisions());
-        let menus = Menus::new(&config, shared.served.clone(), Arc::clone(tree));
+        let menus = Menus::new(&config, shared.served.clone(), Arc::clone(&trees.served));
         let menus = Arc::new(menus);
         if let Some(source) = &shared.tftp_source {
             source.swap(tftp_source(&menus, &shared.hub));
@@ -120,27 +126,13 @@ impl Handle {
                 tracing::error!(event = "reload_failed", "dhcp: {error}");
             }
         }
+        if let Some(nfs) = &shared.nfs {
+            nfs.set_exports(exports);
+        }
         if let Some(log) = &shared.log {
             log.set_level(config.log.level);
         }
         self.set_config(config);
-    }
-}
-
-/// The configured directory as a tree.
-pub(crate) fn open_tree(config: &Config) -> Result<Arc<dyn Tree>, Problem> {
-    match DirTree::new(&config.tree.root) {
-        Ok(tree) if config.tree.ignore_case => Ok(Arc::new(CaseFold::new(Arc::new(tree)))),
-        Ok(tree) => Ok(Arc::new(tree)),
-        Err(error) => Err(config.problem(
-            "tree.root",
-            format!(
-                "cannot open {}: {}",
-                config.tree.root.display(),
-                error.kind()
-            ),
-            "make it readable for the server's user",
-        )),
     }
 }
 
@@ -172,6 +164,27 @@ fn needs_restart(old: &Config, new: &Config, has_binl: bool) -> Vec<Problem> {
     match (&old.tftp, &new.tftp) {
         (Some(old), Some(new)) => compare("tftp.listen", old.listen == new.listen),
         (old, new) => compare("tftp", old.is_none() && new.is_none()),
+    }
+    match (&old.nfs, &new.nfs) {
+        (Some(old), Some(new)) => {
+            compare("nfs.listen", old.listen == new.listen);
+            compare("nfs.portmap", old.portmap == new.portmap);
+            compare("nfs.mount_ports", old.mount_ports == new.mount_ports);
+            compare("nfs.handle_key", old.handle_key == new.handle_key);
+            compare(
+                "nfs.connections_max",
+                old.connections_max == new.connections_max,
+            );
+            compare(
+                "nfs.connections_per_client_max",
+                old.connections_per_client_max == new.connections_per_client_max,
+            );
+            compare(
+                "nfs.read_bytes_max",
+                old.read_bytes_max == new.read_bytes_max,
+            );
+        }
+        (old, new) => compare("nfs", old.is_none() && new.is_none()),
     }
     compare("http", old.http.len() == new.http.len());
     for (old, new) in old.http.iter().zip(&new.http) {

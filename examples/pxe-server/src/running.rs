@@ -22,10 +22,11 @@ use crate::lease_store;
 use crate::log::LogControl;
 use crate::machines::Machines;
 use crate::menus::{Menus, Served};
+use crate::nfs::{self, BoundNfs, RunningNfs};
 use crate::observe;
-use crate::reload::open_tree;
 use crate::source::{SwapSource, http_source, tftp_source};
 use crate::status;
+use crate::trees::Trees;
 
 /// A server that serves. Dropping it ends all its tasks at once.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ pub(crate) struct Shared {
     pub(crate) hub: Arc<Hub>,
     config: Mutex<Arc<Config>>,
     /// A tree that was given at the start, which no reload replaces.
-    pub(crate) given_tree: Option<Arc<dyn Tree>>,
+    pub(crate) given_tree: Option<Trees>,
     pub(crate) tftp_source: Option<Arc<SwapSource>>,
     /// One per `[http]`.
     pub(crate) http_sources: Vec<Arc<SwapSource>>,
@@ -55,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) served: Served,
     pub(crate) tftp: Option<pxe_tftp::Handle>,
     pub(crate) dhcp: Option<pxe_dhcp::Handle>,
+    pub(crate) nfs: Option<Arc<RunningNfs>>,
     pub(crate) log: Option<LogControl>,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) reloads: AtomicU64,
@@ -93,6 +95,7 @@ impl Running {
     }
 
     /// Where this protocol is served, in the order of the configuration; ports are the real ones.
+    /// Those of NFS are followed by those where MOUNT and the portmapper alone are.
     pub fn addresses(&self, protocol: Protocol) -> Vec<SocketAddr> {
         let listeners = self.handle.shared.listeners.iter();
         listeners
@@ -160,8 +163,8 @@ impl Bound {
     /// # Panics
     /// Outside of a tokio runtime with I/O and time enabled.
     pub async fn start(self) -> Result<Running, StartError> {
-        let tree = open_tree(&self.config).map_err(|problem| self.config.error(problem))?;
-        self.spawn(&tree, None, None)
+        let trees = Trees::open(&self.config).map_err(|problem| self.config.error(problem))?;
+        self.spawn(&trees, None, None)
     }
 
     /// Serves this tree, and not the directory of the configuration.
@@ -172,19 +175,20 @@ impl Bound {
     /// # Panics
     /// Outside of a tokio runtime with I/O and time enabled.
     pub async fn start_with_tree(self, tree: Arc<dyn Tree>) -> Result<Running, StartError> {
-        self.spawn(&Arc::clone(&tree), Some(tree), None)
+        let trees = Trees::given(tree);
+        self.spawn(&trees.clone(), Some(trees), None)
     }
 
     /// As [`start`](Self::start); the log's level then follows the configuration.
     pub(crate) async fn start_with_log(self, log: LogControl) -> Result<Running, StartError> {
-        let tree = open_tree(&self.config).map_err(|problem| self.config.error(problem))?;
-        self.spawn(&tree, None, Some(log))
+        let trees = Trees::open(&self.config).map_err(|problem| self.config.error(problem))?;
+        self.spawn(&trees, None, Some(log))
     }
 
     fn spawn(
         self,
-        tree: &Arc<dyn Tree>,
-        given_tree: Option<Arc<dyn Tree>>,
+        trees: &Trees,
+        given_tree: Option<Trees>,
         log: Option<LogControl>,
     ) -> Result<Running, StartError> {
         let store = lease_store::open(&self.config, &self.store)?;
@@ -194,10 +198,11 @@ impl Bound {
             dhcp,
             tftp,
             http,
+            nfs,
             control,
             ..
         } = self;
-        let listeners = listeners(dhcp.as_ref(), tftp.as_ref(), &http)?;
+        let listeners = listeners(dhcp.as_ref(), tftp.as_ref(), &http, nfs.as_ref())?;
         let served = Served {
             tftp: (tftp
                 .as_ref()
@@ -208,7 +213,11 @@ impl Bound {
                 .map(|(number, bound)| (*number, bound.local_addr()))
                 .collect(),
         };
-        let menus = Arc::new(Menus::new(&config, served.clone(), Arc::clone(tree)));
+        let menus = Arc::new(Menus::new(
+            &config,
+            served.clone(),
+            Arc::clone(&trees.served),
+        ));
         let tftp_source =
             (config.tftp.as_ref()).map(|_| SwapSource::new(tftp_source(&menus, &hub)));
         let http_sources: Vec<_> = (config.http.iter())
@@ -216,6 +225,14 @@ impl Bound {
             .collect();
         let (stop, stopped) = watch::channel(false);
         assemble::decide_by(&config, hub.decisions());
+        let nfs = match nfs {
+            None => None,
+            Some(bound) => {
+                let exports =
+                    nfs::exports(&config, trees).map_err(|problem| config.error(problem))?;
+                Some(bound.serve(&config, exports, &hub)?)
+            }
+        };
         let policy = Arc::new(Remembered(Arc::clone(&hub)));
         let grace = config.server.grace;
         let shared = Arc::new(Shared {
@@ -227,6 +244,7 @@ impl Bound {
             served,
             tftp: tftp.as_ref().map(pxe_tftp::Server::handle),
             dhcp: dhcp.as_ref().map(pxe_dhcp::Server::handle),
+            nfs: nfs.clone(),
             log,
             listeners,
             reloads: AtomicU64::new(0),
@@ -261,11 +279,22 @@ impl Bound {
                 }
             }
             let server = server.start()?;
+            let stopped = stopped.clone();
             tasks.spawn(async move {
                 wait_for_stop(stopped).await;
                 let ended = server.shutdown(grace).await;
                 if ended > 0 {
                     tracing::warn!(event = "broken_off", "http: {ended} connections broken off");
+                }
+                Ok(())
+            });
+        }
+        if let Some(nfs) = nfs {
+            tasks.spawn(async move {
+                wait_for_stop(stopped).await;
+                let ended = nfs.shut_down(grace).await;
+                if ended > 0 {
+                    tracing::warn!(event = "broken_off", "nfs: {ended} connections broken off");
                 }
                 Ok(())
             });
@@ -300,6 +329,7 @@ fn listeners(
     dhcp: Option<&pxe_dhcp::Server>,
     tftp: Option<&pxe_tftp::Server>,
     http: &[(usize, pxe_http::Bound)],
+    nfs: Option<&BoundNfs>,
 ) -> Result<Vec<Listener>, StartError> {
     let mut listeners = Vec::new();
     if let Some(server) = dhcp {
@@ -326,6 +356,13 @@ fn listeners(
         listeners.push(Listener {
             protocol,
             name: address.to_string(),
+            address,
+        });
+    }
+    for (what, address) in nfs.iter().flat_map(|nfs| nfs.listeners()) {
+        listeners.push(Listener {
+            protocol: Protocol::Nfs,
+            name: format!("{what}{address}"),
             address,
         });
     }
@@ -444,9 +481,9 @@ impl Handle {
                 address = %listener.address,
                 "listening at {}{}",
                 listener.name,
-                match listener.name.parse::<SocketAddr>() {
-                    Ok(_) => String::new(),
-                    Err(_) => format!(", UDP port {}", listener.address.port()),
+                match listener.protocol {
+                    Protocol::Dhcp => format!(", UDP port {}", listener.address.port()),
+                    _ => String::new(),
                 }
             );
         }

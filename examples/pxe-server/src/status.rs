@@ -7,6 +7,7 @@ use pxe_core::{MacAddr, UnixTime};
 use pxe_dhcp::{LeaseRecord, LeaseState};
 use serde_json::{Map, Value, json};
 
+use crate::config::{Config, NfsExport};
 use crate::control::{Answer, Failure};
 use crate::decisions::Access;
 use crate::fact::{Fact, Protocol, printable};
@@ -64,9 +65,25 @@ pub(crate) async fn status(handle: &Handle) -> Answer {
         "counters": counters(handle),
         "transfers_running": transfers.len(),
         "transfers": listed,
+        "nfs": shared.nfs.as_ref().zip(config.nfs.as_ref()).map(|(running, nfs)| json!({
+            "portmap": running.portmap(),
+            "connections": running.connections(),
+            "exports": nfs.exports.iter().map(|export| export_object(&config, export)).collect::<Vec<_>>(),
+        })),
         "leases_active": active,
         "machines": shared.hub.machines().len(),
     }))
+}
+
+fn export_object(config: &Config, export: &NfsExport) -> Value {
+    let clients = export.clients.iter().map(ToString::to_string);
+    json!({
+        "path": export.path,
+        "directory": config.exported_directory(export),
+        "clients": clients.collect::<Vec<_>>(),
+        "hidden": export.is_hidden,
+        "writable": export.is_writable(),
+    })
 }
 
 fn counters(handle: &Handle) -> Value {

@@ -53,6 +53,7 @@ impl Config {
         self.check_directories(problems);
         self.check_boot_files(problems);
         self.check_templates(problems);
+        self.check_exports(problems);
         self.check_interfaces(problems, &InterfaceAddresses::read());
     }
 
@@ -267,7 +268,7 @@ impl Config {
         }
     }
 
-    fn path_in_tree(&self, path: &TreePath) -> PathBuf {
+    pub(super) fn path_in_tree(&self, path: &TreePath) -> PathBuf {
         self.tree
             .root
             .join(Path::new(OsStr::from_bytes(path.as_bytes())))

@@ -5,6 +5,7 @@
 
 mod file;
 mod machine;
+mod machine_nfs;
 mod nfs;
 mod parse;
 mod place;

@@ -71,6 +71,20 @@ impl Hub {
         }
     }
 
+    /// The same if it is known at once.
+    pub(crate) fn access_now(&self, remote: IpAddr) -> Option<Access> {
+        if self.decisions().can_deny() && !self.has_recalled() {
+            return None;
+        }
+        match self
+            .decisions()
+            .look_up(remote.to_canonical(), self.now().mono)
+        {
+            LookUp::Known(access) => Some(access),
+            LookUp::Unknown => None,
+        }
+    }
+
     /// Who the client at this address is. Right after a start it waits for the leases of earlier
     /// runs, so that a machine gets its own menu then, too.
     pub(crate) async fn identity(&self, ip: IpAddr, local: Option<IpAddr>) -> Identity {

@@ -13,6 +13,7 @@ use nix::unistd::{AccessFlags, access};
 use serde_json::json;
 
 use self::finding::Finding;
+use crate::capabilities::Kept;
 use crate::cli::print;
 use crate::config::{Config, ConfigError, Problem, Store};
 use crate::privileges::{self, Identity};
@@ -97,7 +98,7 @@ fn as_user(config: &Config) -> Vec<Finding> {
     let Ok(Some(identity)) = Identity::of(user) else {
         return Vec::new();
     };
-    if let Err(error) = identity.assume() {
+    if let Err(error) = identity.assume(Kept::NONE) {
         let text = format!("cannot become {user}: {error}");
         return vec![Finding::error(text, "start the server as that user")];
     }

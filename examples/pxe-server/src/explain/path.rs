@@ -12,8 +12,8 @@ use crate::assemble::{self, Reasons};
 use crate::config::Config;
 use crate::decisions::Identity;
 use crate::menus::{Asker, Menus, Served, is_missing};
-use crate::reload::open_tree;
 use crate::source;
+use crate::trees::open_tree;
 
 /// A path as one protocol asks for it.
 #[derive(Debug)]

@@ -12,8 +12,8 @@ use crate::assemble;
 use crate::config::Config;
 use crate::hub::Hub;
 use crate::menus::{Menus, Served};
-use crate::reload::open_tree;
 use crate::source::tftp_source;
+use crate::trees::open_tree;
 
 /// A root directory and a place for trees.
 struct Machine {

@@ -167,7 +167,9 @@ impl<'a> Fields<'a> {
                 fields.bytes = Some(*bytes);
                 fields.reason = Some(reason);
             }
+            What::Disconnected { bytes, .. } => fields.bytes = Some(*bytes),
             What::ProxyOffered { .. }
+            | What::Mounted { .. }
             | What::BootServerAcknowledged { .. }
             | What::Missing { .. }
             | What::Note { .. } => {}

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use crate::config::Config;
 use crate::fact::printable;
 use crate::menus::read::MenuFiles;
-use crate::reload::open_tree;
+use crate::trees::open_tree;
 
 /// How the tree is found.
 #[derive(Debug, clap::Args)]
