@@ -497,7 +497,7 @@ fn fattr(node: &Attributes) -> fattr3 {
         uid: node.uid,
         gid: node.gid,
         size: node.len,
-        used: node.len,
+        used: node.used.unwrap_or(node.len),
         rdev: specdata3 {
             specdata1,
             specdata2,

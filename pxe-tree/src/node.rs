@@ -118,6 +118,9 @@ pub struct Attributes {
     pub kind: NodeKind,
     /// Bytes of a file's content or of a link's target; for a directory, what its tree says.
     pub len: u64,
+    /// Bytes that it takes on its medium, where the tree knows that: less than
+    /// [`len`](Self::len) for a file with holes.
+    pub used: Option<u64>,
     /// Permission bits: `0o7777` at most. Read-only trees without modes give 0o444 to files and
     /// 0o555 to directories.
     pub mode: u32,
@@ -157,6 +160,7 @@ impl Attributes {
             node,
             kind,
             len,
+            used: None,
             mode,
             uid: 0,
             gid: 0,

@@ -52,7 +52,7 @@ pub(crate) fn put_attributes(reply: &mut Vec<u8>, export: ExportId, node: &Attri
     reply.put_u32(node.uid);
     reply.put_u32(node.gid);
     reply.put_u64(node.len);
-    reply.put_u64(node.len);
+    reply.put_u64(node.used.unwrap_or(node.len));
     reply.put_u32(node.rdev.0);
     reply.put_u32(node.rdev.1);
     reply.put_u64(fsid(export, node.fsid));

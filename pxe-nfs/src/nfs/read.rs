@@ -89,6 +89,7 @@ fn answer(context: &Context<'_>, file: &Object, offset: u64, data: Data) -> Repl
 fn with_content_of(node: &Attributes, blob: &Attributes) -> Attributes {
     let mut attributes = node.clone();
     attributes.len = blob.len;
+    attributes.used = blob.used;
     attributes.modified = blob.modified;
     attributes.changed = blob.changed;
     attributes

@@ -78,6 +78,8 @@ pub(super) struct Stat {
     pub(super) identity: Identity,
     pub(super) kind: NodeKind,
     pub(super) len: u64,
+    /// In bytes; the kernel counts in blocks of 512.
+    pub(super) used: u64,
     pub(super) mode: u32,
     pub(super) uid: u32,
     pub(super) gid: u32,
@@ -137,6 +139,7 @@ impl Stat {
             },
             kind: kind_of(FileType::from_raw_mode(mode)).ok_or(Errno::IO)?,
             len: statx.stx_size,
+            used: statx.stx_blocks.saturating_mul(512),
             mode: mode & 0o7777,
             uid: statx.stx_uid,
             gid: statx.stx_gid,
@@ -161,6 +164,9 @@ impl Stat {
             },
             kind,
             len: u64::try_from(stat.st_size).unwrap_or(0),
+            used: u64::try_from(stat.st_blocks)
+                .unwrap_or(0)
+                .saturating_mul(512),
             mode: stat.st_mode as u32 & 0o7777,
             uid: stat.st_uid as u32,
             gid: stat.st_gid as u32,
@@ -177,6 +183,7 @@ impl Stat {
 
     pub(super) fn attributes(&self, node: NodeId, fsid: u64) -> Attributes {
         let mut attributes = Attributes::new(node, self.kind, self.len);
+        attributes.used = Some(self.used);
         attributes.mode = self.mode;
         attributes.uid = self.uid;
         attributes.gid = self.gid;
@@ -228,6 +235,7 @@ mod tests {
             (old.identity.dev, old.identity.ino)
         );
         assert_eq!((new.kind, new.len, new.mode), (old.kind, old.len, old.mode));
+        assert_eq!(new.used, old.used);
         assert_eq!((new.modified, new.changed), (old.modified, old.changed));
         assert_eq!((new.uid, new.gid, new.nlink), (old.uid, old.gid, old.nlink));
     }

@@ -256,6 +256,23 @@ async fn a_file_is_read_as_it_is_now() {
     assert_eq!((given.bytes.len(), given.eof), (0, true));
 }
 
+/// `du` counts what a file takes, not how long it is.
+#[tokio::test]
+async fn holes_are_not_used() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let sparse = std::fs::File::create(dir.path().join("file")).expect("made");
+    sparse.set_len(64 << 20).expect("sparse");
+    let client = Client::new(Arc::new(DirTree::new(dir.path()).expect("a directory")));
+    let file = client.walk("file").await;
+    let told = client.attributes(&file).await.expect("there");
+    assert_eq!(told.size, 64 << 20);
+    assert!(told.used < 1 << 20, "{} bytes", told.used);
+    let client = Client::new(tree());
+    let file = client.walk("open/all").await;
+    let told = client.attributes(&file).await.expect("there");
+    assert_eq!((told.size, told.used), (7, 7));
+}
+
 /// A file's numbers are the same in every reply: a client to which they differ takes it for
 /// another file (Linux: `fileid changed`). Blobs of composed trees have the numbers of their parts.
 #[tokio::test]
