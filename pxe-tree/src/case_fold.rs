@@ -9,7 +9,8 @@ use bytes::Bytes;
 
 use crate::listing_cache::{ListingCache, Turn, list};
 use crate::{
-    Attributes, Blob, Cookie, DirPage, ErrorKind, Name, NameBuf, NodeId, NodeKey, Result, Tree,
+    Attributes, Blob, Capacity, Cookie, DirPage, ErrorKind, ListedPage, Name, NameBuf, NodeId,
+    NodeKey, Result, Tree,
 };
 
 /// A tree whose names are found in upper and lower case: Windows' boot manager asks for
@@ -162,6 +163,29 @@ impl Tree for CaseFold {
 
     async fn resolve_key(&self, key: &NodeKey) -> Result<NodeId> {
         self.inner.resolve_key(key).await
+    }
+
+    async fn attributes_of_key(&self, key: &NodeKey) -> Result<Attributes> {
+        self.inner.attributes_of_key(key).await
+    }
+
+    async fn parent(&self, dir: NodeId) -> Result<NodeId> {
+        self.inner.parent(dir).await
+    }
+
+    async fn read_dir_attributes(
+        &self,
+        dir: NodeId,
+        after: Cookie,
+        entries_max: usize,
+    ) -> Result<ListedPage> {
+        self.inner
+            .read_dir_attributes(dir, after, entries_max)
+            .await
+    }
+
+    async fn capacity(&self, node: NodeId) -> Result<Capacity> {
+        self.inner.capacity(node).await
     }
 }
 

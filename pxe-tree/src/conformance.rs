@@ -30,8 +30,8 @@ use crate::{Attributes, ErrorKind, MemEntry, MemTree, NodeKind, Result, Tree, Tr
 
 pub use self::content::check_content;
 pub use self::keys::{check_keys, check_strange_keys};
-pub use self::listing::check_listings;
-pub use self::names::{check_names, check_refusals};
+pub use self::listing::{check_large_listing, check_listings};
+pub use self::names::{check_names, check_refusals, check_surroundings};
 
 /// What a tree under test holds.
 #[derive(Debug, Clone, Default)]
@@ -211,6 +211,7 @@ pub async fn check(fixture: &Fixture, build: impl AsyncFn() -> Arc<dyn Tree>) {
         let tree = build().await;
         check_names(fixture, &*tree).await;
         check_refusals(fixture, &*tree).await;
+        check_surroundings(fixture, &*tree).await;
         check_listings(fixture, &*tree).await;
         check_content(fixture, &*tree).await;
         check_strange_keys(fixture, &*tree).await;
@@ -234,6 +235,14 @@ async fn attributes(tree: &dyn Tree, node: crate::NodeId, path: &TreePath) -> At
     match tree.attributes(node).await {
         Ok(attributes) => attributes,
         Err(error) => panic!("{path}: attributes: {error}"),
+    }
+}
+
+/// Reading moves `atime`, even while a test looks on.
+fn settled(attributes: &Attributes) -> Attributes {
+    Attributes {
+        accessed: attributes.modified,
+        ..attributes.clone()
     }
 }
 

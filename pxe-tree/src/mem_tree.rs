@@ -11,8 +11,9 @@ use bytes::Bytes;
 use crate::mem_entry::EntryContent;
 use crate::stable_hash::{StableHasher, domain};
 use crate::{
-    Attributes, Blob, Cookie, DirEntry, DirPage, Error, ErrorKind, MemBlob, MemEntry, MemLimits,
-    Name, NameBuf, NodeId, NodeKey, NodeKind, Result, Timestamp, Tree, TreePath,
+    Attributes, Blob, Capacity, Cookie, DirEntry, DirPage, Error, ErrorKind, ListedEntry,
+    ListedPage, MemBlob, MemEntry, MemLimits, Name, NameBuf, NodeId, NodeKey, NodeKind, Result,
+    Timestamp, Tree, TreePath,
 };
 
 /// A tree in memory: generated files, the content of tests and demonstrations, a layer above a
@@ -54,6 +55,8 @@ struct Inner {
 
 #[derive(Debug)]
 struct Node {
+    /// The directory above; the root's is the root.
+    parent: NodeId,
     attributes: Attributes,
     key: NodeKey,
     data: Data,
@@ -107,6 +110,7 @@ impl MemTree {
         attributes.fileid = fileid_of(&TreePath::ROOT);
         attributes.nlink = 2;
         let root = Node {
+            parent: ROOT,
             attributes,
             key,
             data: Data::Directory(Directory::default()),
@@ -236,6 +240,27 @@ impl Inner {
         }
     }
 
+    fn page(
+        &self,
+        dir: NodeId,
+        after: Cookie,
+        entries_max: usize,
+    ) -> Result<ListedPage, ErrorKind> {
+        let directory = self.directory(dir)?;
+        let mut following = directory
+            .by_cookie
+            .range((Bound::Excluded(after), Bound::Unbounded));
+        let mut entries = Vec::new();
+        for (cookie, name) in following.by_ref().take(entries_max.max(1)) {
+            if let Some((_, child)) = directory.by_name.get(name) {
+                let child = &self.node(*child)?.attributes;
+                let entry = DirEntry::new(name.clone(), *cookie, child.kind, child.fileid);
+                entries.push(ListedEntry::new(entry, Some(child.clone())));
+            }
+        }
+        Ok(ListedPage::new(entries, following.next().is_none()))
+    }
+
     fn insert(
         &mut self,
         path: &TreePath,
@@ -341,6 +366,7 @@ impl Inner {
         self.nodes.insert(
             id,
             Node {
+                parent,
                 attributes,
                 key,
                 data,
@@ -483,24 +509,9 @@ impl Tree for MemTree {
     }
 
     async fn read_dir(&self, dir: NodeId, after: Cookie, entries_max: usize) -> Result<DirPage> {
-        let inner = self.read();
-        let directory = inner.directory(dir)?;
-        let mut following = directory
-            .by_cookie
-            .range((Bound::Excluded(after), Bound::Unbounded));
-        let mut entries = Vec::new();
-        for (cookie, name) in following.by_ref().take(entries_max.max(1)) {
-            if let Some((_, child)) = directory.by_name.get(name) {
-                let child = &inner.node(*child)?.attributes;
-                entries.push(DirEntry::new(
-                    name.clone(),
-                    *cookie,
-                    child.kind,
-                    child.fileid,
-                ));
-            }
-        }
-        Ok(DirPage::new(entries, following.next().is_none()))
+        let page = self.read().page(dir, after, entries_max)?;
+        let entries = page.entries.into_iter().map(|listed| listed.entry);
+        Ok(DirPage::new(entries.collect(), page.end))
     }
 
     async fn read_link(&self, node: NodeId) -> Result<Bytes> {
@@ -530,6 +541,32 @@ impl Tree for MemTree {
             }
             _ => Err(ErrorKind::BadKey.into()),
         }
+    }
+
+    async fn parent(&self, dir: NodeId) -> Result<NodeId> {
+        let inner = self.read();
+        inner.directory(dir)?;
+        Ok(inner.node(dir)?.parent)
+    }
+
+    async fn read_dir_attributes(
+        &self,
+        dir: NodeId,
+        after: Cookie,
+        entries_max: usize,
+    ) -> Result<ListedPage> {
+        Ok(self.read().page(dir, after, entries_max)?)
+    }
+
+    /// What the tree holds; nothing is free, as only its maker adds to it.
+    async fn capacity(&self, node: NodeId) -> Result<Capacity> {
+        let inner = self.read();
+        inner.node(node)?;
+        Ok(Capacity {
+            bytes_total: inner.bytes,
+            nodes_total: inner.nodes.len() as u64,
+            ..Capacity::default()
+        })
     }
 }
 

@@ -11,8 +11,8 @@ use crate::listing_cache::{DIRECTORY_ENTRIES_MAX, ListingCache, Turn, list};
 use crate::name_key::{self, PathHash};
 use crate::stable_hash::{StableHasher, domain};
 use crate::{
-    Attributes, Blob, Cookie, DirEntry, DirPage, Error, ErrorKind, Name, NodeId, NodeKey, NodeKind,
-    Result, Timestamp, Tree, TreePath,
+    Attributes, Blob, Capacity, Cookie, DirEntry, DirPage, Error, ErrorKind, Name, NodeId, NodeKey,
+    NodeKind, Result, Timestamp, Tree, TreePath,
 };
 
 /// Trees laid one over the other: generated files over a directory, a local directory over an
@@ -411,21 +411,11 @@ impl Tree for Overlay {
     }
 
     async fn resolve_key(&self, key: &NodeKey) -> Result<NodeId> {
-        let Some((first, rest)) = key.as_bytes().split_first() else {
+        let Some(first) = key.as_bytes().first() else {
             return Err(ErrorKind::BadKey.into());
         };
         if *first != KEY_DIRECTORY {
-            let inner = self
-                .layer(*first)?
-                .tree
-                .resolve_key(&NodeKey::new(rest)?)
-                .await?;
-            // Directories have keys of their own: a layer's key of one is not from here.
-            let kind = self.layer(*first)?.tree.attributes(inner).await?.kind;
-            return match kind {
-                NodeKind::Directory => Err(ErrorKind::BadKey.into()),
-                _ => Ok(self.table().intern(Place::Other(*first, inner), None)),
-            };
+            return Ok(self.attributes_of_key(key).await?.node);
         }
         let (hash, hints) = name_key::decode(KEY_DIRECTORY, key.as_bytes())?;
         let known = self.table().find(&Place::Directory(hash));
@@ -437,5 +427,49 @@ impl Tree for Overlay {
         }
         let found = name_key::find_dir(self, hash, hints).await?;
         found.ok_or_else(|| Error::new(ErrorKind::Stale))
+    }
+
+    async fn attributes_of_key(&self, key: &NodeKey) -> Result<Attributes> {
+        match key.as_bytes() {
+            [layer, rest @ ..] if *layer != KEY_DIRECTORY => {
+                let tree = &self.layer(*layer)?.tree;
+                let found = tree.attributes_of_key(&NodeKey::new(rest)?).await?;
+                // Directories have keys of their own: a layer's key of one is not from here.
+                if found.kind == NodeKind::Directory {
+                    return Err(ErrorKind::BadKey.into());
+                }
+                let place = Place::Other(*layer, found.node);
+                let mut attributes = self.own(*layer, found).await?;
+                attributes.node = self.table().intern(place, None);
+                Ok(attributes)
+            }
+            _ => self.attributes(self.resolve_key(key).await?).await,
+        }
+    }
+
+    async fn parent(&self, dir: NodeId) -> Result<NodeId> {
+        match self.directory(dir)?.path.parent() {
+            Some(path) => {
+                let parts = Vec::new();
+                let above = self.refresh(&Directory { path, parts }).await?;
+                Ok(self.intern(above))
+            }
+            None => Ok(dir),
+        }
+    }
+
+    /// That of the topmost layer that has the node.
+    async fn capacity(&self, node: NodeId) -> Result<Capacity> {
+        let topmost = async |directory: &Directory| {
+            let (layer, part) = directory.parts.first().ok_or(ErrorKind::Stale)?;
+            self.layer(*layer)?.tree.capacity(*part).await
+        };
+        match self.place(node)? {
+            (Place::Other(layer, inner), _) => self.layer(layer)?.tree.capacity(inner).await,
+            (Place::Directory(_), Some(mut directory)) => {
+                with_directory!(self, directory, topmost(&directory).await)
+            }
+            (Place::Directory(_), None) => Err(ErrorKind::Stale.into()),
+        }
     }
 }

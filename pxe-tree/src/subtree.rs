@@ -7,9 +7,10 @@ use bytes::Bytes;
 
 use crate::id_table::{IdTable, NODES_MAX, id};
 use crate::stable_hash::{StableHasher, domain};
+use crate::tree::with_attributes;
 use crate::{
-    Attributes, Blob, Cookie, DirEntry, DirPage, ErrorKind, Name, NameBuf, NodeId, NodeKey,
-    NodeKind, Result, Tree, TreePath,
+    Attributes, Blob, Capacity, Cookie, DirEntry, DirPage, ErrorKind, ListedPage, Name, NameBuf,
+    NodeId, NodeKey, NodeKind, Result, Tree, TreePath,
 };
 
 /// A tree (the outer one) with another (the inner one) at one of its paths, as `mount` does it.
@@ -340,6 +341,77 @@ impl Tree for Subtree {
                 Ok(self.node(Place::Inner(node)))
             }
             _ => Err(ErrorKind::BadKey.into()),
+        }
+    }
+
+    async fn attributes_of_key(&self, key: &NodeKey) -> Result<Attributes> {
+        match key.as_bytes() {
+            [KEY_OUTER, rest @ ..] => {
+                let outer = self.outer.attributes_of_key(&NodeKey::new(rest)?).await?;
+                match self.outer_place(outer.node).await {
+                    Place::Way(depth) => self.way_attributes(depth).await,
+                    _ => Ok(self.as_outer(outer)),
+                }
+            }
+            [KEY_INNER, rest @ ..] => {
+                let inner = self.inner.attributes_of_key(&NodeKey::new(rest)?).await?;
+                Ok(self.as_inner(inner))
+            }
+            _ => self.attributes(self.resolve_key(key).await?).await,
+        }
+    }
+
+    async fn parent(&self, dir: NodeId) -> Result<NodeId> {
+        let above = match self.place(dir)? {
+            Place::Way(depth) => Place::Way(depth.saturating_sub(1)),
+            // Where the inner tree begins, the way to it ends.
+            Place::Inner(node) if node == self.inner.root() => {
+                Place::Way(self.at.len().saturating_sub(1))
+            }
+            Place::Inner(node) => Place::Inner(self.inner.parent(node).await?),
+            Place::Outer(node) => {
+                let above = self.outer.parent(node).await?;
+                self.outer_place(above).await
+            }
+        };
+        Ok(self.node(above))
+    }
+
+    async fn read_dir_attributes(
+        &self,
+        dir: NodeId,
+        after: Cookie,
+        entries_max: usize,
+    ) -> Result<ListedPage> {
+        let (mut page, is_inner) = match self.place(dir)? {
+            Place::Way(depth) => {
+                let page = self.read_way(depth, after, entries_max).await?;
+                return Ok(with_attributes(self, dir, page).await);
+            }
+            Place::Outer(node) => {
+                let page = self.outer.read_dir_attributes(node, after, entries_max);
+                (page.await?, false)
+            }
+            Place::Inner(node) => {
+                let page = self.inner.read_dir_attributes(node, after, entries_max);
+                (page.await?, true)
+            }
+        };
+        for listed in &mut page.entries {
+            let attributes = listed.attributes.take();
+            listed.attributes = attributes.map(|attributes| match is_inner {
+                true => self.as_inner(attributes),
+                false => self.as_outer(attributes),
+            });
+        }
+        Ok(page)
+    }
+
+    async fn capacity(&self, node: NodeId) -> Result<Capacity> {
+        match self.place(node)? {
+            Place::Way(_) => self.outer.capacity(self.outer.root()).await,
+            Place::Outer(node) => self.outer.capacity(node).await,
+            Place::Inner(node) => self.inner.capacity(node).await,
         }
     }
 }

@@ -103,12 +103,7 @@ pub trait Tree: Debug + Send + Sync + 'static {
         entries_max: usize,
     ) -> Result<ListedPage> {
         let page = self.read_dir(dir, after, entries_max).await?;
-        let mut entries = Vec::with_capacity(page.entries.len());
-        for entry in page.entries {
-            let attributes = self.lookup(dir, &entry.name).await.ok();
-            entries.push(ListedEntry::new(entry, attributes));
-        }
-        Ok(ListedPage::new(entries, page.end))
+        Ok(with_attributes(self, dir, page).await)
     }
 
     /// How much the file system of a node holds; all 0 by default, as trees have it that are not
@@ -120,4 +115,17 @@ pub trait Tree: Debug + Send + Sync + 'static {
         let _ = node;
         Ok(Capacity::default())
     }
+}
+
+/// A page of a directory with what a lookup of each entry says.
+pub(crate) async fn with_attributes<T>(tree: &T, dir: NodeId, page: DirPage) -> ListedPage
+where
+    T: Tree + ?Sized,
+{
+    let mut entries = Vec::with_capacity(page.entries.len());
+    for entry in page.entries {
+        let attributes = tree.lookup(dir, &entry.name).await.ok();
+        entries.push(ListedEntry::new(entry, attributes));
+    }
+    ListedPage::new(entries, page.end)
 }

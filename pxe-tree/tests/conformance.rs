@@ -5,7 +5,7 @@ mod nobody;
 
 use std::sync::Arc;
 
-use pxe_tree::conformance::{Expected, Fixture, check};
+use pxe_tree::conformance::{Expected, Fixture, check, check_large_listing};
 use pxe_tree::{
     CaseFold, DirKeys, DirOptions, DirTree, MemTree, NodeKind, Overlay, Subtree, Tree, TreePath,
 };
@@ -163,7 +163,43 @@ async fn composition() {
     .await;
 }
 
+/// As many as RFC 1813's clients may meet: more than any reply can hold.
+#[tokio::test]
+async fn a_hundred_thousand_entries() {
+    const ENTRIES: usize = 100_000;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let large = dir.path().join("large");
+    std::fs::create_dir(&large).expect("create");
+    let in_memory = MemTree::new();
+    for number in 0..ENTRIES {
+        // Links are made faster than files; ext4 gives a file 65,000 of them.
+        let first = large.join(format!("entry{}", number / 50_000 * 50_000));
+        let place = large.join(format!("entry{number}"));
+        match number % 50_000 {
+            0 => std::fs::write(place, "").expect("write"),
+            _ => std::fs::hard_link(first, place).expect("link"),
+        }
+        let path = format!("large/entry{number}");
+        in_memory.insert_file(path, "").expect("room");
+    }
+    let on_disk = || Arc::new(DirTree::new(dir.path()).expect("a directory"));
+    let at = TreePath::parse("large").expect("valid");
+    check_large_listing(&*on_disk(), &at, ENTRIES).await;
+    check_large_listing(&in_memory, &at, ENTRIES).await;
+    // Not the one on disk: what changed just now is listed anew for each page.
+    let below = MemTree::new();
+    below.insert_file("large/entry7", "hidden").expect("room");
+    let layers: [Arc<dyn Tree>; 2] = [Arc::new(in_memory), Arc::new(below)];
+    let overlay = Overlay::new(layers).expect("two layers");
+    let folded = Arc::new(CaseFold::new(Arc::new(overlay)));
+    check_large_listing(&*folded, &at, ENTRIES).await;
+    // The way to what is mounted in a large directory is one entry more.
+    let mounted = TreePath::parse("large/mounted").expect("valid");
+    let subtree = Subtree::new(on_disk(), mounted, Arc::new(MemTree::new()));
+    check_large_listing(&subtree.expect("below the root"), &at, ENTRIES + 1).await;
+}
+
 #[test]
 fn all_of_it_as_nobody() {
-    nobody::run_again(9);
+    nobody::run_again(10);
 }

@@ -38,6 +38,8 @@ pub async fn check_content(fixture: &Fixture, tree: &dyn Tree) {
             len + 1,
         ];
         for offset in places {
+            // A hint that changes nothing.
+            blob.will_need(offset as u64, len as u64 + 1);
             for wanted in [0, 1, 512, 1468, 65536, len, len + 1] {
                 let end = offset.saturating_add(wanted).min(len);
                 let range = content.slice(offset.min(len)..end.max(offset.min(len)));
@@ -45,6 +47,7 @@ pub async fn check_content(fixture: &Fixture, tree: &dyn Tree) {
             }
         }
         for offset in [u64::MAX, u64::MAX - 1, i64::MAX as u64, len as u64 + 4096] {
+            other.will_need(offset, u64::MAX);
             check_range(&*other, path, offset, 100, &Bytes::new()).await;
         }
         check_direct(&*other, path, content);

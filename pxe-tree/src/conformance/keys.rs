@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Expected, Fixture, attributes, reach};
+use super::{Expected, Fixture, attributes, reach, settled};
 use crate::{Attributes, ErrorKind, NodeKey, Tree, TreePath};
 
 /// Every key leads to its node, in the tree that made it and in the next one.
@@ -41,6 +41,15 @@ pub async fn check_keys(fixture: &Fixture, build: impl AsyncFn() -> Arc<dyn Tree
         for (path, before, key) in &keys {
             let after = resolve(&*tree, path, key).await;
             assert_eq!(after.kind, before.kind, "{path}: kind of a key's node");
+            let at_once = match tree.attributes_of_key(key).await {
+                Ok(at_once) => at_once,
+                Err(error) => panic!("{path}: attributes of its key: {error}"),
+            };
+            assert_eq!(
+                settled(&at_once),
+                settled(&after),
+                "{path}: in one step and in two"
+            );
             let numbers = (after.fsid, after.fileid);
             assert_eq!(
                 numbers,

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{Fixture, reach};
-use crate::{Cookie, DirEntry, ErrorKind, NameBuf, NodeId, NodeKind, Tree, TreePath};
+use super::{Fixture, reach, settled};
+use crate::{Cookie, DirEntry, ErrorKind, ListedEntry, NameBuf, NodeId, NodeKind, Tree, TreePath};
 
 /// Pages of every size list everything once, and any cookie is a place to go on from.
 ///
@@ -53,6 +53,24 @@ pub async fn check_listings(fixture: &Fixture, tree: &dyn Tree) {
                 ),
             }
         }
+        for page_entries in [0, 1, 7, 1000] {
+            let listed = list_attributes(tree, node, &dir, page_entries).await;
+            let entries: Vec<_> = listed.iter().map(|listed| listed.entry.clone()).collect();
+            assert_eq!(entries, whole, "{dir}: with attributes by {page_entries}");
+            for ListedEntry { entry, attributes } in &listed {
+                let path = &entry.name;
+                let Some(attributes) = attributes else {
+                    panic!("{dir}: {path}: listed without attributes");
+                };
+                let found = tree.lookup(node, path).await;
+                let found = found.unwrap_or_else(|error| panic!("{dir}: {path}: {error}"));
+                assert_eq!(
+                    settled(attributes),
+                    settled(&found),
+                    "{dir}: {path}: listed and looked up"
+                );
+            }
+        }
         for (place, entry) in whole.iter().enumerate().step_by(1 + whole.len() / 20) {
             let rest = list_after(tree, node, &dir, entry.cookie, 50).await;
             assert_eq!(
@@ -62,6 +80,57 @@ pub async fn check_listings(fixture: &Fixture, tree: &dyn Tree) {
                 entry.name
             );
         }
+    }
+}
+
+/// A directory of so many entries is listed by pages: each entry once, each with a cookie of its
+/// own, which is not that of the start.
+///
+/// # Panics
+/// If not so.
+pub async fn check_large_listing(tree: &dyn Tree, dir: &TreePath, entries: usize) {
+    let node = reach(tree, dir).await.node;
+    let whole = list(tree, node, dir, 1000).await;
+    assert_eq!(whole.len(), entries, "{dir}: how many are listed");
+    let names: HashSet<&NameBuf> = whole.iter().map(|entry| &entry.name).collect();
+    assert_eq!(names.len(), entries, "{dir}: a name is listed twice");
+    let cookies: HashSet<Cookie> = whole.iter().map(|entry| entry.cookie).collect();
+    assert_eq!(cookies.len(), entries, "{dir}: cookies are unique");
+    assert!(
+        !cookies.contains(&Cookie::START),
+        "{dir}: a cookie is that of the start"
+    );
+    let listed = list_attributes(tree, node, dir, 3000).await;
+    assert_eq!(listed.len(), entries, "{dir}: listed with attributes");
+    for (listed, entry) in listed.iter().zip(&whole) {
+        assert_eq!(listed.entry, *entry, "{dir}: in the same order");
+        let fileid = listed.attributes.as_ref().map(|found| found.fileid);
+        assert_eq!(fileid, Some(entry.fileid), "{dir}: {}", entry.name);
+    }
+}
+
+async fn list_attributes(
+    tree: &dyn Tree,
+    node: NodeId,
+    dir: &TreePath,
+    page_entries: usize,
+) -> Vec<ListedEntry> {
+    let mut all: Vec<ListedEntry> = Vec::new();
+    loop {
+        let after = all.last().map_or(Cookie::START, |last| last.entry.cookie);
+        let page = tree.read_dir_attributes(node, after, page_entries).await;
+        let page = page.unwrap_or_else(|error| panic!("{dir}: listed after {after:?}: {error}"));
+        assert!(
+            page.entries.len() <= page_entries.max(1),
+            "{dir}: {} entries in a page of {page_entries}",
+            page.entries.len()
+        );
+        let is_empty = page.entries.is_empty();
+        all.extend(page.entries);
+        if page.end {
+            return all;
+        }
+        assert!(!is_empty, "{dir}: an empty page that is not the last");
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::{Expected, Fixture, attributes, reach, refused};
+use super::{Expected, Fixture, attributes, reach, refused, settled};
 use crate::id_table::id;
-use crate::{Attributes, Cookie, ErrorKind, Name, NodeKind, Tree, TreePath};
+use crate::{Cookie, ErrorKind, Name, NodeKind, Tree, TreePath};
 
 /// Everything is found by its name, and lookup and attributes agree.
 ///
@@ -60,12 +60,50 @@ pub async fn check_names(fixture: &Fixture, tree: &dyn Tree) {
     assert_eq!(tree.root(), root.node, "the root stays");
 }
 
-/// Reading moves `atime`, even while a test looks on.
-fn settled(attributes: &Attributes) -> Attributes {
-    Attributes {
-        accessed: attributes.modified,
-        ..attributes.clone()
+/// The way up from a directory is the way by which it was found, and a file system has room for
+/// what it holds.
+///
+/// # Panics
+/// If not so.
+pub async fn check_surroundings(fixture: &Fixture, tree: &dyn Tree) {
+    for dir in fixture.directories() {
+        let node = reach(tree, &dir).await.node;
+        let above = match dir.parent() {
+            Some(above) => reach(tree, &above).await.node,
+            None => tree.root(),
+        };
+        match tree.parent(node).await {
+            Ok(parent) => assert_eq!(parent, above, "{dir}: the directory above"),
+            Err(error) => panic!("{dir}: parent: {error}"),
+        }
     }
+    let paths = fixture.entries().map(|(path, _)| path);
+    for path in std::iter::once(&TreePath::ROOT).chain(paths) {
+        let found = reach(tree, path).await;
+        if found.kind != NodeKind::Directory {
+            let parent = tree.parent(found.node).await;
+            refused(parent, ErrorKind::NotADirectory, path, "parent");
+        }
+        let room = match tree.capacity(found.node).await {
+            Ok(room) => room,
+            Err(error) => panic!("{path}: capacity: {error}"),
+        };
+        let bytes = [room.bytes_available, room.bytes_free, room.bytes_total];
+        let nodes = [room.nodes_available, room.nodes_free, room.nodes_total];
+        assert!(bytes.is_sorted(), "{path}: available, free, all: {bytes:?}");
+        assert!(nodes.is_sorted(), "{path}: available, free, all: {nodes:?}");
+    }
+    let (unknown, nowhere) = (id(u64::MAX), &TreePath::ROOT);
+    let what = "of an unknown node";
+    refused(tree.parent(unknown).await, ErrorKind::Stale, nowhere, what);
+    refused(
+        tree.capacity(unknown).await,
+        ErrorKind::Stale,
+        nowhere,
+        what,
+    );
+    let listed = tree.read_dir_attributes(unknown, Cookie::START, 10).await;
+    refused(listed, ErrorKind::Stale, nowhere, what);
 }
 
 /// What cannot be done is refused, for the right reason; no link is followed.
@@ -93,6 +131,13 @@ pub async fn check_refusals(fixture: &Fixture, tree: &dyn Tree) {
             refused(found, ErrorKind::NotADirectory, path, "lookup below it");
             let listed = tree.read_dir(node, Cookie::START, 10).await;
             refused(listed, ErrorKind::NotADirectory, path, "read_dir");
+            let listed = tree.read_dir_attributes(node, Cookie::START, 10).await;
+            refused(
+                listed,
+                ErrorKind::NotADirectory,
+                path,
+                "read_dir_attributes",
+            );
         }
         if !matches!(expected, Expected::Link(_)) {
             refused(

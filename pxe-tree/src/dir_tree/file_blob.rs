@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::IoSliceMut;
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -34,7 +35,14 @@ struct OpenFile {
     stale: AtomicBool,
     /// Whether the file system answers from its cache when asked to (`RWF_NOWAIT`).
     reads_now: AtomicBool,
+    /// Whether the kernel is being told what will be needed.
+    advising: AtomicBool,
 }
+
+/// As far as one hint reaches, in bytes.
+const WILL_NEED_MAX: u64 = 8 << 20;
+/// The kernel takes no more of one hint than its read-ahead window, 128 KiB by default.
+const WILL_NEED_STEP: u64 = 128 << 10;
 
 /// What may change without the content: a `ctime` that one of these explains is no edit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +84,7 @@ impl FileBlob {
                 explained: Mutex::new(Explained::of(stat)),
                 stale: AtomicBool::new(false),
                 reads_now: AtomicBool::new(true),
+                advising: AtomicBool::new(false),
             }),
         }
     }
@@ -191,6 +200,21 @@ impl OpenFile {
         self.check(wait)
     }
 
+    /// Has the kernel begin to read a range. It waits for room in the medium's queue, and for
+    /// what says where the range lies.
+    fn advise(&self, mut offset: u64, end: u64) {
+        while offset < end {
+            let step = WILL_NEED_STEP.min(end - offset);
+            // Only a hint: where it is not taken, the reads will wait.
+            let advice = rustix::fs::Advice::WillNeed;
+            if rustix::fs::fadvise(&self.fd, offset, NonZeroU64::new(step), advice).is_err() {
+                break;
+            }
+            offset += step;
+        }
+        self.advising.store(false, Ordering::Release);
+    }
+
     fn read(&self, offset: u64, len: usize, wait: Wait) -> Result<Bytes, Halt> {
         let mut buf = vec![0; self.within(offset, len)];
         self.fill(offset, &mut buf, wait)?;
@@ -233,6 +257,21 @@ impl Blob for FileBlob {
                 len,
             },
         }
+    }
+
+    /// A hint is dropped while another one for the same file is being given, and without a tokio
+    /// runtime; at most 8 MiB of it count.
+    fn will_need(&self, offset: u64, len: u64) {
+        let end = offset.saturating_add(len.min(WILL_NEED_MAX));
+        let end = end.min(self.file.attributes.len);
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        if offset >= end || self.file.advising.swap(true, Ordering::Acquire) {
+            return;
+        }
+        let file = Arc::clone(&self.file);
+        runtime.spawn_blocking(move || file.advise(offset, end));
     }
 
     fn validate(&self) -> Result<()> {

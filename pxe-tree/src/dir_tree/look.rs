@@ -184,6 +184,50 @@ impl Shared {
         Ok(stat.attributes(node, fs.fsid))
     }
 
+    /// What lies under a name of an open directory, on a thread that may wait.
+    pub(super) fn known_below(
+        &self,
+        dir: NodeId,
+        above: &Place,
+        reached: BorrowedFd<'_>,
+        name: &Name,
+        now: Moment,
+    ) -> Result<Attributes, Halt> {
+        let stat = Stat::below(reached, name)?;
+        let dev = stat.identity.dev;
+        let fs = match self.known_file_system(dev) {
+            Some(fs) => fs,
+            None => {
+                let fd =
+                    self.wall
+                        .open_piece(reached, name.as_bytes(), OFlags::PATH, Wait::Allowed);
+                let fd = fd.map_err(|_| ErrorKind::NotFound)?;
+                if Stat::of(&fd)?.identity != stat.identity {
+                    return Err(ErrorKind::NotFound.into());
+                }
+                self.file_system(dev, fd.as_fd())?
+            }
+        };
+        let path = keys::join(&above.path, name);
+        let stamp = keys::stamp(self.options.keys, &stat.identity, fs.tag, &path);
+        let mut table = self.table();
+        let node = table.intern(dir, name, stat.identity, stamp)?;
+        // What lies on the root's own file system is where the kernel is asked on the spot.
+        if dev == self.root_identity.dev && self.wall.answers_now() {
+            table.saw(node, now);
+        }
+        Ok(stat.attributes(node, fs.fsid))
+    }
+
+    /// The directory above a directory that is in its place.
+    pub(super) fn parent(&self, dir: NodeId, wait: Wait) -> Result<NodeId, Halt> {
+        let seen = self.see(dir, wait)?;
+        if seen.stat.kind != NodeKind::Directory {
+            return Err(ErrorKind::NotADirectory.into());
+        }
+        Ok(seen.place.dir.map_or(dir, |above| above.node))
+    }
+
     fn reach_directory(
         &self,
         dir: NodeId,

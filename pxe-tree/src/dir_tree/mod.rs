@@ -36,8 +36,8 @@ use self::write::Uncommitted;
 use crate::listing_cache::ListingCache;
 use crate::stable_hash::{StableHasher, domain};
 use crate::{
-    Attributes, Blob, Cookie, DirPage, Error, ErrorKind, Name, NodeId, NodeKey, NodeKind, Result,
-    Tree, TreePath,
+    Attributes, Blob, Capacity, Cookie, DirPage, Error, ErrorKind, ListedEntry, ListedPage, Name,
+    NodeId, NodeKey, NodeKind, Result, Tree, TreePath,
 };
 
 /// A directory of this machine, read-only, with everything below it.
@@ -376,6 +376,42 @@ impl Shared {
         listing::page(listed, after, entries_max)
     }
 
+    fn read_dir_attributes(
+        &self,
+        dir: NodeId,
+        after: Cookie,
+        entries_max: usize,
+    ) -> Result<ListedPage, Halt> {
+        let place = self.place(dir)?;
+        let (reached, stat) = self.reach(&place, Wait::Allowed)?;
+        if stat.kind != NodeKind::Directory {
+            return Err(ErrorKind::NotADirectory.into());
+        }
+        let listed = keys::open_dir(reached.as_fd(), b".")?;
+        let page = listing::page(&listed, after, entries_max)?;
+        let now = self.recency.now();
+        let entries = page.entries.into_iter().map(|entry| {
+            let attributes = self.known_below(dir, &place, listed.as_fd(), &entry.name, now);
+            ListedEntry::new(entry, attributes.ok())
+        });
+        Ok(ListedPage::new(entries.collect(), page.end))
+    }
+
+    fn capacity(&self, node: NodeId, wait: Wait) -> Result<Capacity, Halt> {
+        let place = self.place(node)?;
+        let (reached, _) = self.reach(&place, wait)?;
+        let all = rustix::fs::fstatvfs(reached.as_fd())?;
+        let bytes = |blocks: u64| blocks.saturating_mul(all.f_frsize);
+        Ok(Capacity {
+            bytes_total: bytes(all.f_blocks),
+            bytes_free: bytes(all.f_bfree),
+            bytes_available: bytes(all.f_bavail),
+            nodes_total: all.f_files,
+            nodes_free: all.f_ffree,
+            nodes_available: all.f_favail,
+        })
+    }
+
     fn read_link(&self, node: NodeId, wait: Wait) -> Result<Bytes, Halt> {
         let place = self.place(node)?;
         let (reached, stat) = self.reach(&place, wait)?;
@@ -504,5 +540,25 @@ impl Tree for DirTree {
             .wait(move |shared| Ok((shared.search_key(&key), turn)))
             .await?;
         Ok(found?)
+    }
+
+    async fn parent(&self, dir: NodeId) -> Result<NodeId> {
+        self.answer(move |shared, wait| shared.parent(dir, wait))
+            .await
+    }
+
+    async fn read_dir_attributes(
+        &self,
+        dir: NodeId,
+        after: Cookie,
+        entries_max: usize,
+    ) -> Result<ListedPage> {
+        self.wait(move |shared| shared.read_dir_attributes(dir, after, entries_max))
+            .await
+    }
+
+    async fn capacity(&self, node: NodeId) -> Result<Capacity> {
+        self.answer(move |shared, wait| shared.capacity(node, wait))
+            .await
     }
 }

@@ -58,6 +58,11 @@ impl Wall {
         self.root.as_fd()
     }
 
+    /// Whether the kernel can be asked for what it has in its caches alone.
+    pub(super) fn answers_now(&self) -> bool {
+        self.cached
+    }
+
     /// What lies at a path now, if that can be told from caches; for comparing it with what lay
     /// there a moment ago, and for nothing else: links on the way are followed.
     pub(super) fn glance(&self, path: &[u8]) -> Option<Stat> {

@@ -234,6 +234,30 @@ async fn cold_content_is_read_on_a_thread_that_may_wait() {
     }
 }
 
+/// NFS asks whether the end of a range is in the caches, and says what will be needed if not.
+#[tokio::test]
+async fn what_will_be_needed_is_fetched_meanwhile() {
+    let dir = temporary();
+    let place = dir.path().join("f");
+    fs::write(&place, vec![7; 2_000_000]).expect("write");
+    let file = fs::File::open(&place).expect("open");
+    file.sync_all().expect("sync");
+    let tree = tree(&dir);
+    let blob = open(&tree, "f").await;
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("advice");
+    blob.will_need(0, 2_000_000);
+    let mut buf = [0];
+    let mut asked = 0;
+    while blob.read_now(1_999_999, &mut buf).expect("open").is_none() {
+        asked += 1;
+        assert!(asked < 10_000_000, "it never comes");
+        // Another hint does no harm; it may be the one that is taken.
+        blob.will_need(1_999_999, 1);
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(buf, [7]);
+}
+
 #[tokio::test]
 async fn readers_of_a_file_share_one_descriptor() {
     let dir = temporary();
