@@ -5,7 +5,12 @@ mod lists;
 mod nodes;
 mod odd_tree;
 mod refusals;
+mod repeated;
 mod restarts;
+mod write_model;
+mod write_permissions;
+mod writer;
+mod writes;
 
 use std::sync::Arc;
 
