@@ -4,7 +4,8 @@ use pxe_tree::ErrorKind;
 
 use crate::Refusal;
 
-/// An `nfsstat3` (RFC 1813 section 2.6).
+/// An `nfsstat3` (RFC 1813 section 2.6). Those that only trees say come from their
+/// [`ErrorKind`]s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Status(u32);
 
@@ -15,8 +16,6 @@ impl Status {
     pub(crate) const PERM: Self = Self(1);
     /// `NFS3ERR_NOENT`: there is nothing of this name.
     pub(crate) const NOENT: Self = Self(2);
-    /// `NFS3ERR_IO`: the medium failed.
-    pub(crate) const IO: Self = Self(5);
     /// `NFS3ERR_ACCES`: the caller may not do that.
     pub(crate) const ACCES: Self = Self(13);
     /// `NFS3ERR_EXIST`: the name is taken.
@@ -29,24 +28,12 @@ impl Status {
     pub(crate) const ISDIR: Self = Self(21);
     /// `NFS3ERR_INVAL`: not for a node of this kind, or no such value.
     pub(crate) const INVAL: Self = Self(22);
-    /// `NFS3ERR_FBIG`: the file would become too large.
-    pub(crate) const FBIG: Self = Self(27);
     /// `NFS3ERR_ROFS`: the export, or its tree, is not written to.
     pub(crate) const ROFS: Self = Self(30);
     /// `NFS3ERR_NAMETOOLONG`: more than 255 bytes.
     pub(crate) const NAMETOOLONG: Self = Self(63);
-    /// `NFS3ERR_NOTEMPTY`: the directory has entries.
-    pub(crate) const NOTEMPTY: Self = Self(66);
-    /// `NFS3ERR_STALE`: the handle's node is gone.
-    pub(crate) const STALE: Self = Self(70);
-    /// `NFS3ERR_BADHANDLE`: the handle was not made here.
-    pub(crate) const BADHANDLE: Self = Self(10001);
     /// `NFS3ERR_NOT_SYNC`: SETATTR's guard does not hold.
     pub(crate) const NOT_SYNC: Self = Self(10002);
-    /// `NFS3ERR_BAD_COOKIE`: no position of this directory.
-    pub(crate) const BAD_COOKIE: Self = Self(10003);
-    /// `NFS3ERR_NOTSUPP`: the tree cannot do that.
-    pub(crate) const NOTSUPP: Self = Self(10004);
     /// `NFS3ERR_TOOSMALL`: not even one entry fits.
     pub(crate) const TOOSMALL: Self = Self(10005);
     /// `NFS3ERR_SERVERFAULT`: what happened has no code.
