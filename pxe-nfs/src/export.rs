@@ -70,12 +70,6 @@ impl Export {
         self
     }
 
-    /// Whether anybody may write to it.
-    pub(crate) fn is_writable(&self) -> bool {
-        let mut clients = self.clients.iter();
-        self.write.is_some() && clients.any(|client| client.options.is_writable)
-    }
-
     /// What clients call it.
     pub fn path(&self) -> &[u8] {
         &self.path

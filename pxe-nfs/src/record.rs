@@ -34,16 +34,6 @@ impl Records {
         }
     }
 
-    /// The same, for records of other lengths from now on.
-    pub(crate) fn set_record_bytes_max(&mut self, record_bytes_max: usize) {
-        self.record_bytes_max = record_bytes_max;
-    }
-
-    /// How long a record may be.
-    pub(crate) fn record_bytes_max(&self) -> usize {
-        self.record_bytes_max
-    }
-
     /// How many bytes are missing of the fragment that is being received; 0 if its mark is.
     pub(crate) fn missing(&self) -> usize {
         let announced = self.buffer.first_chunk::<MARK_LEN>().map_or(0, |mark| {

@@ -126,13 +126,6 @@ impl Inner {
         }
     }
 
-    /// Whether any export can be written to by somebody.
-    pub(crate) fn is_writable(&self) -> bool {
-        let exports = self.exports.read();
-        let exports = exports.unwrap_or_else(PoisonError::into_inner);
-        exports.values().any(|export| export.is_writable())
-    }
-
     /// What is exported now.
     pub(crate) fn exports(&self) -> Arc<Exports> {
         let exports = self.exports.read();

@@ -17,6 +17,9 @@ use super::reply_queue::ReplyQueue;
 use crate::record::{Records, TooLong};
 use crate::{Limits, Reply};
 
+/// What a call needs besides the data of a WRITE: headers, credentials of at most 400 bytes twice,
+/// a handle, and two names or a path.
+const CALL_BYTES_MAX: usize = 4096;
 /// Room for what is read at a time.
 const READ_BYTES: usize = 16 * 1024;
 /// Calls that are begun, and system calls that send, before other connections have their turn.
@@ -33,9 +36,6 @@ pub(super) trait Answer {
 
     /// How much memory the answer may take, for a call that is not answered at once.
     fn room(&self, message: &[u8]) -> usize;
-
-    /// How long a record may be now.
-    fn record_bytes_max(&self) -> usize;
 }
 
 /// Why a connection ended.
@@ -100,7 +100,10 @@ enum Intake {
 
 impl<A: Answer> Connection<A> {
     pub(super) fn new(stream: TcpStream, answers: A, limits: Limits) -> Self {
-        let records = Records::new(answers.record_bytes_max());
+        // Also where nothing can be written to: a client whose export has become read-only is to be
+        // told so, and would repeat for ever what closes its connection. What is not sent takes no
+        // memory.
+        let records = Records::new(limits.write_bytes_max as usize + CALL_BYTES_MAX);
         Self {
             stream,
             answers,
@@ -212,14 +215,8 @@ impl<A: Answer> Connection<A> {
                 Ok(Some(message)) => message,
                 Ok(None) => break,
                 Err(TooLong) => {
-                    // Unless exports can be written to since a moment ago.
-                    let record_bytes_max = self.answers.record_bytes_max();
-                    if record_bytes_max <= self.records.record_bytes_max() {
-                        self.intake = Intake::Over(End::Malformed);
-                        break;
-                    }
-                    self.records.set_record_bytes_max(record_bytes_max);
-                    continue;
+                    self.intake = Intake::Over(End::Malformed);
+                    break;
                 }
             };
             turn.work_left -= 1;
@@ -421,10 +418,6 @@ mod tests {
 
         fn room(&self, _message: &[u8]) -> usize {
             self.room
-        }
-
-        fn record_bytes_max(&self) -> usize {
-            4096
         }
     }
 
@@ -635,7 +628,7 @@ mod tests {
 
     #[tokio::test]
     async fn garbage_ends_a_connection_after_earlier_replies() {
-        for garbage in [&record(b"g")[..], &0x8000_1001_u32.to_be_bytes()] {
+        for garbage in [&record(b"g")[..], &0x8010_1001_u32.to_be_bytes()] {
             let (mut client, connection) = connect(Stub::default(), Limits::default()).await;
             let task = serve(connection);
             let calls = [&record(b"s1"), garbage, &record(b"s2")].concat();

@@ -26,9 +26,6 @@ const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// Out of descriptors or memory: waiting is all that can help.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-/// What a call needs besides the data of a WRITE: headers, credentials of at most 400 bytes twice,
-/// a handle, and a path of SYMLINK or MNT.
-const CALL_BYTES_MAX: usize = 4096;
 
 /// Brings calls to a [`Service`], from any number of ports.
 ///
@@ -375,13 +372,6 @@ impl Answer for ServiceAnswers {
 
     fn room(&self, message: &[u8]) -> usize {
         reply_room(self.service.limits(), message)
-    }
-
-    fn record_bytes_max(&self) -> usize {
-        match self.service.inner.is_writable() {
-            true => self.service.limits().write_bytes_max as usize + CALL_BYTES_MAX,
-            false => CALL_BYTES_MAX,
-        }
     }
 }
 
