@@ -20,6 +20,7 @@ mod content;
 mod keys;
 mod listing;
 mod names;
+mod writing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub use self::content::check_content;
 pub use self::keys::{check_keys, check_strange_keys};
 pub use self::listing::{check_large_listing, check_listings};
 pub use self::names::{check_names, check_refusals, check_surroundings};
+pub use self::writing::check_writable;
 
 /// What a tree under test holds.
 #[derive(Debug, Clone, Default)]

@@ -6,6 +6,7 @@
 //! - a [`Tree`] is a namespace of nodes: [`DirTree`] (a directory of this machine), [`MemTree`]
 //!   (in memory), [`Overlay`] (one over the other), [`Subtree`] (one mounted in another),
 //!   [`CaseFold`] (names in any case);
+//! - a [`WriteTree`] is a tree that can be changed, too, which is seen in its type;
 //! - a [`Blob`] is an open file, shared by any number of readers, that says when it was edited
 //!   under them, and where its bytes lie for those who send without copying ([`Direct`]);
 //! - a [`Source`] answers a client's request for a path: [`TreeSource`] from a tree,
@@ -60,8 +61,9 @@
 //!
 //! # What it does not do
 //!
-//! It writes nothing, checks no credentials (a tree shows modes and owners; who may see what is
-//! for the protocol to decide), and speaks no protocol.
+//! It checks no credentials (a tree shows modes and owners; who may see or change what is for the
+//! protocol to decide), and speaks no protocol. Nothing is written but by [`WriteTree`], which
+//! [`DirTree`] alone implements.
 #![deny(unsafe_code)]
 
 mod blob;

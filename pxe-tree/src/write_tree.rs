@@ -10,6 +10,11 @@ use crate::{Attributes, Name, NodeId, NodeKind, Result, Timestamp, Tree};
 /// A tree checks no credentials: who may write what is for the protocol to decide. Names that are
 /// links are never followed. Each method has been done **when it returns, and would survive a power
 /// cut** (but for [`Stability::Unstable`] writes): directories are flushed too.
+///
+/// What is made gets the owner that the attributes say, or else that of this process. Where the
+/// operating system does not let this process give it away (Linux: without `CAP_CHOWN`), it stays
+/// its own, and gets no bits to run as its owner or group; the attributes that come back tell it.
+/// [`conformance::check_writable`](crate::conformance::check_writable) tests what is written here.
 #[async_trait]
 pub trait WriteTree: Tree {
     /// Makes a regular file, or finds it.

@@ -5,7 +5,7 @@ mod nobody;
 
 use std::sync::Arc;
 
-use pxe_tree::conformance::{Expected, Fixture, check, check_large_listing};
+use pxe_tree::conformance::{Expected, Fixture, check, check_large_listing, check_writable};
 use pxe_tree::{
     CaseFold, DirKeys, DirOptions, DirTree, MemTree, NodeKind, Overlay, Subtree, Tree, TreePath,
 };
@@ -38,6 +38,20 @@ async fn dir_tree_without_openat2() {
 #[tokio::test]
 async fn dir_tree_keyed_by_name() {
     check_dir(DirOptions::default().with_keys(DirKeys::Name)).await;
+}
+
+#[tokio::test]
+async fn dir_tree_written_to() {
+    for options in [
+        DirOptions::default(),
+        DirOptions::default().without_openat2(),
+    ] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        check_writable(async || {
+            Arc::new(DirTree::with_options(dir.path(), options).expect("a directory")) as _
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
@@ -201,5 +215,5 @@ async fn a_hundred_thousand_entries() {
 
 #[test]
 fn all_of_it_as_nobody() {
-    nobody::run_again(10);
+    nobody::run_again(11);
 }

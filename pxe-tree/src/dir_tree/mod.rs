@@ -40,7 +40,7 @@ use crate::{
     NodeId, NodeKey, NodeKind, Result, Tree, TreePath,
 };
 
-/// A directory of this machine, read-only, with everything below it.
+/// A directory of this machine, with everything below it.
 ///
 /// # What keeps it inside
 ///
@@ -67,6 +67,20 @@ use crate::{
 /// its key finds it again; after more than [`DirOptions::nodes_max`] others a node may be forgotten
 /// and is `Stale` too. All readers of an unchanged file share one descriptor; the blob's
 /// [`Attributes::node`] is the node by which it was opened first.
+///
+/// # Changes
+///
+/// As [`WriteTree`](crate::WriteTree) says, on threads that may wait. Only regular files are opened
+/// for writing. Files and directories are flushed by `fsync`; of a link, a pipe, a socket or a
+/// device, which cannot be opened for that, the directory is, so that a later change of their mode
+/// or owner can be lost to a power cut. Where this process may write to a directory but not list
+/// it, everything is flushed (`sync`). Files with unstable writes stay open until they are
+/// committed, up to 128 of them; so does a file that was made with a mode by which this process
+/// could not open it again. Meanwhile it cannot be executed on this machine (`ETXTBSY`).
+///
+/// What is moved by [`rename`](crate::WriteTree::rename) keeps its node and, with
+/// [`DirKeys::Inode`], its key; a key that was made before a move to another directory costs a
+/// search after a restart.
 ///
 /// # Keys
 ///
