@@ -16,7 +16,7 @@ use crate::{
 ///
 /// Every method answers for one node and follows no symbolic link; [`resolve`](crate::resolve())
 /// walks paths. An id that the tree does not know (any more) gives
-/// [`ErrorKind::Stale`](crate::ErrorKind::Stale). [`conformance`](crate::conformance) tests what
+/// [`ErrorKind::Stale`]. [`conformance`](crate::conformance) tests what
 /// is written here.
 #[async_trait]
 pub trait Tree: Debug + Send + Sync + 'static {
