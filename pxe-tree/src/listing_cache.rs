@@ -68,6 +68,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Known<T> {
     dir: NodeId,
     change: u64,
+    /// Whether a change since would show in the stamp.
+    settled: bool,
     entries: usize,
     made: Arc<T>,
 }
@@ -87,12 +89,24 @@ impl<T> ListingCache<T> {
         let mut known = lock(&self.known);
         let place = known.iter().position(|known| known.dir == dir.node)?;
         let found = known.remove(place)?;
-        if found.change != dir.change {
+        if found.change != dir.change || !found.settled {
             return None;
         }
         let made = Arc::clone(&found.made);
         known.push_back(found);
         Some(made)
+    }
+
+    /// What was made of this directory last, and whether that still holds: for those who look at
+    /// what they find by it.
+    pub(crate) fn latest(&self, dir: &Attributes) -> Option<(Arc<T>, bool)> {
+        let mut known = lock(&self.known);
+        let place = known.iter().position(|known| known.dir == dir.node)?;
+        let found = known.remove(place)?;
+        let holds = found.settled && found.change == dir.change;
+        let made = Arc::clone(&found.made);
+        known.push_back(found);
+        Some((made, holds))
     }
 
     /// What was made of this directory, or the right to make it. A thousand clients that ask at
@@ -119,9 +133,7 @@ impl<T> ListingCache<T> {
     /// Remembers what was made of so many entries of a directory, whose attributes were asked for
     /// before the listing.
     pub(crate) fn put(&self, dir: &Attributes, entries: usize, made: Arc<T>) {
-        if !settled(dir.changed) {
-            return;
-        }
+        let settled = settled(dir.changed);
         let mut known = lock(&self.known);
         known.retain(|known| known.dir != dir.node);
         let mut all: usize = known.iter().map(|known| known.entries).sum();
@@ -134,6 +146,7 @@ impl<T> ListingCache<T> {
         known.push_back(Known {
             dir: dir.node,
             change: dir.change,
+            settled,
             entries,
             made,
         });
@@ -249,6 +262,8 @@ mod tests {
             let mut dir = dir(1, 1);
             dir.changed = Timestamp::from_seconds(changed);
             cache.put(&dir, 1, Arc::new(()));
+            let latest = cache.latest(&dir).map(|(_, holds)| holds);
+            assert_eq!(latest, Some(kept), "{changed}");
             assert_eq!(cache.get(&dir).is_some(), kept, "{changed}");
         }
     }

@@ -6,6 +6,8 @@ mod keys;
 mod listing;
 mod look;
 mod recency;
+mod search;
+mod search_listing;
 mod stat;
 mod table;
 mod wall;
@@ -26,9 +28,10 @@ use rustix::io::Errno;
 use tokio::sync::Semaphore;
 
 use self::file_blob::{FileBlob, OpenFiles};
-use self::keys::{Listed, Search, Step};
 use self::look::Seen;
 use self::recency::Recency;
+use self::search::{Search, Step};
+use self::search_listing::Listing;
 use self::stat::{Halt, Identity, Stat, Wait, os_error};
 use self::table::{Place, ROOT, Table};
 use self::wall::Wall;
@@ -225,7 +228,7 @@ struct Shared {
     root_fs: OnceLock<FileSystem>,
     file_systems: Mutex<HashMap<(u32, u32), FileSystem>>,
     /// What searches for keys saw of directories that did not change since.
-    listed: ListingCache<Vec<Listed>>,
+    listed: ListingCache<Listing>,
     searches: Arc<Semaphore>,
     uncommitted: Uncommitted,
 }
@@ -470,13 +473,19 @@ impl Shared {
         if let Some(known) = self.known(stamp, Wait::Allowed)? {
             return Ok(known);
         }
-        let mut way = Search::new(self, stamp, HINTED_ENTRIES_MAX).by_hints(hints)?;
+        let mut hinted = Search::new(self, stamp, HINTED_ENTRIES_MAX);
+        let mut way = hinted.by_hints(hints)?;
+        let mut hidden = hinted.into_hidden();
         if way.is_none() && self.options.keys == DirKeys::Inode {
-            way = Search::new(self, stamp, self.options.search_entries_max).everywhere()?;
+            let mut search = Search::new(self, stamp, self.options.search_entries_max);
+            way = search.everywhere()?;
+            hidden = hidden.or(search.into_hidden());
         }
-        match way {
-            Some(way) => self.attributes(self.intern(&way)?, Wait::Allowed),
-            None => Err(ErrorKind::Stale.into()),
+        match (way, hidden) {
+            (Some(way), _) => self.attributes(self.intern(&way)?, Wait::Allowed),
+            // It may be there: nobody is to think that it is gone for good.
+            (None, Some(hidden)) => Err(Halt::Error(hidden)),
+            (None, None) => Err(ErrorKind::Stale.into()),
         }
     }
 

@@ -163,7 +163,7 @@ impl Table {
         }
         self.by_stamp.insert(stamp, id);
         let node = Node {
-            hint: keys::hint(self.keys, &name, &identity),
+            hint: keys::hint_of(self.keys, &name, identity.ino),
             place: Some((dir, name)),
             identity,
             stamp,

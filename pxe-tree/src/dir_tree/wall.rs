@@ -22,6 +22,9 @@ pub(super) struct Wall {
     openat2: AtomicBool,
     /// Whether answers can be had from the kernel's caches alone (`RESOLVE_CACHED`, Linux 5.12).
     cached: bool,
+    /// A name that gives an input/output error, as a dead mount does.
+    #[cfg(test)]
+    pub(super) broken: std::sync::OnceLock<&'static [u8]>,
 }
 
 /// Why nothing was opened.
@@ -51,6 +54,8 @@ impl Wall {
             root,
             openat2: AtomicBool::new(works),
             cached,
+            #[cfg(test)]
+            broken: std::sync::OnceLock::new(),
         }
     }
 
@@ -100,6 +105,12 @@ impl Wall {
     ) -> Result<OwnedFd, Closed> {
         if wait == Wait::Never && !self.cached {
             return Err(Closed::Wait);
+        }
+        #[cfg(test)]
+        if let Some(broken) = self.broken.get()
+            && path.split(|&byte| byte == b'/').any(|name| name == *broken)
+        {
+            return Err(Closed::Errno(Errno::IO));
         }
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let path = if path.is_empty() { b"." } else { path };
