@@ -67,7 +67,8 @@ pub(super) async fn parent(dir: &Object) -> Result<Attributes, Error> {
     let parent = tree.parent(dir.node()).await?;
     let mut here = parent;
     for _ in 0..DEPTH_MAX {
-        if here == root {
+        // All of a tree is below its own root.
+        if here == root || root == tree.root() {
             return tree.attributes(parent).await;
         }
         let above = tree.parent(here).await?;

@@ -137,13 +137,10 @@ async fn live_boot_looks_up_a_star() {
 #[tokio::test]
 async fn dots_lead_up_to_the_export_and_no_further() {
     let tree = tree();
-    let odd = Arc::new(odd_tree::OddTree {
-        inner: Arc::clone(&tree),
-        ..odd_tree::OddTree::default()
-    });
     tree.insert_file("open/a/b/file", "").expect("free");
-    let whole = Export::new(PATH, Arc::clone(&odd) as _);
-    let part = Export::new("/part", odd).with_root(TreePath::parse("open/a").expect("valid"));
+    let whole = Export::new(PATH, Arc::clone(&tree) as _);
+    let part = Export::new("/part", Arc::clone(&tree) as _)
+        .with_root(TreePath::parse("open/a").expect("valid"));
     let to = |export: Export| export.to(ExportClient::new(Network::Any, options()));
     let both = builder().export(to(whole)).export(to(part));
     let client = Client::of(both.build().expect("two exports"));

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use pxe_tree::{
     Attributes, Blob, Cookie, DirEntry, DirPage, Direct, ErrorKind, MemTree, Name, NodeId, NodeKey,
-    NodeKind, Result, Tree,
+    Result, Tree,
 };
 
 /// A tree in memory, with errors and cookies of the test's choice.
@@ -126,23 +126,7 @@ impl Tree for OddTree {
     }
 
     async fn parent(&self, dir: NodeId) -> Result<NodeId> {
-        let mut pending = vec![self.root()];
-        while let Some(above) = pending.pop() {
-            let listed = self
-                .inner
-                .read_dir(above, Cookie::START, usize::MAX)
-                .await?;
-            for entry in listed.entries {
-                let below = self.inner.lookup(above, &entry.name).await?;
-                if below.node == dir {
-                    return Ok(above);
-                }
-                if below.kind == NodeKind::Directory {
-                    pending.push(below.node);
-                }
-            }
-        }
-        Ok(self.root())
+        self.inner.parent(dir).await
     }
 }
 
