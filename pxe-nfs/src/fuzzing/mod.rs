@@ -1,5 +1,6 @@
 //! Fuzz bodies: run by cargo-fuzz, and by the property tests. They panic if a promise is broken.
 
+mod scripted;
 mod shape;
 
 use std::future::Future;
@@ -11,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use pxe_tree::{MemTree, TreePath};
 
+use self::scripted::Scripted;
 use self::shape::Shape;
 use crate::record::{FRAGMENTS_MAX, Records, TooLong};
 use crate::xdr::{Reader, Write};
@@ -124,12 +126,13 @@ pub fn fuzz_rpc(data: &[u8]) {
 }
 
 /// Whatever procedures are called with whatever arguments and handles, each reply is whole and
-/// looks as it should; handles that were tampered with lead nowhere; and what only reads is
-/// answered the same once more.
+/// looks as it should; handles that were tampered with lead nowhere; and a call that comes again
+/// is answered the same, whether it only reads or must not be done twice.
 ///
-/// The input is a list of calls: program and procedure, what is bent in the message, arguments.
+/// The input is a list of calls: program and procedure, what is bent in the message, how changes
+/// end, arguments.
 pub fn fuzz_procedures(data: &[u8]) {
-    let server = Fuzzed::new();
+    let mut server = Fuzzed::new();
     let mut handles = server.mount();
     let mut input = Input { rest: data };
     for _ in 0..CALLS_MAX {
@@ -176,6 +179,9 @@ impl Input<'_> {
 /// A server with a small tree.
 struct Fuzzed {
     service: Service,
+    tree: Arc<Scripted>,
+    /// The transaction of the next call.
+    xid: u32,
 }
 
 impl Fuzzed {
@@ -191,12 +197,16 @@ impl Fuzzed {
         for (link, target) in [("link", "dir"), ("dir/link", "../..")] {
             tree.insert_link(link, target).expect("free");
         }
-        let tree = Arc::new(tree);
+        let tree = Arc::new(Scripted::new(tree));
         let client: ExportClient = "*(rw,insecure,no_root_squash)".parse().expect("valid");
         let within = TreePath::parse("dir").expect("valid");
         let service = Service::builder(HandleKey::new([7; HandleKey::LEN]))
-            .export(Export::new("/export", Arc::clone(&tree) as _).to(client.clone()))
-            .export(Export::new("/within", tree).with_root(within).to(client))
+            .export(Export::writable("/export", Arc::clone(&tree) as _).to(client.clone()))
+            .export(
+                Export::new("/within", Arc::clone(&tree) as _)
+                    .with_root(within)
+                    .to(client),
+            )
             .build()
             .expect("two paths");
         service.inner.ports.add(Mapping {
@@ -205,7 +215,8 @@ impl Fuzzed {
             protocol: 6,
             port: 2049,
         });
-        Self { service }
+        let xid = 5;
+        Self { service, tree, xid }
     }
 
     /// The whole reply to a message, as bytes.
@@ -224,18 +235,13 @@ impl Fuzzed {
     /// The results of a call, if it was done; without `accept_stat`.
     fn results(&self, called: Called, args: &[u8]) -> Option<Vec<u8>> {
         let mut message = Vec::new();
-        for number in [
-            5,
-            0,
-            2,
-            called.program,
-            called.version(),
-            called.procedure,
-            0,
-            0,
-            0,
-            0,
-        ] {
+        let version = called.version();
+        for number in [self.xid, 0, 2, called.program, version, called.procedure] {
+            message.put_u32(number);
+        }
+        // AUTH_SYS: most often root, whom `no_root_squash` leaves all rights.
+        let uid = if self.xid & 7 == 0 { 1000 } else { 0 };
+        for number in [1, 20, 0, 0, uid, uid, 0, 0, 0] {
             message.put_u32(number);
         }
         message.put_bytes(args);
@@ -267,12 +273,14 @@ impl Fuzzed {
     }
 
     /// One call that the input chooses.
-    fn call(&self, input: &mut Input<'_>, handles: &mut Vec<Vec<u8>>) {
+    fn call(&mut self, input: &mut Input<'_>, handles: &mut Vec<Vec<u8>>) {
+        self.xid += 1;
         let called = Called::choose(input.byte());
         let Some(shape) = called.shape() else {
             return;
         };
         let bend = input.byte();
+        let next = input.byte();
         let mut args = shape::write(shape.args, input, handles);
         match (bend, args.len()) {
             (250..=252, 1..) => {
@@ -285,10 +293,13 @@ impl Fuzzed {
         let is_of_handle = shape.args.starts_with('H');
         let handle = Reader::new(&args).opaque(usize::MAX).unwrap_or_default();
         let is_forged = is_of_handle && !handles.iter().any(|known| known == handle);
+        self.tree.set_next(next);
         let Some(results) = self.results(called, &args) else {
             return;
         };
-        if called.only_reads() {
+        let is_busy = results.starts_with(&10008_u32.to_be_bytes()); // NFS3ERR_JUKEBOX
+        if called.answers_again() && !is_busy {
+            self.tree.set_next(!next);
             assert_eq!(
                 self.results(called, &args).as_ref(),
                 Some(&results),
@@ -381,9 +392,10 @@ impl Called {
         }
     }
 
-    /// Whether the same call has the same reply.
-    const fn only_reads(self) -> bool {
-        self.program != nfs::PROGRAM || matches!(self.procedure, 0 | 1 | 3..=6 | 16..=20)
+    /// Whether the same call has the same reply, whatever happened meanwhile: all but WRITE and
+    /// COMMIT.
+    const fn answers_again(self) -> bool {
+        self.program != nfs::PROGRAM || !matches!(self.procedure, 7 | 21)
     }
 
     /// What holds between arguments and results.
@@ -493,31 +505,42 @@ mod tests {
 
     /// What the bodies call is not refused before it is done.
     #[test]
-    fn each_procedure_that_reads_is_reached() {
+    fn each_procedure_is_reached() {
         let server = Fuzzed::new();
-        let handles = server.mount();
-        for procedure in [1, 3, 4, 6, 16, 17, 18, 19, 20] {
+        let root = server.mount().swap_remove(0);
+        let input = |rest| Input { rest };
+        let args = shape::write("Hn", &mut input(&[0, 0]), std::slice::from_ref(&root));
+        let looked_up = server.results(Called::choose(3), &args).expect("done");
+        let found = shape::read("Hpp", &looked_up[4..]).expect("a handle");
+        let file = found.handles.concat();
+        // Numbers that are no 0: how much a list may take.
+        let most = 240;
+        for (procedure, handles, rest) in [
+            (1, [&root, &root], &[][..]),
+            (2, [&root, &root], &[]),
+            (3, [&root, &root], &[]),
+            (4, [&root, &root], &[]),
+            (6, [&file, &root], &[0, 0, 9]),
+            (7, [&file, &root], &[]),
+            (8, [&root, &root], &[0, 30]),
+            (9, [&root, &root], &[0, 30]),
+            (10, [&root, &root], &[0, 30, 0, 5]),
+            (11, [&root, &root], &[0, 30, 7]),
+            (12, [&root, &root], &[]),
+            (13, [&root, &root], &[0, 1]),
+            (14, [&root, &root], &[0, 0, 0, 30]),
+            (15, [&file, &root], &[0, 1, 30]),
+            (16, [&root, &root], &[0, 0, 0, most]),
+            (17, [&root, &root], &[0, 0, 0, most, most]),
+            (18, [&root, &root], &[]),
+            (19, [&root, &root], &[]),
+            (20, [&root, &root], &[]),
+            (21, [&file, &root], &[]),
+        ] {
             let called = Called::choose(procedure);
             let shape = called.shape().expect("a procedure");
-            // The root, `file`, whole replies.
-            let zeros = [0, 0, 0, 0, 192 + 48, 192 + 48];
-            let mut input = Input {
-                rest: match procedure {
-                    6 => &[0, 0, 9],
-                    16 => &[0, 0, 0, 192 + 48],
-                    17 => &[0, 0, 0, 192 + 48, 192 + 48],
-                    _ => &zeros,
-                },
-            };
-            let mut args = shape::write(shape.args, &mut input, &handles);
-            if procedure == 6 {
-                let file = Called::choose(3);
-                let looked_up = shape::write("Hn", &mut Input { rest: &[0, 0] }, &handles);
-                let results = server.results(file, &looked_up).expect("done");
-                let found = shape::read("Hpp", &results[4..]).expect("a handle");
-                let handle = found.handles.concat();
-                args = shape::write(shape.args, &mut input, &[handle]);
-            }
+            let handles = handles.map(Clone::clone);
+            let args = shape::write(shape.args, &mut input(rest), &handles);
             let results = server.results(called, &args).expect("done");
             assert_eq!(results[..4], [0; 4], "{called:?}");
             shape::read(shape.done, &results[4..]).expect("as it should look");
