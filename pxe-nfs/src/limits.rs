@@ -17,8 +17,9 @@ pub struct Limits {
     pub list_bytes_max: u32,
     /// Calls of one connection that are answered at once: 64. Further ones wait in the socket.
     pub calls_max: usize,
-    /// Bytes of replies that a connection may have waiting (file data that leaves by `sendfile`
-    /// holds none): 4 MiB. Beyond, no further call is read from it.
+    /// Bytes that a connection may have waiting in replies, and in calls whose replies do not wait
+    /// yet: 4 MiB (file data that leaves by `sendfile` takes none). Beyond, no further call is read
+    /// from it; so it is exceeded by one call or reply at most.
     pub reply_bytes_max: usize,
     /// Connections in all: 1,024. Further ones wait.
     pub connections_max: usize,
@@ -28,7 +29,8 @@ pub struct Limits {
     pub idle_max: Duration,
     /// How long a client may take nothing of what is sent to it: 60 seconds.
     pub send_stalled_max: Duration,
-    /// Calls by UDP that are answered at once: 256. Further ones are dropped; clients repeat them.
+    /// Calls by UDP that are answered at once at one port: 256. Further ones wait in the socket, and
+    /// are dropped where that is full; clients repeat them.
     pub udp_calls_max: usize,
     /// Mounts that DUMP lists: 4,096. Of more the oldest are forgotten, which harms nobody.
     pub mounts_max: usize,

@@ -12,6 +12,8 @@ pub(crate) struct Records {
     /// Fragments of a record whose last one did not come yet.
     begun: BytesMut,
     fragments: usize,
+    /// The longest fragment since the buffer was made.
+    longest: usize,
     record_bytes_max: usize,
 }
 
@@ -30,7 +32,16 @@ impl Records {
             buffer: BytesMut::new(),
             begun: BytesMut::new(),
             fragments: 0,
+            longest: 0,
             record_bytes_max,
+        }
+    }
+
+    /// Gives back the memory of long records, if nothing is being received.
+    pub(crate) fn shrink(&mut self, bytes_kept: usize) {
+        if self.buffer.is_empty() && self.longest > bytes_kept {
+            self.buffer = BytesMut::new();
+            self.longest = 0;
         }
     }
 
@@ -61,6 +72,7 @@ impl Records {
             }
             self.buffer.advance(MARK_LEN);
             let fragment = self.buffer.split_to(len);
+            self.longest = self.longest.max(len);
             let is_last = mark & LAST != 0;
             if is_last && self.begun.is_empty() {
                 self.fragments = 0;

@@ -2,9 +2,11 @@
 #![cfg(feature = "tokio")]
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
-use pxe_nfs::{Handle, HandleKey, Programs, Server, Service};
+use pxe_nfs::{Admission, Event, Export, Handle, HandleKey, Limits, Programs, Server, Service};
+use pxe_tree::MemTree;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
@@ -83,6 +85,62 @@ async fn versions_of_rpcbind_are_mismatches() {
         let reply = ask(address, &call(7, version, 3)).await;
         assert_eq!(reply, [7, 1, 0, 0, 0, 2, 2, 2], "PROG_MISMATCH, 2 to 2");
     }
+}
+
+#[tokio::test]
+async fn so_many_calls_are_answered_at_once() {
+    const MOUNT: u32 = 100_005;
+    const MNT: u32 = 1;
+    let (limited, mut is_limited) = tokio::sync::watch::channel(0);
+    let mut limits = Limits::default();
+    limits.udp_calls_max = 3;
+    let everybody = "*(insecure)".parse().expect("clients");
+    let service = Service::builder(HandleKey::new([7; HandleKey::LEN]))
+        .export(Export::new("/", Arc::new(MemTree::new())).to(everybody))
+        .limits(limits)
+        .admit(|_| Admission::Pending(Box::pin(std::future::pending())))
+        .on_event(move |event| {
+            if let Event::Limited(by) = event
+                && by.limit == "udp_calls_max"
+            {
+                limited.send_modify(|count| *count += 1);
+            }
+        })
+        .build()
+        .expect("a service");
+    let bound = Server::bind_udp("127.0.0.1:0").expect("a port");
+    let address = bound.local_addr();
+    let handle = Server::new(service)
+        .listen(bound, Programs::Nfs)
+        .start()
+        .expect("a server");
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    let words = [
+        7,
+        0,
+        2,
+        MOUNT,
+        3,
+        MNT,
+        0,
+        0,
+        0,
+        0,
+        1,
+        u32::from_be_bytes(*b"/\0\0\0"),
+    ];
+    let mnt: Vec<u8> = words.into_iter().flat_map(u32::to_be_bytes).collect();
+    for _ in 0..10 {
+        socket.send_to(&mnt, address).await.expect("to be sent");
+    }
+    let reached = is_limited.wait_for(|count| *count > 0);
+    timeout(Duration::from_secs(60), reached)
+        .await
+        .expect("an event")
+        .expect("a server");
+    // They would wait for ever.
+    handle.shutdown(Duration::ZERO).await;
+    assert_eq!(*is_limited.borrow(), 1, "told once");
 }
 
 /// Two servers that answered each other's replies would never stop.

@@ -80,7 +80,7 @@ pub(super) struct Connection<A> {
     limits: Limits,
     records: Records,
     calls: FuturesUnordered<UnderWay>,
-    /// What the answers of `calls` may take.
+    /// What `calls` and their answers may take.
     room: usize,
     pub(super) replies: ReplyQueue,
     intake: Intake,
@@ -158,6 +158,9 @@ impl<A: Answer> Connection<A> {
                 Poll::Pending => break,
             }
         }
+        if self.calls.is_empty() && self.records.buffer.is_empty() {
+            self.records.shrink(READ_BYTES);
+        }
         let waits_for = match (self.replies.is_empty(), self.calls.is_empty()) {
             (false, _) => WaitsFor::Sending(self.limits.send_stalled_max),
             (true, false) => WaitsFor::Ourselves,
@@ -224,7 +227,8 @@ impl<A: Answer> Connection<A> {
             match answer.as_mut().poll(cx) {
                 Poll::Ready(reply) => self.take(reply),
                 Poll::Pending => {
-                    let room = self.answers.room(&message);
+                    // The call is held until it is answered: a WRITE with its data.
+                    let room = message.len() + self.answers.room(&message);
                     self.room += room;
                     self.calls.push(UnderWay { answer, room });
                     // So that it is polled with a waker of its own.
@@ -610,6 +614,26 @@ mod tests {
         assert_eq!(stub.begun.load(Ordering::Relaxed), 4);
         task.abort();
         assert!((&mut task).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn calls_that_are_not_answered_yet_count_as_memory() {
+        let stub = Stub::default();
+        let (client, connection) = connect(stub.clone(), Limits::default()).await;
+        let task = serve(connection);
+        let (mut from, mut to) = client.into_split();
+        let calls = record(&[NEVER; MIB]).repeat(8);
+        let writing = tokio::spawn(async move { to.write_all(&calls).await });
+        while stub.begun.load(Ordering::Relaxed) < 4 {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(stub.begun.load(Ordering::Relaxed), 4);
+        task.abort();
+        writing.abort();
+        assert!(from.read_u8().await.is_err());
     }
 
     #[tokio::test]
