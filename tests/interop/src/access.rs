@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// From now on the client is the machine that is denied; the server's neighbour table learns it when the client
 /// speaks.
-fn become_denied(site: &Site) -> Result<(), String> {
+pub(crate) fn become_denied(site: &Site) -> Result<(), String> {
     site.client
         .ip(&["link", "set", "eth0", "address", DENIED])?;
     // Its neighbours learn of it in their own time, unless they have to ask anew.

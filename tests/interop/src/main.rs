@@ -15,6 +15,8 @@ mod firmware;
 mod grub;
 mod http;
 mod menus;
+mod nfs;
+mod nfs_link;
 mod reply;
 mod segment;
 mod served_menus;
@@ -49,7 +51,7 @@ const LONE_TESTS: [LoneTest; 2] = [
 ];
 
 /// The Debian packages whose programs the tests run.
-const PACKAGES: [&str; 14] = [
+const PACKAGES: [&str; 17] = [
     "atftp",
     "busybox",
     "curl",
@@ -60,7 +62,10 @@ const PACKAGES: [&str; 14] = [
     "isc-dhcp-relay",
     "isc-dhcp-server",
     "jq",
+    "libnfs-utils",
+    "nfs-common",
     "procps",
+    "rpcbind",
     "systemd",
     "tftp-hpa",
     "tshark",
@@ -104,6 +109,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         (tenancy::TESTS, tenancy::SETUP),
         (tftp::TESTS, site::EVERYTHING),
         (http::TESTS, site::EVERYTHING),
+        (nfs::TESTS, nfs::SETUP),
         (access::TESTS, access::SETUP),
         (served_menus::TESTS, served_menus::SETUP),
         (dhcp::TESTS, site::EVERYTHING),
@@ -118,6 +124,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         dhcp_trouble::TESTS,
         grub::TESTS,
         menus::TESTS,
+        nfs_link::TESTS,
     ];
     let alone = alone.into_iter().flatten();
     let alone = alone.map(|(name, test)| (*name, Job::Alone(*test)));
