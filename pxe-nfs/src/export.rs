@@ -91,7 +91,7 @@ impl Export {
     }
 
     /// The options that hold for a client: those of the longest network that it is in.
-    pub(crate) fn options(&self, client: IpAddr) -> Option<&ExportOptions> {
+    pub fn options(&self, client: IpAddr) -> Option<&ExportOptions> {
         let matching = self
             .clients
             .iter()

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pxe_dhcp::{BindError, BindSpec};
@@ -61,11 +62,16 @@ impl Bound {
     /// of the leases cannot be made.
     pub fn bind(config: Config) -> Result<Self, StartError> {
         let store = config.leases.store.clone().unwrap_or(Store::Memory);
-        Self::bind_with_store(config, store)
+        let handle_key = config.nfs.as_ref().and_then(|nfs| nfs.handle_key.clone());
+        Self::bind_with_state(config, store, handle_key)
     }
 
-    /// The same with the leases kept there.
-    pub(crate) fn bind_with_store(config: Config, store: Store) -> Result<Self, StartError> {
+    /// The same with the leases and the key of file handles kept there.
+    pub(crate) fn bind_with_state(
+        config: Config,
+        store: Store,
+        handle_key: Option<PathBuf>,
+    ) -> Result<Self, StartError> {
         let identity = identity(&config)?;
         let hub = Arc::new(Hub::new(Arc::new(Machines::default())));
         let dhcp = bind_dhcp(&config, &hub)?;
@@ -73,7 +79,7 @@ impl Bound {
         let http = bind_http(&config)?;
         lease_store::prepare(&config, &store, identity.as_ref())?;
         // After the directory of the leases, where its key may be.
-        let nfs = BoundNfs::bind(&config, identity.as_ref())?;
+        let nfs = BoundNfs::bind(&config, handle_key.as_deref(), identity.as_ref())?;
         let kept = Kept::wanted(&config).possible()?;
         let control = match &config.server.control {
             None => None,

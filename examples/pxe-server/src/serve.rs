@@ -10,6 +10,7 @@ use crate::cli::print;
 use crate::config::{Config, Store, located};
 use crate::log::LogControl;
 use crate::menus::TemplateFaults;
+use crate::nfs::handle_key;
 use crate::open_files;
 use crate::running::Running;
 
@@ -87,7 +88,8 @@ fn run(config: Config, log: &LogControl) -> Result<(), StartError> {
     }
     open_files::raise_limit(&config);
     let store = Store::of_service(&config);
-    let bound = Bound::bind_with_store(config, store)?;
+    let handle_key = handle_key::of_service(&config);
+    let bound = Bound::bind_with_state(config, store, handle_key)?;
     // While there is one thread, and before anything is read or served.
     bound.drop_privileges()?;
     log.start_thread()?;

@@ -99,6 +99,8 @@ pub(crate) enum Standing {
     Stopped { step: Step, why: String },
     /// It has a kernel and an initrd: from here on the system's own programs speak.
     Started,
+    /// Its system has mounted this directory by NFS.
+    Mounted { path: String },
 }
 
 impl fmt::Display for Standing {
@@ -108,6 +110,7 @@ impl fmt::Display for Standing {
             Self::Underway { step, last } => write!(f, "at {step}, after: {last}"),
             Self::Stopped { step, why } => write!(f, "stopped at {step}: {why}"),
             Self::Started => f.write_str("kernel and initrd are loaded, the system starts"),
+            Self::Mounted { path } => write!(f, "the system runs, with {path} mounted by NFS"),
         }
     }
 }
@@ -160,6 +163,14 @@ impl<'a> Timeline<'a> {
             step = step.max(reached.unwrap_or(step));
         }
         let at = |file: Option<&str>| file.and_then(Step::of_file).unwrap_or(step);
+        let mounted = self.facts.iter().rev().find_map(|fact| match &fact.what {
+            What::Mounted { path } => Some(path),
+            _ => None,
+        });
+        if let Some(path) = mounted.filter(|_| !is_trouble(&last.what)) {
+            let path = path.clone();
+            return Standing::Mounted { path };
+        }
         match &last.what {
             _ if kernel && initrd && !is_trouble(&last.what) => Standing::Started,
             What::Missing { file } => Standing::Stopped {

@@ -58,6 +58,10 @@ fn the_tutorial_takes_25_lines_and_means_what_its_six_daemons_do() {
     assert_eq!(listen, ["192.168.150.1:80", "192.168.150.1:8080"]);
     assert_eq!(http.root.to_string(), "/os");
     assert_eq!(config.tree.root, Path::new("/srv/tftp"));
+    let [export] = &config.nfs.expect("configured").exports[..] else {
+        panic!("one export");
+    };
+    assert_eq!(export.path, "/srv/tftp");
     assert_eq!(config.server.user.as_deref(), Some("nobody"));
     assert_eq!(config.server.grace, Duration::from_secs(30));
     assert_eq!(
@@ -164,7 +168,7 @@ fn a_wrong_architecture_gets_a_suggestion() {
         let error = error("uefi-x86 =", &format!("{name} ="));
         let said = format!("boot.files.{name}: {name} is no architecture; {meant}");
         assert!(
-            error.starts_with("tutorial.toml:19:") && error.contains(&said),
+            error.starts_with("tutorial.toml:18:") && error.contains(&said),
             "{error}"
         );
     }
@@ -174,7 +178,7 @@ fn a_wrong_architecture_gets_a_suggestion() {
 fn firmware_that_boots_by_http_needs_a_url() {
     assert_eq!(
         error("uefi-x86 =", "uefi-x64-http ="),
-        "tutorial.toml:19:27: boot.files.uefi-x64-http: \"efi32/syslinux.efi\" is no URL, and such \
+        "tutorial.toml:18:27: boot.files.uefi-x64-http: \"efi32/syslinux.efi\" is no URL, and such \
          firmware boots by HTTP only; write http://{server}/efi32/syslinux.efi"
     );
     let two = error("uefi-x86 =", "uefi-ebc =");
@@ -223,7 +227,7 @@ fn two_listeners_cannot_share_an_address() {
     let same = error(http, "\"192.168.150.1:80\", \"192.168.150.1:80\"");
     assert_eq!(
         same,
-        "tutorial.toml:24:31: http.listen: two listeners have 192.168.150.1:80; remove one of them"
+        "tutorial.toml:22:31: http.listen: two listeners have 192.168.150.1:80; remove one of them"
     );
     let wildcard = error(http, "\"192.168.150.1:80\", \"0.0.0.0:80\"");
     assert!(
@@ -266,7 +270,7 @@ fn unknown_keys_are_named_with_the_nearest_valid_one() {
     let error = error("[tftp]", "[tfpt]");
     assert_eq!(
         error,
-        "tutorial.toml:21:2: tfpt: unknown key tfpt; did you mean tftp?"
+        "tutorial.toml:19:2: tfpt: unknown key tfpt; did you mean tftp?"
     );
 }
 

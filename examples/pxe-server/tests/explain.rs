@@ -441,6 +441,29 @@ fn a_path_is_explained_that_would_be_made_or_filled_in() {
 }
 
 #[test]
+fn a_path_of_an_export_is_explained() {
+    let site = Site::new();
+    let export = "[[nfs.export]]\npath = \"/srv/tftp\"\nclients = \"192.168.150.0/24(ro,insecure)\"\n\
+        [[nfs.export]]\npath = \"/srv/tftp/os\"\nroot = \"/os\"\nclients = \"10.0.0.0/8\"\n";
+    let text = std::fs::read_to_string(site.path("pxe.toml")).expect("readable");
+    std::fs::write(site.path("pxe.toml"), text + export).expect("writable");
+    let said = |path: &str, line: &str| {
+        let output = site.run(&["--mac", "52:54:00:15:00:01", "--path", path]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.contains(line), "{text}");
+    };
+    said("/srv/tftp", "  nfs /srv/tftp /, to be mounted (ro,insecure");
+    said(
+        "/srv/tftp/vmlinuz",
+        "  nfs /srv/tftp /os/linux, 6 bytes (ro,insecure",
+    );
+    said(
+        "/srv/tftp/os/linux",
+        "  nfs /srv/tftp/os /srv/tftp/os is not exported to 192.168.150.",
+    );
+}
+
+#[test]
 fn errors_are_those_of_the_other_commands() {
     let site = Site::new();
     let output = site.run(&["missing.toml"]);

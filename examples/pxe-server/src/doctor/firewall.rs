@@ -7,7 +7,8 @@ use pxe_dhcp::Mode;
 
 use super::finding::Finding;
 use crate::assemble;
-use crate::config::Config;
+use crate::config::{Config, Portmap};
+use crate::nfs::PORTMAP_PORT;
 
 /// A hint and no more: what a ruleset lets through is known for certain only to the kernel.
 pub(super) fn examine(config: &Config) -> Option<Finding> {
@@ -38,7 +39,18 @@ fn wanted(config: &Config) -> String {
     let tftp = config.tftp.iter().flat_map(|tftp| &tftp.listen);
     udp.extend(tftp.map(std::net::SocketAddr::port));
     let http = config.http.iter().flat_map(|http| &http.listen);
-    let tcp: BTreeSet<u16> = http.map(std::net::SocketAddr::port).collect();
+    let mut tcp: BTreeSet<u16> = http.map(std::net::SocketAddr::port).collect();
+    if let Some(nfs) = &config.nfs {
+        let mut ports: Vec<u16> = nfs.listen.iter().map(std::net::SocketAddr::port).collect();
+        ports.extend(&nfs.mount_ports);
+        match &nfs.portmap {
+            Portmap::Off => {}
+            Portmap::Auto => ports.push(PORTMAP_PORT),
+            Portmap::At(addresses) => ports.extend(addresses.iter().map(|at| at.port())),
+        }
+        tcp.extend(&ports);
+        udp.extend(ports);
+    }
     let list = |ports: &BTreeSet<u16>| {
         let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
         ports.join(", ")
@@ -72,7 +84,17 @@ fn filtering_chain(rules: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::filtering_chain;
+    use super::{filtering_chain, wanted};
+    use crate::config::Config;
+    use std::path::Path;
+
+    #[test]
+    fn nfs_wants_both_transports_and_the_portmapper() {
+        let text = "[tree]\nroot = \"/srv\"\n[nfs]\nmount_ports = 627\n\
+                    export = { clients = \"*\" }\n";
+        let config = Config::parse(text, Path::new("x.toml")).expect("valid");
+        assert_eq!(wanted(&config), "UDP 111, 627, 2049 and TCP 111, 627, 2049");
+    }
 
     #[test]
     fn only_chains_on_the_way_in_count() {

@@ -3,6 +3,7 @@
 mod finding;
 mod firewall;
 mod links;
+mod nfs;
 mod ports;
 
 use std::path::{Path, PathBuf};
@@ -71,6 +72,7 @@ fn examine(file: &Path, wait: Duration) -> Vec<Finding> {
         ));
     }
     findings.extend(ports::examine(&config));
+    findings.extend(nfs::examine(&config));
     findings.extend(links::examine(&config, wait));
     findings.extend(firewall::examine(&config));
     let store = Store::of_service(&config);

@@ -85,7 +85,7 @@ fn examine_dhcp(config: &Config, dhcp: &Dhcp, spec: BindSpec) -> Finding {
 }
 
 /// A port that this server itself has is as it should be.
-fn told(
+pub(super) fn told(
     what: String,
     transport: Transport,
     address: SocketAddr,

@@ -70,7 +70,7 @@ pub(crate) struct Args {
     /// The server's address towards it, if the configuration does not say it
     #[arg(long)]
     server: Option<Ipv4Addr>,
-    /// Say too whether it gets this file by TFTP and HTTP
+    /// Say too whether it gets this file by TFTP and HTTP, or may mount this path by NFS
     #[arg(long, value_name = "FILE")]
     path: Option<String>,
     /// Print JSON

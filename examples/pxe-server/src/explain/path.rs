@@ -4,21 +4,22 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use pxe_dhcp::BootRequest;
-use pxe_tree::{FileRequest, NodeKind, Protocol, Resolver, TreePath};
+use pxe_tree::{DirTree, FileRequest, NodeKind, Protocol, Resolver, TreePath};
 
 use super::answer::Told;
 use super::{Args, client};
 use crate::assemble::{self, Reasons};
-use crate::config::Config;
+use crate::config::{Config, ExportedFiles};
 use crate::decisions::Identity;
 use crate::menus::{Asker, Menus, Served, is_missing};
+use crate::nfs;
 use crate::source;
-use crate::trees::open_tree;
+use crate::trees::{Exported, Trees};
 
 /// A path as one protocol asks for it.
 #[derive(Debug)]
 pub(super) struct LookedUp {
-    /// `tftp`, or `http` and the address of the listener.
+    /// `tftp`, `http` and the address of the listener, or `nfs` and the path of the export.
     pub(super) by: String,
     /// What it leads to; or why it leads to no file.
     pub(super) found: Result<Found, String>,
@@ -44,6 +45,8 @@ pub(super) enum How {
     FilledIn,
     /// It is said in the language of another loader, without these.
     Converted(Vec<String>),
+    /// As it is, or mounted if it is a directory; with these options of the export.
+    Exported { options: String, is_directory: bool },
 }
 
 /// What TFTP and each HTTP listener make of this path.
@@ -53,7 +56,8 @@ pub(super) fn lookups(
     told: &Told,
     path: &str,
 ) -> Result<Vec<LookedUp>, String> {
-    let tree = open_tree(config).map_err(|problem| config.locate(&problem))?;
+    let trees = Trees::open(config).map_err(|problem| config.locate(&problem))?;
+    let tree = Arc::clone(&trees.served);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(|error| format!("the tree cannot be read: {error}"))?;
@@ -81,7 +85,34 @@ pub(super) fn lookups(
         let by = format!("http {}", listen.join(", "));
         looked_up.push(LookedUp { by, found });
     }
+    if let Some((index, rest)) = exported(config, path) {
+        let found = machine.mount(config, &trees, index, &rest);
+        let by = match config.nfs.as_ref().and_then(|nfs| nfs.exports.get(index)) {
+            Some(export) => format!("nfs {}", export.path),
+            None => "nfs".to_owned(),
+        };
+        looked_up.push(LookedUp {
+            by,
+            found: runtime.block_on(found),
+        });
+    }
     Ok(looked_up)
+}
+
+/// The export that a path is in, by its number, and the way from there. Paths of TFTP and HTTP
+/// that are in none are not NFS's.
+fn exported(config: &Config, path: &str) -> Option<(usize, TreePath)> {
+    let path = TreePath::parse(path)
+        .ok()
+        .filter(|_| path.starts_with('/'))?;
+    let exports = config.nfs.iter().flat_map(|nfs| &nfs.exports).enumerate();
+    let within = exports.filter_map(|(index, export)| {
+        let own = TreePath::parse(&export.path).ok()?;
+        let depth = own.names().count();
+        Some((depth, index, path.strip_prefix(&own)?))
+    });
+    let deepest = within.max_by_key(|(depth, ..)| *depth);
+    deepest.map(|(_, index, rest)| (index, rest))
 }
 
 /// The machine that asks.
@@ -120,6 +151,50 @@ impl Machine {
         let identity = Identity::of(&*policy, &request);
         let asker = Asker::new(config, &identity, ip.into(), server.map(IpAddr::V4));
         Self { asker, ip, server }
+    }
+
+    async fn mount(
+        &self,
+        config: &Config,
+        trees: &Trees,
+        index: usize,
+        path: &TreePath,
+    ) -> Result<Found, String> {
+        let exports = nfs::exports(config, trees).map_err(|problem| config.locate(&problem))?;
+        let export = config.nfs.as_ref().and_then(|nfs| nfs.exports.get(index));
+        let (Some(served), Some(export)) = (exports.get(index), export) else {
+            return Err("no such export".to_owned());
+        };
+        let Some(options) = served.options(self.ip.into()) else {
+            return Err(format!("{} is not exported to {}", export.path, self.ip));
+        };
+        let found = match (&export.files, &trees.exported) {
+            (ExportedFiles::InTree(root), Exported::Directory(tree)) => {
+                let resolver = Resolver::new().with_base(root.clone());
+                resolver.resolve(&**tree, path).await
+            }
+            (ExportedFiles::InTree(root), Exported::Given(tree)) => {
+                let resolver = Resolver::new().with_base(root.clone());
+                resolver.resolve(&**tree, path).await
+            }
+            (ExportedFiles::Directory(directory), _) => match DirTree::new(directory) {
+                Ok(tree) => Resolver::new().resolve(&tree, path).await,
+                Err(error) => Err(error),
+            },
+        };
+        let found = found.map_err(|error| error.kind().to_string())?;
+        let is_directory = found.attributes.kind == NodeKind::Directory;
+        match found.attributes.kind {
+            NodeKind::File | NodeKind::Directory => Ok(Found {
+                path: found.path.to_string(),
+                bytes: found.attributes.len,
+                how: How::Exported {
+                    options: options.to_string(),
+                    is_directory,
+                },
+            }),
+            _ => Err(format!("{} is neither a file nor a directory", found.path)),
+        }
     }
 
     async fn find(

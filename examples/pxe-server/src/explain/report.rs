@@ -94,6 +94,10 @@ impl Report<'_> {
                     "bytes": found.bytes,
                     "filled_in": found.how == How::FilledIn,
                     "converted": matches!(found.how, How::Converted(_)),
+                    "mounted_with": match &found.how {
+                        How::Exported { options, .. } => Some(options),
+                        _ => None,
+                    },
                     "without": match &found.how {
                         How::Converted(losses) => &losses[..],
                         _ => &[],
@@ -131,6 +135,11 @@ impl Report<'_> {
                 match how {
                     How::Unchanged => format!("{path}, {bytes} bytes"),
                     How::FilledIn => format!("{path}, filled in for it: {bytes} bytes"),
+                    How::Exported {
+                        options,
+                        is_directory: true,
+                    } => format!("{path}, to be mounted ({options})"),
+                    How::Exported { options, .. } => format!("{path}, {bytes} bytes ({options})"),
                     How::Converted(losses) => {
                         let mut text = format!("made from {path}: {bytes} bytes");
                         for loss in losses {

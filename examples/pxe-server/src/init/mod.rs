@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use self::loaders::{Catalogue, Family, System, targets};
+use crate::fact::printable;
 use crate::folder::{Entry, Folder, FolderError, Put};
 
 /// The first menu, for PXELINUX and syslinux.efi; the server makes those of GRUB and iPXE of it.
@@ -146,6 +147,7 @@ fn lay_out(args: &Args, out: &mut dyn Write) -> Result<Outcome, Error> {
     let config = CONFIG
         .replace("@DHCP@\n", args.mode.config())
         .replace("@DIR@", &toml_string(&shown))
+        .replace("@MOUNT@", &printable(&shown.to_string_lossy()))
         .replace("@FILES@", &files);
     if let Some(file) = &args.config {
         tree.config(file, &config)?;

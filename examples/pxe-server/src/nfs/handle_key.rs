@@ -23,7 +23,7 @@ const MODE: u32 = 0o600;
 
 /// Where the server of this machine keeps the key: as the configuration says, else in
 /// [`HANDLE_KEY_DEFAULT`] if it is started as root; or nowhere.
-pub(crate) fn place(config: &Config) -> Option<PathBuf> {
+pub(crate) fn of_service(config: &Config) -> Option<PathBuf> {
     let configured = config.nfs.as_ref()?.handle_key.clone();
     configured.or_else(|| privileges::is_root().then(|| HANDLE_KEY_DEFAULT.into()))
 }
@@ -162,7 +162,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("state/nfs.key");
         let config = config(&path);
-        assert_eq!(place(&config).as_deref(), Some(&*path));
+        assert_eq!(of_service(&config).as_deref(), Some(&*path));
         open(&config, Some(&path), None).expect("made");
         let made = std::fs::read(&path).expect("there");
         let mode = std::fs::metadata(&path)

@@ -12,5 +12,5 @@ mod ports;
 mod unreadable;
 
 pub(crate) use self::exports::{check_exports, exports};
-pub(crate) use self::ports::{BoundNfs, RunningNfs};
+pub(crate) use self::ports::{BoundNfs, PORTMAP_PORT, RunningNfs, addresses};
 pub(crate) use self::unreadable::Unreadable;

@@ -18,7 +18,7 @@ use crate::port_holder::Transport;
 use crate::privileges::Identity;
 
 /// RFC 1833 section 3.1.
-const PORTMAP_PORT: u16 = 111;
+pub(crate) const PORTMAP_PORT: u16 = 111;
 /// rpcbind's, where it takes registrations from every user (libtirpc's `_PATH_RPCBINDSOCK`).
 const RPCBIND_SOCKET: &str = "/run/rpcbind.sock";
 /// Ports that are tried where any would do: the one that TCP is given may be taken for UDP.
@@ -70,6 +70,7 @@ impl BoundNfs {
     /// Binds every port, and reads or makes the key of file handles.
     pub(crate) fn bind(
         config: &Config,
+        handle_key: Option<&Path>,
         owner: Option<&Identity>,
     ) -> Result<Option<Self>, StartError> {
         let Some(nfs) = &config.nfs else {
@@ -90,7 +91,7 @@ impl BoundNfs {
         }
         let mut bound = Self {
             ports,
-            key: handle_key::open(config, handle_key::place(config).as_deref(), owner)?,
+            key: handle_key::open(config, handle_key, owner)?,
             portmap: PortmapState::Nowhere,
         };
         bound.bind_portmap(config, nfs)?;
@@ -270,7 +271,7 @@ fn since_epoch() -> u64 {
 }
 
 /// The addresses of our own that NFS listens at, each once.
-fn addresses(nfs: &Nfs) -> Vec<IpAddr> {
+pub(crate) fn addresses(nfs: &Nfs) -> Vec<IpAddr> {
     let mut addresses: Vec<IpAddr> = nfs.listen.iter().map(SocketAddr::ip).collect();
     addresses.sort();
     addresses.dedup();

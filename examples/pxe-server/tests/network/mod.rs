@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use pxe_core::MacAddr;
 
+pub(crate) mod nfs;
+
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A TFTP ERROR.
