@@ -3,13 +3,11 @@
 mod scripted;
 mod shape;
 
-use std::future::Future;
 use std::net::Ipv4Addr;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use pxe_tree::{MemTree, TreePath};
 
 use self::scripted::Scripted;
@@ -446,11 +444,8 @@ fn whole(reply: Reply) -> Vec<u8> {
 
 /// What a tree in memory answers, it answers at once.
 fn now<T>(work: impl Future<Output = T>) -> T {
-    let mut context = Context::from_waker(Waker::noop());
-    match pin!(work).as_mut().poll(&mut context) {
-        Poll::Ready(done) => done,
-        Poll::Pending => panic!("a tree in memory waits"),
-    }
+    work.now_or_never()
+        .expect("a tree in memory waits for nothing")
 }
 
 #[cfg(test)]
