@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pxe_nfs::{Event, Handle, HandleKey, Limits, Programs, Server, Service};
+use pxe_nfs::{Admission, Event, Export, Handle, HandleKey, Limits, Programs, Server, Service};
+use pxe_tree::MemTree;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -191,6 +192,40 @@ async fn a_restarted_server_has_its_port_at_once() {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     stream.write_all(&null).await.expect("a call is taken");
     reply(&mut stream).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_answered_in_time_is_ended() {
+    const MOUNT: u32 = 100_005;
+    const MNT: u32 = 1;
+    let asked = Arc::new(tokio::sync::Notify::new());
+    let asks = Arc::clone(&asked);
+    let everybody = "*(insecure)".parse().expect("clients");
+    let service = Service::builder(HandleKey::new([7; HandleKey::LEN]))
+        .export(Export::new("/", Arc::new(MemTree::new())).to(everybody))
+        .admit(move |_| {
+            asks.notify_one();
+            Admission::Pending(Box::pin(std::future::pending()))
+        })
+        .build()
+        .expect("a service");
+    let bound = Server::bind_tcp(LOOPBACK).expect("a port");
+    let address = bound.local_addr();
+    let handle = Server::new(service)
+        .listen(bound, Programs::Nfs)
+        .start()
+        .expect("a server");
+    let mut idle = TcpStream::connect(address).await.expect("a connection");
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let mnt = [&call(1, MOUNT, 3, MNT)[..], &[0, 0, 0, 1, b'/', 0, 0, 0]].concat();
+    stream
+        .write_all(&record(&mnt))
+        .await
+        .expect("a call is taken");
+    asked.notified().await;
+    assert_eq!(handle.shutdown(Duration::from_millis(1)).await, 1);
+    is_closed(&mut stream).await;
+    is_closed(&mut idle).await;
 }
 
 #[tokio::test]
