@@ -54,6 +54,8 @@ pub(super) fn os_error(errno: Errno) -> Error {
         Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN | Errno::NOBUFS => {
             ErrorKind::Busy
         }
+        // A program that runs on this machine was opened for writing: it may run for long.
+        Errno::TXTBSY => ErrorKind::PermissionDenied,
         Errno::LOOP => ErrorKind::LinkLoop,
         Errno::NAMETOOLONG => ErrorKind::NameTooLong,
         // A device without driver, or a socket, was opened.

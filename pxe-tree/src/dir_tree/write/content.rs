@@ -30,13 +30,10 @@ impl Shared {
             return Err(ErrorKind::TooLarge.into());
         }
         let file = self.writer(&place)?;
-        if stability == Stability::Unstable {
-            // Noted before it is written, so that no commit that ends meanwhile lets go of it.
-            self.uncommitted.keep(place.identity, &file, false);
-        }
         write_all(&file, offset, data)?;
         match stability {
-            Stability::Unstable => {}
+            // Until now it was held here.
+            Stability::Unstable => self.uncommitted.keep(place.identity, &file, false),
             Stability::Data => self.told(rustix::fs::fdatasync(&file))?,
             Stability::File => self.told(rustix::fs::fsync(&file))?,
         }
@@ -51,7 +48,12 @@ impl Shared {
         let (file, writes) = match kept {
             Some((file, writes)) => (file, Some(writes)),
             // It may be all on the medium; or this server was started again since.
-            None => (Arc::new(self.open_content(&place, OFlags::RDONLY)?), None),
+            None => {
+                let file = self.open_content(&place, OFlags::RDONLY);
+                // Write-only it may be, too.
+                let file = file.or_else(|_| self.open_content(&place, OFlags::WRONLY))?;
+                (Arc::new(file), None)
+            }
         };
         self.told(rustix::fs::fsync(&file))?;
         if let Some(writes) = writes {
@@ -62,9 +64,9 @@ impl Shared {
         Ok(stat.attributes(node, fs.fsid))
     }
 
-    /// Takes what the kernel says of a flush. After an error it keeps the content in no way: what
-    /// was not on the medium is lost.
-    fn told(&self, flushed: Result<(), Errno>) -> Result<(), Halt> {
+    /// Takes what the kernel says of a flush. After an error it does not try again: what was not on
+    /// the medium is lost.
+    pub(super) fn told(&self, flushed: Result<(), Errno>) -> Result<(), Halt> {
         match flushed {
             Ok(()) | Err(Errno::INVAL) => Ok(()),
             Err(errno) => {

@@ -16,11 +16,12 @@ impl Shared {
     pub(super) fn set_attributes(&self, node: NodeId, wanted: &SetAttributes) -> Known {
         let place = self.place(node)?;
         let (reached, stat) = self.reach(&place, Wait::Allowed)?;
+        let mut cut = None;
         if let Some(len) = wanted.len {
             let content = self.writer(&place)?;
             let len = i64::try_from(len).map_err(|_| ErrorKind::TooLarge)?;
             rustix::fs::ftruncate(&content, len.cast_unsigned()).map_err(failed)?;
-            flush(content.as_fd())?;
+            cut = Some(content);
         }
         let opened = self.open_for_flush(&place, &stat);
         let target = Target {
@@ -35,8 +36,8 @@ impl Shared {
             target.set_mode(mode)?;
         }
         target.set_times(wanted)?;
-        match &opened {
-            Some(opened) => flush(opened.as_fd())?,
+        match opened.as_ref().or(cut.as_deref()) {
+            Some(opened) => self.told(rustix::fs::fsync(opened))?,
             None => self.flush_above(&place)?,
         }
         let fs = self.file_system(stat.identity.dev, reached.as_fd())?;
