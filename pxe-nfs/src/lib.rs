@@ -72,6 +72,9 @@
 //!   None can be made up: they are signed.
 //! - Address, port and admission are asked for each call, before anything is looked up; modes are
 //!   checked against the user that is left after squashing.
+//! - What was changed is on the medium before the reply leaves, but for unstable writes; calls that
+//!   must not be done twice are not. Nothing is written unless an export is
+//!   [`writable`](Export::writable) and says `rw`.
 //! - What a client can make the server hold is bounded by [`Limits`]. A client's fault is an
 //!   [`Event`], never an error of yours. Replies to datagrams are small where nothing proves that
 //!   the sender is the one that it says to be.

@@ -40,7 +40,9 @@ pub struct Limits {
     /// The same over UDP: 512. Whoever forges the sender of a datagram draws no more than that on
     /// his victim.
     pub udp_mount_list_bytes_max: usize,
-    /// Replies kept for calls that must not be done twice: 1,024.
+    /// Replies kept for calls that must not be done twice (REMOVE, RENAME, CREATE, ..), at some 500
+    /// bytes each: 1,024. The oldest are forgotten; a client that repeats one of these may be told
+    /// an error for what was done.
     pub repeated_calls_max: usize,
 }
 

@@ -4,6 +4,7 @@ mod files;
 mod lists;
 mod nodes;
 mod odd_tree;
+mod odd_writes;
 mod refusals;
 mod repeated;
 mod restarts;

@@ -15,7 +15,7 @@ use nfs3_types::nfs3::{
     nfsstat3, nfstime3, sattr3, stable_how, symlinkdata3,
 };
 use nfs3_types::xdr_codec::{Opaque, Pack, Unpack};
-use pxe_tree::DirTree;
+use pxe_tree::{DirTree, WriteTree};
 use tempfile::TempDir;
 
 use super::{Client, PATH, builder, options, some};
@@ -41,25 +41,30 @@ impl Writer {
         if dir.path().metadata().expect("there").uid() == 0 {
             chown(dir.path(), Some(1000), Some(100)).expect("root may");
         }
-        Self::of(dir)
+        Self::of(dir, Arc::new)
     }
 
     /// Whoever runs the tests.
     pub(super) fn myself() -> Self {
-        Self::of(tempfile::tempdir().expect("a temporary directory"))
+        Self::over(Arc::new)
     }
 
-    fn of(dir: TempDir) -> Self {
+    /// The same, with something before the directory.
+    pub(super) fn over<T: WriteTree>(tree: impl FnOnce(DirTree) -> Arc<T>) -> Self {
+        Self::of(tempfile::tempdir().expect("a temporary directory"), tree)
+    }
+
+    fn of<T: WriteTree>(dir: TempDir, tree: impl FnOnce(DirTree) -> Arc<T>) -> Self {
         let mode = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(dir.path(), mode).expect("chmod");
         let meta = dir.path().metadata().expect("there");
-        let tree = DirTree::new(dir.path()).expect("a directory");
+        let inner = DirTree::new(dir.path()).expect("a directory");
         let options = ExportOptions {
             is_writable: true,
             squash: Squash::None,
             ..options()
         };
-        let export = Export::writable(PATH, Arc::new(tree));
+        let export = Export::writable(PATH, tree(inner));
         let export = export.to(ExportClient::new(Network::Any, options));
         let service = builder().export(export).build().expect("one export");
         let client = Client::of(service).user(meta.uid(), meta.gid(), &[]);
