@@ -197,7 +197,8 @@ impl Cookie {
 pub struct DirEntry {
     /// The entry's name.
     pub name: NameBuf,
-    /// Where the listing goes on after this entry; never [`Cookie::START`].
+    /// Where the listing goes on after this entry; never [`Cookie::START`], nor one of the two
+    /// highest numbers, which protocols that list `.` and `..` need.
     pub cookie: Cookie,
     /// What it is.
     pub kind: NodeKind,

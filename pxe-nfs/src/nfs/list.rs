@@ -242,15 +242,8 @@ impl<'a> Page<'a> {
         let node = entry.node.filter(|_| self.shows_nodes);
         let export = &self.dir.export;
         put_post_op(reply, export.id, node);
-        // A node that lies too deep for a key has no handle here; LOOKUP says why.
-        match node.and_then(|node| export.tree.key(node.node).ok()) {
-            None => reply.put_bool(false),
-            Some(key) => {
-                reply.put_bool(true);
-                let handle = self.context.service.key.sign(export.id, &key);
-                reply.put_opaque(handle.as_bytes());
-            }
-        }
+        let node = node.map(|node| node.node);
+        self.context.put_post_op_handle(reply, export, node);
     }
 
     /// The page with its entries.

@@ -1,12 +1,13 @@
 //! From a directory and a name to a node: LOOKUP.
 
-use pxe_tree::{Attributes, Error, ErrorKind, Name, NodeKind};
+use pxe_tree::{Attributes, Error, ErrorKind, Name, NodeKey, NodeKind};
 
 use super::attributes::{POST_OP_LEN, put_post_op};
 use super::node::{Answer, Context, Object};
 use super::permission::Wanted;
 use super::status::Status;
 use crate::handle::HANDLE_LEN_MAX;
+use crate::xdr::Write as _;
 
 /// Directories that are climbed to see whether an export's root is above: as many as a path has
 /// names at most.
@@ -19,36 +20,37 @@ pub(super) async fn lookup(context: &Context<'_>) -> Answer {
     let name = args.opaque(usize::MAX)?;
     let mut dir = context.object(handle).await?;
     let found = find(context, &mut dir, name).await;
-    let found = found.map_err(|status| context.failed(status, &dir))?;
+    let (key, found) = found.map_err(|status| context.failed(status, &dir))?;
     let room = 4 + HANDLE_LEN_MAX + 2 * POST_OP_LEN;
     let mut reply = context.results(Status::OK, room);
-    let put = context.put_handle(&mut reply, &dir.export, found.node);
-    put.map_err(|status| context.failed(status, &dir))?;
+    let handle = context.service.key.sign(dir.export.id, &key);
+    reply.put_opaque(handle.as_bytes());
     put_post_op(&mut reply, dir.export.id, Some(&found));
     dir.put_post_op(&mut reply);
     Ok(reply.into())
 }
 
-async fn find(context: &Context<'_>, dir: &mut Object, name: &[u8]) -> Result<Attributes, Status> {
-    if dir.attributes.kind != NodeKind::Directory {
-        return Err(Status::NOTDIR);
-    }
-    dir.check(Wanted::EXECUTE)?;
-    let name = match name {
-        b"." => return Ok(dir.attributes.clone()),
-        b".." => {
-            let found = parent(dir).await;
-            return found.map_err(|error| context.status(&error));
-        }
-        name => match Name::new(name) {
-            Ok(name) => name,
-            Err(ErrorKind::NameTooLong) => return Err(Status::NAMETOOLONG),
-            // Nothing can be called so.
-            Err(_) => return Err(Status::NOENT),
-        },
-    };
+async fn find(
+    context: &Context<'_>,
+    dir: &mut Object,
+    name: &[u8],
+) -> Result<(NodeKey, Attributes), Status> {
     loop {
-        match dir.tree().lookup(dir.node(), name).await {
+        if dir.attributes.kind != NodeKind::Directory {
+            return Err(Status::NOTDIR);
+        }
+        dir.check(Wanted::EXECUTE)?;
+        let found = match name {
+            b"." => Ok(dir.attributes.clone()),
+            b".." => parent(dir).await,
+            name => match Name::new(name) {
+                Ok(name) => dir.tree().lookup(dir.node(), name).await,
+                Err(ErrorKind::NameTooLong) => return Err(Status::NAMETOOLONG),
+                // Nothing can be called so.
+                Err(_) => return Err(Status::NOENT),
+            },
+        };
+        match found.and_then(|found| Ok((dir.tree().key(found.node)?, found))) {
             Err(error) if error.kind() == ErrorKind::Stale => context.refresh(dir).await?,
             found => return found.map_err(|error| context.status(&error)),
         }

@@ -183,20 +183,19 @@ impl<'a> Context<'a> {
         reason.into()
     }
 
-    /// Puts the handle of a node of this export.
-    ///
-    /// # Errors
-    /// If it has none: `NFS3ERR_NOTSUPP` where it lies too deep for a key.
-    pub(crate) fn put_handle(
+    /// The `post_op_fh3` of a node of this export: none if it lies too deep for a key, as a LOOKUP
+    /// will tell.
+    pub(crate) fn put_post_op_handle(
         &self,
         reply: &mut Vec<u8>,
         export: &Export,
-        node: NodeId,
-    ) -> Result<(), Status> {
-        let key = export.tree.key(node);
-        let key = key.map_err(|error| self.status(&error))?;
-        reply.put_opaque(self.service.key.sign(export.id, &key).as_bytes());
-        Ok(())
+        node: Option<NodeId>,
+    ) {
+        let key = node.and_then(|node| export.tree.key(node).ok());
+        reply.put_bool(key.is_some());
+        if let Some(key) = key {
+            reply.put_opaque(self.service.key.sign(export.id, &key).as_bytes());
+        }
     }
 }
 

@@ -23,6 +23,10 @@ pub async fn check_listings(fixture: &Fixture, tree: &dyn Tree) {
             !cookies.contains(&Cookie::START),
             "{dir}: a cookie is that of the start"
         );
+        assert!(
+            cookies.iter().all(|cookie| cookie.0 < u64::MAX - 1),
+            "{dir}: a cookie is one of the two highest numbers"
+        );
         let listed: BTreeMap<NameBuf, NodeKind> = whole
             .iter()
             .map(|entry| (entry.name.clone(), entry.kind))

@@ -1,6 +1,9 @@
 //! GETATTR, LOOKUP, ACCESS, READLINK, FSSTAT, FSINFO, PATHCONF.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use nfs3_types::nfs3::*;
+use pxe_tree::ErrorKind;
 
 use super::*;
 use crate::Transport;
@@ -124,6 +127,39 @@ async fn names_are_looked_up() {
         assert_eq!(found.err(), Some(expected), "{dir}, {name:.20}");
     }
     client.walk("searched/file").await;
+}
+
+/// A node that is renamed, or forgotten by its tree, between the steps of a call is found again;
+/// one that moves all the time is to be asked for later.
+#[tokio::test]
+async fn a_node_that_moves_is_found_again() {
+    let is_later = Some(nfsstat3::NFS3ERR_JUKEBOX);
+    let tree = Arc::new(odd_tree::OddTree::failing(ErrorKind::Stale, 0));
+    let client = Client::new(Arc::clone(&tree) as _);
+    let open = client.walk("open").await;
+    let link = client.walk("open/link").await;
+    for (times, expected) in [(2, None), (1000, is_later)] {
+        let again = |counter: &AtomicUsize| counter.store(times, Ordering::Relaxed);
+        again(&tree.times);
+        let found = client.look_up(&open, b"all").await;
+        assert_eq!(found.err(), expected, "{times}");
+        again(&tree.times);
+        let args = READLINK3args {
+            symlink: link.clone(),
+        };
+        let told: READLINK3res<'_> = client.ask(5, &args).await;
+        let failure = match told {
+            Nfs3Result::Ok(_) => None,
+            Nfs3Result::Err((status, _)) => Some(status),
+        };
+        assert_eq!(failure, expected, "{times}");
+        tree.times.store(0, Ordering::Relaxed);
+        for name in [&b"all"[..], b".", b".."] {
+            again(&tree.stale_keys);
+            let found = client.look_up(&open, name).await;
+            assert_eq!(found.err(), expected, "{times}");
+        }
+    }
 }
 
 /// live-boot looks for `*.ext2` when no such file is there (scripts/live, `find_files`).

@@ -24,6 +24,8 @@ pub(super) struct OddTree {
     pub(super) cookies: Vec<u64>,
     /// How often an open file is called stale before it is read.
     pub(super) stale_reads: Arc<AtomicUsize>,
+    /// How often a node is forgotten before it gets a key.
+    pub(super) stale_keys: AtomicUsize,
     /// Whether open files are files of the operating system, of which nothing is in memory.
     pub(super) is_cold: bool,
 }
@@ -115,7 +117,10 @@ impl Tree for OddTree {
     }
 
     fn key(&self, node: NodeId) -> Result<NodeKey> {
-        self.inner.key(node)
+        match is_left(&self.stale_keys) {
+            true => Err(ErrorKind::Stale.into()),
+            false => self.inner.key(node),
+        }
     }
 
     async fn resolve_key(&self, key: &NodeKey) -> Result<NodeId> {

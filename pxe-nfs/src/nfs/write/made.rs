@@ -15,7 +15,7 @@ use super::{
 };
 use crate::Credentials;
 use crate::handle::HANDLE_LEN_MAX;
-use crate::xdr::{Malformed, Write as _};
+use crate::xdr::Malformed;
 
 /// How often a name may come and go between looking and making.
 const TRIES: usize = 4;
@@ -259,16 +259,7 @@ async fn answer(context: &Context<'_>, dir: &Object, made: Result<Attributes, St
     };
     let room = 8 + HANDLE_LEN_MAX + POST_OP_LEN + WCC_LEN;
     let mut reply = context.results(Status::OK, room);
-    let before_handle = reply.len();
-    reply.put_bool(true);
-    if context
-        .put_handle(&mut reply, &dir.export, made.node)
-        .is_err()
-    {
-        // It was made; that it lies too deep for a handle is what a LOOKUP will tell.
-        reply.truncate(before_handle);
-        reply.put_bool(false);
-    }
+    context.put_post_op_handle(&mut reply, &dir.export, Some(made.node));
     put_post_op(&mut reply, dir.export.id, Some(&made));
     put_now(&mut reply, dir).await;
     Ok::<_, Halt>(reply.into())
