@@ -182,20 +182,29 @@ struct Fuzzed {
     xid: u32,
 }
 
+thread_local! {
+    /// Made once: nothing changes it.
+    static TREE: Arc<Scripted> = Arc::new(Scripted::new(tree()));
+}
+
+fn tree() -> MemTree {
+    let tree = MemTree::new();
+    for path in ["file", "dir/file", "dir/dir/deep", "\u{e4}"] {
+        tree.insert_file(path, path.repeat(50)).expect("free");
+    }
+    for number in 0..60 {
+        let path = format!("many/{number:03}");
+        tree.insert_file(path, "").expect("free");
+    }
+    for (link, target) in [("link", "dir"), ("dir/link", "../..")] {
+        tree.insert_link(link, target).expect("free");
+    }
+    tree
+}
+
 impl Fuzzed {
     fn new() -> Self {
-        let tree = MemTree::new();
-        for path in ["file", "dir/file", "dir/dir/deep", "\u{e4}"] {
-            tree.insert_file(path, path.repeat(50)).expect("free");
-        }
-        for number in 0..60 {
-            let path = format!("many/{number:03}");
-            tree.insert_file(path, "").expect("free");
-        }
-        for (link, target) in [("link", "dir"), ("dir/link", "../..")] {
-            tree.insert_link(link, target).expect("free");
-        }
-        let tree = Arc::new(Scripted::new(tree));
+        let tree = TREE.with(Arc::clone);
         let client: ExportClient = "*(rw,insecure,no_root_squash)".parse().expect("valid");
         let within = TreePath::parse("dir").expect("valid");
         let service = Service::builder(HandleKey::new([7; HandleKey::LEN]))
