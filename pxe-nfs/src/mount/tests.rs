@@ -284,28 +284,42 @@ async fn dump_tells_who_mounted_what() {
 /// A datagram's sender can be forged: what it draws is bounded.
 #[tokio::test]
 async fn lists_are_short_over_udp() {
+    let limited = Arc::new(Mutex::new(Vec::new()));
+    let limits = Limits {
+        mounts_max: 150,
+        ..Limits::default()
+    };
     let (builder, _) = builder();
-    let service = builder.limits(Limits::default()).build().expect("distinct");
-    for host in 1..100 {
-        let path = format!("/srv/tftp/{}", "./".repeat(40));
-        assert!(
-            mounts(&service, &peer([192, 168, 150, host]), &path)
-                .await
-                .is_ok()
-                || host == 66
-        );
-        assert!(
-            mounts(&service, &peer([192, 168, 150, host]), "/os/ubuntu")
-                .await
-                .is_ok()
-        );
+    let service = builder
+        .limits(limits)
+        .on_event({
+            let limited = Arc::clone(&limited);
+            move |event| {
+                if let Event::Limited(reached) = event {
+                    limited.lock().expect("no panic").push(reached.limit);
+                }
+            }
+        })
+        .build()
+        .expect("distinct");
+    for host in 101..200 {
+        let peer = peer([192, 168, 150, host]);
+        assert!(mounts(&service, &peer, "/srv/tftp").await.is_ok());
+        assert!(mounts(&service, &peer, "/os/ubuntu").await.is_ok());
     }
+    let forgotten = std::mem::take(&mut *limited.lock().expect("no panic"));
+    assert_eq!(forgotten, ["mounts_max"; 48]);
     let tcp = peer(HERE);
     let udp = Peer::new(tcp.remote, tcp.local, Transport::Udp);
-    assert_eq!(dumped(&service, &tcp).await.len(), 198);
+    assert_eq!(dumped(&service, &tcp).await.len(), 150);
+    assert!(limited.lock().expect("no panic").is_empty());
     let few = dumped(&service, &udp).await;
     assert!((5..20).contains(&few.len()), "{}", few.len());
-    assert_eq!(few[0], "192.168.150.99:/os/ubuntu", "the latest first");
+    assert_eq!(few[0], "192.168.150.199:/os/ubuntu", "the latest first");
+    assert_eq!(
+        *limited.lock().expect("no panic"),
+        ["udp_mount_list_bytes_max"]
+    );
 }
 
 #[tokio::test]
