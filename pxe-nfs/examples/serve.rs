@@ -1,6 +1,6 @@
 //! Exports a directory, read-only, to this machine and its private networks: `serve DIRECTORY PORT`,
-//! for example `serve /srv/tftp 2049`. No portmapper tells of it: mount it with
-//! `mount -t nfs -o nolock,vers=3,tcp,port=2049,mountport=2049 SERVER:/srv/tftp /mnt`.
+//! for example `serve /srv/tftp 2049`. As root it is its own portmapper: mount it with
+//! `mount -t nfs -o nolock SERVER:/srv/tftp /mnt`. Else add `vers=3,port=2049,mountport=2049`.
 
 use std::sync::Arc;
 
@@ -33,11 +33,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build()?;
     let bound = Server::bind_tcp(("::", port.parse()?))?;
     println!("{directory} at {}", bound.local_addr());
+    let mut server = Server::new(service).listen(bound, Programs::Nfs);
+    for portmap in [Server::bind_tcp(("::", 111)), Server::bind_udp(("::", 111))] {
+        match portmap {
+            Ok(portmap) => server = server.listen(portmap, Programs::Portmap),
+            Err(error) => println!("no portmapper: {error}"),
+        }
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let handle = Server::new(service).listen(bound, Programs::Nfs).start()?;
+        let handle = server.start()?;
         std::future::pending::<()>().await;
         drop(handle);
         Ok(())
