@@ -90,10 +90,7 @@ impl StableHasher {
     }
 
     pub(crate) fn finish128(mut self) -> [u8; 16] {
-        let last = self.tail | (self.len & 0xff) << 56;
-        self.word(last);
-        self.lanes[2] ^= 0xee;
-        let low = self.squeeze();
+        let low = self.low_half();
         self.lanes[1] ^= 0xdd;
         let high = self.squeeze();
         let mut bytes = [0; 16];
@@ -109,14 +106,21 @@ impl StableHasher {
         self.lanes.iter().fold(0, |all, lane| all ^ lane)
     }
 
-    pub(crate) fn finish64(self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.finish128();
-        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    /// The first half of the whole hash.
+    pub(crate) fn finish64(mut self) -> u64 {
+        self.low_half()
+    }
+
+    fn low_half(&mut self) -> u64 {
+        let last = self.tail | (self.len & 0xff) << 56;
+        self.word(last);
+        self.lanes[2] ^= 0xee;
+        self.squeeze()
     }
 
     /// One byte, for hints.
     pub(crate) fn finish8(self) -> u8 {
-        self.finish128()[0]
+        self.finish64().to_le_bytes()[0]
     }
 }
 

@@ -62,12 +62,21 @@ use crate::{
 /// `RWF_NOWAIT`); everything else goes to tokio's blocking pool. On file systems that may ask
 /// another machine or process for what they have cached (NFS, FUSE and all that are not known to
 /// be local), and on those mounted below the root, names always go to the pool. Listings do too.
+/// What the kernel had in its caches a second ago is taken to be there still.
 /// Without a tokio runtime the calling thread waits.
+///
+/// No descriptor is kept but the root's, and those of files for as long as somebody has their
+/// blobs (or writes to them): nothing below the root is held mounted, or on its medium, longer.
 ///
 /// # Files that change
 ///
 /// As [`Blob`] says. A node whose path does not lead to the same inode any more is `Stale`, and
-/// its key finds it again; after more than [`DirOptions::nodes_max`] others a node may be forgotten
+/// its key finds it again. A directory that was walked to just now is taken to be in its place
+/// ([`DirOptions::settled_for`]): after somebody else moved it, out of the root too, those who
+/// have its node, or one that was in it, may be told for so long that nothing changed, or that a
+/// name is not there. They are told of no other file, and nothing is opened that way. Who walks
+/// names from the root sees each change at once, and so does everybody if it was made through
+/// this tree. After more than [`DirOptions::nodes_max`] others a node may be forgotten
 /// and is `Stale` too. All readers of an unchanged file share one descriptor; the blob's
 /// [`Attributes::node`] is the node by which it was opened first.
 ///
@@ -89,7 +98,9 @@ use crate::{
 ///
 /// See [`DirKeys`]. A key is found again by listing the directories above the node (not by the
 /// server's own path), so a directory that may be searched but not listed hides what is below it
-/// from keys after a restart. Nodes more than 24 names deep have no key (`Unsupported`).
+/// from keys after a restart. What cannot be looked at, as a dead mount, hides what is in it; where
+/// nothing else has the key, it gives the error of that (`Io`), as the node is not known to be
+/// gone. A file system that does not answer at all holds up the search that comes to it. Nodes more than 24 names deep have no key (`Unsupported`).
 ///
 /// # Example
 ///
@@ -130,7 +141,7 @@ pub enum DirKeys {
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct DirOptions {
-    /// Nodes that are known at once; 131,072 by default, at some 250 bytes each. Those not used
+    /// Nodes that are known at once; 131,072 by default, at some 400 bytes each. Those not used
     /// for long are forgotten and become `Stale`. At least 16.
     pub nodes_max: usize,
     /// Open files that are shared; 4,096 by default. Beyond, each reader opens for itself.
@@ -138,9 +149,8 @@ pub struct DirOptions {
     /// Directory entries that are looked at to find a key that is not where it was; 16,384 by
     /// default.
     pub search_entries_max: usize,
-    /// How long a directory is taken to be where it was found; 10 ms by default. For so long
-    /// a directory that was moved away, and what is in it, are still known to those who have
-    /// their [`NodeId`]; zero has every path walked anew for each question.
+    /// How long a directory is taken to be where it was found; 10 ms by default. See
+    /// "Files that change" of [`DirTree`]. Zero has every path walked anew for each question.
     pub settled_for: Duration,
     /// What keys are made of.
     pub keys: DirKeys,
