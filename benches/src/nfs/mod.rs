@@ -46,9 +46,21 @@ pub(crate) struct Options {
     /// Only these servers.
     #[arg(long, value_enum)]
     only: Vec<Kind>,
+    /// Only cases whose name has this in it.
+    #[arg(long, default_value = "")]
+    matching: String,
+    /// Only with the server on this CPU; the load is on CPU 0.
+    #[arg(long)]
+    cpu: Option<usize>,
     /// Where the files are: in a file system that the servers can serve.
     #[arg(long, default_value = "/var/tmp")]
     directory: PathBuf,
+}
+
+impl Options {
+    fn has_cpu(&self, cpu: usize) -> bool {
+        self.cpu.is_none_or(|only| only == cpu)
+    }
 }
 
 const fn case(operation: Operation, clients: usize, depth: usize) -> Case {
@@ -139,8 +151,14 @@ fn measure(
     load.verify()?;
     let until = Until::Elapsed(Duration::from_millis(options.milliseconds));
     for ((cpu, _), rows) in PLACEMENTS.iter().zip(table) {
+        if !options.has_cpu(*cpu) {
+            continue;
+        }
         running.pin(*cpu)?;
         for ((case, name), row) in CASES.iter().zip(rows) {
+            if !name.contains(&options.matching) {
+                continue;
+            }
             // Until all threads and buffers have found their places.
             let few = Until::Elapsed(Duration::from_millis(options.milliseconds / 20));
             load.run(*case, Check::Spots, few)?;
@@ -212,11 +230,15 @@ fn report(options: &Options, kinds: &[Kind], table: &Table, elapsed: Duration) {
         elapsed.as_secs()
     );
     let middle = |values: &[f64]| median(values).unwrap_or_default();
-    for ((_, placement), rows) in PLACEMENTS.iter().zip(table) {
+    for ((cpu, placement), rows) in PLACEMENTS.iter().zip(table) {
+        if !options.has_cpu(*cpu) {
+            continue;
+        }
         let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
         println!("\n| {placement} | {} |", names.join(" | "));
         println!("|---|{}", "---|".repeat(kinds.len()));
-        for ((_, name), row) in CASES.iter().zip(rows) {
+        let rows = CASES.iter().zip(rows);
+        for ((_, name), row) in rows.filter(|((_, name), _)| name.contains(&options.matching)) {
             let own = row.first();
             let cells: Vec<String> = row
                 .iter()
