@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 
 use crate::export::Export;
 use crate::handle::{ExportId, HandleKey};
@@ -79,6 +80,7 @@ impl Service {
             (Programs::Nfs, nfs::PROGRAM) => nfs::answer(&self.inner, peer, &call, &message).await,
             (Programs::Nfs | Programs::Mount, mount::PROGRAM) => {
                 mount::answer(&self.inner, peer, &call)
+                    .boxed()
                     .await
                     .map(Reply::from)
             }

@@ -1,5 +1,6 @@
 //! From a directory and a name to a node: LOOKUP.
 
+use futures_util::FutureExt;
 use pxe_tree::{Attributes, Error, ErrorKind, Name, NodeKey, NodeKind};
 
 use super::attributes::{POST_OP_LEN, put_post_op};
@@ -42,7 +43,7 @@ async fn find(
         dir.check(Wanted::EXECUTE)?;
         let found = match name {
             b"." => Ok(dir.attributes.clone()),
-            b".." => parent(dir).await,
+            b".." => parent(dir).boxed().await,
             name => match Name::new(name) {
                 Ok(name) => dir.tree().lookup(dir.node(), name).await,
                 Err(ErrorKind::NameTooLong) => return Err(Status::NAMETOOLONG),
@@ -51,7 +52,7 @@ async fn find(
             },
         };
         match found.and_then(|found| Ok((dir.tree().key(found.node)?, found))) {
-            Err(error) if error.kind() == ErrorKind::Stale => context.refresh(dir).await?,
+            Err(error) if error.kind() == ErrorKind::Stale => context.refresh(dir).boxed().await?,
             found => return found.map_err(|error| context.status(&error)),
         }
     }

@@ -90,7 +90,11 @@ pub(crate) async fn answer(
         .boxed()
     };
     let client = peer.remote.ip();
-    let reply = service.repeated.once(client, message, begin).await?;
+    let reply = service
+        .repeated
+        .once(client, message, begin)
+        .boxed()
+        .await?;
     Ok(Vec::from(reply).into())
 }
 
@@ -107,19 +111,20 @@ async fn perform(
         call,
         message,
     };
+    // The large ones are boxed, so that the future that is made for each call stays small.
     let done = match call.procedure {
         0 => Ok(results(call, 0).into()),
         1 => attributes::getattr(&context).await,
         3 => lookup::lookup(&context).await,
         4 => permission::access(&context).await,
-        5 => read::readlink(&context).await,
-        6 => read::read(&context).await,
-        16 => list::readdir(&context).await,
-        17 => list::readdirplus(&context).await,
-        18 => file_system::fsstat(&context).await,
-        19 => file_system::fsinfo(&context).await,
-        20 => file_system::pathconf(&context).await,
-        2 | 7..=15 | 21 => write::answer(&context).await,
+        5 => read::readlink(&context).boxed().await,
+        6 => read::read(&context).boxed().await,
+        16 => list::readdir(&context).boxed().await,
+        17 => list::readdirplus(&context).boxed().await,
+        18 => file_system::fsstat(&context).boxed().await,
+        19 => file_system::fsinfo(&context).boxed().await,
+        20 => file_system::pathconf(&context).boxed().await,
+        2 | 7..=15 | 21 => write::answer(&context).boxed().await,
         _ => return Err(Rejected::ProcedureUnavailable),
     };
     done.or_else(|halt| match halt {
