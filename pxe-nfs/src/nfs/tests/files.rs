@@ -201,7 +201,7 @@ async fn busy_is_later() {
 }
 
 /// Large ranges of a file in the page cache leave by `sendfile`, small ones and those over UDP
-/// are copied; what is not in memory is read on a thread that may wait.
+/// are copied.
 #[tokio::test]
 async fn large_ranges_in_memory_are_not_copied() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -224,18 +224,35 @@ async fn large_ranges_in_memory_are_not_copied() {
     client.peer.transport = Transport::Udp;
     let reply = client.reply(&file, 0, 1 << 20).await;
     assert!(matches!(&reply.data, Data::Bytes(bytes) if bytes[..] == all[..8192]));
+}
 
+/// What is not in memory is read on a thread that may wait, and what a client that reads on will
+/// ask for is fetched before it does.
+#[tokio::test]
+async fn what_follows_is_fetched_meanwhile() {
+    const LEN: u64 = 1 << 20;
     let tree = MemTree::new();
-    tree.insert_file("file", content(1 << 20)).expect("free");
-    let cold = OddTree {
-        inner: Arc::new(tree),
-        is_cold: true,
-        ..OddTree::default()
-    };
-    let client = Client::new(Arc::new(cold));
-    let file = client.walk("file").await;
-    let reply = client.reply(&file, 0, 1 << 20).await;
-    assert!(matches!(&reply.data, Data::Bytes(bytes) if bytes.len() == 1 << 20));
+    tree.insert_file("file", content(4 << 20)).expect("free");
+    let tree = Arc::new(tree);
+    for (in_memory, offset, is_copied, needed) in [
+        (0, 0, true, vec![(0, 3 * LEN)]),
+        (LEN - 1, 0, true, vec![(0, 3 * LEN)]),
+        (LEN, 0, false, vec![(LEN, 2 * LEN)]),
+        (LEN + 1, 0, false, vec![]),
+        (4 * LEN, LEN, false, vec![]),
+    ] {
+        let odd = Arc::new(OddTree {
+            inner: Arc::clone(&tree),
+            in_memory: Some(in_memory),
+            ..OddTree::default()
+        });
+        let client = Client::new(Arc::clone(&odd) as _);
+        let file = client.walk("file").await;
+        let reply = client.reply(&file, offset, 1 << 20).await;
+        let copied = matches!(&reply.data, Data::Bytes(bytes) if bytes.len() == 1 << 20);
+        assert_eq!(copied, is_copied, "{in_memory}: {reply:?}");
+        assert_eq!(*odd.needed.lock().expect("no panic"), needed, "{in_memory}");
+    }
 }
 
 /// Edited in place, replaced by rename, cut off: the next READ has what is there then.

@@ -1,7 +1,7 @@
 //! A tree that does what real ones do seldom.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,8 +26,10 @@ pub(super) struct OddTree {
     pub(super) stale_reads: Arc<AtomicUsize>,
     /// How often a node is forgotten before it gets a key.
     pub(super) stale_keys: AtomicUsize,
-    /// Whether open files are files of the operating system, of which nothing is in memory.
-    pub(super) is_cold: bool,
+    /// How much of open files is in memory, if these are files of the operating system.
+    pub(super) in_memory: Option<u64>,
+    /// What was said to be needed soon: offsets and lengths.
+    pub(super) needed: Arc<Mutex<Vec<(u64, u64)>>>,
 }
 
 impl OddTree {
@@ -112,7 +114,10 @@ impl Tree for OddTree {
         Ok(Arc::new(OddBlob {
             inner: self.inner.open(node).await?,
             stale_reads: Arc::clone(&self.stale_reads),
-            file: self.is_cold.then(|| tempfile::tempfile().expect("a file")),
+            file: self
+                .in_memory
+                .map(|len| (tempfile::tempfile().expect("a file"), len)),
+            needed: Arc::clone(&self.needed),
         }))
     }
 
@@ -139,7 +144,8 @@ impl Tree for OddTree {
 struct OddBlob {
     inner: Arc<dyn Blob>,
     stale_reads: Arc<AtomicUsize>,
-    file: Option<std::fs::File>,
+    file: Option<(std::fs::File, u64)>,
+    needed: Arc<Mutex<Vec<(u64, u64)>>>,
 }
 
 #[async_trait]
@@ -155,10 +161,21 @@ impl Blob for OddBlob {
         }
     }
 
+    fn read_now(&self, offset: u64, buf: &mut [u8]) -> Result<Option<usize>> {
+        match self.file {
+            Some((_, in_memory)) if offset < in_memory => self.inner.read_now(offset, buf),
+            _ => Ok(None),
+        }
+    }
+
+    fn will_need(&self, offset: u64, len: u64) {
+        self.needed.lock().expect("no panic").push((offset, len));
+    }
+
     fn direct(&self, offset: u64, len: u64) -> Direct<'_> {
         let left = self.attributes().len.saturating_sub(offset);
         match &self.file {
-            Some(file) if left > 0 => Direct::File {
+            Some((file, _)) if left > 0 => Direct::File {
                 fd: std::os::fd::AsFd::as_fd(file),
                 offset,
                 len: left.min(len),
