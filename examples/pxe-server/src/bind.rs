@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use pxe_dhcp::{BindError, BindSpec};
@@ -63,14 +63,14 @@ impl Bound {
     pub fn bind(config: Config) -> Result<Self, StartError> {
         let store = config.leases.store.clone().unwrap_or(Store::Memory);
         let handle_key = config.nfs.as_ref().and_then(|nfs| nfs.handle_key.clone());
-        Self::bind_with_state(config, store, handle_key)
+        Self::bind_with_state(config, store, handle_key.as_deref())
     }
 
     /// The same with the leases and the key of file handles kept there.
     pub(crate) fn bind_with_state(
         config: Config,
         store: Store,
-        handle_key: Option<PathBuf>,
+        handle_key: Option<&Path>,
     ) -> Result<Self, StartError> {
         let identity = identity(&config)?;
         let hub = Arc::new(Hub::new(Arc::new(Machines::default())));
@@ -79,7 +79,7 @@ impl Bound {
         let http = bind_http(&config)?;
         lease_store::prepare(&config, &store, identity.as_ref())?;
         // After the directory of the leases, where its key may be.
-        let nfs = BoundNfs::bind(&config, handle_key.as_deref(), identity.as_ref())?;
+        let nfs = BoundNfs::bind(&config, handle_key, identity.as_ref())?;
         let kept = Kept::wanted(&config).possible()?;
         let control = match &config.server.control {
             None => None,

@@ -89,7 +89,7 @@ fn run(config: Config, log: &LogControl) -> Result<(), StartError> {
     open_files::raise_limit(&config);
     let store = Store::of_service(&config);
     let handle_key = handle_key::of_service(&config);
-    let bound = Bound::bind_with_state(config, store, handle_key)?;
+    let bound = Bound::bind_with_state(config, store, handle_key.as_deref())?;
     // While there is one thread, and before anything is read or served.
     bound.drop_privileges()?;
     log.start_thread()?;

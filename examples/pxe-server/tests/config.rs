@@ -678,6 +678,8 @@ fn the_readmes_reference_names_every_key() {
         "boot.rule",
         "tftp",
         "http",
+        "nfs",
+        "nfs.export",
         "menu",
         "log",
     ] {
