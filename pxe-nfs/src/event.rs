@@ -13,6 +13,8 @@ pub enum Event {
     Mounted(Mounted),
     /// A directory was unmounted, as its client says.
     Unmounted(Mounted),
+    /// A client reads a file, for the first time since it mounted something.
+    FirstRead(Peer),
     /// A client was refused.
     Refused(Refused),
     /// A connection has ended.

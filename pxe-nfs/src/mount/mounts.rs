@@ -1,7 +1,8 @@
 //! Who mounted what.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Who mounted what, for DUMP: what clients said, and nothing depends on it.
@@ -12,6 +13,10 @@ pub(crate) struct Mounts {
     mounts_max: usize,
     /// The oldest first.
     known: Mutex<VecDeque<Mount>>,
+    /// Clients that have mounted and read nothing since; at most `mounts_max`.
+    unread: Mutex<BTreeSet<IpAddr>>,
+    /// Whether there are any: each READ asks.
+    has_unread: AtomicBool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,10 +34,17 @@ impl Mounts {
         Self {
             mounts_max,
             known: Mutex::default(),
+            unread: Mutex::default(),
+            has_unread: AtomicBool::new(false),
         }
     }
 
     pub(crate) fn add(&self, mount: Mount) -> Option<Forgotten> {
+        self.change_unread(|unread| {
+            if unread.len() < self.mounts_max {
+                unread.insert(mount.client);
+            }
+        });
         let mut known = self.known();
         known.retain(|other| *other != mount);
         known.push_back(mount);
@@ -49,6 +61,7 @@ impl Mounts {
 
     /// Takes out all of a client.
     pub(crate) fn remove_all(&self, client: IpAddr) -> Vec<Mount> {
+        self.change_unread(|unread| unread.remove(&client));
         let mut known = self.known();
         let all = std::mem::take(&mut *known);
         let (gone, rest) = all.into_iter().partition(|mount| mount.client == client);
@@ -59,6 +72,20 @@ impl Mounts {
     /// All, the latest first: where not all can be told, these are the ones that matter.
     pub(crate) fn all(&self) -> Vec<Mount> {
         self.known().iter().rev().cloned().collect()
+    }
+
+    /// Whether this client has mounted something and reads for the first time since.
+    pub(crate) fn begins_to_read(&self, client: IpAddr) -> bool {
+        self.has_unread.load(Ordering::Relaxed)
+            && self.change_unread(|unread| unread.remove(&client))
+    }
+
+    fn change_unread<T>(&self, change: impl FnOnce(&mut BTreeSet<IpAddr>) -> T) -> T {
+        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(&mut unread);
+        // Under the lock, so that it says what is so.
+        self.has_unread.store(!unread.is_empty(), Ordering::Relaxed);
+        changed
     }
 
     fn known(&self) -> MutexGuard<'_, VecDeque<Mount>> {
@@ -75,6 +102,23 @@ mod tests {
             client: [192, 168, 150, host].into(),
             path: path.into(),
         }
+    }
+
+    #[test]
+    fn a_client_begins_to_read_once_after_it_mounted() {
+        let mounts = Mounts::new(2);
+        let client = |host: u8| IpAddr::from([192, 168, 150, host]);
+        assert!(!mounts.begins_to_read(client(1)), "it mounted nothing");
+        for host in 1..=3 {
+            mounts.add(mount(host, "/srv"));
+        }
+        assert!(!mounts.begins_to_read(client(3)), "beyond the bound");
+        assert!(mounts.begins_to_read(client(1)));
+        assert!(!mounts.begins_to_read(client(1)), "it reads on");
+        mounts.remove_all(client(2));
+        assert!(!mounts.begins_to_read(client(2)), "it is gone");
+        mounts.add(mount(1, "/srv"));
+        assert!(mounts.begins_to_read(client(1)), "it mounted again");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::node::{Answer, Context, Object};
 use super::permission::may_read;
 use super::status::Status;
 use crate::xdr::Write as _;
-use crate::{Data, Reply, Transport};
+use crate::{Data, Event, Reply, Transport};
 
 /// Reads of at most so many bytes are copied: two system calls fewer than `sendfile` takes.
 const COPIED_BYTES_MAX: u32 = 64 << 10;
@@ -60,6 +60,10 @@ pub(super) async fn read(context: &Context<'_>) -> Answer {
         match range(context, &file, offset, count).await {
             Ok((data, of_blob)) => {
                 file.attributes = with_content_of(&file.attributes, &of_blob);
+                let (service, peer) = (context.service, context.peer);
+                if service.mounts.begins_to_read(peer.remote.ip()) {
+                    service.tell(&Event::FirstRead(*peer));
+                }
                 return Ok(answer(context, &file, offset, data));
             }
             // A blob was edited or replaced while it was read. It is the file's affair that it
