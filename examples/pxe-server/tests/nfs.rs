@@ -203,6 +203,37 @@ async fn a_refusal_says_what_to_do_and_is_told_once() {
     running.stop().await.expect("no failure");
 }
 
+/// A diskless machine reads thousands of files, and connects anew after each silence.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_reads_on_and_on_is_three_facts() {
+    let site = Site::of_tree();
+    let running = Running::start(site.config()).await.expect("started");
+    let mut client = NfsClient::connect(nfs(&running));
+    let directory = client.mount("/srv/tftp/os/ubuntu").expect("mounted");
+    let file = client.look_up(&directory, "vmlinuz").expect("found");
+    for _ in 0..5 {
+        for _ in 0..50 {
+            client.read(&file, 100).expect("readable");
+        }
+        client = NfsClient::connect(nfs(&running));
+    }
+    // A refusal is told after all that came before it.
+    told(&running, 3).await;
+    assert!(client.mount("/elsewhere").is_err());
+    let told = told(&running, 4).await;
+    let expected = [
+        "mounted /srv/tftp/os/ubuntu",
+        "reads what it mounted",
+        "disconnected after 52 calls, ",
+        "refused: /elsewhere is not exported",
+    ];
+    assert_eq!(told.len(), expected.len(), "{told:?}");
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with(expected), "{told}");
+    }
+    running.stop().await.expect("no failure");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_that_says_rw_is_written_to() {
     let (uid, gid) = (geteuid(), getegid());

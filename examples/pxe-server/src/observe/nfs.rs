@@ -75,6 +75,11 @@ impl NfsObserver {
                 let text = format!("unmounted {}", text(&mounted.path));
                 self.note(Some(&mounted.peer), LogLevel::Debug, "unmounted", text);
             }
+            Event::FirstRead(peer) => {
+                let is_told = self.follow(peer, |_| true);
+                let (name, text) = ("reading", "reads what it mounted".to_owned());
+                self.report(peer, is_told, LogLevel::Info, What::Note { name, text });
+            }
             Event::Refused(refused) => self.refused(refused),
             Event::Disconnected(ended) => self.disconnected(ended),
             Event::Malformed(peer) => {
