@@ -95,8 +95,9 @@ impl NfsClient {
         let mut call: Vec<u8> = head.iter().flat_map(|word| word.to_be_bytes()).collect();
         call.extend_from_slice(args);
         let mark = 1 << 31 | u32::try_from(call.len()).expect("short");
-        self.stream.write_all(&mark.to_be_bytes()).expect("sent");
-        self.stream.write_all(&call).expect("sent");
+        // In one piece: a second one would wait for the acknowledgment of the first.
+        let record = [&mark.to_be_bytes()[..], &call].concat();
+        self.stream.write_all(&record).expect("sent");
         let mut mark = [0; 4];
         self.stream.read_exact(&mut mark).expect("a reply in time");
         let len = u32::from_be_bytes(mark) & !(1 << 31);
