@@ -207,14 +207,21 @@ async fn large_ranges_in_memory_are_not_copied() {
     let dir = tempfile::tempdir().expect("a directory");
     let all = content(3 << 20);
     std::fs::write(dir.path().join("file"), &all).expect("written");
-    let tree = DirTree::new(dir.path()).expect("a directory");
-    let mut client = Client::new(Arc::new(tree));
+    let tree = Arc::new(DirTree::new(dir.path()).expect("a directory"));
+    let mut client = Client::new(Arc::clone(&tree) as _);
     let file = client.walk("file").await;
     let reply = client.reply(&file, 1 << 20, 1 << 20).await;
-    let Data::File { offset, len, .. } = &reply.data else {
-        panic!("just written, so it is in memory: {reply:?}");
-    };
-    assert_eq!((*offset, *len), (1 << 20, 1 << 20));
+    let blob = tree.open(found(&*tree, "file").await.node).await;
+    match blob.expect("a file").read_now(0, &mut [0]).expect("there") {
+        Some(_) => {
+            let Data::File { offset, len, .. } = &reply.data else {
+                panic!("just written, so it is in memory: {reply:?}");
+            };
+            assert_eq!((*offset, *len), (1 << 20, 1 << 20));
+        }
+        // A file system that does not tell what it has in memory (tmpfs of old kernels).
+        None => assert!(matches!(&reply.data, Data::Bytes(_)), "{reply:?}"),
+    }
     let given = client.read(&file, (2 << 20) + 5, 1 << 20).await;
     let given = given.expect("allowed");
     assert!(given.eof);
