@@ -216,3 +216,69 @@ impl Kept {
         Some(*oldest)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(ino: u64) -> Identity {
+        Identity {
+            dev: (0, 1),
+            ino,
+            birth: None,
+        }
+    }
+
+    fn file() -> Arc<OwnedFd> {
+        Arc::new(tempfile::tempfile().expect("a temporary file").into())
+    }
+
+    #[test]
+    fn a_commit_lets_go_of_what_came_before_it() {
+        let uncommitted = Uncommitted::default();
+        let (here, file) = (identity(1), file());
+        uncommitted.keep(here, &file, false);
+        let (_, writes) = uncommitted.get(here).expect("kept");
+        uncommitted.keep(here, &file, false);
+        uncommitted.committed(here, writes);
+        let (_, writes) = uncommitted.get(here).expect("written to since");
+        uncommitted.committed(here, writes);
+        assert!(uncommitted.get(here).is_none());
+        // But for what could not be opened again.
+        uncommitted.keep(here, &file, true);
+        uncommitted.committed(here, 0);
+        assert!(uncommitted.get(here).is_some());
+        uncommitted.forget(here);
+        assert!(uncommitted.get(here).is_none());
+    }
+
+    #[test]
+    fn the_one_used_least_lately_is_closed() {
+        let uncommitted = Uncommitted::default();
+        let file = file();
+        for ino in 0..FILES_MAX as u64 {
+            uncommitted.keep(identity(ino), &file, false);
+        }
+        assert!(uncommitted.get(identity(0)).is_some(), "used");
+        uncommitted.keep(identity(1000), &file, false);
+        assert_eq!(uncommitted.lock().files.len(), FILES_MAX);
+        assert!(uncommitted.get(identity(0)).is_some(), "kept");
+        assert!(uncommitted.get(identity(1)).is_none(), "closed");
+        // It was flushed first, and that went well.
+        assert_eq!(uncommitted.lost(), 0);
+    }
+
+    /// What cannot be flushed (here: opened with `O_PATH`) is counted when it is closed, as nobody
+    /// asks for it any more.
+    #[test]
+    fn what_fails_when_a_file_is_closed_is_lost() {
+        let uncommitted = Uncommitted::default();
+        let broken = rustix::fs::open("/", OFlags::PATH, rustix::fs::Mode::empty());
+        uncommitted.keep(identity(0), &Arc::new(broken.expect("open")), false);
+        let file = file();
+        for ino in 1..=FILES_MAX as u64 {
+            uncommitted.keep(identity(ino), &file, false);
+        }
+        assert_eq!(uncommitted.lost(), 1);
+    }
+}
