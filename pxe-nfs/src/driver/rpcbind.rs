@@ -12,7 +12,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::Bound;
 use crate::portmap::{IPPROTO_TCP, PROGRAM, VERSION as PORTMAP_VERSION};
 use crate::record::{Records, mark};
-use crate::xdr::{Reader, Write};
+use crate::xdr::{Malformed, Reader, Write};
 use crate::{Mapping, Programs};
 
 /// Where rpcbind listens for local programs (`_PATH_RPCBINDSOCK` of libtirpc). It takes
@@ -247,14 +247,12 @@ fn call(version: u32, procedure: u32, put_args: impl FnOnce(&mut Vec<u8>)) -> Ve
 /// The boolean that a reply holds; `false` as well if the call was not done.
 fn is_done(reply: &[u8]) -> io::Result<bool> {
     let mut reader = Reader::new(reply);
-    let words: Result<[u32; 6], _> = (|| {
-        let mut words = [0; 6];
-        for word in &mut words {
-            *word = reader.u32()?;
-        }
-        Ok::<_, crate::xdr::Malformed>(words)
-    })();
-    match words {
+    let mut words = [0; 6];
+    let read = words.iter_mut().try_for_each(|word| {
+        *word = reader.u32()?;
+        Ok::<_, Malformed>(())
+    });
+    match read.map(|()| words) {
         // xid, REPLY, MSG_ACCEPTED, AUTH_NONE without a body, SUCCESS.
         Ok([_, 1, 0, _, 0, 0]) => Ok(reader.u32().is_ok_and(|done| done != 0)),
         Ok([_, 1, ..]) => Ok(false),
