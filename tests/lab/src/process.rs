@@ -120,6 +120,20 @@ impl Process {
         ))
     }
 
+    /// Stops it where it is (SIGSTOP): it answers nobody, and can only be killed.
+    ///
+    /// # Errors
+    /// A text, if it has ended.
+    pub fn freeze(&mut self) -> Result<(), String> {
+        if let Some(status) = self.ended() {
+            return Err(format!("{} ended by itself: {status}", self.name));
+        }
+        // It has not been waited for, so the number is still its own.
+        let pid = i32::try_from(self.child.id()).map_err(|error| error.to_string())?;
+        kill(Pid::from_raw(pid), Signal::SIGSTOP)
+            .map_err(|error| format!("cannot stop {}: {error}", self.name))
+    }
+
     fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
