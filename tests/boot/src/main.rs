@@ -10,6 +10,7 @@ mod installer;
 mod matrix;
 mod menus;
 mod network;
+mod nfs;
 mod pcap;
 mod phases;
 mod qemu;
@@ -86,6 +87,8 @@ enum Command {
     Run,
     /// Walks through the menus of menus/ on a machine that runs menu.c32, and compares what it draws.
     Menus,
+    /// Runs the guests that use the kernel's NFS client.
+    Nfs,
     /// Writes what the boots kept by `run --keep` said over DHCP into pxe-dhcp/tests/captures.
     Fixtures,
 }
@@ -114,6 +117,9 @@ fn run(options: &Options) -> Result<ExitCode, String> {
     };
     if options.command == Command::Menus {
         return menus::run(options, &matrix, home);
+    }
+    if options.command == Command::Nfs {
+        return nfs::run(options, &matrix, home);
     }
     let cells: Vec<&Cell> = matrix.cells.iter().filter(wanted).collect();
     if cells.is_empty() {

@@ -96,6 +96,19 @@ impl Server {
         })
     }
 
+    /// The number of its last process.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.processes.last().map(|(_, process)| process.id())
+    }
+
+    /// Stops it where it is: it answers nobody, and can only be dropped, which kills it.
+    pub(crate) fn freeze(&mut self) -> Result<(), String> {
+        for (_, process) in &mut self.processes {
+            process.freeze()?;
+        }
+        Ok(())
+    }
+
     /// Ends it, and says what was wrong with its way of running and ending.
     pub(crate) fn finish(mut self) -> Result<(), String> {
         if let Some(reason) = self.ended() {
