@@ -99,6 +99,10 @@ impl<T> ListingCache<T> {
 
     /// What was made of this directory last, and whether that still holds: for those who look at
     /// what they find by it.
+    #[cfg_attr(
+        not(any(feature = "dir", test)),
+        expect(dead_code, reason = "DirTree's")
+    )]
     pub(crate) fn latest(&self, dir: &Attributes) -> Option<(Arc<T>, bool)> {
         let mut known = lock(&self.known);
         let place = known.iter().position(|known| known.dir == dir.node)?;
