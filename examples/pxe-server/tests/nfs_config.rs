@@ -217,6 +217,46 @@ fn clients_are_written_as_in_exports_5() {
     assert!(export_warnings("clients = \"10.0.0.0/24(rw)\"").is_empty());
 }
 
+/// What no mode lets anybody read, whoever runs the test.
+#[test]
+fn what_the_machine_lacks_for_an_export_is_told() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let tree = directory.path().join("tree");
+    std::fs::create_dir(&tree).expect("writable");
+    for (name, mode) in [("", 0o755), ("open", 0o644), ("b", 0o000), ("a", 0o000)] {
+        let path = tree.join(name);
+        if !path.exists() {
+            std::fs::write(&path, "x").expect("writable");
+        }
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&path, mode).expect("ours");
+    }
+    let file = directory.path().join("boot.toml");
+    let checked = |export: &str| {
+        let text = format!("[tree]\nroot = \"tree\"\n[nfs.export]\nclients = \"*\"\n{export}\n");
+        let config = Config::parse(&text, &file).expect("valid");
+        config.check_machine().map_err(|error| error.to_string())
+    };
+    let warnings = checked("").expect("it can be served");
+    let [warning] = &warnings[..] else {
+        panic!("{warnings:?}");
+    };
+    let warning = warning.to_string();
+    let expected = "nfs.export: the server cannot read 2 files or directories (a, b) in ";
+    assert!(warning.starts_with(expected), "{warning}");
+    assert!(warning.contains("; chmod o+r files"), "{warning}");
+    let error = checked("root = \"/os\"").expect_err("it is not there");
+    assert!(
+        error.contains(":5:8: nfs.export.root: /os is no directory of the tree; make "),
+        "{error}"
+    );
+    let error = checked("directory = \"/nowhere at all\"").expect_err("it is not there");
+    assert!(
+        error.contains("nfs.export.directory: /nowhere at all is no directory; make it"),
+        "{error}"
+    );
+}
+
 #[test]
 fn two_listeners_cannot_have_one_port() {
     let text = format!("{TUTORIAL}[http]\nlisten = \"0.0.0.0:2049\"\n");
