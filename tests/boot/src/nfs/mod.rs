@@ -49,6 +49,9 @@ const TIME_LIMIT: Duration = Duration::from_secs(900);
 /// How long a guest that is at work may take for its next call.
 const CALL_PATIENCE: Duration = Duration::from_secs(60);
 
+/// After which all that was sent has been captured.
+const SETTLED: Duration = Duration::from_secs(2);
+
 /// What all guests need of the host.
 const PACKAGES: [&str; 3] = ["qemu-system-x86", "strace", "tcpdump"];
 
@@ -103,8 +106,10 @@ struct Run<'a> {
     guest: Option<Guest>,
     server: Option<Server>,
     capture: Option<Capture>,
-    /// What was done, and when.
+    /// What the harness did and found, and when.
     notes: Vec<String>,
+    /// The same with all that the guest reported.
+    course: Vec<String>,
     started: Instant,
 }
 
@@ -235,9 +240,10 @@ fn one(
         server: None,
         capture: None,
         notes: Vec::new(),
+        course: Vec::new(),
         started: Instant::now(),
     };
-    let result = run.all(cell);
+    let result = (cell.run)(&mut run);
     let mut told = format!(
         "== {}: {} after {:.1} s",
         cell.name,
@@ -250,7 +256,8 @@ fn one(
             told.push_str(&format!("\n    {line}"));
         }
     };
-    section("course", &run.notes);
+    let all = result.is_err() || options.keep;
+    section("course", if all { &run.course } else { &run.notes });
     if let Err(error) = &result {
         section("cause", std::slice::from_ref(error));
         if let Some(guest) = &mut run.guest {
@@ -274,14 +281,15 @@ fn one(
 }
 
 impl Run<'_> {
-    fn all(&mut self, cell: &Cell) -> Result<(), String> {
-        (cell.run)(self)
+    /// Notes what was done or found.
+    fn note(&mut self, text: impl Into<String>) {
+        let line = self.timed(&text.into());
+        self.notes.push(line.clone());
+        self.course.push(line);
     }
 
-    /// Notes what was done or seen.
-    fn note(&mut self, text: impl Into<String>) {
-        let seconds = self.started.elapsed().as_secs_f64();
-        self.notes.push(format!("{seconds:6.1} s  {}", text.into()));
+    fn timed(&self, text: &str) -> String {
+        format!("{:6.1} s  {text}", self.started.elapsed().as_secs_f64())
     }
 
     fn fill(&self, text: &str) -> Result<String, String> {
@@ -315,13 +323,21 @@ impl Run<'_> {
     ///
     /// The server is stopped first, until a call waits in its socket: else it is chance whether one is in work when it dies.
     fn restart_server(&mut self) -> Result<Outage, String> {
-        let stopped = serial::now();
         self.server.as_mut().ok_or("no server runs")?.freeze()?;
+        let stopped = serial::now();
         let deadline = Instant::now() + CALL_PATIENCE;
-        let waits = |call: &Call| {
-            call.replied.is_none() && call.sent.first().is_some_and(|at| *at > stopped)
-        };
-        while !self.calls()?.iter().any(waits) {
+        loop {
+            // A guest that waits for what it called just before calls no more. Such a reply may still be on its way into the capture.
+            let since = match serial::now().saturating_sub(stopped) {
+                age if age > SETTLED => stopped.saturating_sub(SETTLED),
+                _ => stopped,
+            };
+            let waits = |call: &Call| {
+                call.replied.is_none() && call.sent.first().is_some_and(|at| *at > since)
+            };
+            if self.calls()?.iter().any(waits) {
+                break;
+            }
             if Instant::now() > deadline {
                 return Err("the guest calls a server no more that does not answer".to_owned());
             }
@@ -341,7 +357,8 @@ impl Run<'_> {
         let (guest, server) = (self.guest.as_mut(), self.server.as_mut());
         let line = guest.zip(server).ok_or("nothing runs")?;
         let line = line.0.next(line.1)?;
-        self.note(line.clone());
+        let timed = self.timed(&line);
+        self.course.push(timed);
         Ok(line)
     }
 
