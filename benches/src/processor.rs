@@ -17,24 +17,25 @@ pub(crate) fn cpu_seconds(pid: u32) -> Option<f64> {
     Some((user + system) / TICKS_PER_SECOND)
 }
 
-/// Puts the calling thread on one processor.
+/// Puts the calling thread on these processors.
 ///
 /// # Errors
-/// A text that names the processor.
-pub(crate) fn pin_this_thread(cpu: usize) -> Result<(), String> {
-    pin(Pid::from_raw(0), cpu)
+/// A text that names them.
+pub(crate) fn pin_this_thread(cpus: &[usize]) -> Result<(), String> {
+    pin(Pid::from_raw(0), cpus)
 }
 
-/// Puts all threads of a process on one processor; threads that they start later come there too.
+/// Puts all threads of a process on these processors; threads that they start later come there
+/// too.
 ///
 /// # Errors
-/// A text that names the processor.
-pub(crate) fn pin_process(pid: u32, cpu: usize) -> Result<(), String> {
+/// A text that names them.
+pub(crate) fn pin_process(pid: u32, cpus: &[usize]) -> Result<(), String> {
     let directory = format!("/proc/{pid}/task");
     let threads = fs::read_dir(&directory).map_err(|error| format!("{directory}: {error}"))?;
     for thread in threads.flatten() {
         let id = thread.file_name().to_str().and_then(|id| id.parse().ok());
-        match id.map(|id| pin(Pid::from_raw(id), cpu)) {
+        match id.map(|id| pin(Pid::from_raw(id), cpus)) {
             // It may have ended just now.
             Some(Err(_)) if !thread.path().exists() => {}
             Some(pinned) => pinned?,
@@ -44,10 +45,9 @@ pub(crate) fn pin_process(pid: u32, cpu: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn pin(thread: Pid, cpu: usize) -> Result<(), String> {
-    let mut cpus = CpuSet::new();
-    let pinned = cpus
-        .set(cpu)
-        .and_then(|()| sched_setaffinity(thread, &cpus));
-    pinned.map_err(|error| format!("CPU {cpu}: {error}"))
+fn pin(thread: Pid, cpus: &[usize]) -> Result<(), String> {
+    let mut set = CpuSet::new();
+    let marked = cpus.iter().try_for_each(|&cpu| set.set(cpu));
+    let pinned = marked.and_then(|()| sched_setaffinity(thread, &set));
+    pinned.map_err(|error| format!("CPUs {cpus:?}: {error}"))
 }

@@ -296,7 +296,7 @@ fn inside<T: Send>(
         let worker = scope.spawn(|| {
             let file = File::open(&path).map_err(|error| format!("{path}: {error}"))?;
             setns(file, CloneFlags::CLONE_NEWNET).map_err(|error| format!("{path}: {error}"))?;
-            pin_this_thread(0)?;
+            pin_this_thread(&[0])?;
             work()
         });
         worker.join().map_err(|_| "the load panicked".to_owned())?

@@ -11,7 +11,7 @@ mod server;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use pxe_test_lab::{Namespace, POLL_INTERVAL, ensure, remove_stale, unique_name};
 
 use self::client::Check;
@@ -23,13 +23,38 @@ use crate::statistics::median;
 
 const START_PATIENCE: Duration = Duration::from_secs(20);
 const CLIENTS_MAX: usize = 8;
-/// The load's processor.
-const LOAD_CPU: usize = 0;
-/// Where the server runs: with the load, and beside it.
-const PLACEMENTS: [(usize, &str); 2] = [
-    (LOAD_CPU, "server and load on one CPU"),
-    (1, "server on CPU 1, load on CPU 0"),
-];
+
+/// Which processors they have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Placement {
+    /// The server and the load have the same one.
+    One,
+    /// Each has one of its own.
+    Two,
+    /// Both have both, as the kernel likes it.
+    Free,
+}
+
+impl Placement {
+    const ALL: [Self; 3] = [Self::One, Self::Two, Self::Free];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::One => "server and load on one CPU",
+            Self::Two => "server on CPU 1, load on CPU 0",
+            Self::Free => "server and load on both CPUs",
+        }
+    }
+
+    /// Of the server, and of the load.
+    const fn cpus(self) -> (&'static [usize], &'static [usize]) {
+        match self {
+            Self::One => (&[0], &[0]),
+            Self::Two => (&[1], &[0]),
+            Self::Free => (&[0, 1], &[0, 1]),
+        }
+    }
+}
 
 /// What to measure.
 #[derive(Debug, Args)]
@@ -38,7 +63,7 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// Milliseconds of each measurement.
-    #[arg(long, default_value_t = 900)]
+    #[arg(long, default_value_t = 600)]
     milliseconds: u64,
     /// MiB of the large file, which is to fit into memory.
     #[arg(long, default_value_t = 1024)]
@@ -49,17 +74,19 @@ pub(crate) struct Options {
     /// Only cases whose name has this in it.
     #[arg(long, default_value = "")]
     matching: String,
-    /// Only with the server on this CPU; the load is on CPU 0.
-    #[arg(long)]
-    cpu: Option<usize>,
+    /// Only on these processors.
+    #[arg(long, value_enum)]
+    placement: Vec<Placement>,
     /// Where the files are: in a file system that the servers can serve.
     #[arg(long, default_value = "/var/tmp")]
     directory: PathBuf,
 }
 
 impl Options {
-    fn has_cpu(&self, cpu: usize) -> bool {
-        self.cpu.is_none_or(|only| only == cpu)
+    fn placements(&self) -> impl Iterator<Item = Placement> {
+        let is_wanted =
+            |placement: &Placement| self.placement.is_empty() || self.placement.contains(placement);
+        Placement::ALL.into_iter().filter(is_wanted)
     }
 }
 
@@ -114,7 +141,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     content::make(&root, options.file_mib << 20)?;
     let row = || kinds.iter().map(|_| Figures::default()).collect();
     let rows = || CASES.iter().map(|_| row()).collect();
-    let mut table: Table = PLACEMENTS.iter().map(|_| rows()).collect();
+    let mut table: Table = options.placements().map(|_| rows()).collect();
     let start = Instant::now();
     for round in 0..options.rounds {
         for turn in 0..kinds.len() {
@@ -146,15 +173,13 @@ fn measure(
     root: &Path,
     table: &mut Table,
 ) -> Result<(), String> {
-    pin_this_thread(LOAD_CPU)?;
     let mut load = mounted(kind, root)?;
     load.verify()?;
     let until = Until::Elapsed(Duration::from_millis(options.milliseconds));
-    for ((cpu, _), rows) in PLACEMENTS.iter().zip(table) {
-        if !options.has_cpu(*cpu) {
-            continue;
-        }
-        running.pin(*cpu)?;
+    for (placement, rows) in options.placements().zip(table) {
+        let (server_cpus, load_cpus) = placement.cpus();
+        running.pin(server_cpus)?;
+        pin_this_thread(load_cpus)?;
         for ((case, name), row) in CASES.iter().zip(rows) {
             if !name.contains(&options.matching) {
                 continue;
@@ -230,10 +255,8 @@ fn report(options: &Options, kinds: &[Kind], table: &Table, elapsed: Duration) {
         elapsed.as_secs()
     );
     let middle = |values: &[f64]| median(values).unwrap_or_default();
-    for ((cpu, placement), rows) in PLACEMENTS.iter().zip(table) {
-        if !options.has_cpu(*cpu) {
-            continue;
-        }
+    for (placement, rows) in options.placements().zip(table) {
+        let placement = placement.name();
         let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
         println!("\n| {placement} | {} |", names.join(" | "));
         println!("|---|{}", "---|".repeat(kinds.len()));

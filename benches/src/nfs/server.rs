@@ -111,13 +111,13 @@ impl Running {
         cpu_seconds(self.process.id())
     }
 
-    /// Puts it on one processor.
+    /// Puts it on these processors.
     ///
     /// # Errors
-    /// A text that names the processor.
-    pub(crate) fn pin(&self, cpu: usize) -> Result<(), String> {
+    /// A text that names them.
+    pub(crate) fn pin(&self, cpus: &[usize]) -> Result<(), String> {
         // setpriv, `ip netns exec`, unshare and the shell replace themselves.
-        pin_process(self.process.id(), cpu)
+        pin_process(self.process.id(), cpus)
     }
 
     /// # Errors
