@@ -32,7 +32,7 @@ impl Export {
     pub fn new(path: impl AsRef<[u8]>, tree: Arc<dyn Tree>) -> Self {
         let path = crate::mount::normal(path.as_ref());
         Self {
-            id: ExportId::of(&path),
+            id: ExportId::of(&path, &TreePath::ROOT),
             path,
             tree,
             write: None,
@@ -49,9 +49,12 @@ impl Export {
         export
     }
 
-    /// The same, of a directory within the tree. `..` of that directory is itself to clients.
+    /// The same, of a directory within the tree. `..` of that directory is itself to clients, and
+    /// handles that they were given of another directory's export, under the same path, hold no
+    /// more.
     #[must_use]
     pub fn with_root(mut self, root: TreePath) -> Self {
+        self.id = ExportId::of(&self.path, &root);
         self.root = root;
         self
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::Hasher;
 
-use pxe_tree::NodeKey;
+use pxe_tree::{NodeKey, TreePath};
 use siphasher::sip128::{Hasher128, SipHasher24};
 
 use crate::xdr::padding;
@@ -87,15 +87,21 @@ impl fmt::Debug for HandleKey {
     }
 }
 
-/// Which export: made of its path, so that it is the same after a restart, whatever the order in
-/// the configuration.
+/// Which export: made of its path and its directory within its tree, so that it is the same after
+/// a restart, whatever the order in the configuration, and another one if the export is narrowed
+/// to a part of its tree: old handles would lead out of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ExportId(pub(crate) u32);
 
 impl ExportId {
-    pub(crate) fn of(path: &[u8]) -> Self {
+    pub(crate) fn of(path: &[u8], root: &TreePath) -> Self {
         let mut hasher = SipHasher24::new_with_key(b"pxe-nfs exports.");
         hasher.write(path);
+        if !root.is_root() {
+            // Neither path has this byte.
+            hasher.write_u8(0);
+            hasher.write(root.as_bytes());
+        }
         let [a, b, c, d, ..] = hasher.finish128().as_bytes();
         Self(u32::from_le_bytes([a, b, c, d]))
     }
@@ -151,7 +157,7 @@ mod tests {
     fn handles_stay_what_they_are() {
         let key = HandleKey::new(*b"0123456789abcdef");
         let node = NodeKey::new(b"key").expect("short enough");
-        let handle = key.sign(ExportId::of(b"/srv/tftp"), &node);
+        let handle = key.sign(ExportId::of(b"/srv/tftp", &TreePath::ROOT), &node);
         let hex: String = handle
             .as_bytes()
             .iter()

@@ -67,8 +67,8 @@
 //!
 //! # What it promises
 //!
-//! - A handle is good for as long as its node is there and its export has the same path and the
-//!   same [`HandleKey`]: over restarts, and on other servers whose trees name their nodes alike.
+//! - A handle is good for as long as its node is there and its export has the same path, the same
+//!   root in its tree and the same [`HandleKey`]: over restarts, and on other servers whose trees name their nodes alike.
 //!   None can be made up: they are signed.
 //! - Address, port and admission are asked for each call, before anything is looked up; modes are
 //!   checked against the user that is left after squashing.

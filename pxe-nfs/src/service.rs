@@ -97,7 +97,7 @@ impl Service {
     }
 
     /// From now on these are exported and no others. Mounts of those that stay go on: a handle
-    /// holds as long as there is an export of its path.
+    /// holds as long as there is an export of its path, and of the same directory of a tree.
     ///
     /// # Errors
     /// As [`ServiceBuilder::build`]; the former exports stay.
@@ -231,7 +231,8 @@ fn by_id(all: Vec<Export>) -> Result<Exports, BuildError> {
         if !export.path.starts_with(b"/") {
             return Err(BuildError::NotAbsolute { path });
         }
-        if exports.insert(export.id, Arc::new(export)).is_some() {
+        let is_twice = exports.values().any(|other| other.path == export.path);
+        if is_twice || exports.insert(export.id, Arc::new(export)).is_some() {
             return Err(BuildError::Twice { path });
         }
     }

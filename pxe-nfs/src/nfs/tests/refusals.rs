@@ -282,6 +282,36 @@ async fn failures_tell_attributes() {
     assert_eq!(some(fail.file_attributes).type_, ftype3::NF3DIR);
 }
 
+/// An export that is narrowed to a directory of its tree takes nothing else with it: handles of
+/// what is outside now, which clients kept from before, lead to nothing.
+#[tokio::test]
+async fn a_narrowed_export_forgets_the_handles_of_before() {
+    let tree = tree();
+    let exported = |root: &str| {
+        let export = Export::new(PATH, Arc::clone(&tree) as _);
+        let root = TreePath::parse(root).expect("valid");
+        let clients = ExportClient::new(Network::Any, options());
+        export.with_root(root).to(clients)
+    };
+    let client = Client::of(builder().export(exported("")).build().expect("one export"));
+    let client = client.user(1000, 100, &[]);
+    let before = [client.root().await, client.walk("closed").await];
+    let file = client.walk("closed/file").await;
+    client
+        .service
+        .set_exports(vec![exported("open")])
+        .expect("one");
+    for old in before.iter().chain([&file]) {
+        let told = client.attributes(old).await;
+        assert_eq!(told.err(), Some(nfsstat3::NFS3ERR_STALE));
+    }
+    assert!(client.walk("all").await != file);
+    client.service.set_exports(vec![exported("")]).expect("one");
+    for old in before.iter().chain([&file]) {
+        client.attributes(old).await.expect("as before");
+    }
+}
+
 /// The medium's errors are the operator's affair.
 #[tokio::test]
 async fn errors_of_the_medium_are_events() {
