@@ -18,6 +18,8 @@ use crate::{Data, Reply};
 const COPIED_BYTES_MAX: usize = 4096;
 /// Pieces of memory that leave by one system call.
 const SLICES_MAX: usize = 64;
+/// Beyond so many bytes, what is copied next begins another piece.
+const COPIED_TOGETHER_MAX: usize = 32 * 1024;
 /// A buffer that grew beyond this is not kept for later replies.
 const SPARE_BYTES_MAX: usize = 64 * 1024;
 
@@ -108,7 +110,13 @@ impl ReplyQueue {
 
     /// Appends bytes to those at the end of the queue.
     fn copy(&mut self, parts: &[&[u8]]) {
-        if !matches!(self.segments.back(), Some(Segment::Copied { .. })) {
+        // What was sent of a segment takes memory until all of it is: so it must not grow for ever
+        // while a client takes some, but never all.
+        let has_room = matches!(
+            self.segments.back(),
+            Some(Segment::Copied { bytes, .. }) if bytes.len() < COPIED_TOGETHER_MAX
+        );
+        if !has_room {
             let bytes = std::mem::take(&mut self.spare);
             self.segments.push_back(Segment::Copied { bytes, sent: 0 });
         }
@@ -225,5 +233,35 @@ fn send_file(socket: impl AsFd, blob: &dyn Blob, offset: u64, len: u32) -> io::R
     match u32::try_from(sent) {
         Ok(0) | Err(_) => Err(io::ErrorKind::UnexpectedEof.into()),
         Ok(sent) => Ok(sent),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of a client that takes replies as they come, but never all of them.
+    #[test]
+    fn what_was_sent_takes_no_memory_although_something_always_waits() {
+        let mut queue = ReplyQueue::default();
+        queue.push(vec![0; 128].into());
+        for number in 1..=100_000_u32 {
+            queue.push(number.to_be_bytes().repeat(32).into());
+            queue.advance(132);
+            let next = queue.segments.front().and_then(Segment::memory);
+            let next = next.expect("memory that waits");
+            assert_eq!(next[..8], [mark(128), number.to_be_bytes()].concat());
+            assert_eq!(queue.held(), 132);
+        }
+        let taken: usize = queue.segments.iter().map(capacity).sum();
+        assert!(taken <= 4 * SPARE_BYTES_MAX, "{taken} bytes for 132");
+    }
+
+    fn capacity(segment: &Segment) -> usize {
+        match segment {
+            Segment::Copied { bytes, .. } => bytes.capacity(),
+            Segment::Shared(bytes) => bytes.len(),
+            Segment::File { .. } => 0,
+        }
     }
 }
