@@ -263,3 +263,66 @@ async fn a_client_that_has_ended_its_side_still_gets_its_replies() {
     }
     is_closed(&mut stream).await;
 }
+
+/// What was begun may have changed something, or may keep others waiting.
+#[tokio::test]
+async fn calls_of_a_connection_that_is_lost_are_finished() {
+    const MOUNT: u32 = 100_005;
+    const MNT: u32 = 1;
+    let (asks, mut asked) = tokio::sync::mpsc::unbounded_channel();
+    let (tells, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let everybody = "*(insecure)".parse().expect("clients");
+    let service = Service::builder(HandleKey::new([7; HandleKey::LEN]))
+        .export(Export::new("/", Arc::new(MemTree::new())).to(everybody))
+        .admit(move |_| {
+            let (go_on, wait) = tokio::sync::oneshot::channel();
+            asks.send(go_on).expect("the test goes on");
+            let ended = Ended(tells.clone(), "dropped");
+            Admission::Pending(Box::pin(async move {
+                let mut ended = ended;
+                wait.await.expect("the test goes on");
+                ended.1 = "finished";
+                true
+            }))
+        })
+        .build()
+        .expect("a service");
+    let bound = Server::bind_tcp(LOOPBACK).expect("a port");
+    let address = bound.local_addr();
+    let handle = Server::new(service)
+        .listen(bound, Programs::Mount)
+        .start()
+        .expect("a server");
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let mnt = [&call(1, MOUNT, 3, MNT)[..], &[0, 0, 0, 1, b'/', 0, 0, 0]].concat();
+    let mnt = record(&mnt);
+    stream.write_all(&mnt).await.expect("a call is taken");
+    let go_on = asked.recv().await.expect("the call is begun");
+    // A reset, as of a machine that was switched off and on again.
+    stream.set_zero_linger().expect("no linger");
+    drop(stream);
+    // Until the server has seen that.
+    let mut other = TcpStream::connect(address).await.expect("a connection");
+    let null = record(&call(1, MOUNT, 3, 0));
+    for _ in 0..10 {
+        other.write_all(&null).await.expect("a call is taken");
+        reply(&mut other).await;
+    }
+    // It may be dropped already.
+    let _ = go_on.send(());
+    assert_eq!(told.recv().await, Some("finished"));
+    drop(other);
+    assert_eq!(handle.shutdown(Duration::from_secs(60)).await, 0);
+}
+
+/// Tells how it was when it ended.
+struct Ended(
+    tokio::sync::mpsc::UnboundedSender<&'static str>,
+    &'static str,
+);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.send(self.1);
+    }
+}

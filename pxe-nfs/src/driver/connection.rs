@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{Stream, StreamExt};
 use rustix::net::RecvFlags;
 use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::TcpStream;
@@ -29,6 +29,9 @@ const LOOK_BYTES: usize = 1024;
 const WORK_PER_TURN: usize = 64;
 /// Bytes that are sent before other connections have their turn.
 const BYTES_PER_TURN: usize = 4 << 20;
+
+/// How long calls of a connection that is lost may go on, and take its place.
+const FINISH_MAX: Duration = Duration::from_secs(60);
 
 /// An answer under way; `None`: the message is no call.
 pub(super) type Answering = Pin<Box<dyn Future<Output = Option<Reply>> + Send>>;
@@ -128,6 +131,11 @@ impl<A: Answer> Connection<A> {
         if self.intake == Intake::Open {
             self.intake = Intake::Over(End::Closed);
         }
+    }
+
+    /// The calls that are under way when a connection has ended: to be [finished](finish).
+    pub(super) fn take_calls(&mut self) -> impl Stream + Unpin + use<A> {
+        std::mem::take(&mut self.calls)
     }
 
     /// Ready once the connection is to be closed.
@@ -300,6 +308,14 @@ impl<A: Answer> Connection<A> {
         }
         taken > 0
     }
+}
+
+/// Does what calls of a connection began that is lost: a change must not stay half done, and a
+/// future that is polled no more may hold what others wait for.
+pub(super) async fn finish(mut calls: impl Stream + Unpin) {
+    let all = async { while calls.next().await.is_some() {} };
+    // Beyond that, nothing is known that would end it.
+    let _ = tokio::time::timeout(FINISH_MAX, all).await;
 }
 
 /// Whether a client is quick enough to be looked at again after each reply.

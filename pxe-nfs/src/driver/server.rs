@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::bind::{self, Bound, BoundSocket};
 use super::clients::{Clients, Place};
-use super::connection::{Answer, Answering, Connection, End, Totals};
+use super::connection::{Answer, Answering, Connection, End, Totals, finish};
 use super::datagrams::Datagrams;
 use super::room::reply_room;
 use crate::{Disconnected, Event, Limited, Mapping, Peer, Programs, Service, Transport};
@@ -336,6 +336,9 @@ impl Accepted {
             End::Idle => shared.limited(Some(peer), "idle_max"),
             End::SendStalled => shared.limited(Some(peer), "send_stalled_max"),
         }
+        let calls = told.connection.take_calls();
+        drop(told);
+        finish(calls).await;
     }
 }
 
