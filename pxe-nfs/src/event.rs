@@ -25,7 +25,8 @@ pub enum Event {
     Limited(Limited),
     /// A connection could not be accepted; the server tries again.
     AcceptFailed(String),
-    /// A file could not be had, and that was not the client's fault (an error of the medium).
+    /// A call could not be done, and that was not the client's fault (an error of the medium, a
+    /// panic of a tree).
     Failed(Failed),
 }
 

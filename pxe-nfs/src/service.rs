@@ -1,7 +1,9 @@
 //! The server without its sockets: a call in, a reply out.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -13,7 +15,7 @@ use crate::mount::Mounts;
 use crate::nfs::repeated::Repeated;
 use crate::portmap::PortMap;
 use crate::rpc::{Call, Rejected, accepted, denied, rejected};
-use crate::{Admission, BuildError, Event, Limits, Peer, Reply, mount, nfs, portmap};
+use crate::{Admission, BuildError, Event, Failed, Limits, Peer, Reply, mount, nfs, portmap};
 
 /// Answers calls: portmap, MOUNT and NFS. Cheap to clone; all clones are one.
 ///
@@ -69,7 +71,12 @@ impl Service {
     /// The reply to a message; `None` if it is none that could be answered.
     ///
     /// `message` is what comes in a datagram, or in a record without its mark. Calls may be
-    /// answered concurrently, and in any order.
+    /// answered concurrently, and in any order. A future that was polled should be polled to its
+    /// end, even if nobody waits for the reply: what it began may be half done, and others may wait
+    /// for what it holds.
+    ///
+    /// A panic of a tree, or of what admits clients, ends nothing but the call: it is answered by
+    /// `SYSTEM_ERR` (RFC 5531 section 9), and told as [`Event::Failed`].
     pub async fn answer(&self, peer: &Peer, programs: Programs, message: Bytes) -> Option<Reply> {
         let call = match Call::parse(&message) {
             Ok(call) => call,
@@ -79,10 +86,9 @@ impl Service {
         let done = match (programs, call.program) {
             (Programs::Nfs, nfs::PROGRAM) => nfs::answer(&self.inner, peer, &call, &message).await,
             (Programs::Nfs | Programs::Mount, mount::PROGRAM) => {
-                mount::answer(&self.inner, peer, &call)
-                    .boxed()
-                    .await
-                    .map(Reply::from)
+                let done = mount::answer(&self.inner, peer, &call).boxed();
+                let name = mount::procedure_name(call.procedure);
+                self.inner.guarded(peer, name, done).await.map(Reply::from)
             }
             (Programs::Portmap, portmap::PROGRAM) => {
                 portmap::answer(&self.inner.ports, peer, &call).map(Reply::from)
@@ -117,6 +123,27 @@ impl Service {
 impl Inner {
     pub(crate) fn tell(&self, event: &Event) {
         (self.on_event)(event);
+    }
+
+    /// The answer to a call, even if it panics.
+    pub(crate) async fn guarded<T>(
+        &self,
+        peer: &Peer,
+        procedure: &'static str,
+        answer: impl Future<Output = Result<T, Rejected>>,
+    ) -> Result<T, Rejected> {
+        // What a panic may leave behind is behind locks, which are taken from it as it left them.
+        match AssertUnwindSafe(answer).catch_unwind().await {
+            Ok(done) => done,
+            Err(panic) => {
+                self.tell(&Event::Failed(Failed {
+                    peer: *peer,
+                    procedure,
+                    error: format!("panicked: {}", panic_text(&*panic)),
+                }));
+                Err(Rejected::SystemError)
+            }
+        }
     }
 
     /// Whether the client is admitted at all; exports are to be asked afterwards.
@@ -221,6 +248,15 @@ impl ServiceBuilder {
                 on_event: self.on_event,
             }),
         })
+    }
+}
+
+/// What a panic says.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (None, Some(text)) => text,
+        (None, None) => "?",
     }
 }
 

@@ -44,6 +44,19 @@ enum Status {
     ServerFault = 10006,
 }
 
+/// What a procedure is called.
+pub(crate) const fn procedure_name(number: u32) -> &'static str {
+    match number {
+        PROC_NULL => "NULL",
+        PROC_MNT => "MNT",
+        PROC_DUMP => "DUMP",
+        PROC_UMNT => "UMNT",
+        PROC_UMNTALL => "UMNTALL",
+        PROC_EXPORT => "EXPORT",
+        _ => "?",
+    }
+}
+
 pub(crate) async fn answer(
     service: &Inner,
     peer: &Peer,

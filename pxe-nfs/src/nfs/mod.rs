@@ -77,14 +77,18 @@ pub(crate) async fn answer(
             high: VERSION,
         });
     }
-    if !repeated::is_kept(call.procedure, peer.transport) {
-        return perform(service, peer, call, message).await;
+    let name = procedure_name(call.procedure);
+    let is_kept = repeated::is_kept(call.procedure, peer.transport);
+    if !is_kept || message.len() > repeated::CALL_BYTES_MAX {
+        let done = perform(service, peer, call, message);
+        return service.guarded(peer, name, done).await;
     }
     let begin = || {
         let (service, peer, message) = (Arc::clone(service), *peer, message.clone());
         async move {
             let call = Call::parse(&message).map_err(|_| Rejected::SystemError)?;
-            let reply = perform(&service, &peer, &call, &message).await?;
+            let done = perform(&service, &peer, &call, &message);
+            let reply = service.guarded(&peer, name, done).await?;
             Ok(Bytes::from(reply.head))
         }
         .boxed()

@@ -27,6 +27,9 @@ use crate::rpc::Rejected;
 pub(crate) type Outcome = Result<Bytes, Rejected>;
 type Done = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
+/// Longer calls are not kept: a call is held until it is answered, and a connection that is lost
+/// may leave many. None that means something is longer, WRITE over UDP among them.
+pub(super) const CALL_BYTES_MAX: usize = 16 * 1024;
 /// Where the status is: after the header of a reply to a call that was done.
 const STATUS_AT: usize = 24;
 

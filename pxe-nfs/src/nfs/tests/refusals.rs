@@ -397,3 +397,61 @@ async fn other_versions_and_procedures_are_refused_as_mount_nfs_expects_it() {
     let null = ask(PROGRAM, VERSION, 0).await;
     assert!(matches!(null, accept_stat_data::SUCCESS), "{null:?}");
 }
+
+/// A fault of a tree, or of what admits clients, is told to whoever called, and to nobody else.
+#[tokio::test]
+async fn a_panic_ends_nothing_but_its_call() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Mutex};
+
+    let (panics, told) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(Mutex::new(vec![])),
+    );
+    let (asked, telling) = (Arc::clone(&panics), Arc::clone(&told));
+    let everybody = ExportClient::new(Network::Any, options());
+    let service = builder()
+        .export(Export::new(PATH, tree()).to(everybody))
+        .admit(move |_| {
+            assert!(!asked.swap(false, Ordering::Relaxed), "on purpose");
+            true
+        })
+        .on_event(move |event| {
+            if let Event::Failed(failed) = event {
+                let told = (failed.procedure, failed.error.clone());
+                telling.lock().expect("no panic").push(told);
+            }
+        })
+        .build()
+        .expect("one export");
+    let client = Client::of(service);
+    let root = client.root().await;
+    let object = diropargs3 {
+        dir: root.clone(),
+        name: b"new"[..].into(),
+    };
+    panics.store(true, Ordering::Relaxed);
+    let args = GETATTR3args { object: root };
+    let reply = client.raw(1, &args).await;
+    assert!(matches!(
+        oracle::refusal(&reply),
+        accept_stat_data::SYSTEM_ERR
+    ));
+    let _: Nfs3Result<GETATTR3resok, Void> = client.ask(1, &args).await;
+    // One that is kept for those who repeat it.
+    panics.store(true, Ordering::Relaxed);
+    let args = REMOVE3args { object };
+    let reply = client.raw(12, &args).await;
+    assert!(matches!(
+        oracle::refusal(&reply),
+        accept_stat_data::SYSTEM_ERR
+    ));
+    let again: Nfs3Result<REMOVE3resok, REMOVE3resfail> = client.ask(12, &args).await;
+    assert!(matches!(
+        again,
+        Nfs3Result::Err((nfsstat3::NFS3ERR_ROFS, _))
+    ));
+    let told = told.lock().expect("no panic");
+    let panicked = "panicked: on purpose".to_owned();
+    assert_eq!(*told, [("GETATTR", panicked.clone()), ("REMOVE", panicked)]);
+}

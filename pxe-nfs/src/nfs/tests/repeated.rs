@@ -7,10 +7,10 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use nfs3_types::nfs3::{
     Nfs3Result, REMOVE3args, REMOVE3resfail, REMOVE3resok, RENAME3args, RENAME3resfail,
-    RENAME3resok,
+    RENAME3resok, nfsstat3,
 };
 
-use super::super::repeated::Repeated;
+use super::super::repeated::{CALL_BYTES_MAX, Repeated};
 use super::writer::{Writer, at};
 use crate::Peer;
 
@@ -106,6 +106,28 @@ async fn replies_are_kept_within_bounds() {
     assert_eq!(begun.load(Ordering::Relaxed), 1000, "kept");
     ask(0).await;
     assert_eq!(begun.load(Ordering::Relaxed), 1001, "forgotten");
+}
+
+/// What follows the arguments means nothing, and would be held for as long as nobody comes back.
+#[tokio::test]
+async fn long_calls_are_not_kept() {
+    let writer = Writer::owner();
+    let object = at(&writer.root().await, "none");
+    let remove = writer.message(12, &REMOVE3args { object });
+    for (len, kept) in [
+        (CALL_BYTES_MAX + 1, "calls: 0"),
+        (CALL_BYTES_MAX, "calls: 1"),
+    ] {
+        let mut remove = remove.to_vec();
+        remove.resize(len, 0);
+        let done: Nfs3Result<REMOVE3resok, REMOVE3resfail> = writer.send(remove.into()).await;
+        assert!(matches!(
+            done,
+            Nfs3Result::Err((nfsstat3::NFS3ERR_NOENT, _))
+        ));
+        let repeated = format!("{:?}", writer.client.service.inner.repeated);
+        assert!(repeated.contains(kept), "{repeated}");
+    }
 }
 
 /// `NFS3ERR_JUKEBOX` says to come again later; it must not be what is found then.
