@@ -164,3 +164,48 @@ async fn what_is_no_call_gets_no_answer() {
         .expect("a reply");
     assert_eq!(bytes[..len][..4], [0, 0, 0, 9]);
 }
+
+/// One socket is all that there is: what ends it ends the service.
+#[tokio::test]
+async fn a_call_that_panics_ends_nothing_else() {
+    const MOUNT: u32 = 100_005;
+    const MNT: u32 = 1;
+    let everybody = "*(insecure)".parse().expect("clients");
+    let service = Service::builder(HandleKey::new([7; HandleKey::LEN]))
+        .export(Export::new("/", Arc::new(MemTree::new())).to(everybody))
+        .admit(|_| -> bool { panic!("on purpose") })
+        .build()
+        .expect("a service");
+    let bound = Server::bind_udp("127.0.0.1:0").expect("a port");
+    let address = bound.local_addr();
+    let _handle = Server::new(service)
+        .listen(bound, Programs::Mount)
+        .start()
+        .expect("a server");
+    let path = u32::from_be_bytes(*b"/\0\0\0");
+    let words = [7, 0, 2, MOUNT, 3, MNT, 0, 0, 0, 0, 1, path];
+    let mnt: Vec<u8> = words.into_iter().flat_map(u32::to_be_bytes).collect();
+    let system_error = [7, 1, 0, 0, 0, 5];
+    for _ in 0..2 {
+        assert_eq!(ask(address, &mnt).await, system_error);
+    }
+}
+
+/// What was cut off may have been longer than what is left says.
+#[tokio::test]
+async fn a_datagram_that_was_cut_off_gets_no_answer() {
+    let (_handle, address) = start("127.0.0.1:0");
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+    socket.connect(address).await.expect("a peer");
+    for (xid, len) in [(1, 60_000), (2, 8192), (3, 40)] {
+        let mut message = call(xid, 2, PORTMAP_NULL);
+        message.resize(len, 0);
+        socket.send(&message).await.expect("to be sent");
+    }
+    let mut bytes = [0; 64];
+    for expected in [2, 3] {
+        let received = timeout(Duration::from_secs(60), socket.recv(&mut bytes));
+        received.await.expect("an answer").expect("a reply");
+        assert_eq!(bytes[..4], [0, 0, 0, expected]);
+    }
+}

@@ -18,7 +18,7 @@ use crate::{Data, Event, Limited, Peer, Programs, Reply, Service, Transport};
 
 /// Datagrams that one system call may bring.
 const RECV_BATCH: usize = 8;
-/// Longer datagrams are cut off, and are no calls then: 8 KiB of data, which is the most that
+/// Datagrams of that length may have been cut off, and are no calls: 8 KiB of data, which is the most that
 /// clients are told to write by UDP, with what is around them.
 const RECV_BYTES: usize = 12 * 1024;
 /// The most that a datagram holds, with IPv4 (65,535 bytes with both headers).
@@ -134,6 +134,10 @@ impl Datagrams {
         let count = received.unwrap_or(0);
         let datagrams = self.buffer.chunks(RECV_BYTES).zip(&metas).take(count);
         for (bytes, meta) in datagrams {
+            // It was cut off.
+            if meta.len >= RECV_BYTES {
+                continue;
+            }
             // A broadcast asks everybody: answers to that are nobody's business.
             let to = meta.dst_ip.map(|ip| ip.to_canonical());
             if to.is_some_and(|ip| ip.is_multicast() || ip == Ipv4Addr::BROADCAST) {
@@ -175,14 +179,12 @@ impl Datagrams {
                 src_ip: answered.from,
             };
             let socket = UdpSockRef::from(&self.socket);
-            // Not by way of tokio's readiness at first, which a new socket does not have yet.
-            let sent = self.state.try_send(socket, &transmit);
+            if self.socket.poll_send_ready(cx).is_pending() {
+                return;
+            }
+            let send = || self.state.try_send(socket, &transmit);
+            let sent = self.socket.try_io(Interest::WRITABLE, send);
             if matches!(&sent, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-                let full = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-                let _ = self.socket.try_io(Interest::WRITABLE, full);
-                if self.socket.poll_send_ready(cx).is_pending() {
-                    return;
-                }
                 continue;
             }
             // A reply that cannot be sent is a lost one, as any datagram may be.
