@@ -56,12 +56,8 @@ impl Shared {
         flags: OFlags,
         wait: Wait,
     ) -> Result<OwnedFd, Halt> {
-        self.open_path(&place.path, flags, wait)
-    }
-
-    fn open_path(&self, path: &[u8], flags: OFlags, wait: Wait) -> Result<OwnedFd, Halt> {
         self.wall
-            .open(path, flags, wait)
+            .open(&place.path, flags, wait)
             .map_err(|closed| match closed {
                 Closed::Wait => Halt::Wait,
                 // The path led to a node once; now it leads nowhere, or through a file or link.
@@ -132,18 +128,21 @@ impl Shared {
             (place, table.child(dir, name))
         };
         let is_root = place.dir.is_none();
-        let in_place = wait == Wait::Never && self.recency.is_in_place(place.walked, now);
+        // Only for comparing what is known there: another directory may have its path by now.
+        let in_place = is_root
+            || child.is_some()
+                && wait == Wait::Never
+                && self.recency.is_in_place(place.walked, now);
         let mut reached = None;
-        if !is_root && !in_place {
+        if !in_place {
             reached = Some(self.reach_directory(dir, &place, now, wait)?);
         }
         let above_len = place.path.len();
         keys::push(&mut place.path, name);
-        let path = &place.path;
         if let Some(child) = child
             && wait == Wait::Never
             && self.recency.is_cached(child.seen, now)
-            && let Some(stat) = self.wall.glance(path)
+            && let Some(stat) = self.wall.glance(&place.path)
             && stat.identity == child.identity
             && let Some(fs) = self.known_file_system(stat.identity.dev)
         {
@@ -152,22 +151,17 @@ impl Shared {
             }
             return Ok(stat.attributes(child.node, fs.fsid));
         }
-        let below = |reached: BorrowedFd<'_>| {
-            let name = name.as_bytes();
-            self.wall.open_piece(reached, name, OFlags::PATH, wait)
+        let reached = match reached {
+            Some(reached) => reached,
+            None if is_root => Reached::Root(self.wall.root()),
+            None => {
+                place.path.truncate(above_len);
+                let reached = self.reach_directory(dir, &place, now, wait)?;
+                keys::push(&mut place.path, name);
+                reached
+            }
         };
-        let opened = match &reached {
-            Some(reached) => below(reached.as_fd()),
-            None => match self.wall.open(path, OFlags::PATH, wait) {
-                // Of the name, or of the directory, which was moved just now?
-                Err(Closed::Errno(errno)) if !is_root && errno != Errno::NOENT => {
-                    let above = path.get(..above_len).unwrap_or_default();
-                    let reached = self.open_path(above, OFlags::PATH, wait)?;
-                    below(reached.as_fd())
-                }
-                opened => opened,
-            },
-        };
+        let opened = (self.wall).open_piece(reached.as_fd(), name.as_bytes(), OFlags::PATH, wait);
         let fd = match opened {
             Ok(fd) => fd,
             Err(Closed::Wait) => return Err(Halt::Wait),
@@ -175,7 +169,7 @@ impl Shared {
         };
         let stat = Stat::of(&fd)?;
         let fs = self.file_system(stat.identity.dev, fd.as_fd())?;
-        let stamp = keys::stamp(self.options.keys, &stat.identity, fs.tag, path);
+        let stamp = keys::stamp(self.options.keys, &stat.identity, fs.tag, &place.path);
         let mut table = self.table();
         let node = table.intern(dir, name, stat.identity, stamp)?;
         if wait == Wait::Never {

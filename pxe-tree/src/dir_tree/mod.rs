@@ -73,11 +73,11 @@ use crate::{
 /// As [`Blob`] says. A node whose path does not lead to the same inode any more is `Stale`, and
 /// its key finds it again. A directory that was walked to just now is taken to be in its place
 /// ([`DirOptions::settled_for`]): after somebody else moved it, out of the root too, those who
-/// have its node, or one that was in it, may be told for so long that nothing changed, or that a
-/// name is not there. They are told of no other file, and nothing is opened that way. Who walks
-/// names from the root sees each change at once, and so does everybody if it was made through
-/// this tree. After more than [`DirOptions::nodes_max`] others a node may be forgotten
-/// and is `Stale` too. All readers of an unchanged file share one descriptor; the blob's
+/// have its node, or one that was in it, may be told for so long that nothing changed. They are
+/// told of no other file, and nothing is opened that way. Who walks names from the root sees each
+/// change at once, and so does everybody if it was made through this tree. After more than
+/// [`DirOptions::nodes_max`] others a node may be forgotten and is `Stale` too. All readers of an
+/// unchanged file share one descriptor; the blob's
 /// [`Attributes::node`] is the node by which it was opened first.
 ///
 /// # Changes

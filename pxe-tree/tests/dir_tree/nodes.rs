@@ -91,6 +91,42 @@ async fn what_is_moved_out_is_stale_soon() {
     }
 }
 
+/// Who has the node of a directory is told of nothing in another one that took its place, however
+/// long the first one is taken to be there.
+#[tokio::test]
+async fn what_lies_in_another_directory_is_not_told() {
+    let dir = temporary();
+    let at = |path: &str| dir.path().join(path);
+    fs::create_dir_all(at("d/e")).expect("create");
+    fs::write(at("d/e/f"), "x").expect("write");
+    let options = DirOptions::default().with_settled_for(Duration::from_secs(3600));
+    for options in [options, options.without_openat2()] {
+        let tree = DirTree::with_options(dir.path(), options).expect("a directory");
+        let (d, e) = (look(&tree, "d").await, look(&tree, "d/e").await);
+        let nodes = [(d, "e", "d"), (e, "f", "d/e")];
+        for (node, known, path) in nodes {
+            let node = node.expect("there").node;
+            // Walked to just now.
+            let known = Name::new(known).expect("valid");
+            tree.lookup(node, known).await.expect("there");
+            fs::rename(at(path), at("away")).expect("rename");
+            fs::create_dir(at(path)).expect("create");
+            fs::write(at(path).join("new"), "other").expect("write");
+            fs::write(at(path).join(known.to_string()), "other").expect("write");
+            for name in ["new", "nothing", &known.to_string()] {
+                let found = tree.lookup(node, Name::new(name).expect("valid")).await;
+                assert_eq!(kind_of(found), ErrorKind::Stale, "{path}: {name}");
+            }
+            fs::remove_dir_all(at(path)).expect("remove");
+            fs::write(at(path), "a file").expect("write");
+            let found = tree.lookup(node, known).await;
+            assert_eq!(kind_of(found), ErrorKind::Stale, "{path}: a file");
+            fs::remove_file(at(path)).expect("remove");
+            fs::rename(at("away"), at(path)).expect("rename");
+        }
+    }
+}
+
 #[tokio::test]
 async fn nodes_are_forgotten_within_bounds_and_found_again_by_key() {
     let dir = temporary();
