@@ -54,9 +54,13 @@ impl Recency {
 
     /// Directories were moved: all have to be walked to again.
     pub(super) fn directories_moved(&self) {
-        let Moment(now) = self.now();
+        self.moved_before(self.now());
+    }
+
+    fn moved_before(&self, Moment(now): Moment) {
+        // Threads may come here in another order than they asked for the time.
         self.walks_count_from
-            .store(now.saturating_add(1), Ordering::Relaxed);
+            .fetch_max(now.saturating_add(1), Ordering::Relaxed);
     }
 }
 
@@ -86,9 +90,10 @@ mod tests {
         assert!(!recency.is_news(Some(at(5)), at(6)));
         let late = Moment(u64::MAX / 2);
         assert!(recency.is_in_place(Some(late), late));
-        recency
-            .walks_count_from
-            .store(late.0 + 1, Ordering::Relaxed);
+        recency.moved_before(late);
+        assert!(!recency.is_in_place(Some(late), late));
+        // Of another thread, which looked at the clock before.
+        recency.moved_before(at(1));
         assert!(!recency.is_in_place(Some(late), late));
         let never = Recency::new(Duration::ZERO);
         assert!(!never.is_in_place(Some(at(5)), at(5)));
