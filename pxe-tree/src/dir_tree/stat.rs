@@ -114,7 +114,9 @@ impl Stat {
     pub(super) fn at(dir: impl AsFd, path: &[u8]) -> Result<Self, Errno> {
         let dir = dir.as_fd();
         let mask = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
-        match rustix::fs::statx(dir, path, AtFlags::SYMLINK_NOFOLLOW, mask) {
+        // As `O_PATH`, which mounts nothing: statx(2) does unless it is told not to.
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        match rustix::fs::statx(dir, path, flags, mask) {
             Ok(statx) => Self::from_statx(&statx),
             Err(Errno::NOSYS | Errno::PERM) => {
                 let stat = rustix::fs::statat(dir, path, AtFlags::SYMLINK_NOFOLLOW)?;
