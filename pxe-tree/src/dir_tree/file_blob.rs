@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use rustix::fs::OFlags;
 use rustix::io::{Errno, ReadWriteFlags};
+use tokio::sync::Semaphore;
 
 use super::blocking;
 use super::stat::{Halt, Identity, Stat, Wait, os_error};
@@ -37,8 +38,13 @@ struct OpenFile {
     reads_now: AtomicBool,
     /// Whether the kernel is being told what will be needed.
     advising: AtomicBool,
+    /// Of all files of the tree.
+    hints: Arc<Semaphore>,
 }
 
+/// Files whose hints are given at once: each holds a thread of the blocking pool, whose others
+/// (512 in all by default) are for those who read.
+pub(super) const HINTS_MAX: usize = 64;
 /// As far as one hint reaches, in bytes.
 const WILL_NEED_MAX: u64 = 8 << 20;
 /// The kernel takes no more of one hint than its read-ahead window, 128 KiB by default.
@@ -73,6 +79,7 @@ impl FileBlob {
         attributes: Attributes,
         path: Vec<u8>,
         wall: Arc<Wall>,
+        hints: Arc<Semaphore>,
     ) -> Self {
         Self {
             file: Arc::new(OpenFile {
@@ -85,6 +92,7 @@ impl FileBlob {
                 stale: AtomicBool::new(false),
                 reads_now: AtomicBool::new(true),
                 advising: AtomicBool::new(false),
+                hints,
             }),
         }
     }
@@ -259,19 +267,28 @@ impl Blob for FileBlob {
         }
     }
 
-    /// A hint is dropped while another one for the same file is being given, and without a tokio
-    /// runtime; at most 8 MiB of it count.
+    /// A hint is dropped while another one for the same file, or those for 64 others, are being
+    /// given, and without a tokio runtime; at most 8 MiB of it count.
     fn will_need(&self, offset: u64, len: u64) {
         let end = offset.saturating_add(len.min(WILL_NEED_MAX));
         let end = end.min(self.file.attributes.len);
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
-        if offset >= end || self.file.advising.swap(true, Ordering::Acquire) {
+        if offset >= end {
+            return;
+        }
+        let Ok(turn) = Arc::clone(&self.file.hints).try_acquire_owned() else {
+            return;
+        };
+        if self.file.advising.swap(true, Ordering::Acquire) {
             return;
         }
         let file = Arc::clone(&self.file);
-        runtime.spawn_blocking(move || file.advise(offset, end));
+        runtime.spawn_blocking(move || {
+            file.advise(offset, end);
+            drop(turn);
+        });
     }
 
     fn validate(&self) -> Result<()> {
@@ -326,5 +343,59 @@ impl OpenFiles {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Identity, Weak<FileBlob>>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{DirTree, Name, Tree};
+
+    use super::*;
+
+    /// However many files are read that are on a slow medium: threads are left to the reads.
+    #[test]
+    fn hints_for_many_files_leave_threads_to_reads() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .max_blocking_threads(1)
+            .build()
+            .expect("a runtime");
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let tree = DirTree::new(dir.path()).expect("a directory");
+        runtime.block_on(async {
+            // The one thread is held up by something else, so that no hint comes to its end.
+            let (release, held) = std::sync::mpsc::channel::<()>();
+            let mut blobs = Vec::new();
+            for number in 0..HINTS_MAX + 10 {
+                let name = format!("f{number}");
+                std::fs::write(dir.path().join(&name), "content").expect("write");
+                let name = Name::new(&name).expect("valid");
+                let node = tree.lookup(tree.root(), name).await.expect("there").node;
+                blobs.push(
+                    tree.shared
+                        .open(node, Wait::Allowed)
+                        .map_err(crate::Error::from)
+                        .expect("open"),
+                );
+            }
+            let holder = tokio::task::spawn_blocking(move || held.recv().is_ok());
+            let given = || {
+                let under_way = |blob: &&Arc<FileBlob>| blob.file.advising.load(Ordering::Relaxed);
+                blobs.iter().filter(under_way).count()
+            };
+            for blob in &blobs {
+                blob.will_need(0, 7);
+                blob.will_need(0, 7);
+            }
+            assert_eq!(given(), HINTS_MAX);
+            release.send(()).expect("it waits");
+            assert!(holder.await.expect("it ends"));
+            // One thread gives them in order.
+            tokio::task::spawn_blocking(|| ()).await.expect("it ends");
+            assert_eq!(given(), 0);
+            blobs.last().expect("many").will_need(0, 7);
+            tokio::task::spawn_blocking(|| ()).await.expect("it ends");
+            assert_eq!(tree.shared.hints.available_permits(), HINTS_MAX);
+        });
     }
 }

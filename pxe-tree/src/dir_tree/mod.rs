@@ -27,7 +27,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use tokio::sync::Semaphore;
 
-use self::file_blob::{FileBlob, OpenFiles};
+use self::file_blob::{FileBlob, HINTS_MAX, OpenFiles};
 use self::look::Seen;
 use self::recency::Recency;
 use self::search::{Search, Step};
@@ -235,6 +235,7 @@ struct Shared {
     table: Mutex<Table>,
     recency: Recency,
     files: OpenFiles,
+    hints: Arc<Semaphore>,
     root_fs: OnceLock<FileSystem>,
     file_systems: Mutex<HashMap<(u32, u32), FileSystem>>,
     /// What searches for keys saw of directories that did not change since.
@@ -294,6 +295,7 @@ impl DirTree {
                 recency: Recency::new(options.settled_for),
                 root_fs: OnceLock::new(),
                 files: OpenFiles::new(options.shared_files_max),
+                hints: Arc::new(Semaphore::new(HINTS_MAX)),
                 file_systems: Mutex::default(),
                 listed: ListingCache::default(),
                 searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
@@ -472,7 +474,8 @@ impl Shared {
         }
         let fs = self.file_system(stat.identity.dev, fd.as_fd())?;
         let attributes = stat.attributes(node, fs.fsid);
-        let blob = FileBlob::new(fd, &stat, attributes, place.path, Arc::clone(&self.wall));
+        let (wall, hints) = (Arc::clone(&self.wall), Arc::clone(&self.hints));
+        let blob = FileBlob::new(fd, &stat, attributes, place.path, wall, hints);
         Ok(self.files.share(blob, &stat))
     }
 
