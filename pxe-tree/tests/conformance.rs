@@ -177,28 +177,19 @@ async fn composition() {
     .await;
 }
 
-/// As many as RFC 1813's clients may meet: more than any reply can hold.
+/// More entries than any tree has in one page.
 #[tokio::test]
-async fn a_hundred_thousand_entries() {
-    const ENTRIES: usize = 100_000;
+async fn more_entries_than_a_page_has() {
+    const ENTRIES: usize = 10_000;
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let large = dir.path().join("large");
-    std::fs::create_dir(&large).expect("create");
+    std::fs::create_dir(dir.path().join("large")).expect("create");
     let in_memory = MemTree::new();
     for number in 0..ENTRIES {
-        // Links are made faster than files; ext4 gives a file 65,000 of them.
-        let first = large.join(format!("entry{}", number / 50_000 * 50_000));
-        let place = large.join(format!("entry{number}"));
-        match number % 50_000 {
-            0 => std::fs::write(place, "").expect("write"),
-            _ => std::fs::hard_link(first, place).expect("link"),
-        }
         let path = format!("large/entry{number}");
+        std::fs::write(dir.path().join(&path), "").expect("write");
         in_memory.insert_file(path, "").expect("room");
     }
-    let on_disk = || Arc::new(DirTree::new(dir.path()).expect("a directory"));
     let at = TreePath::parse("large").expect("valid");
-    check_large_listing(&*on_disk(), &at, ENTRIES).await;
     check_large_listing(&in_memory, &at, ENTRIES).await;
     // Not the one on disk: what changed just now is listed anew for each page.
     let below = MemTree::new();
@@ -209,7 +200,8 @@ async fn a_hundred_thousand_entries() {
     check_large_listing(&*folded, &at, ENTRIES).await;
     // The way to what is mounted in a large directory is one entry more.
     let mounted = TreePath::parse("large/mounted").expect("valid");
-    let subtree = Subtree::new(on_disk(), mounted, Arc::new(MemTree::new()));
+    let on_disk = Arc::new(DirTree::new(dir.path()).expect("a directory"));
+    let subtree = Subtree::new(on_disk, mounted, Arc::new(MemTree::new()));
     check_large_listing(&subtree.expect("below the root"), &at, ENTRIES + 1).await;
 }
 

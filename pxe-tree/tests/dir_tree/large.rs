@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 
-use pxe_tree::{Cookie, DirTree, Name, Tree};
+use pxe_tree::conformance::check_large_listing;
+use pxe_tree::{Cookie, DirTree, Name, Tree, TreePath};
 
 use crate::{both_walls, look, temporary, tree};
 
@@ -46,6 +47,7 @@ async fn a_directory_of_100_000_entries() {
     }
     assert_eq!(names.len(), COUNT);
     assert!(pages <= 2 * COUNT / 500, "{pages} pages");
+    check_large_listing(&tree, &TreePath::ROOT, COUNT).await;
     // A key among so many is found again.
     let found = look(&tree, "entry77777").await.expect("there");
     let key = tree.key(found.node).expect("shallow");
