@@ -21,6 +21,10 @@ pub struct Limits {
     /// yet: 4 MiB (file data that leaves by `sendfile` takes none). Beyond, no further call is read
     /// from it; so it is exceeded by one call or reply at most.
     pub reply_bytes_max: usize,
+    /// The same of all connections together: 512 MiB. Beyond, each connection has one call at a time
+    /// answered, so it is exceeded by one call or reply of each connection at most. What is being
+    /// received is not counted: a call of each connection at most.
+    pub reply_bytes_of_all_max: usize,
     /// Connections in all: 1,024. Further ones wait.
     pub connections_max: usize,
     /// Connections of one client: 64 (Linux opens up to 16 with `nconnect`). Further ones are closed.
@@ -55,6 +59,7 @@ impl Default for Limits {
             list_bytes_max: 1 << 16,
             calls_max: 64,
             reply_bytes_max: 4 << 20,
+            reply_bytes_of_all_max: 512 << 20,
             connections_max: 1024,
             connections_per_client_max: 64,
             idle_max: Duration::from_secs(360),

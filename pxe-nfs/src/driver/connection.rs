@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
+use super::memory::Memory;
 use super::reply_queue::ReplyQueue;
 use crate::record::{Records, TooLong};
 use crate::{Limits, Reply};
@@ -88,6 +89,7 @@ pub(super) struct Connection<A> {
     calls: FuturesUnordered<UnderWay>,
     /// What `calls` and their answers may take.
     room: usize,
+    memory: Memory,
     pub(super) replies: ReplyQueue,
     intake: Intake,
     pub(super) totals: Totals,
@@ -106,7 +108,7 @@ enum Intake {
 }
 
 impl<A: Answer> Connection<A> {
-    pub(super) fn new(stream: TcpStream, answers: A, limits: Limits) -> Self {
+    pub(super) fn new(stream: TcpStream, answers: A, limits: Limits, memory: Memory) -> Self {
         // Also where nothing can be written to: a client whose export has become read-only is to be
         // told so, and would repeat for ever what closes its connection. What is not sent takes no
         // memory.
@@ -117,6 +119,7 @@ impl<A: Answer> Connection<A> {
             records,
             calls: FuturesUnordered::new(),
             room: 0,
+            memory,
             replies: ReplyQueue::default(),
             intake: Intake::Open,
             totals: Totals::default(),
@@ -197,8 +200,15 @@ impl<A: Answer> Connection<A> {
 
     /// Whether one more call can be taken: there is a place for it, and memory for its reply.
     fn may_begin(&self) -> bool {
+        let held = self.replies.held() + self.room;
         self.calls.len() + self.replies.files() < self.limits.calls_max.max(1)
-            && self.replies.held() + self.room < self.limits.reply_bytes_max.max(1)
+            && held < self.limits.reply_bytes_max.max(1)
+            && (held == 0 || self.memory.all() < self.limits.reply_bytes_of_all_max)
+    }
+
+    /// Tells the others what is held here.
+    fn tell_memory(&mut self) {
+        self.memory.set(self.replies.held() + self.room);
     }
 
     /// Takes what was answered meanwhile.
@@ -209,6 +219,7 @@ impl<A: Answer> Connection<A> {
             turn.work_left -= 1;
             self.room -= room;
             self.take(reply);
+            self.tell_memory();
         }
     }
 
@@ -240,12 +251,16 @@ impl<A: Answer> Connection<A> {
             turn.work_left -= 1;
             let mut answer = self.answers.answer(message.clone());
             match answer.as_mut().poll(cx) {
-                Poll::Ready(reply) => self.take(reply),
+                Poll::Ready(reply) => {
+                    self.take(reply);
+                    self.tell_memory();
+                }
                 Poll::Pending => {
                     // The call is held until it is answered: a WRITE with its data.
                     let room = message.len() + self.answers.room(&message);
                     self.room += room;
                     self.calls.push(UnderWay { answer, room });
+                    self.tell_memory();
                     // So that it is polled with a waker of its own.
                     self.take_answers(cx, turn);
                 }
@@ -268,6 +283,7 @@ impl<A: Answer> Connection<A> {
                     turn.bytes_left = turn.bytes_left.saturating_sub(sent);
                     turn.has_sent = true;
                     self.totals.bytes_sent += sent as u64;
+                    self.tell_memory();
                     self.timer.sent();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -553,11 +569,20 @@ mod tests {
     }
 
     async fn connect(stub: Stub, limits: Limits) -> (TcpStream, Connection<Stub>) {
+        connect_with(stub, limits, Memory::default()).await
+    }
+
+    async fn connect_with(
+        stub: Stub,
+        limits: Limits,
+        memory: Memory,
+    ) -> (TcpStream, Connection<Stub>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let client = TcpStream::connect(address).await.expect("a connection");
         let (stream, _) = listener.accept().await.expect("a connection");
-        (client, Connection::new(stream, stub, limits))
+        let connection = Connection::new(stream, stub, limits, memory);
+        (client, connection)
     }
 
     /// Serves in a task of its own; tells how it ended.
@@ -718,6 +743,65 @@ mod tests {
         task.abort();
         writing.abort();
         assert!(from.read_u8().await.is_err());
+    }
+
+    /// Beyond what all may hold, each has one call at a time answered: none waits for another.
+    #[tokio::test]
+    async fn all_connections_together_hold_a_bounded_amount() {
+        let limits = Limits {
+            reply_bytes_of_all_max: 2 * MIB,
+            ..Limits::default()
+        };
+        let memory = Memory::default();
+        let stub = Stub {
+            room: MIB,
+            ..Stub::default()
+        };
+        let mut tasks = Vec::new();
+        let mut clients = Vec::new();
+        let calls = [record(&[NEVER; 100]), record(&[NEVER; 100])].concat();
+        // Two of the first, and one of each of the others.
+        for begun in 2..=5 {
+            let another = memory.another();
+            let (mut client, connection) =
+                connect_with(stub.clone(), limits.clone(), another).await;
+            client.write_all(&calls).await.expect("to be taken");
+            tasks.push(serve(connection));
+            clients.push(client);
+            while stub.begun.load(Ordering::Relaxed) < begun {
+                tokio::task::yield_now().await;
+            }
+            for _ in 0..200 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(stub.begun.load(Ordering::Relaxed), begun);
+        }
+        assert_eq!(memory.all(), 5 * MIB);
+        for task in tasks {
+            task.abort();
+            assert!(task.await.is_err());
+        }
+        assert_eq!(memory.all(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_connection_goes_on_although_others_hold_all_memory() {
+        let limits = Limits::default();
+        let mut others = Memory::default();
+        others.set(limits.reply_bytes_of_all_max);
+        let memory = others.another();
+        let (mut client, connection) = connect_with(Stub::default(), limits, memory).await;
+        let task = serve(connection);
+        let calls = record(&[MEBIBYTE; 100]).repeat(10);
+        client.write_all(&calls).await.expect("to be taken");
+        for _ in 0..10 {
+            assert_eq!(reply(&mut client).await.len(), 100 + MIB);
+        }
+        drop(client);
+        let (end, connection) = task.await.expect("no panic");
+        assert_eq!(end, End::Closed);
+        let peak = connection.replies.held_peak();
+        assert!(peak < 2 * MIB, "{peak} bytes: more than one reply");
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@ mod bind;
 mod clients;
 mod connection;
 mod datagrams;
+mod memory;
 mod reply_queue;
 mod room;
 mod rpcbind;

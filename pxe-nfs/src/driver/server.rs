@@ -17,6 +17,7 @@ use super::bind::{self, Bound, BoundSocket};
 use super::clients::{Clients, Place};
 use super::connection::{Answer, Answering, Connection, End, Totals, finish};
 use super::datagrams::Datagrams;
+use super::memory::Memory;
 use super::room::reply_room;
 use crate::{Disconnected, Event, Limited, Mapping, Peer, Programs, Service, Transport};
 
@@ -116,6 +117,7 @@ impl Server {
                     connections_max.clamp(1, Semaphore::MAX_PERMITS),
                 )),
                 clients: Arc::default(),
+                memory: Memory::default(),
             }),
             stop: watch::Sender::new(false),
             listeners: JoinSet::new(),
@@ -199,6 +201,8 @@ struct Shared {
     service: Service,
     permits: Arc<Semaphore>,
     clients: Arc<Clients>,
+    /// Of none, for making others.
+    memory: Memory,
 }
 
 impl Shared {
@@ -316,7 +320,7 @@ impl Accepted {
         };
         let limits = shared.service.limits().clone();
         let mut told = Told {
-            connection: Connection::new(self.stream, answers, limits),
+            connection: Connection::new(self.stream, answers, limits, shared.memory.another()),
             shared: &shared,
             peer,
         };
