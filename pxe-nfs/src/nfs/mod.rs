@@ -25,7 +25,7 @@ pub(crate) use self::list::{Position, cookies};
 use self::node::{Context, Halt};
 use crate::rpc::{Call, Rejected};
 use crate::service::{Inner, results};
-use crate::xdr::Write as _;
+use crate::xdr::{Reader, Write as _};
 use crate::{Peer, Reply};
 
 pub(crate) const PROGRAM: u32 = 100_003;
@@ -78,8 +78,10 @@ pub(crate) async fn answer(
         });
     }
     let name = procedure_name(call.procedure);
-    let is_kept = repeated::is_kept(call.procedure, peer.transport);
-    if !is_kept || message.len() > repeated::CALL_BYTES_MAX {
+    let is_kept = repeated::is_kept(call.procedure, peer.transport)
+        && message.len() <= repeated::CALL_BYTES_MAX;
+    let may_change = || async { Ok(may_change(service, peer, call).await) };
+    if !is_kept || !service.guarded(peer, name, may_change()).boxed().await? {
         let done = perform(service, peer, call, message);
         return service.guarded(peer, name, done).await;
     }
@@ -100,6 +102,22 @@ pub(crate) async fn answer(
         .boxed()
         .await?;
     Ok(Vec::from(reply).into())
+}
+
+/// Whether this client may change anything where the call's handle leads, now. Others are refused
+/// as often as they ask: they get no reply that was kept, and drive none out.
+async fn may_change(service: &Inner, peer: &Peer, call: &Call<'_>) -> bool {
+    // What each procedure that changes something begins with.
+    let Ok(handle) = Reader::new(call.args).handle() else {
+        return false;
+    };
+    let Some((export, _)) = service.key.verify(handle) else {
+        return false;
+    };
+    match service.admitted(peer, export).await {
+        Ok((export, options)) => options.is_writable && export.write.is_some(),
+        Err(_) => false,
+    }
 }
 
 /// Does what a call wants.

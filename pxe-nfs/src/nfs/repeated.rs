@@ -93,9 +93,9 @@ impl Repeated {
                 }
             }
         };
-        let outcome = call.await;
+        let outcome = call.clone().await;
         if !is_final(&outcome) {
-            self.calls().forget(&key);
+            self.calls().forget(&key, &call);
         }
         outcome
     }
@@ -115,8 +115,10 @@ impl Calls {
         }
     }
 
-    fn forget(&mut self, key: &Key) {
-        if self.known.remove(key).is_some() {
+    /// Forgets a call, unless it was begun anew since.
+    fn forget(&mut self, key: &Key, call: &Shared<Done>) {
+        if self.known.get(key).is_some_and(|known| known.ptr_eq(call)) {
+            self.known.remove(key);
             self.order.retain(|known| known != key);
         }
     }

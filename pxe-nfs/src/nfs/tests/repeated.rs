@@ -12,7 +12,7 @@ use nfs3_types::nfs3::{
 
 use super::super::repeated::{CALL_BYTES_MAX, Repeated};
 use super::writer::{Writer, at};
-use crate::Peer;
+use crate::{Export, ExportClient, ExportOptions, Peer, Squash};
 
 /// Linux repeats a REMOVE over a new connection when it lost the old one before the reply came.
 #[tokio::test]
@@ -150,4 +150,130 @@ async fn try_again_is_not_kept() {
             _ => 13,
         };
     }
+}
+
+/// Two who wait for one call that is to be tried again: the second who is told so does not forget
+/// the call that was begun anew meanwhile.
+#[tokio::test]
+async fn a_call_that_was_begun_anew_is_not_forgotten_with_the_old_one() {
+    let repeated = Repeated::new(4);
+    let begun = AtomicUsize::new(0);
+    let (done, wait) = tokio::sync::oneshot::channel::<()>();
+    let mut wait = Some(wait);
+    let mut begin = || {
+        begun.fetch_add(1, Ordering::Relaxed);
+        let wait = wait.take();
+        Box::pin(async move {
+            match wait {
+                Some(wait) => wait.await.expect("it is done"),
+                None => std::future::pending().await,
+            }
+            Ok(Bytes::from(
+                [vec![0; 24], 10008_u32.to_be_bytes().to_vec()].concat(),
+            ))
+        }) as _
+    };
+    let client = [192, 168, 150, 7].into();
+    let message = Bytes::from_static(b"call");
+    let mut context = Context::from_waker(Waker::noop());
+    let mut first = Box::pin(repeated.once(client, &message, &mut begin));
+    assert!(first.as_mut().poll(&mut context).is_pending());
+    let mut second = Box::pin(repeated.once(client, &message, || unreachable!("it is begun")));
+    assert!(second.as_mut().poll(&mut context).is_pending());
+    done.send(()).expect("it waits");
+    assert!(first.as_mut().poll(&mut context).is_ready());
+    drop(first);
+    let mut anew = Box::pin(repeated.once(client, &message, &mut begin));
+    assert!(anew.as_mut().poll(&mut context).is_pending());
+    assert!(second.as_mut().poll(&mut context).is_ready());
+    let mut last = Box::pin(repeated.once(client, &message, || unreachable!("it is begun anew")));
+    assert!(last.as_mut().poll(&mut context).is_pending());
+    drop(anew);
+    assert_eq!(begun.load(Ordering::Relaxed), 2);
+}
+
+/// The export of a writer for one client, with these options, and read-only for another one.
+fn for_two(writer: &Writer, options: ExportOptions) -> Export {
+    let exports = writer.service().inner.exports();
+    let mut export = Export::clone(exports.values().next().expect("one"));
+    let client = |host: u8, options| {
+        let network = format!("192.168.150.{host}").parse().expect("an address");
+        ExportClient::new(network, options)
+    };
+    let reads = super::options();
+    export.clients = vec![client(7, options), client(8, reads)];
+    export
+}
+
+async fn removed(writer: &Writer, message: &Bytes) -> Option<nfsstat3> {
+    let told: Nfs3Result<REMOVE3resok, REMOVE3resfail> = writer.send(message.clone()).await;
+    match told {
+        Nfs3Result::Ok(_) => None,
+        Nfs3Result::Err((status, _)) => Some(status),
+    }
+}
+
+/// Replies are kept for those who may change something: others, who are refused each time, cannot
+/// drive them out.
+#[tokio::test]
+async fn strangers_drive_no_kept_reply_out() {
+    let writer = Writer::owner();
+    let root = writer.root().await;
+    writer.file(&root, "f", 0o644).await;
+    let writes = ExportOptions {
+        is_writable: true,
+        squash: Squash::None,
+        ..super::options()
+    };
+    let export = for_two(&writer, writes);
+    writer.service().set_exports(vec![export]).expect("one");
+    let object = at(&root, "f");
+    let remove = writer.message(12, &REMOVE3args { object });
+    assert_eq!(removed(&writer, &remove).await, None);
+    let forged = super::handle(&[7; 32]);
+    for (host, dir, expected) in [
+        (8, &root, nfsstat3::NFS3ERR_ROFS),
+        (9, &root, nfsstat3::NFS3ERR_STALE),
+        (9, &forged, nfsstat3::NFS3ERR_BADHANDLE),
+    ] {
+        let mut stranger = writer.clone();
+        stranger.client.peer = crate::oracle::peer([192, 168, 150, host]);
+        for _ in 0..writer.service().limits().repeated_calls_max {
+            let object = at(dir, "f");
+            let message = stranger.message(12, &REMOVE3args { object });
+            assert_eq!(removed(&stranger, &message).await, Some(expected));
+        }
+        assert_eq!(removed(&writer, &remove).await, None, "{host}");
+    }
+}
+
+/// Address, port and options are asked for a call that is repeated, too.
+#[tokio::test]
+async fn a_kept_reply_is_for_those_who_still_may() {
+    let mut writer = Writer::owner();
+    let root = writer.root().await;
+    writer.file(&root, "f", 0o644).await;
+    let object = at(&root, "f");
+    let remove = writer.message(12, &REMOVE3args { object });
+    assert_eq!(removed(&writer, &remove).await, None);
+    let secure = ExportOptions {
+        is_writable: true,
+        is_secure: true,
+        ..super::options()
+    };
+    let export = for_two(&writer, secure);
+    writer.service().set_exports(vec![export]).expect("one");
+    assert_eq!(removed(&writer, &remove).await, None, "as before");
+    let peer = writer.client.peer;
+    writer.client.peer.remote.set_port(40_000);
+    let is_refused = Some(nfsstat3::NFS3ERR_PERM);
+    assert_eq!(removed(&writer, &remove).await, is_refused);
+    writer.client.peer = peer;
+    let export = for_two(&writer, super::options());
+    writer.service().set_exports(vec![export]).expect("one");
+    let is_refused = Some(nfsstat3::NFS3ERR_ROFS);
+    assert_eq!(removed(&writer, &remove).await, is_refused);
+    writer.service().set_exports(Vec::new()).expect("none");
+    let is_refused = Some(nfsstat3::NFS3ERR_STALE);
+    assert_eq!(removed(&writer, &remove).await, is_refused);
 }
