@@ -56,7 +56,8 @@ pub trait WriteTree: Tree {
     /// Makes a pipe, a socket or a device.
     ///
     /// # Errors
-    /// `Exists`, `Unsupported` for other kinds, and those of [`create`](Self::create).
+    /// `Exists`, `Unsupported` for other kinds, `InvalidName` for a device number that cannot be,
+    /// and those of [`create`](Self::create).
     async fn make_special(
         &self,
         dir: NodeId,

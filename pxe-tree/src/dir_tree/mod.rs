@@ -242,6 +242,23 @@ struct Shared {
     listed: ListingCache<Listing>,
     searches: Arc<Semaphore>,
     uncommitted: Uncommitted,
+    /// Held while names are changed, without waiting for the medium to have them: what is looked
+    /// at before and afterwards is what was changed.
+    names: Mutex<()>,
+    /// What somebody else does in the midst of a change.
+    #[cfg(test)]
+    meanwhile: Mutex<Option<Meanwhile>>,
+}
+
+/// See [`Shared::set_meanwhile`].
+#[cfg(test)]
+struct Meanwhile(Box<dyn FnOnce() + Send>);
+
+#[cfg(test)]
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meanwhile")
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -300,6 +317,9 @@ impl DirTree {
                 listed: ListingCache::default(),
                 searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
                 uncommitted: Uncommitted::default(),
+                names: Mutex::default(),
+                #[cfg(test)]
+                meanwhile: Mutex::default(),
             }),
         })
     }
@@ -347,6 +367,23 @@ where
 impl Shared {
     fn table(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn names(&self) -> MutexGuard<'_, ()> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has this done once, after the next node was made and before it is opened.
+    #[cfg(test)]
+    fn set_meanwhile(&self, does: impl FnOnce() + Send + 'static) {
+        *self.meanwhile.lock().expect("no panic") = Some(Meanwhile(Box::new(does)));
+    }
+
+    #[cfg(test)]
+    fn meanwhile(&self) {
+        if let Some(Meanwhile(does)) = self.meanwhile.lock().expect("no panic").take() {
+            does();
+        }
     }
 
     fn place(&self, node: NodeId) -> Result<Place, ErrorKind> {

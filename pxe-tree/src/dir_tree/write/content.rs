@@ -1,16 +1,16 @@
 //! Content of files: written now, on the medium when it is committed.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::super::stat::{Halt, Identity, Stat};
-use super::{Directory, Known, Place, Shared, failed, flush};
-use crate::{ErrorKind, Name, NodeId, Stability};
+use super::{Known, Place, Shared, failed, flush};
+use crate::{ErrorKind, NodeId, Stability};
 
 /// Files that are kept open for writing. Beyond, the one that was used least lately is flushed and
 /// closed.
@@ -44,8 +44,7 @@ impl Shared {
 
     pub(super) fn commit(&self, node: NodeId) -> Known {
         let place = self.place(node)?;
-        let kept = self.uncommitted.get(place.identity);
-        let (file, writes) = match kept {
+        let (file, writes) = match self.kept(&place)? {
             Some((file, writes)) => (file, Some(writes)),
             // It may be all on the medium; or this server was started again since.
             None => {
@@ -78,28 +77,29 @@ impl Shared {
 
     /// The file, open for writing.
     pub(super) fn writer(&self, place: &Place) -> Result<Arc<OwnedFd>, Halt> {
-        match self.uncommitted.get(place.identity) {
+        match self.kept(place)? {
             Some((file, _)) => Ok(file),
             None => Ok(Arc::new(self.open_content(place, OFlags::WRONLY)?)),
         }
     }
 
+    /// The file if it is kept open, and its unstable writes.
+    fn kept(&self, place: &Place) -> Result<Option<(Arc<OwnedFd>, u64)>, Halt> {
+        let kept = self.uncommitted.get(place.identity);
+        Ok(kept)
+    }
+
     /// Keeps a file open that was made just now and could not be opened for writing again: its
     /// maker may write to it whatever its mode says, as `open(2)` with `O_CREAT` lets him.
-    pub(super) fn keep_if_needed(
-        &self,
-        above: &Directory,
-        name: &Name,
-        file: OwnedFd,
-    ) -> Result<(), Halt> {
-        match self.look_with(above, name, OFlags::WRONLY | OFlags::NONBLOCK) {
-            Ok(_) => Ok(()),
-            Err(_) => {
-                let identity = Stat::of(&file)?.identity;
-                self.uncommitted.keep(identity, &Arc::new(file), true);
-                Ok(())
-            }
+    pub(super) fn keep_if_needed(&self, file: OwnedFd) -> Result<(), Halt> {
+        // By its descriptor: its name may be that of a device by now.
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        if rustix::fs::open(path, flags, Mode::empty()).is_err() {
+            let identity = Stat::of(&file)?.identity;
+            self.uncommitted.keep(identity, &Arc::new(file), true);
         }
+        Ok(())
     }
 }
 
@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn what_fails_when_a_file_is_closed_is_lost() {
         let uncommitted = Uncommitted::default();
-        let broken = rustix::fs::open("/", OFlags::PATH, rustix::fs::Mode::empty());
+        let broken = rustix::fs::open("/", OFlags::PATH, Mode::empty());
         uncommitted.keep(identity(0), &Arc::new(broken.expect("open")), false);
         let file = file();
         for ino in 1..=FILES_MAX as u64 {
