@@ -322,3 +322,27 @@ async fn a_directory_that_may_not_be_listed_takes_names() {
     fs::set_permissions(&blind, fs::Permissions::from_mode(0o700)).expect("chmod");
     assert_eq!(seen(&blind), Vec::<String>::new());
 }
+
+/// A file that is open because it has unstable writes is the tree's only as long as it is in it.
+#[tokio::test]
+async fn what_was_moved_out_is_not_written_to() {
+    let (outside, top) = (temporary(), temporary());
+    let tree = tree(&top);
+    let any = SetAttributes::default();
+    let made = tree.create(tree.root(), name("f"), Creation::Guarded, &any);
+    let node = made.await.expect("made").node;
+    let content = Bytes::from_static(b"content");
+    let written = tree.write(node, 0, content.clone(), Stability::Unstable);
+    written.await.expect("written");
+    let moved = outside.path().join("f");
+    fs::rename(top.path().join("f"), &moved).expect("rename");
+    let mut cut = SetAttributes::default();
+    cut.len = Some(0);
+    let refused = [
+        kind_of(tree.write(node, 2, content, Stability::Unstable).await),
+        kind_of(tree.set_attributes(node, &cut).await),
+        kind_of(tree.commit(node).await),
+    ];
+    assert_eq!(refused, [ErrorKind::Stale; 3]);
+    assert_eq!(fs::read(&moved).expect("there"), b"content");
+}

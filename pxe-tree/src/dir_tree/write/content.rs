@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::super::stat::{Halt, Identity, Stat};
+use super::super::stat::{Halt, Identity, Stat, Wait};
 use super::{Known, Place, Shared, failed, flush};
 use crate::{ErrorKind, NodeId, Stability};
 
@@ -83,9 +83,13 @@ impl Shared {
         }
     }
 
-    /// The file if it is kept open, and its unstable writes.
+    /// The file if it is kept open, and its unstable writes. It has to be in its place still:
+    /// what was moved out of the root since is not this tree's any more.
     fn kept(&self, place: &Place) -> Result<Option<(Arc<OwnedFd>, u64)>, Halt> {
         let kept = self.uncommitted.get(place.identity);
+        if kept.is_some() {
+            self.reach(place, Wait::Allowed)?;
+        }
         Ok(kept)
     }
 
