@@ -82,7 +82,7 @@ use crate::{
 ///
 /// # Changes
 ///
-/// As [`WriteTree`](crate::WriteTree) says, on threads that may wait. Only regular files are opened
+/// As [`WriteTree`](crate::WriteTree) says, on threads that may wait, 64 of a tree at once. Only regular files are opened
 /// for writing. Files and directories are flushed by `fsync`; of a link, a pipe, a socket or a
 /// device, which cannot be opened for that, the directory is, so that a later change of their mode
 /// or owner can be lost to a power cut. Where this process may write to a directory but not list
@@ -222,6 +222,9 @@ const HINTED_MOUNTS_MAX: usize = 4096;
 /// Searches for keys that run at once; others wait for their turn, so that clients which come back
 /// after a restart leave threads of the blocking pool to those who read.
 const SEARCHES_MAX: usize = 8;
+/// Changes that run at once; others wait for their turn, so that clients which write and flush
+/// leave threads of the blocking pool (tokio has 512) to those who read.
+const CHANGES_MAX: usize = 64;
 /// File systems below the root whose numbers are remembered.
 const FILE_SYSTEMS_MAX: usize = 256;
 /// Nodes that are known at least, whatever the options say.
@@ -241,6 +244,7 @@ struct Shared {
     /// What searches for keys saw of directories that did not change since.
     listed: ListingCache<Listing>,
     searches: Arc<Semaphore>,
+    changes: Arc<Semaphore>,
     uncommitted: Uncommitted,
     /// Held while names are changed, without waiting for the medium to have them: what is looked
     /// at before and afterwards is what was changed.
@@ -316,6 +320,7 @@ impl DirTree {
                 file_systems: Mutex::default(),
                 listed: ListingCache::default(),
                 searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
+                changes: Arc::new(Semaphore::new(CHANGES_MAX)),
                 uncommitted: Uncommitted::default(),
                 names: Mutex::default(),
                 #[cfg(test)]

@@ -158,8 +158,12 @@ impl DirTree {
         T: Send + 'static,
         F: FnOnce(&Shared) -> Result<T, Halt> + Send + 'static,
     {
+        let turn = Arc::clone(&self.shared.changes).acquire_owned().await;
+        let turn = turn.map_err(|_| ErrorKind::Io)?;
         let shared = Arc::clone(&self.shared);
-        blocking(move || change(&shared)).await
+        // The turn ends when the thread is free again, even if nobody waits for the answer.
+        let (done, _turn) = blocking(move || Ok((change(&shared), turn))).await?;
+        Ok(done?)
     }
 }
 
@@ -260,5 +264,38 @@ impl WriteTree for DirTree {
 
     fn writes_lost(&self) -> u64 {
         self.shared.uncommitted.lost()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::super::CHANGES_MAX;
+    use crate::{DirTree, Name, Tree, WriteTree};
+
+    /// Clients that write leave threads to those who read. Without a runtime a change is made
+    /// while it is polled, unless it has to wait for its turn.
+    #[test]
+    fn changes_wait_for_their_turn() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(dir.path().join("f"), "x").expect("write");
+        let mut context = Context::from_waker(Waker::noop());
+        let tree = DirTree::new(dir.path()).expect("a directory");
+        let name = Name::new("f").expect("valid");
+        let turns = u32::try_from(CHANGES_MAX).expect("few");
+        let turns = tree.shared.changes.try_acquire_many(turns).expect("free");
+        let mut removed = pin!(tree.remove(tree.root(), name));
+        assert!(removed.as_mut().poll(&mut context).is_pending());
+        // Who reads does not wait.
+        let mut found = pin!(tree.lookup(tree.root(), name));
+        assert!(matches!(
+            found.as_mut().poll(&mut context),
+            Poll::Ready(Ok(_))
+        ));
+        drop(turns);
+        let removed = removed.as_mut().poll(&mut context);
+        assert!(matches!(removed, Poll::Ready(Ok(()))));
     }
 }
