@@ -355,6 +355,17 @@ async fn attributes_are_set_as_wanted() {
     );
 }
 
+/// macOS sets the modes of links that it copies; Linux's server says that this was done
+/// (fs/nfsd/vfs.c, `nfsd_setattr`).
+#[tokio::test]
+async fn the_mode_of_a_link_is_left_alone() {
+    let writer = Writer::owner();
+    let root = writer.root().await;
+    let (link, before) = writer.symlink(&root, "l", "x").await.expect("made");
+    let after = writer.set(&link, mode(0o600)).await.expect("as if set");
+    assert_eq!(after.mode, before.mode);
+}
+
 /// RFC 1813 section 3.3.7: a client sends the rest.
 #[tokio::test]
 async fn more_than_wtmax_is_written_in_part() {

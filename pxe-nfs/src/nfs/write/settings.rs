@@ -104,7 +104,10 @@ pub(super) fn allowed(
     // owner by running it.
     let is_given = wanted.uid.is_some() || wanted.gid.is_some();
     let is_cut = wanted.len.is_some() && !may_all;
-    if let Some(mode) = wanted.mode {
+    if node.kind == NodeKind::Link {
+        // A link's mode means nothing: it is left as it is (`nfsd_setattr`).
+        allowed.mode = None;
+    } else if let Some(mode) = wanted.mode {
         if !is_owner {
             return Err(Status::PERM);
         }
