@@ -1,11 +1,14 @@
 //! A medium that fails, and files that move while they are written to.
 
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use nfs3_types::nfs3::{createhow3, nfs_fh3, nfsstat3, stable_how};
+use nfs3_types::nfs3::{
+    Nfs3Option, createhow3, createverf3, nfs_fh3, nfsstat3, sattr3, stable_how,
+};
 use pxe_tree::{
     Attributes, Blob, Cookie, Creation, DirPage, DirTree, ErrorKind, Name, NodeId, NodeKey,
     NodeKind, Result, SetAttributes, Stability, Tree, WriteTree,
@@ -21,6 +24,8 @@ struct OddDir {
     /// How often it says that before it does what it should.
     times: AtomicUsize,
     lost: AtomicU64,
+    /// What is removed before the next creation.
+    to_remove: Mutex<Option<PathBuf>>,
 }
 
 impl OddDir {
@@ -79,6 +84,10 @@ impl WriteTree for OddDir {
         attributes: &SetAttributes,
     ) -> Result<Attributes> {
         self.fail()?;
+        let to_remove = self.to_remove.lock().expect("no panic").take();
+        if let Some(path) = to_remove {
+            std::fs::remove_file(path).expect("there");
+        }
         self.inner.create(dir, name, creation, attributes).await
     }
 
@@ -170,6 +179,7 @@ fn odd(says: ErrorKind) -> (Writer, Arc<OddDir>) {
             says,
             times: AtomicUsize::new(0),
             lost: AtomicU64::new(0),
+            to_remove: Mutex::default(),
         });
         kept = Some(Arc::clone(&odd));
         odd
@@ -220,6 +230,50 @@ async fn changes_follow_what_moves() {
         writer.file(&root, "existing", 0o644).await;
         let next = || tree.times.store(times, Ordering::Relaxed);
         assert_eq!(change_all(&writer, &root, next).await, [status; 10]);
+    }
+}
+
+/// A file that was found, and was replaced before it was cut.
+#[tokio::test]
+async fn a_file_that_is_cut_by_its_creation_may_move() {
+    let (writer, tree) = odd(ErrorKind::Stale);
+    let root = writer.root().await;
+    writer.file(&root, "f", 0o644).await;
+    tree.times.store(1, Ordering::Relaxed);
+    let empty = sattr3 {
+        size: Nfs3Option::Some(0),
+        ..sattr3::default()
+    };
+    let found = writer.create(&root, "f", createhow3::UNCHECKED(empty));
+    found.await.expect("found anew");
+}
+
+/// A file that is found and gone a moment later is made only by who may make it, and is his.
+#[tokio::test]
+async fn an_exclusive_creation_of_what_goes_is_one_like_others() {
+    let (writer, tree) = odd(ErrorKind::Io);
+    let root = writer.root().await;
+    let stranger = writer.stranger();
+    let exclusive = || createhow3::EXCLUSIVE(createverf3([7; 8]));
+    let vanishes = || {
+        let path = writer.dir.path().join("f");
+        *tree.to_remove.lock().expect("no panic") = Some(path);
+    };
+    writer.file(&root, "f", 0o644).await;
+    vanishes();
+    let refused = stranger.create(&root, "f", exclusive()).await;
+    assert_eq!(refused.err(), Some(nfsstat3::NFS3ERR_EXIST));
+    assert!(writer.dir.path().join("f").exists(), "nothing was done");
+    writer.set(&root, mode(0o777)).await.expect("set");
+    vanishes();
+    let made = stranger
+        .create(&root, "f", exclusive())
+        .await
+        .expect("made");
+    // Where this process may give files away.
+    if writer.client.uid == 0 {
+        let (uid, gid) = (stranger.client.uid, stranger.client.gid);
+        assert_eq!((made.1.uid, made.1.gid), (uid, gid));
     }
 }
 

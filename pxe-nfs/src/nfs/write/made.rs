@@ -58,13 +58,12 @@ async fn create_file(
         // What is there already needs no permission to write to the directory.
         let done = match tree.lookup(dir.node(), name).await {
             Ok(found) => match how {
-                How::Unchecked(wanted) => return open(context, &*tree, dir, found, wanted).await,
-                How::Guarded(_) => return Err(Status::EXIST),
-                How::Exclusive(verifier) => {
-                    let creation = Creation::Exclusive(*verifier);
-                    let any = SetAttributes::default();
-                    tree.create(dir.node(), name, creation, &any).await
+                How::Unchecked(wanted) => open(&*tree, dir, found, wanted).await?,
+                // Who made it a moment ago may write here; what is gone by now is made anew.
+                How::Exclusive(_) if dir.allows(Wanted::WRITE) => {
+                    make_file(&*tree, dir, name, how).await
                 }
+                How::Guarded(_) | How::Exclusive(_) => return Err(Status::EXIST),
             },
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 dir.check(Wanted::WRITE.and(Wanted::EXECUTE))?;
@@ -102,23 +101,21 @@ async fn make_file(
 /// An unchecked CREATE of what is there: as Linux's server does it, of all that is wanted only the
 /// length is set.
 async fn open(
-    context: &Context<'_>,
     tree: &dyn WriteTree,
     dir: &Object,
     found: Attributes,
     wanted: &SetAttributes,
-) -> Result<Attributes, Status> {
+) -> Result<pxe_tree::Result<Attributes>, Status> {
     if found.kind != NodeKind::File {
         return Err(Status::EXIST);
     }
     let mut length = SetAttributes::default();
     length.len = wanted.len;
     if length.len.is_none() {
-        return Ok(found);
+        return Ok(Ok(found));
     }
     let length = allowed(&found, &dir.user, &length)?;
-    let done = tree.set_attributes(found.node, &length).await;
-    done.map_err(|error| context.status(&error))
+    Ok(tree.set_attributes(found.node, &length).await)
 }
 
 /// MKDIR (RFC 1813 section 3.3.9).
