@@ -45,6 +45,15 @@ fn export_warnings(keys: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_key_that_is_where_it_is_by_default_is_not_served_either() {
+    assert_eq!(
+        export_error("directory = \"/var\"\nclients = \"*(ro,no_root_squash)\""),
+        "3:3: nfs.handle_key: /var/lib/pxe-server/nfs.key is served: it lies in /var; name a file \
+         that no machine can read, or export another directory"
+    );
+}
+
+#[test]
 fn the_tutorials_exports_line_means_what_it_did() {
     let config = parse(TUTORIAL).expect("valid");
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);

@@ -9,7 +9,7 @@ use pxe_tree::TreePath;
 
 use super::super::file::{self, OneOrMany};
 use super::super::place::Problems;
-use super::super::{ExportedFiles, Nfs, NfsExport, Portmap};
+use super::super::{ExportedFiles, HANDLE_KEY_DEFAULT, Nfs, NfsExport, Portmap};
 use super::listen::listeners;
 use super::value::number;
 
@@ -27,26 +27,7 @@ pub(super) fn nfs(
     let listen = listeners(problems, "nfs.listen", raw.listen.as_ref(), NFS_PORT);
     let exports = exports(problems, &raw.export, directory, tree_root);
     let handle_key = handle_key(problems, raw.handle_key.as_deref(), directory);
-    if let Some(key) = &handle_key {
-        let own = exports.iter().filter_map(|export| match &export.files {
-            ExportedFiles::Directory(directory) => Some(directory.as_path()),
-            ExportedFiles::InTree(_) => None,
-        });
-        let served = own
-            .chain([tree_root])
-            .find(|served| key.starts_with(served));
-        if let Some(served) = served.filter(|served| *served != Path::new("")) {
-            problems.error(
-                "nfs.handle_key",
-                format!(
-                    "{} is served: it lies in {}",
-                    key.display(),
-                    served.display()
-                ),
-                "keep it where no machine can read it, such as /var/lib/pxe-server/nfs.key",
-            );
-        }
-    }
+    check_key_is_not_served(problems, handle_key.as_deref(), &exports, tree_root);
     let connections = number(
         problems,
         "nfs.connections_max",
@@ -75,6 +56,40 @@ pub(super) fn nfs(
         connections_per_client_max: per_client.unwrap_or(limits.connections_per_client_max),
         read_bytes_max: read_bytes.unwrap_or(limits.read_bytes_max),
         exports,
+    }
+}
+
+/// Whoever reads the key can make handles of all files, so no export may lead to it. Where it is
+/// by default counts as well: a server that is started as root makes it there.
+fn check_key_is_not_served(
+    problems: &mut Problems<'_>,
+    configured: Option<&Path>,
+    exports: &[NfsExport],
+    tree_root: &Path,
+) {
+    let key = configured.unwrap_or(Path::new(HANDLE_KEY_DEFAULT));
+    let own = exports.iter().filter_map(|export| match &export.files {
+        ExportedFiles::Directory(directory) => Some(directory.as_path()),
+        ExportedFiles::InTree(_) => None,
+    });
+    let served = own
+        .chain([tree_root])
+        .find(|served| *served != Path::new("") && key.starts_with(served));
+    if let Some(served) = served {
+        problems.error(
+            "nfs.handle_key",
+            format!(
+                "{} is served: it lies in {}",
+                key.display(),
+                served.display()
+            ),
+            match configured {
+                Some(_) => {
+                    "keep it where no machine can read it, such as /var/lib/pxe-server/nfs.key"
+                }
+                None => "name a file that no machine can read, or export another directory",
+            },
+        );
     }
 }
 
