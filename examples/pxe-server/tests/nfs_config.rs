@@ -44,6 +44,16 @@ fn export_warnings(keys: &str) -> Vec<String> {
     warnings.iter().map(ToString::to_string).collect()
 }
 
+/// `pxe-server serve boot.toml`, where that says `root = "tree"`.
+#[test]
+fn a_tree_that_is_named_relatively_is_mounted_by_its_whole_path() {
+    let text = TUTORIAL.replace("/srv/tftp", "tree");
+    let config = Config::parse(&text, Path::new("boot.toml")).expect("valid");
+    let path = &config.nfs.expect("configured").exports[0].path;
+    let whole = std::env::current_dir().expect("one").join("tree");
+    assert_eq!(Path::new(path), whole);
+}
+
 #[test]
 fn a_key_that_is_where_it_is_by_default_is_not_served_either() {
     assert_eq!(

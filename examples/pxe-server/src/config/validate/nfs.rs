@@ -237,19 +237,23 @@ fn export_path(
         ExportedFiles::Directory(directory) => directory.clone(),
         ExportedFiles::InTree(path) => tree_root.join(path.to_string().trim_start_matches('/')),
     };
+    let remedy = "write what clients mount, such as path = \"/srv/tftp\"";
     let path = match &raw.path {
         Some(path) => path.clone(),
-        None => directory.to_str()?.to_owned(),
+        // A relative one is there if the configuration was named by a relative path. What is wrong
+        // with an empty one was told.
+        None => {
+            let absolute = std::path::absolute(&directory).ok()?;
+            let Some(path) = absolute.to_str() else {
+                let message = format!("{} is no UTF-8", absolute.display());
+                problems.error(&key, message, remedy);
+                return None;
+            };
+            path.to_owned()
+        }
     };
-    let remedy = "write what clients mount, such as path = \"/srv/tftp\"";
     if !path.starts_with('/') {
-        let message = match &raw.path {
-            Some(path) => format!("{path:?} is no absolute path"),
-            // What is wrong with an empty one was told.
-            None if path.is_empty() => return None,
-            None => format!("{path} is no absolute path that clients could mount"),
-        };
-        problems.error(&key, message, remedy);
+        problems.error(&key, format!("{path:?} is no absolute path"), remedy);
         return None;
     }
     if path.split('/').any(|name| name == "." || name == "..") || path.contains('\0') {
