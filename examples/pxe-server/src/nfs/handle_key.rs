@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::getpid;
+use nix::fcntl::OFlag;
 use pxe_nfs::HandleKey;
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -45,15 +45,12 @@ pub(crate) fn open(
         );
         return Ok(HandleKey::new(random()?));
     };
-    let failed = |what: &str, error: &io::Error, remedy: &str| {
-        let message = format!("{what} {}: {error}", file.display());
-        config.error(config.problem("nfs.handle_key", message, remedy))
-    };
-    match read(file) {
-        Ok(key) => Ok(key),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+    match look(config, file)? {
+        Some(key) => Ok(key),
+        None => {
             let remedy = "make its directory, or name a file elsewhere";
-            let key = make(file, owner).map_err(|error| failed("cannot make", &error, remedy))?;
+            let key = make(file, owner)
+                .map_err(|error| failed(config, file, "cannot make", &error, remedy))?;
             tracing::info!(
                 event = "handle_key_made",
                 file = %file.display(),
@@ -63,18 +60,35 @@ pub(crate) fn open(
             );
             Ok(key)
         }
+    }
+}
+
+/// The key of this file; `None` if there is no file yet.
+pub(crate) fn look(config: &Config, file: &Path) -> Result<Option<HandleKey>, StartError> {
+    match read(file) {
+        Ok(key) => Ok(Some(key)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => {
             let remedy = match error.kind() {
                 io::ErrorKind::PermissionDenied => "make it readable for the server's user",
                 _ => "restore it; or remove it, and machines have to mount anew",
             };
-            Err(failed("cannot use", &error, remedy))
+            Err(failed(config, file, "cannot use", &error, remedy))
         }
     }
 }
 
+fn failed(config: &Config, file: &Path, what: &str, error: &io::Error, remedy: &str) -> StartError {
+    let message = format!("{what} {}: {error}", file.display());
+    config.error(config.problem("nfs.handle_key", message, remedy))
+}
+
 fn read(path: &Path) -> io::Result<HandleKey> {
-    let mut file = File::open(path)?;
+    // A pipe in its place would keep us waiting for its writer.
+    let mut file = File::options()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         return Err(io::Error::other("no regular file"));
@@ -107,7 +121,9 @@ fn make(path: &Path, owner: Option<&Identity>) -> io::Result<HandleKey> {
         lease_store::make_directory(directory, owner)?;
     }
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", getpid()));
+    // Not by the process: in a container that is 1 each time, and the file of a start that was cut
+    // off would be in the way of all later ones.
+    name.push(format!(".{:032x}.new", u128::from_ne_bytes(random()?)));
     let temporary = path.with_file_name(name);
     let made = (|| {
         let mut file = File::options()
@@ -177,6 +193,16 @@ mod tests {
         assert_eq!(entries.count(), 1, "nothing else is left");
     }
 
+    /// In a container every start is process 1.
+    #[test]
+    fn what_a_start_left_that_was_cut_off_is_in_nobodys_way() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("nfs.key");
+        let left = format!("nfs.key.{}.new", std::process::id());
+        std::fs::write(directory.path().join(left), "half").expect("writable");
+        open(&config(&path), Some(&path), None).expect("made");
+    }
+
     #[test]
     fn what_is_no_key_is_never_replaced() {
         let directory = tempfile::tempdir().expect("a directory");
@@ -195,5 +221,8 @@ mod tests {
             assert_eq!(std::fs::read_to_string(&path).expect("there"), content);
         }
         assert!(error(directory.path()).contains("no regular file"));
+        let pipe = directory.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).expect("made");
+        assert!(error(&pipe).contains("no regular file"));
     }
 }
