@@ -51,6 +51,17 @@ impl Finding {
         }
     }
 
+    /// The same of what the server can do without.
+    pub(crate) fn at_most_warning(self) -> Self {
+        match self.severity {
+            Severity::Error => Self {
+                severity: Severity::Warning,
+                ..self
+            },
+            Severity::Ok | Severity::Warning => self,
+        }
+    }
+
     pub(crate) fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }

@@ -65,25 +65,73 @@ fn examine_portmap(config: &Config, nfs: &Nfs) -> Vec<Finding> {
         Some(Holder::Process { name, pid: 1 }) if is_auto && name == "systemd" => Finding::ok(
             format!("systemd has port {PORTMAP_PORT} for rpcbind: NFS registers with it"),
         ),
-        _ => examine_port(config, "the portmapper", "nfs.portmap", address),
+        _ => {
+            let found = examine_port(config, "the portmapper", "nfs.portmap", address);
+            match is_auto {
+                // The server starts all the same.
+                true => found.at_most_warning(),
+                false => found,
+            }
+        }
     };
     wanted.into_iter().map(examine).collect()
 }
 
 fn examine_key(config: &Config) -> Finding {
-    match handle_key::of_service(config) {
-        Some(file) if file.exists() => Finding::ok(format!(
-            "the key of file handles is in {}: what machines have mounted outlives a restart",
-            file.display()
-        )),
-        Some(file) => Finding::ok(format!(
-            "the key of file handles will be made, in {}",
-            file.display()
-        )),
-        None => Finding::warning(
+    let Some(file) = handle_key::of_service(config) else {
+        return Finding::warning(
             "the key of file handles is kept nowhere: machines lose what they have mounted when \
              the server starts again",
             "name a file with nfs.handle_key",
-        ),
+        );
+    };
+    match handle_key::look(config, &file) {
+        Ok(Some(_)) => Finding::ok(format!(
+            "the key of file handles is in {}: what machines have mounted outlives a restart",
+            file.display()
+        )),
+        Ok(None) => Finding::ok(format!(
+            "the key of file handles will be made, in {}",
+            file.display()
+        )),
+        Err(error) => Finding::error(error.to_string(), ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// The address is one of those for documentation (RFC 5737), which no machine has.
+    fn at_no_address_of_ours(portmap: &str) -> (bool, bool) {
+        let text = format!(
+            "[tree]\nroot = \"/srv\"\n[nfs]\nlisten = \"192.0.2.1:2049\"\nportmap = {portmap:?}\n\
+             [nfs.export]\nclients = \"*\"\n"
+        );
+        let config = Config::parse(&text, Path::new("x.toml")).expect("valid");
+        let nfs = config.nfs.as_ref().expect("configured");
+        let port = examine_port(&config, "NFS", "nfs.listen", nfs.listen[0]);
+        let portmap = examine_portmap(&config, nfs).remove(0);
+        (port.is_error(), portmap.is_error())
+    }
+
+    #[test]
+    fn a_portmapper_that_the_server_can_do_without_is_no_error() {
+        assert_eq!(at_no_address_of_ours("auto"), (true, false));
+        assert_eq!(at_no_address_of_ours("192.0.2.1:111"), (true, true));
+    }
+
+    #[test]
+    fn what_is_no_key_is_an_error() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let key = directory.path().join("nfs.key");
+        let text = format!(
+            "[tree]\nroot = \"/srv\"\n[nfs]\nhandle_key = {key:?}\n[nfs.export]\nclients = \"*\"\n"
+        );
+        let config = Config::parse(&text, Path::new("x.toml")).expect("valid");
+        assert!(!examine_key(&config).is_error(), "it will be made");
+        std::fs::write(&key, "short").expect("writable");
+        assert!(examine_key(&config).is_error());
     }
 }
