@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use nix::unistd::{AccessFlags, access};
 use pxe_tree::{CaseFold, DirTree, Tree};
 
 use crate::capabilities::Kept;
@@ -44,6 +45,10 @@ impl Trees {
         let kept = Kept::current().map_err(|error| failed(error.to_string()))?;
         let reader = Reader::of_process().map_err(|error| failed(error.to_string()))?;
         if kept.reads_all() && !reader.is_root() {
+            if config.tftp.is_some() || !config.http.is_empty() {
+                // The kernel judges that without the powers kept, for all directories above it.
+                access(root, AccessFlags::X_OK).map_err(|error| failed(error.desc().into()))?;
+            }
             served = Arc::new(UserTree::new(served, reader));
         }
         if config.tree.ignore_case {
