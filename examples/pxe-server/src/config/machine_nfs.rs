@@ -41,13 +41,19 @@ impl Config {
             if let Some(reader) = reader.as_ref().filter(|_| !kept.reads_all()) {
                 let unreadable = Unreadable::below(&directory, reader);
                 if !unreadable.is_empty() {
+                    let remedy = match Kept::wanted(self).reads_all() {
+                        true => "chmod o+r files and o+rx directories, or start as root",
+                        false => {
+                            "chmod o+r files and o+rx directories, or export with no_root_squash"
+                        }
+                    };
                     problems.warning(
                         &key,
                         format!(
                             "the server cannot read {unreadable} in {}",
                             directory.display()
                         ),
-                        "chmod o+r files and o+rx directories, or export with no_root_squash",
+                        remedy,
                     );
                 }
             }
