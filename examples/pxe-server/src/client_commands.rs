@@ -89,8 +89,9 @@ fn status_text(answer: &Answer) -> String {
         let protocol = text_of(&listener["protocol"]);
         let name = text_of(&listener["name"]);
         let address = text_of(&listener["address"]);
-        let _ = match name == address {
-            true => writeln!(text, "{protocol:<14} {address}"),
+        // A name such as `portmap 0.0.0.0:111` has the address.
+        let _ = match name.ends_with(&address) {
+            true => writeln!(text, "{protocol:<14} {name}"),
             false => writeln!(text, "{protocol:<14} {name} ({address})"),
         };
     }
@@ -271,6 +272,7 @@ mod tests {
             "listeners": [
                 { "protocol": "dhcp", "name": "br1", "address": "0.0.0.0:67" },
                 { "protocol": "tftp", "name": "10.0.0.1:69", "address": "10.0.0.1:69" },
+                { "protocol": "nfs", "name": "portmap 10.0.0.1:111", "address": "10.0.0.1:111" },
             ],
             "counters": { "dhcp": {}, "tftp": { "bytes": 5, "sent": 1 } },
         })));
@@ -283,6 +285,10 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("\ntftp           10.0.0.1:69\n"), "{text}");
+        assert!(
+            text.contains("\nnfs            portmap 10.0.0.1:111\n"),
+            "{text}"
+        );
         assert!(text.contains("\ndhcp mode      proxy\n"), "{text}");
         assert!(
             text.contains("\ntftp so far    bytes 5, sent 1\n"),
