@@ -131,7 +131,8 @@ const OPTIONS: [(&str, Meaning); 42] = [
     ("async", Meaning::Nothing),
     ("wdelay", Meaning::Nothing),
     ("no_wdelay", Meaning::Nothing),
-    // Handles are signed: none can be made up.
+    // Handles are signed: none can be made up. What is moved out of an exported directory stays
+    // with those who have its handle, as with `no_subtree_check`, which is Linux's default.
     ("subtree_check", Meaning::Nothing),
     ("no_subtree_check", Meaning::Nothing),
     // What is mounted below a tree is for the tree to say.
