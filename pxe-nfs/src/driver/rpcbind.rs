@@ -184,14 +184,21 @@ enum Portmapper {
     /// rpcbind's own socket.
     Local(Box<Path>),
     /// A datagram from a privileged port, which is kept for unregistering.
-    Datagrams(UdpSocket),
+    Datagrams {
+        socket: UdpSocket,
+        /// How many calls there were, each a transaction of that number.
+        calls: u32,
+    },
 }
 
 impl Portmapper {
     fn find(path: &Path, portmapper: SocketAddr) -> io::Result<Self> {
         match UnixStream::connect(path) {
             Ok(_) => Ok(Self::Local(path.into())),
-            Err(_) => privileged_socket(portmapper).map(Self::Datagrams),
+            Err(_) => {
+                let socket = privileged_socket(portmapper)?;
+                Ok(Self::Datagrams { socket, calls: 0 })
+            }
         }
     }
 
@@ -199,7 +206,8 @@ impl Portmapper {
     fn change(&mut self, procedure: u32, entry: &Entry) -> io::Result<bool> {
         match self {
             Self::Local(path) => {
-                let call = call(RPCB_VERSION, procedure, |args| {
+                // One call on each connection.
+                let call = call(1, RPCB_VERSION, procedure, |args| {
                     // struct rpcb of RFC 1833 section 2.1; the owner is known by the socket.
                     args.put_u32(entry.mapping.program);
                     args.put_u32(entry.mapping.version);
@@ -214,12 +222,13 @@ impl Portmapper {
                 stream.write_all(&[&mark(call.len())[..], &call].concat())?;
                 is_done(&receive_record(&mut stream)?)
             }
-            Self::Datagrams(socket) => {
+            Self::Datagrams { socket, calls } => {
                 // Version 2 knows IPv4 alone; what else there is can wait for an rpcbind.
                 if entry.ip.is_ipv6() {
                     return Ok(true);
                 }
-                let call = call(PORTMAP_VERSION, procedure, |args| {
+                *calls = calls.wrapping_add(1);
+                let call = call(*calls, PORTMAP_VERSION, procedure, |args| {
                     let mapping = &entry.mapping;
                     let port = u32::from(mapping.port);
                     for word in [mapping.program, mapping.version, mapping.protocol, port] {
@@ -233,9 +242,7 @@ impl Portmapper {
 }
 
 /// A call of the portmapper's; AUTH_NONE.
-fn call(version: u32, procedure: u32, put_args: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    // One call at a time, on a socket of its own or a connected one: any transaction id will do.
-    let xid = (procedure << 8) | version;
+fn call(xid: u32, version: u32, procedure: u32, put_args: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut call = Vec::new();
     for word in [xid, 0, 2, PROGRAM, version, procedure, 0, 0, 0, 0] {
         call.put_u32(word);
@@ -285,7 +292,13 @@ fn exchange(socket: &UdpSocket, call: &[u8]) -> io::Result<Vec<u8>> {
     let mut result = Err(io::ErrorKind::TimedOut.into());
     for _ in 0..TRIES {
         socket.send(call)?;
-        result = socket.recv(&mut reply);
+        // A late reply to an earlier call, which was repeated, is not meant.
+        loop {
+            result = socket.recv(&mut reply);
+            if result.is_err() || reply.get(..4) == call.get(..4) {
+                break;
+            }
+        }
         match &result {
             Ok(_) => break,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -446,7 +459,10 @@ mod tests {
                 words.push([(); 4].map(|()| args.u32().expect("a word")));
                 let mut reply = crate::rpc::accepted(call.xid, 4);
                 reply.put_bool(answer);
-                server.send_to(&reply, peer).expect("to be sent");
+                // Twice, as to a call that was repeated because the first reply was late.
+                for _ in 0..2 {
+                    server.send_to(&reply, peer).expect("to be sent");
+                }
             }
             words
         });
@@ -460,7 +476,10 @@ mod tests {
             netid: "tcp",
             ip: Ipv4Addr::UNSPECIFIED.into(),
         };
-        let mut portmapper = Portmapper::Datagrams(client);
+        let mut portmapper = Portmapper::Datagrams {
+            socket: client,
+            calls: 0,
+        };
         let done =
             |portmapper: &mut Portmapper, entry| portmapper.change(SET, &entry).expect("an answer");
         assert!(done(&mut portmapper, entry(100_003)));
