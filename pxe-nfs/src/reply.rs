@@ -26,10 +26,9 @@ pub enum Data {
     /// In memory.
     Bytes(Bytes),
     /// In a file of the operating system, as its [`Blob::direct`] says, and in the page cache a
-    /// moment ago: to be sent by `sendfile`, which waits for the medium if they left it since. If
-    /// fewer bytes come, the file was cut off meanwhile:
-    /// the reply cannot be finished, and the connection is to be closed, so that the client asks
-    /// again. Only in replies over TCP.
+    /// moment ago: to be sent by `sendfile`, which waits for the medium if it left that since. If
+    /// fewer bytes come, the file was cut off meanwhile: the reply cannot be finished, and the
+    /// connection is to be closed, so that the client asks again. Only in replies over TCP.
     File {
         /// The open file.
         blob: Arc<dyn Blob>,
