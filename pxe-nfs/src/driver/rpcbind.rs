@@ -72,9 +72,10 @@ pub struct Registration {
 /// Registers with the portmapper of this machine what is going to be served at these ports.
 ///
 /// It waits for the portmapper's answers, for some seconds at most: to be called before the server
-/// starts. rpcbind takes registrations from any user, and lets the same user or root take them back;
-/// a portmapper without its Unix socket takes them from root alone: so call this before privileges
-/// are dropped, or after that if there is an rpcbind.
+/// starts. rpcbind takes registrations from any user, and lets the same user or root take them back
+/// (its src/rpcb_svc_com.c, `map_unset`);
+/// a portmapper without its Unix socket takes them from root alone. So where there is an rpcbind,
+/// call this after privileges are dropped, as the user who will unregister; else before.
 ///
 /// # Errors
 /// If there is no portmapper, or it refuses; nothing is registered then.
@@ -110,7 +111,8 @@ impl Registration {
         Ok(registration)
     }
 
-    /// Takes back what was registered.
+    /// Takes back what was registered. It waits for the portmapper's answers as [`register`] does:
+    /// not to be called from a task that serves others.
     ///
     /// # Errors
     /// If the portmapper does not answer or refuses: it does if root has registered and has become
