@@ -1,11 +1,11 @@
 //! Nothing from outside the root is ever seen.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use pxe_tree::{ErrorKind, Name, Tree, resolve};
+use pxe_tree::{Cookie, ErrorKind, Name, Tree, resolve};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::TempDir;
 
@@ -135,4 +135,102 @@ async fn a_renamer_that_races_with_us_wins_nothing() {
         );
     }
     drop(top);
+}
+
+/// The same to those who have nodes and keys: whatever they ask, they are told of nothing outside,
+/// and of each node what it is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_nodes_is_told_of_nothing_else() {
+    let (top, root) = besieged();
+    let inode = |path: std::path::PathBuf| fs::symlink_metadata(path).expect("there").ino();
+    let outside =
+        ["", "d", "f", "d/f", "only"].map(|name| inode(top.path().join("outside").join(name)));
+    for tree in both_walls(&root) {
+        let tree = Arc::new(tree);
+        let mut nodes = Vec::new();
+        for asked in ["d", "d/f", "f", "d/dots", "absolute"] {
+            let found = look(&tree, asked).await.expect("there");
+            let key = tree.key(found.node).expect("shallow");
+            nodes.push((asked, found.node, found.fileid, key));
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let rounds = Arc::new(AtomicU64::new(0));
+        let renamer = std::thread::spawn({
+            let (stop, rounds, root) = (Arc::clone(&stop), Arc::clone(&rounds), root.clone());
+            move || {
+                // A link to the outside, another directory, and back.
+                for pair in [
+                    ("d", "absolute"),
+                    ("f", "absolute_file"),
+                    ("d", "../outside/d"),
+                ]
+                .iter()
+                .cycle()
+                {
+                    let (a, b) = (root.join(pair.0), root.join(pair.1));
+                    for _ in 0..2 {
+                        renameat_with(CWD, &a, CWD, &b, RenameFlags::EXCHANGE).expect("exchange");
+                        std::thread::yield_now();
+                    }
+                    rounds.fetch_add(1, Ordering::Relaxed);
+                    if stop.load(Ordering::Relaxed) {
+                        return;
+                    }
+                }
+            }
+        });
+        while rounds.load(Ordering::Relaxed) == 0 && !renamer.is_finished() {
+            std::thread::yield_now();
+        }
+        let askers = [0, 1].map(|_| {
+            let (tree, nodes) = (Arc::clone(&tree), nodes.clone());
+            tokio::spawn(async move {
+                let name = Name::new("f").expect("valid");
+                let mut told = [0; 2];
+                for round in 0..3000 {
+                    let (asked, node, fileid, key) = &nodes[round % nodes.len()];
+                    let same = [
+                        tree.attributes(*node).await,
+                        tree.attributes_of_key(key).await,
+                    ];
+                    for attributes in same {
+                        told[usize::from(attributes.is_ok())] += 1;
+                        if let Ok(attributes) = attributes {
+                            assert_eq!(attributes.fileid, *fileid, "{asked}");
+                        }
+                    }
+                    // A rename may be taken for an edit: then nothing is read.
+                    if let Ok(blob) = tree.open(*node).await
+                        && let Ok(content) = blob.read_at(0, 100).await
+                    {
+                        assert_eq!(content, "inside", "{asked}");
+                    }
+                    if let Ok(above) = tree.parent(*node).await {
+                        assert_eq!(above, tree.root(), "{asked}");
+                    }
+                    let (_, d, ..) = nodes[0];
+                    if let Ok(found) = tree.lookup(d, name).await {
+                        assert_eq!(found.fileid, nodes[1].2);
+                    }
+                    if let Ok(page) = tree.read_dir_attributes(d, Cookie::START, 100).await {
+                        for listed in page.entries {
+                            let found = listed.attributes.map(|found| found.fileid);
+                            let seen = found.unwrap_or(listed.entry.fileid);
+                            assert_eq!(seen, listed.entry.fileid);
+                            assert!(!outside.contains(&seen), "{}", listed.entry.name);
+                        }
+                    }
+                }
+                told
+            })
+        });
+        let mut told = [0; 2];
+        for asker in askers {
+            let [refused, answered] = asker.await.expect("told of something else");
+            told = [told[0] + refused, told[1] + answered];
+        }
+        stop.store(true, Ordering::Relaxed);
+        renamer.join().expect("the renamer");
+        assert!(told[0] > 0 && told[1] > 0, "no race: {told:?}");
+    }
 }
