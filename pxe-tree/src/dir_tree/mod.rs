@@ -5,6 +5,7 @@ mod fs_type;
 mod keys;
 mod listing;
 mod look;
+mod misses;
 mod recency;
 mod search;
 mod search_listing;
@@ -29,6 +30,7 @@ use tokio::sync::Semaphore;
 
 use self::file_blob::{FileBlob, HINTS_MAX, OpenFiles};
 use self::look::Seen;
+use self::misses::{MISSED_FOR, Misses};
 use self::recency::Recency;
 use self::search::{Search, Step};
 use self::search_listing::Listing;
@@ -98,7 +100,8 @@ use crate::{
 ///
 /// See [`DirKeys`]. A key is found again by listing the directories above the node (not by the
 /// server's own path), so a directory that may be searched but not listed hides what is below it
-/// from keys after a restart. What cannot be looked at, as a dead mount, hides what is in it; where
+/// from keys after a restart. A key by inode that led to nothing is not searched for again for a
+/// second, unless something is renamed or linked through this tree. What cannot be looked at, as a dead mount, hides what is in it; where
 /// nothing else has the key, it gives the error of that (`Io`), as the node is not known to be
 /// gone. A file system that does not answer at all holds up the search that comes to it. Nodes more than 24 names deep have no key (`Unsupported`).
 ///
@@ -245,6 +248,7 @@ struct Shared {
     listed: ListingCache<Listing>,
     searches: Arc<Semaphore>,
     changes: Arc<Semaphore>,
+    misses: Misses,
     uncommitted: Uncommitted,
     /// Held while names are changed, without waiting for the medium to have them: what is looked
     /// at before and afterwards is what was changed.
@@ -321,6 +325,7 @@ impl DirTree {
                 listed: ListingCache::default(),
                 searches: Arc::new(Semaphore::new(SEARCHES_MAX)),
                 changes: Arc::new(Semaphore::new(CHANGES_MAX)),
+                misses: Misses::new(MISSED_FOR),
                 uncommitted: Uncommitted::default(),
                 names: Mutex::default(),
                 #[cfg(test)]
@@ -528,6 +533,10 @@ impl Shared {
         if let Some(known) = self.known(stamp, Wait::Allowed)? {
             return Ok(known);
         }
+        if self.is_missed(key) {
+            return Err(ErrorKind::Stale.into());
+        }
+        let before = self.misses.before();
         let mut hinted = Search::new(self, stamp, HINTED_ENTRIES_MAX);
         let mut way = hinted.by_hints(hints)?;
         let mut hidden = hinted.into_hidden();
@@ -540,8 +549,17 @@ impl Shared {
             (Some(way), _) => self.attributes(self.intern(&way)?, Wait::Allowed),
             // It may be there: nobody is to think that it is gone for good.
             (None, Some(hidden)) => Err(Halt::Error(hidden)),
-            (None, None) => Err(ErrorKind::Stale.into()),
+            (None, None) => {
+                self.misses.put(*key, before, self.recency.now());
+                Err(ErrorKind::Stale.into())
+            }
         }
+    }
+
+    /// Whether a key led to nothing just now. What is at a path is what a key by name leads to,
+    /// so it may lead somewhere again.
+    fn is_missed(&self, key: &NodeKey) -> bool {
+        self.options.keys == DirKeys::Inode && self.misses.has(key, self.recency.now())
     }
 
     fn intern(&self, way: &[Step]) -> Result<NodeId, Halt> {
@@ -610,6 +628,9 @@ impl Tree for DirTree {
             .await?;
         if let Some(attributes) = known {
             return Ok(attributes);
+        }
+        if self.shared.is_missed(&key) {
+            return Err(ErrorKind::Stale.into());
         }
         let turn = Arc::clone(&self.shared.searches).acquire_owned().await;
         let turn = turn.map_err(|_| ErrorKind::Io)?;

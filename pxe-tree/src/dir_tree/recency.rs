@@ -52,6 +52,11 @@ impl Recency {
         seen.is_none_or(|seen| age(seen, now) > nanos(CACHED_FOR) / 4)
     }
 
+    /// Whether less time than that has passed.
+    pub(super) fn is_within(then: Moment, now: Moment, time: Duration) -> bool {
+        age(then, now) < nanos(time)
+    }
+
     /// Directories were moved: all have to be walked to again.
     pub(super) fn directories_moved(&self) {
         self.moved_before(self.now());

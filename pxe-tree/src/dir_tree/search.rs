@@ -326,10 +326,13 @@ fn open_dir_if_allowed(dir: BorrowedFd<'_>, step: &Step) -> Result<Option<OwnedF
 #[cfg(test)]
 mod tests {
     use std::pin::pin;
+    use std::sync::Arc;
     use std::task::{Context, Poll, Waker};
+    use std::time::Duration;
 
     use super::super::SEARCHES_MAX;
-    use crate::{DirTree, ErrorKind, Name, Tree, TreePath, resolve};
+    use super::super::misses::Misses;
+    use crate::{DirTree, ErrorKind, Name, Tree, TreePath, WriteTree, resolve};
 
     /// Clients that come back after a restart leave threads to those who read. Without a runtime
     /// a search is made while it is polled, unless it has to wait for its turn.
@@ -361,6 +364,40 @@ mod tests {
             search.as_mut().poll(&mut context),
             Poll::Ready(Ok(_))
         ));
+    }
+
+    /// Clients ask again and again for files that they had open: each time would be a search.
+    #[tokio::test]
+    async fn what_is_gone_is_not_searched_for_again_at_once() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let at = |name: &str| dir.path().join(name);
+        std::fs::create_dir_all(at("d")).expect("create");
+        std::fs::write(at("d/f"), "x").expect("write");
+        let away = dir.path().with_extension("away");
+        let mut tree = DirTree::new(at("")).expect("a directory");
+        let shared = Arc::get_mut(&mut tree.shared).expect("nobody else has it");
+        shared.misses = Misses::new(Duration::from_secs(3600));
+        let path = TreePath::parse("d/f").expect("valid");
+        let found = resolve(&tree, &path).await.expect("there").attributes;
+        let root = tree.root();
+        let key = tree.key(found.node).expect("shallow");
+        std::fs::rename(at("d/f"), &away).expect("rename");
+        let gone = tree.attributes_of_key(&key).await.expect_err("gone");
+        assert_eq!(gone.kind(), ErrorKind::Stale);
+        let turns = u32::try_from(SEARCHES_MAX).expect("few");
+        let turns = tree.shared.searches.try_acquire_many(turns).expect("free");
+        // It needs no turn.
+        let gone = tree.attributes_of_key(&key).await.expect_err("gone");
+        assert_eq!(gone.kind(), ErrorKind::Stale);
+        drop(turns);
+        // Back again, not through the tree; then its directory is renamed through it.
+        std::fs::rename(&away, at("d/back")).expect("rename");
+        let gone = tree.attributes_of_key(&key).await.expect_err("not yet");
+        assert_eq!(gone.kind(), ErrorKind::Stale);
+        let [d, e] = ["d", "e"].map(|name| Name::new(name).expect("valid"));
+        tree.rename(root, d, root, e).await.expect("rename");
+        let again = tree.attributes_of_key(&key).await.expect("there");
+        assert_eq!(again.fileid, found.fileid);
     }
 
     /// A mount whose server is gone gives errors to whoever looks at it; that hides what is in it

@@ -217,6 +217,7 @@ impl Shared {
         let settled = {
             let _names = self.names();
             rustix::fs::linkat(&old_above, from, &above, to, AtFlags::empty()).map_err(failed)?;
+            self.misses.clear();
             let settle = || {
                 let fd = self.look(&above, name)?;
                 match Stat::of(&fd)?.identity == place.identity {
@@ -299,6 +300,7 @@ impl Shared {
         };
         rustix::fs::renameat(&from_above, from.as_bytes(), &to_above, to.as_bytes())
             .map_err(failed)?;
+        self.misses.clear();
         if moved.kind == NodeKind::Directory {
             self.recency.directories_moved();
         }
