@@ -54,6 +54,22 @@ fn a_tree_that_is_named_relatively_is_mounted_by_its_whole_path() {
     assert_eq!(Path::new(path), whole);
 }
 
+/// A client that asks at 10.0.0.2 would be refused at port 2049.
+#[test]
+fn ports_that_differ_by_address_are_warned_of() {
+    let warned_of = |listen: &str| {
+        let more = format!("[nfs]\nlisten = {listen}\n");
+        let config = parse(&TUTORIAL.replace("[nfs]\n", &more));
+        let warnings = config.expect("valid").warnings;
+        warnings.iter().any(|warning| {
+            let text = warning.to_string();
+            text.contains("nfs.listen") && text.contains("are told port 2049 at each address")
+        })
+    };
+    assert!(warned_of("[\"10.0.0.1:2049\", \"10.0.0.2:2050\"]"));
+    assert!(!warned_of("[\"10.0.0.1:2049\", \"10.0.0.2:2049\"]"));
+}
+
 #[test]
 fn a_key_that_is_where_it_is_by_default_is_not_served_either() {
     assert_eq!(

@@ -25,6 +25,17 @@ pub(super) fn nfs(
     tree_root: &Path,
 ) -> Nfs {
     let listen = listeners(problems, "nfs.listen", raw.listen.as_ref(), NFS_PORT);
+    // The portmapper's answers have a port, and no address (RFC 1833 section 3).
+    let first = listen.first().map(SocketAddr::port);
+    if let Some(port) = first.filter(|port| listen.iter().any(|one| one.port() != *port)) {
+        let message =
+            format!("clients that ask port {PORTMAP_PORT} are told port {port} at each address");
+        problems.warning(
+            "nfs.listen",
+            message,
+            "listen at the same port everywhere, or have clients mount with port= and mountport=",
+        );
+    }
     let exports = exports(problems, &raw.export, directory, tree_root);
     let handle_key = handle_key(problems, raw.handle_key.as_deref(), directory);
     check_key_is_not_served(problems, handle_key.as_deref(), &exports, tree_root);
