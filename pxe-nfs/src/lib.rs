@@ -81,8 +81,9 @@
 //!
 //! # What it does not do
 //!
-//! Locks (NLM: mount with `nolock`), ACLs, NFS versions 2 and 4, Kerberos, TLS, rpcbind's versions 3
-//! and 4, names of hosts in exports. The README says what clients make of it.
+//! Locks (NLM refuses them at once; a mount with `nolock` has its own), ACLs, NFS versions 2 and 4,
+//! Kerberos, TLS, rpcbind's versions 3 and 4, names of hosts in exports. The README says what
+//! clients make of it.
 #![forbid(unsafe_code)]
 
 mod access;
@@ -98,6 +99,7 @@ mod export_client;
 pub mod fuzzing;
 mod handle;
 mod limits;
+mod lock;
 mod mount;
 mod network;
 mod nfs;

@@ -152,6 +152,7 @@ mod tests {
             (100_005, 3, UDP, 2049),
             (100_005, 3, UDP, 627),
             (100_005, 3, UDP, 627),
+            (100_021, 4, TCP, 2049),
         ] {
             service.inner.ports.add(Mapping {
                 program,
@@ -192,7 +193,7 @@ mod tests {
         assert_eq!(getport(100_003, 3, TCP).await, 2049);
         assert_eq!(getport(100_005, 3, UDP).await, 2049, "the first");
         assert_eq!(getport(PROGRAM, VERSION, TCP).await, 111);
-        for (program, protocol) in [(100_003, UDP), (100_021, TCP), (100_227, TCP), (100_003, 0)] {
+        for (program, protocol) in [(100_003, UDP), (100_021, UDP), (100_227, TCP), (100_003, 0)] {
             assert_eq!(
                 getport(program, 3, protocol).await,
                 0,
@@ -225,6 +226,7 @@ mod tests {
                 "100005 3 6 2049",
                 "100005 3 17 2049",
                 "100005 3 17 627",
+                "100021 4 6 2049",
             ]
         );
     }

@@ -340,7 +340,7 @@ mod tests {
         }
     }
 
-    /// NLM and ACL, which Linux asks for beside NFS, and each program at another's port.
+    /// ACL, which Linux asks for beside NFS and NLM, and each program at another's port.
     #[tokio::test]
     async fn each_port_has_its_programs() {
         let service = Service::builder(HandleKey::new([1; 16]));
@@ -355,7 +355,7 @@ mod tests {
         ];
         for (programs_here, known) in [
             (Programs::Portmap, &[100_000][..]),
-            (Programs::Nfs, &[100_003, 100_005]),
+            (Programs::Nfs, &[100_003, 100_005, 100_021]),
             (Programs::Mount, &[100_005]),
         ] {
             for (program, version) in programs {

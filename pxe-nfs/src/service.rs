@@ -15,9 +15,9 @@ use crate::mount::Mounts;
 use crate::nfs::repeated::Repeated;
 use crate::portmap::PortMap;
 use crate::rpc::{Call, Rejected, accepted, denied, rejected};
-use crate::{Admission, BuildError, Event, Failed, Limits, Peer, Reply, mount, nfs, portmap};
+use crate::{Admission, BuildError, Event, Failed, Limits, Peer, Reply, lock, mount, nfs, portmap};
 
-/// Answers calls: portmap, MOUNT and NFS. Cheap to clone; all clones are one.
+/// Answers calls: portmap, MOUNT, NFS and NLM. Cheap to clone; all clones are one.
 ///
 /// It knows no socket, thread or clock, and has its files from [`pxe_tree::Tree`]s. The driver
 /// (`Server`, with the feature `tokio`) brings it calls; so can anything else that has some.
@@ -46,7 +46,7 @@ pub(crate) type Exports = BTreeMap<ExportId, Arc<Export>>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Programs {
-    /// NFS and MOUNT.
+    /// NFS, MOUNT, and NLM, by which locks are refused.
     Nfs,
     /// MOUNT alone, at a port of its own: klibc's nfsmount tries 627 where no portmapper tells it
     /// another one (usr/kinit/nfsmount/mount.c).
@@ -90,10 +90,11 @@ impl Service {
                 let name = mount::procedure_name(call.procedure);
                 self.inner.guarded(peer, name, done).await.map(Reply::from)
             }
+            (Programs::Nfs, lock::PROGRAM) => lock::answer(&call).map(Reply::from),
             (Programs::Portmap, portmap::PROGRAM) => {
                 portmap::answer(&self.inner.ports, peer, &call).map(Reply::from)
             }
-            // Among them locks (100021) and ACLs (100227), which clients do without then.
+            // Among them ACLs (100227), which clients do without then.
             _ => Err(Rejected::ProgramUnavailable),
         };
         match done {

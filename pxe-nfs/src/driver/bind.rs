@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs, UdpSocket};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::portmap::{IPPROTO_TCP, IPPROTO_UDP};
-use crate::{Mapping, Programs, Transport, mount, nfs, portmap};
+use crate::{Mapping, Programs, Transport, lock, mount, nfs, portmap};
 
 /// Connections that may wait to be accepted: a class of machines that is switched on at once. The
 /// system's bound (`net.core.somaxconn`) holds all the same.
@@ -68,26 +68,29 @@ impl Bound {
 
     /// What the portmapper says of this port, once these programs are served at it.
     pub fn mappings(&self, programs: Programs) -> Vec<Mapping> {
-        let named: &[(u32, u32)] = match programs {
+        let named: &[(u32, &[u32])] = match programs {
             Programs::Nfs => &[
-                (nfs::PROGRAM, nfs::VERSION),
-                (mount::PROGRAM, mount::VERSION),
+                (nfs::PROGRAM, &[nfs::VERSION]),
+                (mount::PROGRAM, &[mount::VERSION]),
+                (lock::PROGRAM, &lock::VERSIONS),
             ],
-            Programs::Mount => &[(mount::PROGRAM, mount::VERSION)],
-            Programs::Portmap => &[(portmap::PROGRAM, portmap::VERSION)],
+            Programs::Mount => &[(mount::PROGRAM, &[mount::VERSION])],
+            Programs::Portmap => &[(portmap::PROGRAM, &[portmap::VERSION])],
         };
         let protocol = match self.transport() {
             Transport::Tcp => IPPROTO_TCP,
             Transport::Udp => IPPROTO_UDP,
         };
         let port = self.local.port();
-        let mapping = |&(program, version): &_| Mapping {
-            program,
-            version,
-            protocol,
-            port,
+        let mappings = |&(program, versions): &(u32, &'static [u32])| {
+            versions.iter().map(move |&version| Mapping {
+                program,
+                version,
+                protocol,
+                port,
+            })
         };
-        named.iter().map(mapping).collect()
+        named.iter().flat_map(mappings).collect()
     }
 }
 

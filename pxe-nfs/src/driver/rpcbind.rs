@@ -13,7 +13,7 @@ use super::Bound;
 use crate::portmap::{IPPROTO_TCP, PROGRAM, VERSION as PORTMAP_VERSION};
 use crate::record::{Records, mark};
 use crate::xdr::{Malformed, Reader, Write};
-use crate::{Mapping, Programs};
+use crate::{Mapping, Programs, lock};
 
 /// Where rpcbind listens for local programs (`_PATH_RPCBINDSOCK` of libtirpc). It takes
 /// registrations there from any user, and by the network from none, unless it was started with
@@ -96,6 +96,7 @@ impl Registration {
         for entry in entries {
             match registration.portmapper.change(SET, &entry) {
                 Ok(true) => registration.registered.push(entry),
+                Ok(false) if entry.is_refused_by_others() => {}
                 failed => {
                     let mapping = entry.mapping;
                     // What was registered is of no use alone, and nothing better can be done
@@ -122,6 +123,7 @@ impl Registration {
         for entry in std::mem::take(&mut self.registered) {
             let error = match self.portmapper.change(UNSET, &entry) {
                 Ok(true) => continue,
+                Ok(false) if entry.is_refused_by_others() => continue,
                 Ok(false) => RegisterError::Refused {
                     mapping: entry.mapping,
                 },
@@ -142,6 +144,13 @@ struct Entry {
 }
 
 impl Entry {
+    /// Whether it does not matter who is asked: a kernel that mounts NFS itself has NLM, and takes
+    /// it from others. Without the kernel's NFS server it refuses each lock, as we do
+    /// (fs/lockd/svc4proc.c, `nlm4svc_retrieve_args`).
+    const fn is_refused_by_others(&self) -> bool {
+        self.mapping.program == lock::PROGRAM
+    }
+
     /// The universal address of RFC 5665 section 5.2.3.3.
     fn address(&self) -> String {
         let [high, low] = self.mapping.port.to_be_bytes();
@@ -358,21 +367,29 @@ mod tests {
         ]
     }
 
-    fn expected(ports: &[(Bound, Programs); 3]) -> Vec<(u32, String, String)> {
+    /// Program, version, transport and address.
+    type Named = (u32, u32, String, String);
+
+    fn expected(ports: &[(Bound, Programs); 3]) -> Vec<Named> {
         let [tcp, udp, _] = ports.each_ref().map(|(bound, _)| {
             let [high, low] = bound.local_addr().port().to_be_bytes();
             format!("127.0.0.1.{high}.{low}")
         });
-        vec![
-            (100_003, "tcp".into(), tcp.clone()),
-            (100_005, "tcp".into(), tcp),
-            (100_003, "udp".into(), udp.clone()),
-            (100_005, "udp".into(), udp),
-        ]
+        let all = [("tcp", tcp), ("udp", udp)].map(|(netid, address)| {
+            [
+                (100_003, 3),
+                (100_005, 3),
+                (100_021, 1),
+                (100_021, 3),
+                (100_021, 4),
+            ]
+            .map(|(program, version)| (program, version, netid.into(), address.clone()))
+        });
+        all.concat()
     }
 
     /// What an rpcbind is asked, until it has answered so many calls.
-    type Asked = Vec<(u32, (u32, String, String))>;
+    type Asked = Vec<(u32, Named)>;
 
     fn rpcbind(listener: UnixListener, answers: Vec<bool>) -> thread::JoinHandle<Asked> {
         thread::spawn(move || {
@@ -386,12 +403,12 @@ mod tests {
                 assert_eq!((parsed.program, parsed.version), (PROGRAM, 4));
                 let mut args = Reader::new(parsed.args);
                 let program = args.u32().expect("a program");
-                assert_eq!(args.u32(), Ok(3), "version 3 of either");
+                let version = args.u32().expect("a version");
                 let mut text = || {
                     let bytes = args.opaque(100).expect("a text");
                     String::from_utf8(bytes.to_vec()).expect("a text")
                 };
-                asked.push((parsed.procedure, (program, text(), text())));
+                asked.push((parsed.procedure, (program, version, text(), text())));
                 let mut reply = crate::rpc::accepted(parsed.xid, 4);
                 reply.put_bool(answer);
                 let record = [&mark(reply.len())[..], &reply].concat();
@@ -411,13 +428,35 @@ mod tests {
     fn programs_are_registered_once_per_protocol_and_taken_back() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("rpcbind.sock");
-        let thread = rpcbind(UnixListener::bind(&path).expect("a socket"), vec![true; 8]);
+        let thread = rpcbind(UnixListener::bind(&path).expect("a socket"), vec![true; 20]);
         let ports = bound();
         let registration = ask(&path, &ports).expect("to be registered");
         registration.unregister().expect("to be taken back");
         let expected = expected(&ports);
         let set = expected.iter().map(|entry| (SET, entry.clone()));
         let unset = expected.iter().map(|entry| (UNSET, entry.clone()));
+        let asked = thread.join().expect("no panic");
+        assert!(asked.iter().cloned().eq(set.chain(unset)), "{asked:?}");
+    }
+
+    /// Version 1 was the kernel's before, and version 4 of UDP is since.
+    #[test]
+    fn the_kernel_may_have_locks_itself() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("rpcbind.sock");
+        let (set, unset) = ([true, true, false, true, true], [true, true, true, true]);
+        let last = [true, true, true, false];
+        let answers = [&set[..], &set, &unset, &last].concat();
+        let thread = rpcbind(UnixListener::bind(&path).expect("a socket"), answers);
+        let ports = bound();
+        let registration = ask(&path, &ports).expect("to be registered");
+        registration.unregister().expect("to be taken back");
+        let expected = expected(&ports);
+        let set = expected.iter().map(|entry| (SET, entry.clone()));
+        let ours = expected
+            .iter()
+            .filter(|(program, version, ..)| (*program, *version) != (100_021, 1));
+        let unset = ours.map(|entry| (UNSET, entry.clone()));
         let asked = thread.join().expect("no panic");
         assert!(asked.iter().cloned().eq(set.chain(unset)), "{asked:?}");
     }

@@ -16,7 +16,7 @@ use crate::record::{FRAGMENTS_MAX, Records, TooLong};
 use crate::xdr::{Reader, Write};
 use crate::{
     Data, Export, ExportClient, HandleKey, Mapping, Peer, Programs, Reply, Service, Transport,
-    mount, nfs, portmap,
+    lock, mount, nfs, portmap,
 };
 
 /// The longest record of [`fuzz_record`].
@@ -360,7 +360,8 @@ impl Called {
         let (program, procedure) = match byte {
             0..200 => (nfs::PROGRAM, byte % 22),
             200..240 => (mount::PROGRAM, byte % 6),
-            _ => (portmap::PROGRAM, byte % 5),
+            240..248 => (portmap::PROGRAM, byte % 5),
+            _ => (lock::PROGRAM, byte % 5),
         };
         Self {
             program,
@@ -372,6 +373,7 @@ impl Called {
         let shapes: &[Shape] = match self.program {
             nfs::PROGRAM => &shape::NFS,
             mount::PROGRAM => &shape::MOUNT,
+            lock::PROGRAM => &shape::LOCK,
             _ => &shape::PORTMAP,
         };
         shapes.get(usize::try_from(self.procedure).ok()?).copied()
@@ -491,6 +493,7 @@ mod tests {
             Just(100_000_u32),
             Just(100_003),
             Just(100_005),
+            Just(100_021),
             any::<u32>()
         ];
         let header = (program, 0..5_u32, 0..24_u32, 0..3_u32, bytes(60));

@@ -1,4 +1,4 @@
-//! What arguments and results look like (RFC 1813 section 3.3 and appendix I.5), a letter a part.
+//! What arguments and results look like (RFC 1813 section 3.3 and appendices), a letter a part.
 
 use super::Input;
 use crate::handle::HANDLE_LEN_MAX;
@@ -70,6 +70,15 @@ pub(super) const PORTMAP: [Shape; 5] = [
     shape("uuuu", "b", ""),
     shape("uuuu", "u", ""),
     shape("", "l", ""),
+];
+
+/// NLM, of whose arguments the cookie is all that is read; its status is a result among others.
+pub(super) const LOCK: [Shape; 5] = [
+    shape("", "", ""),
+    shape("o", "ou", ""),
+    shape("o", "ou", ""),
+    shape("o", "ou", ""),
+    shape("o", "ou", ""),
 ];
 
 /// Names that are there, and such as harm some servers.

@@ -29,8 +29,9 @@ run sum sha256sum /mnt/casper/filesystem.squashfs
 run touch touch /mnt/new
 run statd systemctl is-active rpc-statd.service
 run directories showmount --directories $server
-# The server has no lock manager, and the client goes on to look for one.
-run lock timeout 8 flock --nonblock /mnt/README true
+# The server's lock manager refuses each lock at once, also one that a program would wait for.
+run lock flock --nonblock /mnt/README true
+run lock-wait flock --shared /mnt/README true
 run umount umount /mnt
 
 run exports showmount --exports $server

@@ -108,6 +108,9 @@ fn rpcinfo(site: &Site) -> Result<(), String> {
         ("100000", "2", "111"),
         ("100003", "3", "2049"),
         ("100005", "3", "2049"),
+        ("100021", "1", "2049"),
+        ("100021", "3", "2049"),
+        ("100021", "4", "2049"),
     ] {
         for transport in ["tcp", "udp"] {
             let wanted = [program, version, transport, port];
@@ -121,6 +124,8 @@ fn rpcinfo(site: &Site) -> Result<(), String> {
         ("-u", "nfs", "3"),
         ("-t", "mountd", "3"),
         ("-u", "mountd", "3"),
+        ("-t", "nlockmgr", "4"),
+        ("-u", "nlockmgr", "4"),
     ] {
         client(
             &site.client,

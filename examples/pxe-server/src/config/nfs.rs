@@ -10,7 +10,7 @@ use pxe_tree::TreePath;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Nfs {
-    /// The addresses to listen at, by TCP and by UDP; at least one. NFS and MOUNT share them.
+    /// The addresses to listen at, by TCP and by UDP; at least one. NFS, MOUNT and NLM share them.
     pub listen: Vec<SocketAddr>,
     /// How clients find out the port.
     pub portmap: Portmap,

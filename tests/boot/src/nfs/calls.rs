@@ -11,6 +11,7 @@ use crate::pcap::{self, Transport};
 pub(crate) const PORTMAP: u32 = 100_000;
 pub(crate) const NFS: u32 = 100_003;
 pub(crate) const MOUNT: u32 = 100_005;
+pub(crate) const LOCK_MANAGER: u32 = 100_021;
 
 /// Procedures of NFS version 3 (RFC 1813 section 3).
 pub(crate) const READ: u32 = 6;

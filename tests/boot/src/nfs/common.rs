@@ -1,6 +1,6 @@
 //! A Debian with nfs-common: the tutorial's mount without an option, and the other programs that ask an NFS server.
 
-use crate::nfs::calls::{Call, MOUNT, NFS, PORTMAP};
+use crate::nfs::calls::{Call, LOCK_MANAGER, MOUNT, NFS, PORTMAP};
 use crate::nfs::root;
 use crate::nfs::{EXPORT, Run, sh};
 use crate::tree;
@@ -8,8 +8,8 @@ use crate::tree;
 /// Its root is mounted with options, as a kernel's command line may have them for nfsmount.
 const ROOT_OPTIONS: &str = ",v3,tcp,nolock,rsize=65536,wsize=65536,timeo=600,hard";
 
-/// Of timeout(1): the command had to be killed.
-const TIMED_OUT: i32 = 124;
+/// `EX_OSERR` of sysexits.h, with which flock(1) ends where it is no conflict that a lock fails of.
+const LOCK_FAILED: i32 = 71;
 /// Of mount(8): the mount failed.
 const MOUNT_FAILED: i32 = 32;
 
@@ -44,7 +44,7 @@ pub(super) fn run(run: &mut Run<'_>) -> Result<(), String> {
 
     let source = format!("10.77.0.1:{EXPORT} /mnt nfs ");
     let exported = format!("{EXPORT} ");
-    let wanted: [Wanted<'_>; 33] = [
+    let wanted: [Wanted<'_>; 34] = [
         // Version 4 is tried first, three times, and then the portmapper is asked for version 3.
         (
             "mount",
@@ -75,7 +75,8 @@ pub(super) fn run(run: &mut Run<'_>) -> Result<(), String> {
         ("touch", 1, &["Read-only file system"]),
         ("statd", 0, &["active"]),
         ("directories", 0, &[EXPORT]),
-        ("lock", TIMED_OUT, &[]),
+        ("lock", LOCK_FAILED, &["No locks available"]),
+        ("lock-wait", LOCK_FAILED, &["No locks available"]),
         ("umount", 0, &[]),
         ("exports", 0, &[&exported, " 10.77.0.0/24"]),
         (
@@ -88,6 +89,10 @@ pub(super) fn run(run: &mut Run<'_>) -> Result<(), String> {
                 "100003 3 udp 2049 nfs",
                 "100005 3 tcp 2049 mountd",
                 "100005 3 udp 2049 mountd",
+                "100021 1 tcp 2049 nlockmgr",
+                "100021 3 tcp 2049 nlockmgr",
+                "100021 4 tcp 2049 nlockmgr",
+                "100021 4 udp 2049 nlockmgr",
             ],
         ),
         (
@@ -198,6 +203,15 @@ fn check_calls(calls: &[Call]) -> Result<(), String> {
     const PROG_UNAVAIL: u32 = 1;
     const PROG_MISMATCH: u32 = 2;
     const NFS_ACL: u32 = 100_227;
+    const LOCK: u32 = 2;
+    // One for each lock, and none to give back what was not got.
+    let asked: Vec<u32> = (calls.iter())
+        .filter(|call| call.program == LOCK_MANAGER && call.procedure != 0)
+        .map(|call| call.procedure)
+        .collect();
+    if asked != [LOCK, LOCK] {
+        return Err(format!("the lock manager was asked for {asked:?}"));
+    }
     for call in calls {
         let (program, version) = (call.program, call.version);
         // Of its replies the capture has the beginning of segments alone; what was read was right.
@@ -232,6 +246,7 @@ fn check_calls(calls: &[Call]) -> Result<(), String> {
         (PORTMAP, 2),
         (MOUNT, 3),
         (NFS_ACL, 3),
+        (LOCK_MANAGER, 4),
     ] {
         if !calls
             .iter()
