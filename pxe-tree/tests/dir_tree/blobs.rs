@@ -234,6 +234,41 @@ async fn cold_content_is_read_on_a_thread_that_may_wait() {
     }
 }
 
+/// What is cold is not waited for: if the kernel itself says that a read would wait, `read_now` says
+/// so too. On a file system that has all in memory (tmpfs), neither ever does.
+#[tokio::test]
+async fn cold_content_is_not_read_now() {
+    const TRIES: u64 = 16;
+    const STEP: u64 = 1 << 20;
+    let dir = temporary();
+    let place = dir.path().join("f");
+    let len = usize::try_from(TRIES * STEP).expect("small");
+    fs::write(&place, vec![7; len]).expect("write");
+    let file = fs::File::open(&place).expect("open");
+    file.sync_all().expect("sync");
+    let tree = tree(&dir);
+    let blob = open(&tree, "f").await;
+    // Each look may make the kernel read ahead.
+    let evict =
+        || rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("advice");
+    let (mut kernel_waits, mut blob_waits) = (0, 0);
+    for offset in (0..TRIES).map(|number| number * STEP) {
+        let mut buf = [0];
+        evict();
+        let flags = rustix::io::ReadWriteFlags::NOWAIT;
+        let mut slices = [std::io::IoSliceMut::new(&mut buf)];
+        let read = rustix::io::preadv2(&file, &mut slices, offset, flags);
+        kernel_waits += u32::from(read == Err(rustix::io::Errno::AGAIN));
+        evict();
+        let read = blob.read_now(offset, &mut buf).expect("open");
+        blob_waits += u32::from(read.is_none());
+    }
+    assert!(
+        kernel_waits == 0 || blob_waits > 0,
+        "the kernel would wait for {kernel_waits} of {TRIES}, and the blob for none"
+    );
+}
+
 /// NFS asks whether the end of a range is in the caches, and says what will be needed if not.
 #[tokio::test]
 async fn what_will_be_needed_is_fetched_meanwhile() {
