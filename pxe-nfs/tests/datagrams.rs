@@ -209,3 +209,77 @@ async fn a_datagram_that_was_cut_off_gets_no_answer() {
         assert_eq!(bytes[..4], [0, 0, 0, expected]);
     }
 }
+
+fn opaque(bytes: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(bytes.len()).expect("a short text");
+    let mut opaque = len.to_be_bytes().to_vec();
+    opaque.extend_from_slice(bytes);
+    opaque.resize(opaque.len().next_multiple_of(4), 0);
+    opaque
+}
+
+/// A call as U-Boot makes it: AUTH_SYS with no name and no groups (net/nfs-common.c,
+/// `rpc_add_credentials`). Returns the bytes after `SUCCESS` and the status, which is none.
+async fn ask_as_u_boot(server: SocketAddr, call: [u32; 3], args: &[u8]) -> Vec<u8> {
+    let [program, version, procedure] = call;
+    let words = [7, 0, 2, program, version, procedure];
+    let auth_sys = [1, 20, 0, 0, 0, 0, 0, 0, 0];
+    let words = words.into_iter().chain(auth_sys);
+    let mut message: Vec<u8> = words.flat_map(u32::to_be_bytes).collect();
+    message.extend_from_slice(args);
+    let reply = ask(server, &message).await;
+    assert_eq!(reply[..7], [7, 1, 0, 0, 0, 0, 0], "{call:?}");
+    let rest = reply[7..].iter();
+    rest.flat_map(|word| word.to_be_bytes()).collect()
+}
+
+/// It knows UDP alone (net/nfs-common.c): MNT, a LOOKUP, and READs of 1 KiB whose arguments have a
+/// word too many (`nfs_read_req`).
+#[tokio::test]
+async fn u_boot_reads_a_file_by_udp() {
+    const MOUNT: u32 = 100_005;
+    const NFS: u32 = 100_003;
+    const READ_BYTES: u32 = 1024;
+    let content: Vec<u8> = (0..2049_u32).map(|at| (at % 251) as u8).collect();
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("kernel"), &content).expect("written");
+    let in_memory = MemTree::new();
+    let file = in_memory.insert_file("kernel", content.clone());
+    file.expect("free");
+    let on_disk = pxe_tree::DirTree::new(dir.path()).expect("a directory");
+    let trees: [Arc<dyn pxe_tree::Tree>; 2] = [Arc::new(in_memory), Arc::new(on_disk)];
+    for tree in trees {
+        let everybody = "*(ro,insecure)".parse().expect("clients");
+        let service = Service::builder(HandleKey::new([7; HandleKey::LEN]))
+            .export(Export::new("/boot", tree).to(everybody))
+            .build()
+            .expect("a service");
+        let bound = Server::bind_udp("127.0.0.1:0").expect("a port");
+        let address = bound.local_addr();
+        let _handle = Server::new(service)
+            .listen(bound, Programs::Nfs)
+            .start()
+            .expect("a server");
+        let handle = |told: &[u8]| {
+            let len = u32::from_be_bytes(told[..4].try_into().expect("a length"));
+            told[4..][..len as usize].to_vec()
+        };
+        let root = handle(&ask_as_u_boot(address, [MOUNT, 3, 1], &opaque(b"/boot")).await);
+        let args = [opaque(&root), opaque(b"kernel")].concat();
+        let file = handle(&ask_as_u_boot(address, [NFS, 3, 3], &args).await);
+        let mut got = Vec::new();
+        for at in 0..3 {
+            let words = [0, at * READ_BYTES, READ_BYTES, 0];
+            let words = words.into_iter().flat_map(u32::to_be_bytes);
+            let args: Vec<u8> = opaque(&file).into_iter().chain(words).collect();
+            let told = ask_as_u_boot(address, [NFS, 3, 6], &args).await;
+            // Attributes come first: a flag and 84 bytes.
+            let [count, eof, len] = [88, 92, 96]
+                .map(|at| u32::from_be_bytes(told[at..][..4].try_into().expect("four")));
+            assert_eq!((count, eof), (len, u32::from(at == 2)));
+            got.extend_from_slice(&told[100..][..len as usize]);
+            assert_eq!(told.len(), 100 + (len as usize).next_multiple_of(4));
+        }
+        assert!(got == content, "the content");
+    }
+}
