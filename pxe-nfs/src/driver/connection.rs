@@ -214,6 +214,7 @@ impl<A: Answer> Connection<A> {
     /// Takes what was answered meanwhile.
     fn take_answers(&mut self, cx: &mut Context<'_>, turn: &mut Turn) {
         while turn.work_left > 0
+            && !self.calls.is_empty()
             && let Poll::Ready(Some((reply, room))) = self.calls.poll_next_unpin(cx)
         {
             turn.work_left -= 1;

@@ -155,6 +155,11 @@ impl ReplyQueue {
 
     /// Sends the memory up to the first file, or to the end.
     fn send_memory(&self, socket: impl AsFd) -> io::Result<usize> {
+        // The reply to one small call: no list of pieces has to be laid out.
+        if let ([only], []) = self.segments.as_slices() {
+            let bytes = only.memory().unwrap_or_default();
+            return Ok(rustix::net::send(socket, bytes, SendFlags::NOSIGNAL)?);
+        }
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let mut count = 0;
         let memory = self.segments.iter().map_while(Segment::memory);
