@@ -81,6 +81,14 @@ pub trait Tree: Debug + Send + Sync + 'static {
         self.attributes(node).await
     }
 
+    /// What a key's directory was a moment ago, where that is remembered: enough to say whether its
+    /// names may be looked up, and not for a client that asks for attributes. A directory that was
+    /// moved or changed by the tree itself is not remembered. `None` by default.
+    fn recent_directory(&self, key: &NodeKey) -> Option<Attributes> {
+        let _ = key;
+        None
+    }
+
     /// The directory above a directory (`..`); the root's is the root.
     ///
     /// # Errors

@@ -19,7 +19,11 @@ pub(super) async fn lookup(context: &Context<'_>) -> Answer {
     let mut args = context.args();
     let handle = args.handle()?;
     let name = args.opaque(usize::MAX)?;
-    let mut dir = context.object(handle).await?;
+    let mut dir = match name {
+        // Its own attributes are asked for.
+        b"." | b".." => context.object(handle).await?,
+        _ => context.directory(handle).await?,
+    };
     let found = find(context, &mut dir, name).await;
     let (key, found) = found.map_err(|status| context.failed(status, &dir))?;
     let room = 4 + HANDLE_LEN_MAX + 2 * POST_OP_LEN;
@@ -39,6 +43,10 @@ async fn find(
     loop {
         if dir.attributes.kind != NodeKind::Directory {
             return Err(Status::NOTDIR);
+        }
+        if dir.is_recent && !dir.allows(Wanted::EXECUTE) {
+            context.refresh(dir).boxed().await?;
+            continue;
         }
         dir.check(Wanted::EXECUTE)?;
         let found = match name {

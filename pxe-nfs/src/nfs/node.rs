@@ -65,6 +65,8 @@ pub(crate) struct Object {
     pub(crate) user: Credentials,
     pub(crate) key: NodeKey,
     pub(crate) attributes: Attributes,
+    /// Whether the attributes are those of a moment ago: no client is told of them.
+    pub(crate) is_recent: bool,
     /// How often it may be looked for anew.
     tries_left: usize,
 }
@@ -103,7 +105,8 @@ impl Object {
 
     /// The `post_op_attr` of this node.
     pub(crate) fn put_post_op(&self, reply: &mut Vec<u8>) {
-        put_post_op(reply, self.export.id, Some(&self.attributes));
+        let known = (!self.is_recent).then_some(&self.attributes);
+        put_post_op(reply, self.export.id, known);
     }
 }
 
@@ -144,12 +147,34 @@ impl<'a> Context<'a> {
 
     /// The node of a handle, if this client may know of it.
     pub(crate) async fn object(&self, handle: &[u8]) -> Result<Object, Status> {
+        self.object_as(handle, |_, _| None).await
+    }
+
+    /// The same for a directory of which a name is wanted: as it was a moment ago, if that is
+    /// remembered, which saves a system call of two.
+    pub(crate) async fn directory(&self, handle: &[u8]) -> Result<Object, Status> {
+        self.object_as(handle, |tree, key| tree.recent_directory(key))
+            .await
+    }
+
+    async fn object_as(
+        &self,
+        handle: &[u8],
+        recent: impl FnOnce(&dyn Tree, &NodeKey) -> Option<Attributes> + Send,
+    ) -> Result<Object, Status> {
         let verified = self.service.key.verify(handle);
         let (export, key) = verified.ok_or_else(|| self.refused(Refusal::ForgedHandle))?;
         let admitted = self.service.admitted(self.peer, export).await;
         let (export, options) = admitted.map_err(|refusal| self.refused(refusal))?;
-        let found = attributes_of(&*export.tree, &key).await;
-        let attributes = found.map_err(|error| self.status(&error))?;
+        let recent = recent(&*export.tree, &key);
+        let is_recent = recent.is_some();
+        let attributes = match recent {
+            Some(recent) => recent,
+            None => {
+                let found = attributes_of(&*export.tree, &key).await;
+                found.map_err(|error| self.status(&error))?
+            }
+        };
         let user = options.credentials(&self.call.auth);
         Ok(Object {
             export,
@@ -157,6 +182,7 @@ impl<'a> Context<'a> {
             user,
             key,
             attributes,
+            is_recent,
             tries_left: TRIES,
         })
     }
@@ -171,6 +197,7 @@ impl<'a> Context<'a> {
         object.tries_left = object.tries_left.checked_sub(1).ok_or(Status::JUKEBOX)?;
         let found = attributes_of(object.tree(), &object.key).await;
         object.attributes = found.map_err(|error| self.status(&error))?;
+        object.is_recent = false;
         Ok(())
     }
 

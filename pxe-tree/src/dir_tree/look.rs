@@ -116,8 +116,23 @@ impl Shared {
     }
 
     pub(super) fn attributes(&self, node: NodeId, wait: Wait) -> Result<Attributes, Halt> {
+        let began = self.recency.now();
         let seen = self.see(node, wait)?;
-        Ok(seen.stat.attributes(node, seen.fs.fsid))
+        let attributes = seen.stat.attributes(node, seen.fs.fsid);
+        if attributes.kind == NodeKind::Directory && wait == Wait::Never {
+            let recent = (began, attributes.clone());
+            self.table().set_recent(node, recent);
+        }
+        Ok(attributes)
+    }
+
+    /// What a directory was at most as long ago as it is taken to be in its place.
+    pub(super) fn recent(&self, stamp: Stamp) -> Option<Attributes> {
+        let now = self.recency.now();
+        let table = self.table();
+        let (at, attributes) = table.recent(table.stamped(stamp)?)?;
+        let is_recent = self.recency.is_in_place(Some(*at), now);
+        is_recent.then(|| attributes.clone())
     }
 
     pub(super) fn lookup(&self, dir: NodeId, name: &Name, wait: Wait) -> Result<Attributes, Halt> {

@@ -152,7 +152,9 @@ pub struct DirOptions {
     /// Directory entries that are looked at to find a key that is not where it was; 16,384 by
     /// default.
     pub search_entries_max: usize,
-    /// How long a directory is taken to be where it was found; 10 ms by default. See
+    /// How long a directory is taken to be where it was found, and as open to look-ups
+    /// ([`Tree::recent_directory`]) as it was; 10 ms by default, to a tick of the kernel's coarse
+    /// clock (4 ms as most are built). See
     /// "Files that change" of [`DirTree`]. Zero has every path walked anew for each question.
     pub settled_for: Duration,
     /// What keys are made of.
@@ -639,6 +641,11 @@ impl Tree for DirTree {
             .wait(move |shared| Ok((shared.search_key(&key), turn)))
             .await?;
         Ok(found?)
+    }
+
+    fn recent_directory(&self, key: &NodeKey) -> Option<Attributes> {
+        let (stamp, _) = keys::decode(self.shared.options.keys, key).ok()?;
+        self.shared.recent(stamp)
     }
 
     async fn parent(&self, dir: NodeId) -> Result<NodeId> {

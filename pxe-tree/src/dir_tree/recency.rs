@@ -1,20 +1,22 @@
 //! What was asked so recently that it need not be asked again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// How long the kernel is taken to have a file in its caches after it had it: what it looked at a
 /// moment ago is the last that it gives up.
 const CACHED_FOR: Duration = Duration::from_secs(1);
 
-/// A point of time, in nanoseconds since the tree was made.
+/// A point of time, in nanoseconds of the kernel's coarse clock, which is some milliseconds behind
+/// and is read in a fraction of the time: every question asks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Moment(u64);
 
 /// Decides what is recent.
 #[derive(Debug)]
 pub(super) struct Recency {
-    began: Instant,
     settled_for: u64,
     /// What was walked before this moment has to be walked again.
     walks_count_from: AtomicU64,
@@ -24,14 +26,17 @@ impl Recency {
     /// A directory that was walked to is taken to be in its place for so long.
     pub(super) fn new(settled_for: Duration) -> Self {
         Self {
-            began: Instant::now(),
             settled_for: nanos(settled_for),
             walks_count_from: AtomicU64::new(0),
         }
     }
 
+    #[expect(clippy::unused_self, reason = "asked of what decides by it")]
     pub(super) fn now(&self) -> Moment {
-        Moment(nanos(self.began.elapsed()))
+        let now = clock_gettime(ClockId::MonotonicCoarse);
+        let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+        let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
+        Moment(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
     }
 
     /// Whether a directory need not be walked to again.
@@ -57,8 +62,8 @@ impl Recency {
         age(then, now) < nanos(time)
     }
 
-    /// Directories were moved: all have to be walked to again.
-    pub(super) fn directories_moved(&self) {
+    /// Directories were moved, or their modes changed: all have to be looked at again.
+    pub(super) fn directories_changed(&self) {
         self.moved_before(self.now());
     }
 

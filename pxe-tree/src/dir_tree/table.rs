@@ -7,7 +7,7 @@ use super::DirKeys;
 use super::keys;
 use super::recency::Moment;
 use super::stat::Identity;
-use crate::{ErrorKind, Name, NameBuf, NodeId, NodeKey};
+use crate::{Attributes, ErrorKind, Name, NameBuf, NodeId, NodeKey};
 
 pub(super) const ROOT: NodeId = NodeId::new(NonZeroU64::MIN);
 
@@ -52,6 +52,8 @@ struct Node {
     seen: Option<Moment>,
     /// When its path was walked, and led to this directory.
     walked: Option<Moment>,
+    /// What a directory was, and when.
+    recent: Option<Box<(Moment, Attributes)>>,
 }
 
 /// What a node's key says of the node alone: equal for the same file after a restart.
@@ -98,6 +100,7 @@ impl Table {
             used: true,
             seen: None,
             walked: None,
+            recent: None,
         };
         let slot = Slot {
             generation: 0,
@@ -173,6 +176,7 @@ impl Table {
             used: false,
             seen: None,
             walked: None,
+            recent: None,
         };
         if let Some((place, _)) = parts(id)
             && let Some(slot) = self.slots.get_mut(place)
@@ -440,6 +444,21 @@ impl Table {
     pub(super) fn walked(&mut self, id: NodeId, now: Moment) {
         if let Some(node) = self.get_mut(id) {
             node.walked = Some(now);
+        }
+    }
+
+    /// What a directory was when it was looked at last, and when that was.
+    pub(super) fn recent(&self, id: NodeId) -> Option<&(Moment, Attributes)> {
+        self.get(id)?.recent.as_deref()
+    }
+
+    /// A directory was looked at.
+    pub(super) fn set_recent(&mut self, id: NodeId, recent: (Moment, Attributes)) {
+        if let Some(node) = self.get_mut(id) {
+            match &mut node.recent {
+                Some(known) => **known = recent,
+                known => *known = Some(Box::new(recent)),
+            }
         }
     }
 

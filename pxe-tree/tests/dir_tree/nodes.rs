@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
-use pxe_tree::{Cookie, DirOptions, DirTree, ErrorKind, Name, Tree};
+use pxe_tree::{Cookie, DirOptions, DirTree, ErrorKind, Name, SetAttributes, Tree, WriteTree as _};
 
 use crate::{both_walls, kind_of, look, temporary};
 
@@ -159,4 +159,28 @@ async fn nodes_are_forgotten_within_bounds_and_found_again_by_key() {
     }
     assert!(forgotten >= 180, "{forgotten}");
     look(&tree, "").await.expect("the root is never forgotten");
+}
+
+/// Who may look up its names is asked of a directory at each name: it may be told as it was a moment
+/// ago, but not as it was before the tree itself changed it.
+#[tokio::test]
+async fn a_directory_is_remembered_until_it_is_changed() {
+    let dir = temporary();
+    fs::create_dir(dir.path().join("d")).expect("create");
+    let settled = DirOptions::default().with_settled_for(Duration::from_secs(3600));
+    let tree = DirTree::with_options(dir.path(), settled).expect("a directory");
+    let d = look(&tree, "d").await.expect("there");
+    let key = tree.key(d.node).expect("shallow");
+    let known = tree.attributes_of_key(&key).await.expect("there");
+    assert_eq!(tree.recent_directory(&key), Some(known));
+    let mut closed = SetAttributes::default();
+    closed.mode = Some(0o700);
+    let changed = tree.set_attributes(d.node, &closed).await;
+    changed.expect("our own directory");
+    assert_eq!(tree.recent_directory(&key), None);
+    // Nor does a tree remember that is told to walk each path anew.
+    let exact = DirOptions::default().with_settled_for(Duration::ZERO);
+    let tree = DirTree::with_options(dir.path(), exact).expect("a directory");
+    tree.attributes_of_key(&key).await.expect("there");
+    assert_eq!(tree.recent_directory(&key), None);
 }

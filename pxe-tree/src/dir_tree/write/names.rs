@@ -276,7 +276,7 @@ impl Shared {
     fn gone(&self, dir: NodeId, name: &Name, was: &Stat) {
         let has_others = was.kind != NodeKind::Directory && was.nlink > 1;
         if was.kind == NodeKind::Directory {
-            self.recency.directories_moved();
+            self.recency.directories_changed();
         }
         self.table().removed(dir, name, has_others);
         if !has_others {
@@ -302,7 +302,7 @@ impl Shared {
             .map_err(failed)?;
         self.misses.clear();
         if moved.kind == NodeKind::Directory {
-            self.recency.directories_moved();
+            self.recency.directories_changed();
         }
         match replaced {
             // Two names of one file: rename(2) leaves both.

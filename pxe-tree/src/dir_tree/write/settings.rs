@@ -36,6 +36,10 @@ impl Shared {
             target.set_mode(mode)?;
         }
         target.set_times(wanted)?;
+        if stat.kind == NodeKind::Directory {
+            // Whoever may look up its names now.
+            self.recency.directories_changed();
+        }
         match opened.as_ref().or(cut.as_deref()) {
             Some(opened) => self.told(rustix::fs::fsync(opened))?,
             None => self.flush_above(&place)?,
