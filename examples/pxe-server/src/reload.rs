@@ -171,6 +171,7 @@ fn needs_restart(old: &Config, new: &Config, has_binl: bool) -> Vec<Problem> {
             compare("nfs.portmap", old.portmap == new.portmap);
             compare("nfs.mount_ports", old.mount_ports == new.mount_ports);
             compare("nfs.handle_key", old.handle_key == new.handle_key);
+            compare("nfs.handles", old.handles == new.handles);
             compare(
                 "nfs.connections_max",
                 old.connections_max == new.connections_max,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use nix::unistd::{AccessFlags, access};
-use pxe_tree::{CaseFold, DirTree, Tree};
+use pxe_tree::{CaseFold, DirOptions, DirTree, Tree};
 
 use crate::capabilities::Kept;
 use crate::config::{Config, Problem};
@@ -39,7 +39,10 @@ impl Trees {
                 "make it readable for the server's user",
             )
         };
-        let tree = DirTree::new(root).map_err(|error| failed(error.kind().to_string()))?;
+        let keys = config.nfs.as_ref().map(|nfs| nfs.handles);
+        let options = DirOptions::default().with_keys(keys.unwrap_or_default());
+        let tree = DirTree::with_options(root, options)
+            .map_err(|error| failed(error.kind().to_string()))?;
         let tree = Arc::new(tree);
         let mut served: Arc<dyn Tree> = Arc::clone(&tree) as _;
         let kept = Kept::current().map_err(|error| failed(error.to_string()))?;

@@ -131,6 +131,37 @@ async fn what_is_mounted_outlives_a_restart() {
     running.stop().await.expect("no failure");
 }
 
+/// Machines go on by another server that has the same key and a copy of the files.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_the_files_stands_in_by_name() {
+    for (handles, takes_over) in [("name", true), ("inode", false)] {
+        let handles = format!("handle_key = \"nfs.key\"\nhandles = \"{handles}\"\n");
+        let site = || {
+            let mut site = Site::of_tree();
+            let key = "handle_key = \"nfs.key\"\n";
+            site.config = site.config.replace(key, &handles);
+            site
+        };
+        let (first, second) = (site(), site());
+        let running = Running::start(first.config()).await.expect("started");
+        let mut client = NfsClient::connect(nfs(&running));
+        let directory = client.mount("/srv/tftp/os").expect("mounted");
+        running.stop().await.expect("no failure");
+        std::fs::copy(first.path("nfs.key"), second.path("nfs.key")).expect("copied");
+        let running = Running::start(second.config()).await.expect("started");
+        let mut client = NfsClient::connect(nfs(&running));
+        match takes_over {
+            true => {
+                let ubuntu = client.look_up(&directory, "ubuntu").expect("found");
+                let file = client.look_up(&ubuntu, "vmlinuz").expect("found");
+                assert_eq!(client.read(&file, 100).expect("readable"), b"a kernel");
+            }
+            false => assert_eq!(client.status_of(&directory), NFS3ERR_STALE),
+        }
+        running.stop().await.expect("no failure");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_changes_exports_and_cuts_no_connection() {
     let mut site = Site::of_tree();

@@ -176,12 +176,30 @@ fn an_error_names_line_value_and_remedy() {
          no machine can read it, such as /var/lib/pxe-server/nfs.key"
     );
     assert_eq!(
+        error("handles = \"path\""),
+        "11: nfs.handles: \"path\" is neither \"inode\" nor \"name\"; write \"inode\", or \"name\" for \
+         copies of the files on several servers"
+    );
+    assert_eq!(
         error("read_bytes_max = 512"),
         "18: nfs.read_bytes_max: 512 is out of range; choose 4096 to 1048576"
     );
     assert_eq!(
         error("exports = []"),
         "1: nfs.exports: unknown key exports; did you mean export?"
+    );
+}
+
+/// A file that is renamed, or made anew, would be lost to who has it open.
+#[test]
+fn what_is_written_to_is_not_named_by_its_path() {
+    let text = "[tree]\nroot = \"/srv/tftp\"\n[nfs]\nhandles = \"name\"\n[nfs.export]\n\
+                clients = \"*(rw)\"\n";
+    let error = parse(text).expect_err("invalid");
+    assert_eq!(
+        error,
+        "/etc/boot.toml:4:11: nfs.handles: \"name\" is for files that nobody changes, and an \
+         export is \"rw\"; leave it at \"inode\", or export with \"ro\""
     );
 }
 

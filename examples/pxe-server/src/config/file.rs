@@ -246,6 +246,7 @@ pub(super) struct Nfs {
     #[serde(default)]
     pub(super) mount_ports: OneOrMany<i64>,
     pub(super) handle_key: Option<String>,
+    pub(super) handles: Option<String>,
     pub(super) connections_max: Option<i64>,
     pub(super) connections_per_client_max: Option<i64>,
     pub(super) read_bytes_max: Option<i64>,

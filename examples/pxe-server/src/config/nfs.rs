@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use pxe_nfs::{ExportClient, Squash};
-use pxe_tree::TreePath;
+use pxe_tree::{DirKeys, TreePath};
 
 /// `[nfs]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct Nfs {
     /// [`HANDLE_KEY_DEFAULT`](super::HANDLE_KEY_DEFAULT) if the server is started as root, else a
     /// new key at each start.
     pub handle_key: Option<PathBuf>,
+    /// By what file handles know a file, in the tree and in exports' own directories.
+    pub handles: DirKeys,
     /// The greatest number of connections at once.
     pub connections_max: usize,
     /// The greatest number of connections of one client.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pxe_nfs::Export;
-use pxe_tree::DirTree;
+use pxe_tree::{DirOptions, DirTree};
 
 use crate::capabilities::Kept;
 use crate::config::{Config, ExportedFiles, NfsExport, Problem};
@@ -45,7 +45,9 @@ fn of_directory(from: &NfsExport, tree: Arc<DirTree>) -> Export {
 }
 
 fn open(config: &Config, index: usize, directory: &Path) -> Result<Arc<DirTree>, Problem> {
-    let tree = DirTree::new(directory).map_err(|error| {
+    let keys = config.nfs.as_ref().map(|nfs| nfs.handles);
+    let options = DirOptions::default().with_keys(keys.unwrap_or_default());
+    let tree = DirTree::with_options(directory, options).map_err(|error| {
         let key = format!("nfs.export[{index}].directory");
         let message = format!("cannot open {}: {}", directory.display(), error.kind());
         config.problem(&key, message, "make it readable for the server's user")

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use pxe_nfs::{ExportClient, Network};
-use pxe_tree::TreePath;
+use pxe_tree::{DirKeys, TreePath};
 
 use super::super::file::{self, OneOrMany};
 use super::super::place::Problems;
@@ -39,6 +39,7 @@ pub(super) fn nfs(
     let exports = exports(problems, &raw.export, directory, tree_root);
     let handle_key = handle_key(problems, raw.handle_key.as_deref(), directory);
     check_key_is_not_served(problems, handle_key.as_deref(), &exports, tree_root);
+    let handles = handles(problems, raw.handles.as_deref(), &exports);
     let connections = number(
         problems,
         "nfs.connections_max",
@@ -63,10 +64,35 @@ pub(super) fn nfs(
         mount_ports: mount_ports(problems, &raw.mount_ports, &listen),
         listen,
         handle_key,
+        handles,
         connections_max: connections.unwrap_or(limits.connections_max),
         connections_per_client_max: per_client.unwrap_or(limits.connections_per_client_max),
         read_bytes_max: read_bytes.unwrap_or(limits.read_bytes_max),
         exports,
+    }
+}
+
+fn handles(problems: &mut Problems<'_>, raw: Option<&str>, exports: &[NfsExport]) -> DirKeys {
+    match raw {
+        None | Some("inode") => DirKeys::Inode,
+        Some("name") => {
+            if exports.iter().any(NfsExport::is_writable) {
+                problems.error(
+                    "nfs.handles",
+                    "\"name\" is for files that nobody changes, and an export is \"rw\"",
+                    "leave it at \"inode\", or export with \"ro\"",
+                );
+            }
+            DirKeys::Name
+        }
+        Some(other) => {
+            problems.error(
+                "nfs.handles",
+                format!("{other:?} is neither \"inode\" nor \"name\""),
+                "write \"inode\", or \"name\" for copies of the files on several servers",
+            );
+            DirKeys::Inode
+        }
     }
 }
 
