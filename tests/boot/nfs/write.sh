@@ -3,6 +3,14 @@
 mount -t nfs -o rw,nolock,tcp,vers=3 @address@:/srv/store /mnt
 grep ' /mnt ' /proc/mounts
 mkdir /mnt/sync
+# Names: their directories have to be on disk.
+mkdir /mnt/sync/names
+echo one >/mnt/sync/names/one
+ln /mnt/sync/names/one /mnt/sync/names/two
+ln -s one /mnt/sync/names/link
+mv /mnt/sync/names/two /mnt/sync/two
+rm /mnt/sync/names/link /mnt/sync/names/one
+rmdir /mnt/sync/names
 # O_DIRECT, one block a call: FILE_SYNC. Then with a cache: UNSTABLE, and COMMIT.
 dd if=/dev/urandom of=/mnt/sync/direct bs=4096 count=16 oflag=direct
 dd if=/dev/urandom of=/mnt/sync/cached bs=65536 count=64 conv=fsync

@@ -1,5 +1,7 @@
 //! A guest writes: what the reply says is on disk was flushed before it, and fsx and pjdfstest find nothing.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::nfs::Run;
 use crate::nfs::calls::{COMMIT, Call, NFS, WRITE};
 use crate::nfs::exercisers::Exercisers;
@@ -20,6 +22,14 @@ const FSX_OPERATIONS: &str = "1500";
 
 /// The tests of pjdfstest that pass at least; the others are in pjdfstest.toml.
 const TESTS_MIN: usize = 380;
+
+/// What changes names, and of how many directories: CREATE, MKDIR, SYMLINK, REMOVE, RMDIR, RENAME (between two) and LINK (RFC 1813
+/// section 3.3).
+const CHANGES_OF_NAMES: [(u32, usize); 7] =
+    [(8, 1), (9, 1), (10, 1), (12, 1), (13, 1), (14, 2), (15, 1)];
+
+/// The directories whose names the traced part changes, as the server's paths end.
+const DIRECTORIES: [&str; 3] = ["/store", "/store/sync", "/store/sync/names"];
 
 /// C libraries know the greatest number of links of some file systems only, which NFS is not of.
 const SKIPPED: &str = "link::link_count_max";
@@ -58,6 +68,10 @@ pub(super) fn run(run: &mut Run<'_>) -> Result<(), String> {
     exercise(run)?;
     let calls = run.finish()?;
     let stable = check_flushes(&calls, &flushes)?;
+    let names = check_names(&calls, &flushes)?;
+    run.note(format!(
+        "{names} changes of names were flushed with their directories before their replies"
+    ));
     run.note(format!(
         "{} FILE_SYNC WRITEs and {} COMMITs were flushed before their replies",
         stable.writes, stable.commits
@@ -174,6 +188,50 @@ fn check_flushes(calls: &[Call], flushes: &[Flush]) -> Result<Stable, String> {
         ));
     }
     Ok(stable)
+}
+
+/// Whether the directories of each change of names were flushed between its call and its reply, and how many changes that were; each
+/// sort of change was made.
+fn check_names(calls: &[Call], flushes: &[Flush]) -> Result<usize, String> {
+    let last = flushes.iter().map(|flush| flush.ended).max();
+    let last = last.ok_or("nothing was flushed")?;
+    let mut seen = BTreeMap::new();
+    for call in calls {
+        let change = CHANGES_OF_NAMES
+            .iter()
+            .find(|(procedure, _)| call.is(NFS, *procedure));
+        let (Some((procedure, directories)), Some(sent)) = (change, call.sent.first().copied())
+        else {
+            continue;
+        };
+        let Some(replied) = call.replied.as_ref().filter(|_| sent <= last) else {
+            continue;
+        };
+        let within = |flush: &&Flush| flush.began >= sent && flush.ended <= replied.at;
+        let flushed: BTreeSet<&str> = flushes
+            .iter()
+            .filter(within)
+            .filter_map(|flush| {
+                DIRECTORIES
+                    .into_iter()
+                    .find(|end| flush.path.ends_with(end))
+            })
+            .collect();
+        if flushed.len() < *directories {
+            return Err(format!(
+                "procedure {procedure}, number {:08x}: answered, and of its directories only {flushed:?} were flushed between",
+                call.xid
+            ));
+        }
+        *seen.entry(*procedure).or_insert(0) += 1;
+    }
+    match CHANGES_OF_NAMES
+        .iter()
+        .find(|(procedure, _)| !seen.contains_key(procedure))
+    {
+        Some((procedure, _)) => Err(format!("procedure {procedure} was never seen")),
+        None => Ok(seen.values().sum()),
+    }
 }
 
 /// `stable_how` of WRITE3args (RFC 1813 section 3.3.7): handle, offset, count, then this.
