@@ -98,7 +98,7 @@ pub(crate) async fn answer(
     let client = peer.remote.ip();
     let reply = service
         .repeated
-        .once(client, message, begin)
+        .once(client, repeated::hash(call), begin)
         .boxed()
         .await?;
     Ok(Vec::from(reply).into())

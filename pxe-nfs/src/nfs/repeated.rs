@@ -4,8 +4,9 @@
 //! then, although it succeeded. So replies to such calls are kept for a while, as Linux's server
 //! does it (fs/nfsd/nfscache.c), and a call that comes again is answered by its first reply.
 //!
-//! A call is known by its client's address, its transaction and all its bytes. The client's port
-//! is not part of it: whoever lost his connection may come back by another one.
+//! A call is known by its client's address, its transaction, its user and its arguments. The
+//! client's port is not part of it: whoever lost his connection may come back by another one. Nor is
+//! the stamp of AUTH_SYS, which may be the time at which a call was written (RFC 5531 appendix A).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -21,7 +22,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 use super::status::Status;
 use crate::Transport;
-use crate::rpc::Rejected;
+use crate::rpc::{Auth, Call, Rejected};
 
 /// A reply without data of a file, or why there is none.
 pub(crate) type Outcome = Result<Bytes, Rejected>;
@@ -58,7 +59,7 @@ struct Calls {
     order: VecDeque<Key>,
 }
 
-/// The client, and a hash of its whole call.
+/// The client, and what its call is known by.
 type Key = (IpAddr, u128);
 
 impl Repeated {
@@ -76,10 +77,10 @@ impl Repeated {
     pub(super) async fn once(
         &self,
         client: IpAddr,
-        message: &Bytes,
+        call: u128,
         begin: impl FnOnce() -> Done,
     ) -> Outcome {
-        let key = (client, hash(message));
+        let key = (client, call);
         let call = {
             let mut calls = self.calls();
             match calls.known.get(&key) {
@@ -133,9 +134,19 @@ fn is_final(outcome: &Outcome) -> bool {
     }
 }
 
-fn hash(message: &[u8]) -> u128 {
+/// What a call of one client is known by.
+pub(super) fn hash(call: &Call<'_>) -> u128 {
     let mut hasher = SipHasher13::new_with_key(b"pxe-nfs repeated");
-    hasher.write(message);
+    for number in [call.xid, call.program, call.version, call.procedure] {
+        hasher.write_u32(number);
+    }
+    if let Auth::Sys { uid, gid, groups } = &call.auth {
+        hasher.write_u32(*uid);
+        hasher.write_u32(*gid);
+        groups.iter().for_each(|group| hasher.write_u32(*group));
+    }
+    // Where the groups end and the arguments begin is no matter: these begin with a handle's length.
+    hasher.write(call.args);
     hasher.finish128().as_u128()
 }
 
