@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::fact::printable;
 use crate::user_tree::Reader;
 
-/// How many names are looked at: it is done at each start, too.
-const NAMES_MAX: usize = 20_000;
+/// How many names are looked at: more than the root of a machine has, and less than a second of
+/// work where they are in memory, as it is done at each start, too.
+const NAMES_MAX: usize = 200_000;
 /// How many are named.
 const NAMED_MAX: usize = 3;
 
