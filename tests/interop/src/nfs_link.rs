@@ -19,6 +19,10 @@ pub(crate) const TESTS: &[LoneTest] = &[
         beside_rpcbind,
     ),
     (
+        "without_a_portmapper_the_log_says_what_clients_need",
+        without_a_portmapper,
+    ),
+    (
         "a_file_is_read_over_a_restart_of_the_server",
         over_a_restart,
     ),
@@ -147,6 +151,26 @@ fn beside_rpcbind(server: &Path) -> Result<(), String> {
         .says("long.bin")?;
     process.terminate()?;
     rpcbind.terminate().map(drop)
+}
+
+/// Port 111 is held by what is no portmapper.
+fn without_a_portmapper(server: &Path) -> Result<(), String> {
+    let link = Link::new()?;
+    let mut holder = link.start("nc", "busybox nc -ll -p 111 -e true")?;
+    await_ports(&link.at_server, &mut holder, &link.path("nc.log"), &[111])?;
+    let mut process = link.serve(server)?;
+    await_text(&mut process, &link.log(), "nobody tells clients our ports")?;
+    let said = fs::read_to_string(link.log()).unwrap_or_default();
+    for needed in ["busybox", "port=N,mountport=N", "nfs.mount_ports = [627]"] {
+        ensure(said.contains(needed), || format!("no {needed:?}: {said}"))?;
+    }
+    // As it says, so it is.
+    let url = format!("nfs://{SERVER}/srv/tftp?nfsport=2049&mountport=2049");
+    client(&link.client, "nfs-ls", &[&url])?
+        .succeeds()?
+        .says("long.bin")?;
+    process.terminate()?;
+    holder.terminate().map(drop)
 }
 
 fn over_a_restart(server: &Path) -> Result<(), String> {
