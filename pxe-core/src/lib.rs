@@ -31,12 +31,14 @@
 
 mod datagram;
 mod mac;
+mod network;
 mod time;
 
 pub use crate::datagram::{
     BatchLimit, Destination, IfIndex, RecvMeta, SendFailure, SocketId, Transmit,
 };
 pub use crate::mac::{MacAddr, ParseMacAddrError};
+pub use crate::network::{Network, ParseNetworkError};
 pub use crate::time::{Instant, Now, UnixTime};
 
 /// The README's example is compiled and run with the other documentation tests.

@@ -1,0 +1,25 @@
+//! What happened, for the operator.
+
+use crate::{Name, Peer, Rcode, RecordType};
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A query was answered.
+    Answered(Answered),
+}
+
+/// A query and what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Answered {
+    /// Who asked.
+    pub peer: Peer,
+    /// For which name.
+    pub name: Name,
+    /// For which type.
+    pub kind: RecordType,
+    /// What was answered.
+    pub rcode: Rcode,
+}

@@ -1,0 +1,28 @@
+//! A DNS server for a boot network: zones, names of leases, and forwarding.
+#![forbid(unsafe_code)]
+
+mod access;
+mod dynamic;
+mod event;
+mod limits;
+mod name;
+mod record;
+mod service;
+pub mod wire;
+mod zone;
+
+pub use crate::access::{AccessList, ParseAccessError};
+pub use crate::dynamic::DynamicRecords;
+pub use crate::event::{Answered, Event};
+pub use crate::limits::Limits;
+pub use crate::name::{LABEL_LEN_MAX, Labels, NAME_LEN_MAX, Name, NameError, NameRef};
+pub use crate::record::{Class, ParseRecordTypeError, Rcode, Record, RecordType};
+pub use crate::service::{
+    Forwarding, Outcome, Peer, Resolved, ServedZone, Service, ServiceBuilder, Transport,
+};
+pub use crate::zone::{Zone, ZoneError};
+
+/// The README's example is compiled and run with the other documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
