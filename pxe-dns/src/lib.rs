@@ -4,6 +4,8 @@
 mod access;
 mod dynamic;
 mod event;
+#[cfg(feature = "tokio")]
+mod forward;
 mod limits;
 mod name;
 mod record;
@@ -14,6 +16,8 @@ mod zone;
 pub use crate::access::{AccessList, ParseAccessError};
 pub use crate::dynamic::DynamicRecords;
 pub use crate::event::{Answered, Event};
+#[cfg(feature = "tokio")]
+pub use crate::forward::{ForwardError, Forwarder, MemForwarder, Question};
 pub use crate::limits::Limits;
 pub use crate::name::{LABEL_LEN_MAX, Labels, NAME_LEN_MAX, Name, NameError, NameRef};
 pub use crate::record::{Class, ParseRecordTypeError, Rcode, Record, RecordType};
