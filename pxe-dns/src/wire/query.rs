@@ -194,3 +194,118 @@ fn u16_at(octets: &[u8], at: usize) -> Option<u16> {
     let pair = octets.get(at..at + 2)?;
     pair.try_into().ok().map(u16::from_be_bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPT: &[u8] = &[0, 0, 41, 4, 208, 0, 0, 0x80, 0, 0, 0];
+
+    /// `pxe.lan. IN A`, RD, id 7.
+    fn query(counts: [u8; 4], rest: &[u8]) -> Vec<u8> {
+        let [questions, answers, authorities, additionals] = counts;
+        let header = [
+            0,
+            7,
+            1,
+            0,
+            0,
+            questions,
+            0,
+            answers,
+            0,
+            authorities,
+            0,
+            additionals,
+        ];
+        [&header[..], b"\x03pxe\x03lan\0", &[0, 1, 0, 1], rest].concat()
+    }
+
+    fn rcode(message: &[u8]) -> Rcode {
+        match Query::parse(message) {
+            Ok(query) => panic!("{query:?}"),
+            Err(NoQuery::Rejected { id, rcode, .. }) => {
+                assert_eq!(id, 7);
+                rcode
+            }
+            Err(NoQuery::Ignored) => panic!("ignored"),
+        }
+    }
+
+    #[test]
+    fn a_query_is_read_with_its_edns() {
+        let message = query([1, 0, 0, 0], b"");
+        let parsed = Query::parse(&message).expect("a query");
+        assert_eq!((parsed.id, parsed.rd, parsed.cd), (7, true, false));
+        assert_eq!(parsed.name.to_string(), "pxe.lan.");
+        assert_eq!((parsed.kind, parsed.class), (RecordType::A, Class::IN));
+        assert_eq!((parsed.edns, parsed.udp_len_max()), (None, 512));
+
+        let message = query([1, 0, 0, 1], OPT);
+        let parsed = Query::parse(&message).expect("a query");
+        let edns = Edns {
+            udp_len_max: 1232,
+            dnssec_ok: true,
+        };
+        assert_eq!((parsed.edns, parsed.udp_len_max()), (Some(edns), 1232));
+    }
+
+    #[test]
+    fn less_than_512_octets_means_512() {
+        let small = [0, 0, 41, 0, 100, 0, 0, 0, 0, 0, 0];
+        let message = query([1, 0, 0, 1], &small);
+        assert_eq!(Query::parse(&message).expect("a query").udp_len_max(), 512);
+    }
+
+    /// dig sends a cookie (RFC 7873) inside OPT, resolvers sign with TSIG behind it.
+    #[test]
+    fn options_and_signatures_are_passed_over() {
+        let cookie = [
+            0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 12, 0, 10, 0, 8, 1, 2, 3, 4, 5, 6, 7, 8,
+        ];
+        let tsig = [0xc0, 12, 0, 250, 0, 255, 0, 0, 0, 0, 0, 1, 9];
+        let message = query([1, 0, 0, 2], &[&cookie[..], &tsig].concat());
+        assert!(Query::parse(&message).expect("a query").edns.is_some());
+    }
+
+    #[test]
+    fn responses_and_scraps_are_not_answered() {
+        let mut response = query([1, 0, 0, 0], b"");
+        response[2] |= 0x80;
+        for message in [&response[..], &response[..11], b""] {
+            assert_eq!(Query::parse(message).err(), Some(NoQuery::Ignored));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_answered_by_formerr() {
+        let whole = query([1, 0, 0, 1], OPT);
+        for len in HEADER_LEN..whole.len() {
+            assert_eq!(rcode(&whole[..len]), Rcode::FORMERR, "{len} octets");
+        }
+        for counts in [[0, 0, 0, 0], [2, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0]] {
+            assert_eq!(rcode(&query(counts, b"")), Rcode::FORMERR, "{counts:?}");
+        }
+        // RFC 6891 section 6.1.1.
+        let twice = query([1, 0, 0, 2], &[OPT, OPT].concat());
+        assert_eq!(rcode(&twice), Rcode::FORMERR);
+        let elsewhere = query([1, 0, 0, 1], &[&[1, b'x'], OPT].concat());
+        assert_eq!(rcode(&elsewhere), Rcode::FORMERR);
+        // A question must not be compressed: there is nothing before it.
+        let mut pointer = query([1, 0, 0, 0], b"");
+        pointer[HEADER_LEN] = 0xc0;
+        assert_eq!(rcode(&pointer), Rcode::FORMERR);
+    }
+
+    #[test]
+    fn other_kinds_of_queries_and_versions_of_edns_are_not_known() {
+        for (opcode, rest) in [(1, &b""[..]), (4, b""), (5, b"garbage")] {
+            let mut message = query([1, 0, 0, 0], rest);
+            message[2] |= opcode << 3;
+            assert_eq!(rcode(&message), Rcode::NOTIMP);
+        }
+        let mut version = OPT.to_vec();
+        version[6] = 1;
+        assert_eq!(rcode(&query([1, 0, 0, 1], &version)), Rcode::BADVERS);
+    }
+}

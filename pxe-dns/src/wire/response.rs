@@ -70,7 +70,9 @@ impl<'b> Response<'b> {
         Self {
             buffer,
             start,
-            len_max: len_max.min(u16::MAX.into()) - edns.map_or(0, |_| OPT_LEN),
+            len_max: len_max
+                .min(u16::MAX.into())
+                .saturating_sub(edns.map_or(0, |_| OPT_LEN)),
             edns,
             flags,
             rcode: Rcode::NOERROR,
@@ -237,4 +239,123 @@ fn push_opt(buffer: &mut Vec<u8>, rcode: Rcode, dnssec_ok: bool) {
     let rcode_high = (rcode.0 >> 4) as u8;
     let dnssec_ok = if dnssec_ok { 0x80 } else { 0 };
     buffer.extend_from_slice(&[0, 0, 41, high, low, rcode_high, 0, dnssec_ok, 0, 0, 0]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Name;
+
+    fn name(text: &str) -> Name {
+        text.parse().expect(text)
+    }
+
+    fn query(kind: RecordType, edns: bool) -> Vec<u8> {
+        let mut message = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns)];
+        message.extend_from_slice(name("pxe.lan").as_ref().wire());
+        message.extend_from_slice(&[0, kind.0 as u8, 0, 1]);
+        if edns {
+            push_opt(&mut message, Rcode::NOERROR, false);
+        }
+        message
+    }
+
+    #[test]
+    fn names_that_are_there_already_are_pointed_to() {
+        let message = query(RecordType::MX, false);
+        let query = Query::parse(&message).expect("a query");
+        let mut buffer = b"before".to_vec();
+        let mut response = Response::new(&query, 512, &mut buffer);
+        response.set_authoritative();
+        let mail = [&[0, 10], name("mail.lan").as_ref().wire()].concat();
+        let (pxe, other) = (name("pxe.lan"), name("PXE.lan"));
+        for owner in [pxe.as_ref(), other.as_ref()] {
+            let pushed = response.push(Section::Answer, owner, RecordType::MX, 60, &mail);
+            pushed.expect("room");
+        }
+        let len = response.finish();
+        let expected = [
+            // AA, RD, one question, two answers; the question.
+            &[0, 7, 0x85, 0, 0, 1, 0, 2, 0, 0, 0, 0][..],
+            b"\x03pxe\x03lan\0\0\x0f\0\x01",
+            // Owner at 12; `mail` and a pointer to `lan` at 16.
+            &[0xc0, 12, 0, 15, 0, 1, 0, 0, 0, 60, 0, 9, 0, 10],
+            b"\x04mail\xc0\x10",
+            // Another case is another name; `mail.lan` is at 39.
+            b"\x03PXE\xc0\x10",
+            &[0, 15, 0, 1, 0, 0, 0, 60, 0, 4, 0, 10, 0xc0, 39],
+        ]
+        .concat();
+        assert_eq!(buffer[6..], expected);
+        assert_eq!(len, expected.len());
+    }
+
+    /// RFC 3597 section 4: nobody has to know of pointers in the data of later types.
+    #[test]
+    fn names_in_data_of_later_types_are_whole() {
+        let message = query(RecordType::SRV, false);
+        let query = Query::parse(&message).expect("a query");
+        let mut buffer = Vec::new();
+        let mut response = Response::new(&query, 512, &mut buffer);
+        let (pxe, data) = (
+            name("pxe.lan"),
+            [&[0; 6], name("pxe.lan").as_ref().wire()].concat(),
+        );
+        let pushed = response.push(Section::Answer, pxe.as_ref(), RecordType::SRV, 60, &data);
+        pushed.expect("room");
+        response.finish();
+        assert!(buffer.ends_with(&data));
+    }
+
+    #[test]
+    fn what_does_not_fit_leaves_no_trace() {
+        let message = query(RecordType::TXT, true);
+        let query = Query::parse(&message).expect("a query");
+        let (text, pxe) = (vec![b'x'; 200], name("other.lan"));
+        for room in 100..600 {
+            let mut buffer = Vec::new();
+            let mut response = Response::new(&query, room, &mut buffer);
+            let mut pushed = 0;
+            while response
+                .push(Section::Answer, pxe.as_ref(), RecordType::TXT, 60, &text)
+                .is_ok()
+            {
+                pushed += 1;
+            }
+            response.set_truncated();
+            let len = response.finish();
+            assert!(len <= room && len == buffer.len());
+            let first = 29 + 18 + 200;
+            let expected = [25 + 11, first + 7, first + 212 + 7];
+            assert_eq!(Some(&len), expected.get(pushed), "{room}");
+        }
+    }
+
+    #[test]
+    fn a_code_beyond_four_bits_needs_edns() {
+        for (edns, low, high) in [(false, 2, None), (true, 0, Some(1))] {
+            let message = query(RecordType::A, edns);
+            let query = Query::parse(&message).expect("a query");
+            let mut buffer = Vec::new();
+            let mut response = Response::new(&query, 512, &mut buffer);
+            response.set_rcode(Rcode::BADVERS);
+            response.finish();
+            assert_eq!(buffer[3] & 0xf, low);
+            let opt = buffer.get(25..).filter(|opt| !opt.is_empty());
+            assert_eq!(opt.map(|opt| opt[5]), high);
+        }
+    }
+
+    #[test]
+    fn what_is_no_query_gets_a_header_alone() {
+        let mut message = query(RecordType::A, false);
+        message[2] |= 5 << 3;
+        let why = Query::parse(&message).expect_err("an UPDATE");
+        let mut buffer = Vec::new();
+        Response::reject(why, &mut buffer);
+        assert_eq!(buffer, [0, 7, 0xa9, 4, 0, 0, 0, 0, 0, 0, 0, 0]);
+        buffer.clear();
+        Response::reject(NoQuery::Ignored, &mut buffer);
+        assert_eq!(buffer, []);
+    }
 }
