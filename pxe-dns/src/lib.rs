@@ -12,6 +12,7 @@ mod record;
 mod service;
 pub mod wire;
 mod zone;
+mod zone_file;
 
 pub use crate::access::{AccessList, ParseAccessError};
 pub use crate::dynamic::DynamicRecords;
@@ -25,6 +26,7 @@ pub use crate::service::{
     Forwarding, Outcome, Peer, Resolved, ServedZone, Service, ServiceBuilder, Transport,
 };
 pub use crate::zone::{Zone, ZoneError};
+pub use crate::zone_file::{Finding, Severity, ZoneFile, ZoneFileLimits, ZoneFiles};
 
 /// The README's example is compiled and run with the other documentation tests.
 #[cfg(doctest)]

@@ -1,0 +1,169 @@
+//! The data of records: words of a zone file to wire form, and back.
+
+mod encoding;
+mod fields;
+mod form;
+
+use std::fmt::Write as _;
+
+use super::lexer::{Entry, Token};
+use crate::{NameRef, RecordType};
+
+/// Octets of a record's data at most: what its length field can say (RFC 1035 section 3.2.1).
+const DATA_LEN_MAX: usize = 65_535;
+
+/// Why words mean nothing, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) line: u32,
+    pub(super) text: String,
+}
+
+/// The words of an entry that were not read yet.
+#[derive(Debug)]
+pub(super) struct Words<'e, 'a> {
+    rest: &'e [Token<'a>],
+    /// The line of the word before: that of a fault if there is none left.
+    line: u32,
+}
+
+impl<'e, 'a> Words<'e, 'a> {
+    pub(super) fn new(entry: &'e Entry<'a>) -> Self {
+        Self {
+            rest: &entry.tokens,
+            line: entry.line,
+        }
+    }
+
+    pub(super) fn peek(&self) -> Option<Token<'a>> {
+        self.rest.first().copied()
+    }
+
+    pub(super) fn take(&mut self) -> Option<Token<'a>> {
+        let (first, rest) = self.rest.split_first()?;
+        (self.rest, self.line) = (rest, first.line);
+        Some(*first)
+    }
+
+    /// The next word, which is `what`.
+    pub(super) fn expect(&mut self, what: &str) -> Result<Token<'a>, Fault> {
+        let none = |line| Fault {
+            line,
+            text: format!("the line ends where {what} is needed"),
+        };
+        self.take().ok_or_else(|| none(self.line))
+    }
+
+    /// A fault of the word that was taken last.
+    pub(super) fn fault(&self, text: impl Into<String>) -> Fault {
+        Fault {
+            line: self.line,
+            text: text.into(),
+        }
+    }
+
+    pub(super) fn finish(&mut self) -> Result<(), Fault> {
+        match self.take() {
+            None => Ok(()),
+            Some(token) => Err(self.fault(format!(
+                "there is more on the line than belongs to it: {}",
+                shown(token.text)
+            ))),
+        }
+    }
+}
+
+/// Octets of a file for a person: not many, and none that a terminal would obey.
+pub(super) fn shown(text: &[u8]) -> String {
+    let (head, dots) = match text.get(..60) {
+        Some(head) if text.len() > 60 => (head, ".."),
+        _ => (text, ""),
+    };
+    let mut out = String::from("'");
+    for character in String::from_utf8_lossy(head).chars() {
+        match character.is_control() {
+            true => out.push('\u{fffd}'),
+            false => out.push(character),
+        }
+    }
+    out + dots + "'"
+}
+
+/// The data of a record of this type, in wire form: all words that are left.
+pub(super) fn parse(
+    kind: RecordType,
+    words: &mut Words<'_, '_>,
+    origin: NameRef<'_>,
+) -> Result<Vec<u8>, Fault> {
+    let is_unknown_form = |token: Token<'_>| token.text == br"\#" && !token.is_quoted;
+    let data = if words.peek().is_some_and(is_unknown_form) {
+        words.take();
+        unknown_form(kind, words)?
+    } else {
+        let Some(fields) = fields::of(kind) else {
+            return Err(words.fault(format!(
+                "the data of {kind} can only be written as \\# and a length and hexadecimal digits \
+                 (RFC 3597)"
+            )));
+        };
+        let mut data = Vec::new();
+        for field in fields {
+            field.parse(words, origin, &mut data)?;
+        }
+        data
+    };
+    words.finish()?;
+    match data.len() {
+        ..=DATA_LEN_MAX => Ok(data),
+        _ => Err(words.fault("the data is longer than 65535 octets")),
+    }
+}
+
+/// `\# LENGTH HEX ..` (RFC 3597 section 5), of which `\#` was read.
+fn unknown_form(kind: RecordType, words: &mut Words<'_, '_>) -> Result<Vec<u8>, Fault> {
+    let token = words.expect("the data's length")?;
+    let len: u16 = form::number(token.text)
+        .ok_or_else(|| words.fault(format!("no length: {}", shown(token.text))))?;
+    let mut digits = Vec::new();
+    while let Some(token) = words.take() {
+        digits.extend_from_slice(token.text);
+    }
+    let data = encoding::HEX
+        .decode(&digits)
+        .ok_or_else(|| words.fault("no even number of hexadecimal digits"))?;
+    if data.len() != usize::from(len) {
+        return Err(words.fault(format!(
+            "{len} octets were announced and {} follow",
+            data.len()
+        )));
+    }
+    match is_well_formed(kind, &data) {
+        true => Ok(data),
+        false => Err(words.fault(format!("these octets are no data of {kind}"))),
+    }
+}
+
+/// Whether data in wire form is what its type wants; that of a type that is not known always is.
+fn is_well_formed(kind: RecordType, data: &[u8]) -> bool {
+    fields::of(kind).is_none() || known_text(kind, data).is_some()
+}
+
+/// Data as zone files have it; as RFC 3597 has it if its type is not known or it is malformed.
+pub(super) fn text(kind: RecordType, data: &[u8]) -> String {
+    known_text(kind, data).unwrap_or_else(|| {
+        let mut out = format!("\\# {}", data.len());
+        if !data.is_empty() {
+            let _ = write!(out, " {}", encoding::HEX.encode(data));
+        }
+        out
+    })
+}
+
+fn known_text(kind: RecordType, data: &[u8]) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = data;
+    for field in fields::of(kind)? {
+        field.text(&mut rest, &mut out)?;
+    }
+    (rest.is_empty() && !out.is_empty()).then_some(out)
+}
