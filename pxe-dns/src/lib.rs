@@ -7,6 +7,7 @@ mod event;
 #[cfg(feature = "tokio")]
 mod forward;
 mod limits;
+mod local_zones;
 mod name;
 mod record;
 mod service;
@@ -20,6 +21,7 @@ pub use crate::event::{Answered, Event};
 #[cfg(feature = "tokio")]
 pub use crate::forward::{ForwardError, Forwarder, MemForwarder, Question};
 pub use crate::limits::Limits;
+pub use crate::local_zones::LocalZones;
 pub use crate::name::{LABEL_LEN_MAX, Labels, NAME_LEN_MAX, Name, NameError, NameRef};
 pub use crate::record::{Class, ParseRecordTypeError, Rcode, Record, RecordType};
 pub use crate::service::{
