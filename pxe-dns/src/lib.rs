@@ -11,13 +11,15 @@ mod local_zones;
 mod name;
 mod record;
 mod service;
+#[cfg(feature = "tokio")]
+mod tokio;
 pub mod wire;
 mod zone;
 mod zone_file;
 
 pub use crate::access::{AccessList, ParseAccessError};
 pub use crate::dynamic::DynamicRecords;
-pub use crate::event::{Answered, Event};
+pub use crate::event::{Answered, Event, Limited};
 #[cfg(feature = "tokio")]
 pub use crate::forward::{ForwardError, Forwarder, MemForwarder, Question};
 pub use crate::limits::Limits;
@@ -27,6 +29,8 @@ pub use crate::record::{Class, ParseRecordTypeError, Rcode, Record, RecordType};
 pub use crate::service::{
     Forwarding, Outcome, Peer, Resolved, ServedZone, Service, ServiceBuilder, Transport,
 };
+#[cfg(feature = "tokio")]
+pub use crate::tokio::{Bound, Server, ServerHandle};
 pub use crate::zone::{Zone, ZoneError};
 pub use crate::zone_file::{Finding, Severity, ZoneFile, ZoneFileLimits, ZoneFiles};
 

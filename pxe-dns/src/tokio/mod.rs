@@ -1,0 +1,12 @@
+//! The driver: sockets, threads and the clock around [`Service`](crate::Service).
+
+mod bind;
+mod clients;
+mod clock;
+mod connection;
+mod listener;
+mod server;
+mod udp;
+
+pub use self::bind::Bound;
+pub use self::server::{Server, ServerHandle};

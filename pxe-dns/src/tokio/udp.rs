@@ -1,0 +1,363 @@
+//! Queries by UDP: a thread for each socket, two system calls for as many queries as wait.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage,
+    recvmmsg, sendmmsg, sendmsg, setsockopt, sockopt,
+};
+
+use super::clock::Clock;
+use crate::{Outcome, Peer, Rcode, Resolved, Service, Transport};
+
+/// Datagrams that one system call may bring.
+const BATCH: usize = 32;
+/// Longer datagrams are no queries: RFC 9715 and all firewalls keep those far below.
+const QUERY_LEN_MAX: usize = 4096;
+/// How soon a thread notices that it is to stop, on a socket that it may not shut down.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// Pause after an error of the socket itself.
+const RECEIVE_RETRY: Duration = Duration::from_millis(100);
+
+/// A socket that is asked by datagrams.
+#[derive(Debug)]
+pub(super) struct Socket {
+    socket: UdpSocket,
+    /// Whether the socket has all addresses of the machine: replies leave from the one that was
+    /// asked then.
+    is_wildcard: bool,
+    /// Whether nobody else can have this socket.
+    is_own: bool,
+}
+
+impl Socket {
+    /// One that was bound for us alone.
+    pub(super) fn own(socket: UdpSocket) -> io::Result<Self> {
+        Self::new(socket, true)
+    }
+
+    /// One that others may go on to use.
+    pub(super) fn inherited(socket: UdpSocket) -> io::Result<Self> {
+        socket.set_read_timeout(Some(LOOK_INTERVAL))?;
+        Self::new(socket, false)
+    }
+
+    fn new(socket: UdpSocket, is_own: bool) -> io::Result<Self> {
+        socket.set_nonblocking(false)?;
+        let local = socket.local_addr()?;
+        let is_wildcard = local.ip().is_unspecified();
+        if is_wildcard {
+            match local {
+                SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?,
+                SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvPacketInfo, &true)?,
+            }
+        }
+        let _ = unfragmented(&socket, local);
+        Ok(Self {
+            socket,
+            is_wildcard,
+            is_own,
+        })
+    }
+
+    /// Wakes the thread that waits for datagrams.
+    pub(super) fn wake(&self) {
+        if self.is_own {
+            // The socket is not connected, and says so, but whoever waits is woken all the same.
+            let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Read);
+        }
+    }
+
+    /// Sends a reply, unless the system has no room for it: any datagram may be lost.
+    pub(super) fn send(&self, to: &Client, reply: &[u8]) {
+        let fd = self.socket.as_raw_fd();
+        let iov = [IoSlice::new(reply)];
+        let flags = MsgFlags::MSG_DONTWAIT;
+        let _ = with_source(to.source, |source| {
+            sendmsg(fd, &iov, source, flags, Some(&to.address))
+        });
+    }
+}
+
+/// Replies go by the route's MTU as it is known here, and are fragmented rather than lost: a message
+/// that claims a smaller one may be forged (RFC 9715 section 3.1).
+fn unfragmented(socket: &UdpSocket, local: SocketAddr) -> io::Result<()> {
+    use rustix::net::sockopt;
+
+    sockopt::set_ip_mtu_discover(socket, sockopt::Ipv4PathMtuDiscovery::OMIT)?;
+    if local.is_ipv6() {
+        sockopt::set_ipv6_mtu_discover(socket, sockopt::Ipv6PathMtuDiscovery::OMIT)?;
+    }
+    Ok(())
+}
+
+/// Whom a reply goes to, and from where.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Client {
+    address: SockaddrStorage,
+    /// `None`: from the address that the socket is bound to.
+    source: Option<Source>,
+}
+
+/// The address that was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    V4(Ipv4Addr),
+    /// Link-local addresses need their interface.
+    V6(Ipv6Addr, u32),
+}
+
+/// Calls this with the control messages that make a datagram leave from there.
+fn with_source<T>(source: Option<Source>, send: impl FnOnce(&[ControlMessage<'_>]) -> T) -> T {
+    match source {
+        None => send(&[]),
+        Some(Source::V4(ip)) => {
+            let info = libc::in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: libc::in_addr {
+                    s_addr: u32::from_ne_bytes(ip.octets()),
+                },
+                ipi_addr: libc::in_addr { s_addr: 0 },
+            };
+            send(&[ControlMessage::Ipv4PacketInfo(&info)])
+        }
+        Some(Source::V6(ip, interface)) => {
+            let info = libc::in6_pktinfo {
+                ipi6_addr: libc::in6_addr {
+                    s6_addr: ip.octets(),
+                },
+                ipi6_ifindex: interface,
+            };
+            send(&[ControlMessage::Ipv6PacketInfo(&info)])
+        }
+    }
+}
+
+/// A datagram that came.
+#[derive(Debug, Clone, Copy)]
+struct Datagram {
+    /// Which of the buffers has it.
+    index: usize,
+    len: usize,
+    peer: Peer,
+    client: Client,
+}
+
+impl Datagram {
+    /// `None` for what nobody is to be answered for.
+    fn new(index: usize, message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Self> {
+        // Cut off; or nothing, as when the socket is shut down.
+        if message.bytes == 0 || message.flags.contains(MsgFlags::MSG_TRUNC) {
+            return None;
+        }
+        let address = message.address?;
+        let remote = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+            (Some(v4), _) => SocketAddr::V4(SocketAddrV4::from(*v4)),
+            (None, Some(v6)) => canonical(SocketAddrV6::from(*v6)),
+            (None, None) => return None,
+        };
+        let mut peer = Peer::new(remote, Transport::Udp);
+        let source = asked(message)?;
+        peer.local_ip = source.map(|source| match source {
+            Source::V4(ip) => ip.into(),
+            Source::V6(ip, _) => ip.to_canonical(),
+        });
+        Some(Self {
+            index,
+            len: message.bytes,
+            peer,
+            client: Client { address, source },
+        })
+    }
+}
+
+/// The address that was asked, where it is told. `None` if everybody was asked: that is not answered.
+#[allow(clippy::option_option)]
+fn asked(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Option<Source>> {
+    let mut source = None;
+    for control in message.cmsgs().ok()? {
+        match control {
+            ControlMessageOwned::Ipv4PacketInfo(info) => {
+                // A broadcast or multicast address is none of ours.
+                if info.ipi_addr.s_addr != info.ipi_spec_dst.s_addr {
+                    return None;
+                }
+                let octets = info.ipi_spec_dst.s_addr.to_ne_bytes();
+                source = Some(Source::V4(octets.into()));
+            }
+            ControlMessageOwned::Ipv6PacketInfo(info) => {
+                let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+                let is_broadcast = ip.to_ipv4_mapped() == Some(Ipv4Addr::BROADCAST);
+                if ip.to_canonical().is_multicast() || is_broadcast {
+                    return None;
+                }
+                let interface = match ip.is_unicast_link_local() {
+                    true => info.ipi6_ifindex,
+                    false => 0,
+                };
+                source = Some(Source::V6(ip, interface));
+            }
+            _ => {}
+        }
+    }
+    Some(source)
+}
+
+/// An IPv4 client of an IPv6 socket is an IPv4 client.
+fn canonical(address: SocketAddrV6) -> SocketAddr {
+    match address.ip().to_ipv4_mapped() {
+        Some(ip) => (ip, address.port()).into(),
+        None => address.into(),
+    }
+}
+
+/// Answers what comes to a socket.
+pub(super) struct Worker {
+    pub(super) socket: Arc<Socket>,
+    pub(super) service: Service,
+    pub(super) clock: Clock,
+    pub(super) stop: Arc<AtomicBool>,
+}
+
+/// A reply in the buffer of replies.
+#[derive(Debug, Clone, Copy)]
+struct Reply {
+    client: Client,
+    start: usize,
+    end: usize,
+}
+
+impl Worker {
+    /// Answers until it is to stop.
+    pub(super) fn run(&self) {
+        let control = self
+            .socket
+            .is_wildcard
+            .then(|| nix::cmsg_space!(libc::in6_pktinfo));
+        let mut headers = MultiHeaders::preallocate(BATCH, control);
+        let mut queries = vec![0; BATCH * QUERY_LEN_MAX];
+        let mut datagrams = Vec::with_capacity(BATCH);
+        let mut bytes = Vec::new();
+        let mut replies = Vec::with_capacity(BATCH);
+        while !self.stop.load(Ordering::Acquire) {
+            datagrams.clear();
+            if let Err(error) = self.receive(&mut headers, &mut queries, &mut datagrams)
+                && !concerns_one_datagram(error)
+            {
+                // Out of memory: waiting is all that can help.
+                std::thread::sleep(RECEIVE_RETRY);
+            }
+            bytes.clear();
+            replies.clear();
+            let now = self.clock.now();
+            for datagram in &datagrams {
+                let start = datagram.index * QUERY_LEN_MAX;
+                let query = queries.get(start..start + datagram.len).unwrap_or_default();
+                let start = bytes.len();
+                match self.service.handle(now, &datagram.peer, query, &mut bytes) {
+                    Outcome::Replied => {}
+                    Outcome::Ignored => bytes.truncate(start),
+                    Outcome::Forward(forwarding) => {
+                        let failed = Resolved::new(Rcode::SERVFAIL, Vec::new());
+                        self.service
+                            .answer_forwarded(&forwarding, &failed, &mut bytes);
+                    }
+                }
+                if bytes.len() > start {
+                    replies.push(Reply {
+                        client: datagram.client,
+                        start,
+                        end: bytes.len(),
+                    });
+                }
+            }
+            self.send(&bytes, &replies);
+        }
+    }
+
+    /// Waits for a datagram, and takes those that wait with it.
+    fn receive(
+        &self,
+        headers: &mut MultiHeaders<SockaddrStorage>,
+        buffer: &mut [u8],
+        datagrams: &mut Vec<Datagram>,
+    ) -> Result<(), Errno> {
+        let mut chunks = buffer.chunks_mut(QUERY_LEN_MAX);
+        let mut slices: [[IoSliceMut<'_>; 1]; BATCH] =
+            std::array::from_fn(|_| [IoSliceMut::new(chunks.next().unwrap_or_default())]);
+        let fd = self.socket.socket.as_raw_fd();
+        let flags = MsgFlags::MSG_WAITFORONE;
+        let messages = recvmmsg(fd, headers, slices.iter_mut(), flags, None)?;
+        let messages = messages.enumerate();
+        datagrams.extend(messages.filter_map(|(index, message)| Datagram::new(index, &message)));
+        Ok(())
+    }
+
+    /// Sends replies, those that leave from one address by one system call.
+    fn send(&self, bytes: &[u8], replies: &[Reply]) {
+        if let [reply] = replies {
+            let bytes = bytes.get(reply.start..reply.end).unwrap_or_default();
+            self.socket.send(&reply.client, bytes);
+            return;
+        }
+        for group in replies.chunk_by(|one, other| one.client.source == other.client.source) {
+            self.send_group(bytes, group);
+        }
+    }
+
+    fn send_group(&self, bytes: &[u8], mut group: &[Reply]) {
+        let fd = self.socket.socket.as_raw_fd();
+        while let Some(first) = group.first() {
+            let slices: Vec<[IoSlice<'_>; 1]> = group
+                .iter()
+                .map(|reply| {
+                    let bytes = bytes.get(reply.start..reply.end).unwrap_or_default();
+                    [IoSlice::new(bytes)]
+                })
+                .collect();
+            let addresses: Vec<_> = group
+                .iter()
+                .map(|reply| Some(reply.client.address))
+                .collect();
+            let sent = with_source(first.client.source, |source| {
+                let space = match first.client.source {
+                    None => None,
+                    Some(Source::V4(_)) => Some(nix::cmsg_space!(libc::in_pktinfo)),
+                    Some(Source::V6(..)) => Some(nix::cmsg_space!(libc::in6_pktinfo)),
+                };
+                let mut headers = MultiHeaders::preallocate(group.len(), space);
+                let flags = MsgFlags::MSG_DONTWAIT;
+                let sent = sendmmsg(fd, &mut headers, &slices, &addresses, source, flags);
+                sent.map(|sent| sent.count())
+            });
+            let sent = match sent {
+                Ok(sent) => sent.max(1),
+                // The system has no room: any datagram may be lost.
+                Err(Errno::EAGAIN) => return,
+                // The first one cannot be sent.
+                Err(_) => 1,
+            };
+            group = group.get(sent..).unwrap_or_default();
+        }
+    }
+}
+
+/// Errors that say nothing of the socket: nobody asked, or a reply found nobody.
+fn concerns_one_datagram(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::EAGAIN
+            | Errno::EINTR
+            | Errno::ECONNREFUSED
+            | Errno::EHOSTUNREACH
+            | Errno::ENETUNREACH
+            | Errno::EMSGSIZE
+    )
+}
