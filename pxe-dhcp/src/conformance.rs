@@ -81,6 +81,7 @@ async fn every_field_survives(store: &dyn LeaseStore) {
     full.state = LeaseState::Declined {
         until: UnixTime::from_seconds(u64::MAX),
     };
+    full.named_since = UnixTime::from_seconds(1);
     full.host_name = Some(b"p\xffc".to_vec());
     full.fqdn = Some(ClientFqdn::new(5, "pc.lab.lan"));
     full.vendor_class = Some(b"PXEClient:Arch:00007:UNDI:003000".to_vec());

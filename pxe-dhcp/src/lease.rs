@@ -134,6 +134,9 @@ pub struct LeaseRecord {
     pub state: LeaseState,
     /// When the client first got this address.
     pub first_seen: UnixTime,
+    /// Since when the client has held this address without a break, and called itself as it does
+    /// (options 12 and 81): of two who say one name, the earlier was first.
+    pub named_since: UnixTime,
     /// When the client last asked for it, or its state last changed: the lease counts from then.
     pub last_seen: UnixTime,
     /// The host name (option 12), as bytes: it need not be text.
@@ -179,6 +182,7 @@ impl LeaseRecord {
             client_id: None,
             state,
             first_seen: seen,
+            named_since: seen,
             last_seen: seen,
             host_name: None,
             fqdn: None,

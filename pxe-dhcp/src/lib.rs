@@ -107,7 +107,7 @@
 //! # What it does not do
 //!
 //! No MTFTP, no multicast discovery of boot servers, no Boot Integrity Services, no DHCPv6, no
-//! dynamic DNS. The driver is for Linux; without `CAP_NET_RAW` it neither probes addresses nor
+//! updates of a DNS: it decides which names clients have there, and tells them ([`ClientNames`]). The driver is for Linux; without `CAP_NET_RAW` it neither probes addresses nor
 //! sends to hardware addresses, but broadcasts instead, and says so. Without the feature `redb` the
 //! only store here is in memory; a durable one implements `LeaseStore`.
 #![deny(unsafe_code)]
@@ -117,6 +117,7 @@ mod arch_policy;
 mod boot_file;
 mod boot_menu;
 mod class;
+mod client_name;
 mod commit_error;
 mod condition;
 mod config;
@@ -151,6 +152,7 @@ pub use crate::arch_policy::ArchPolicy;
 pub use crate::boot_file::PLACEHOLDERS;
 pub use crate::boot_menu::{BootItem, BootMenu, BootMenuError};
 pub use crate::class::Class;
+pub use crate::client_name::{ClientName, ClientNames, NoClientName, host_label};
 pub use crate::commit_error::CommitError;
 pub use crate::condition::{Checked, Condition};
 pub use crate::config::{Config, ConfigError, Mode, Probing};

@@ -5,7 +5,7 @@ use core::ops::RangeInclusive;
 use std::collections::BTreeSet;
 
 use crate::wire::OptionCode;
-use crate::{ConfigError, DhcpOption, Ipv4Net, Reservation};
+use crate::{ClientNames, ConfigError, DhcpOption, Ipv4Net, Reservation};
 
 /// The most addresses that a subnet's pools may have together: those of a network of 8 bits.
 pub(crate) const POOL_ADDRESSES_MAX: u64 = 1 << 24;
@@ -73,6 +73,9 @@ pub struct Subnet {
     /// engine's and not taken from here; the broadcast address (28) follows from the network
     /// unless it is here.
     pub options: Vec<DhcpOption>,
+    /// Where the clients have names in the DNS: those that send option 81 are told theirs.
+    /// `None`, the default: the option is left unanswered.
+    pub client_names: Option<ClientNames>,
 }
 
 impl Subnet {
@@ -93,6 +96,7 @@ impl Subnet {
             t2_seconds: None,
             server_ip: None,
             options: Vec::new(),
+            client_names: None,
         }
     }
 
@@ -174,6 +178,13 @@ impl Subnet {
     #[must_use]
     pub fn with_domain_name(self, name: &str) -> Self {
         self.with_option(DhcpOption::new(OptionCode::DOMAIN_NAME, name))
+    }
+
+    /// The same, telling clients that send option 81 their names.
+    #[must_use]
+    pub fn with_client_names(mut self, names: ClientNames) -> Self {
+        self.client_names = Some(names);
+        self
     }
 
     /// The same, with time servers (option 42).

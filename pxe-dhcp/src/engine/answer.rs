@@ -66,6 +66,7 @@ impl Answer<'_> {
         for code in [OptionCode::CLIENT_MACHINE_ID, OptionCode::CLIENT_ID] {
             push_echo(&mut reply, self.request, code);
         }
+        self.push_client_name(&mut reply);
         self.push_options(&mut reply);
         // Asked for or not (RFC 3011 section 2); but what is no address selected nothing.
         let code = OptionCode::SUBNET_SELECTION;
@@ -75,6 +76,21 @@ impl Answer<'_> {
         }
         push_echo(&mut reply, self.request, OptionCode::RELAY_AGENT_INFO);
         reply
+    }
+
+    /// Option 81, for whoever sent it and gets a lease, asked for or not (RFC 4702 section 4):
+    /// what is not leased has no name here.
+    fn push_client_name(&self, reply: &mut Reply) {
+        let names = self
+            .subnet
+            .client_names
+            .as_ref()
+            .filter(|_| self.lease.is_some());
+        let host_name = self.reservation.and_then(|one| one.host_name.as_deref());
+        let answer = names.and_then(|names| names.answer(self.request, host_name));
+        if let Some(answer) = answer.filter(|_| !reply.has(OptionCode::CLIENT_FQDN)) {
+            reply.push(OptionCode::CLIENT_FQDN, answer, Priority::Requested);
+        }
     }
 
     /// Plain BOOTP knows no DHCP options (RFC 1534 section 2), its names have their fields, and what

@@ -294,7 +294,13 @@ impl Engine {
         record.last_seen = now.wall;
         record.htype = message.htype();
         record.chaddr = message.chaddr().to_vec();
+        let called = |record: &LeaseRecord| (record.host_name.clone(), record.fqdn.clone());
+        let before = called(&record);
         fill(&mut record, message);
+        let holds = self.holds(client, address);
+        if !holds || called(&record) != before {
+            record.named_since = now.wall;
+        }
         record.reserved_for = self.reservation(asking).map(|one| one.client.clone());
         if let Some(arch) = asking.architectures.first() {
             record.arch = Some(*arch);

@@ -150,6 +150,7 @@ fn without_reservations(subnet: &Subnet) -> Subnet {
         exclusions: subnet.exclusions.clone(),
         reservations: Vec::new(),
         options: subnet.options.clone(),
+        client_names: subnet.client_names.clone(),
         ..*subnet
     }
 }

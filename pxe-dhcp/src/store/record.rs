@@ -43,6 +43,7 @@ mod tag {
     pub(super) const RESERVED_RELAY_PORT: u8 = 18;
     pub(super) const RESERVED_CIRCUIT_ID: u8 = 19;
     pub(super) const RESERVED_REMOTE_ID: u8 = 20;
+    pub(super) const NAMED_SINCE: u8 = 21;
 }
 
 /// A field of a record is longer than a record can hold.
@@ -75,6 +76,7 @@ pub(super) fn encode(key: u64, record: &LeaseRecord) -> Result<Vec<u8>, FieldToo
         client_id,
         state,
         first_seen,
+        named_since,
         last_seen,
         host_name,
         fqdn,
@@ -136,6 +138,11 @@ pub(super) fn encode(key: u64, record: &LeaseRecord) -> Result<Vec<u8>, FieldToo
     }
     if let Some(giaddr) = giaddr {
         field(&mut bytes, tag::GIADDR, &[&giaddr.octets()])?;
+    }
+    // It is the same in most records, and was in all before there was this field.
+    if named_since != first_seen {
+        let seconds = named_since.as_seconds().to_be_bytes();
+        field(&mut bytes, tag::NAMED_SINCE, &[&seconds])?;
     }
     if let Some(reserved_for) = reserved_for {
         reserved_for_field(&mut bytes, reserved_for)?;
@@ -200,6 +207,7 @@ pub(super) fn decode(key: u64, bytes: &[u8]) -> Result<LeaseRecord, DecodeError>
             tag::UUID => record.uuid = Some(MachineUuid::from_wire(value.array()?)),
             tag::ARCH => record.arch = Some(ClientArch(u16::from_be_bytes(value.array()?))),
             tag::GIADDR => record.giaddr = Some(Ipv4Addr::from(value.array::<4>()?)),
+            tag::NAMED_SINCE => record.named_since = value.time()?,
             other => record.reserved_for = Some(reserved_for(other, value)?),
         }
     }
@@ -320,6 +328,7 @@ mod tests {
         let address = Ipv4Addr::new(192, 168, 150, 7);
         let mut record = LeaseRecord::new(address, client, state, seen);
         record.version = 9;
+        record.named_since = UnixTime::from_seconds(1_795_000_009);
         record.host_name = Some(b"p\xffc".to_vec());
         record.fqdn = Some(ClientFqdn::new(5, "pc.lab.lan"));
         record.circuit_id = Some(Vec::new());

@@ -168,6 +168,9 @@ pub struct ClientFqdn {
 impl ClientFqdn {
     /// The server is to update the address record (flag S).
     pub const SERVER_UPDATES: u8 = 1;
+    /// The server updates the address record although the client wanted to, or does not although
+    /// the client asked it to (flag O); in replies alone.
+    pub const OVERRIDDEN: u8 = 2;
     /// The name is in DNS wire form (flag E); older clients send text.
     pub const ENCODED: u8 = 4;
     /// The server is to update nothing (flag N).
