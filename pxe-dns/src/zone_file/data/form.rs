@@ -34,7 +34,7 @@ pub(super) enum Form {
 }
 
 /// A number without sign, in decimal digits.
-pub(super) fn number<T: FromStr>(text: &[u8]) -> Option<T> {
+pub(in crate::zone_file) fn number<T: FromStr>(text: &[u8]) -> Option<T> {
     let is_number = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     let text = std::str::from_utf8(text).ok().filter(|_| is_number)?;
     text.parse().ok()

@@ -6,6 +6,7 @@ mod form;
 
 use std::fmt::Write as _;
 
+pub(super) use self::form::number;
 use super::lexer::{Entry, Token};
 use crate::{NameRef, RecordType};
 
@@ -33,6 +34,11 @@ impl<'e, 'a> Words<'e, 'a> {
             rest: &entry.tokens,
             line: entry.line,
         }
+    }
+
+    /// The line of the word that was taken last.
+    pub(super) fn line(&self) -> u32 {
+        self.line
     }
 
     pub(super) fn peek(&self) -> Option<Token<'a>> {
@@ -122,7 +128,7 @@ pub(super) fn parse(
 /// `\# LENGTH HEX ..` (RFC 3597 section 5), of which `\#` was read.
 fn unknown_form(kind: RecordType, words: &mut Words<'_, '_>) -> Result<Vec<u8>, Fault> {
     let token = words.expect("the data's length")?;
-    let len: u16 = form::number(token.text)
+    let len: u16 = number(token.text)
         .ok_or_else(|| words.fault(format!("no length: {}", shown(token.text))))?;
     let mut digits = Vec::new();
     while let Some(token) = words.take() {
