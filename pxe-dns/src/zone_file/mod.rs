@@ -6,6 +6,7 @@ mod finding;
 mod generate;
 mod lexer;
 mod reader;
+mod text;
 mod time;
 
 pub use self::finding::{Finding, Severity};

@@ -1,8 +1,14 @@
 //! The data of records: words of a zone file to wire form, and back.
 
+mod bitmap;
+mod date;
 mod encoding;
 mod fields;
 mod form;
+mod location;
+mod params;
+mod prefixes;
+mod registry;
 
 use std::fmt::Write as _;
 
@@ -156,7 +162,8 @@ fn is_well_formed(kind: RecordType, data: &[u8]) -> bool {
 
 /// Data as zone files have it; as RFC 3597 has it if its type is not known or it is malformed.
 pub(super) fn text(kind: RecordType, data: &[u8]) -> String {
-    known_text(kind, data).unwrap_or_else(|| {
+    let known = known_text(kind, data).filter(|text| !text.is_empty());
+    known.unwrap_or_else(|| {
         let mut out = format!("\\# {}", data.len());
         if !data.is_empty() {
             let _ = write!(out, " {}", encoding::HEX.encode(data));
@@ -171,5 +178,7 @@ fn known_text(kind: RecordType, data: &[u8]) -> Option<String> {
     for field in fields::of(kind)? {
         field.text(&mut rest, &mut out)?;
     }
-    (rest.is_empty() && !out.is_empty()).then_some(out)
+    // Of sets that are empty the blank before them is left.
+    rest.is_empty()
+        .then(|| out.trim_end_matches(' ').to_owned())
 }
