@@ -13,6 +13,7 @@ use pxe_tftp::PortMode;
 
 use crate::config::{Boot, Config, Dhcp, Host, Subnet, Tftp};
 use crate::decisions::Decisions;
+use crate::dns::NameServers;
 use crate::host_policy::HostPolicy;
 use crate::menus::ScriptPolicy;
 
@@ -32,7 +33,7 @@ pub(crate) fn tftp(tftp: &Tftp) -> pxe_tftp::Config {
 }
 
 /// What the DHCP server is told.
-pub(crate) fn dhcp(dhcp: &Dhcp) -> pxe_dhcp::Config {
+pub(crate) fn dhcp(whole: &Config, dhcp: &Dhcp) -> pxe_dhcp::Config {
     let mut config = pxe_dhcp::Config::new()
         .with_mode(dhcp.mode)
         .with_ports(dhcp.port, dhcp.port.saturating_add(1))
@@ -43,11 +44,14 @@ pub(crate) fn dhcp(dhcp: &Dhcp) -> pxe_dhcp::Config {
     config.quarantine_time = dhcp.quarantine;
     config.options.clone_from(&dhcp.options);
     config.classes.clone_from(&dhcp.classes);
-    config.subnets = dhcp.subnets.iter().map(|one| subnet(dhcp, one)).collect();
+    let name_servers = NameServers::of(whole);
+    let subnets = dhcp.subnets.iter();
+    let subnets = subnets.map(|one| subnet(dhcp, one, &name_servers));
+    config.subnets = subnets.collect();
     config
 }
 
-fn subnet(dhcp: &Dhcp, from: &Subnet) -> pxe_dhcp::Subnet {
+fn subnet(dhcp: &Dhcp, from: &Subnet, name_servers: &NameServers) -> pxe_dhcp::Subnet {
     let mut subnet = pxe_dhcp::Subnet::new(from.network);
     subnet.shared_network.clone_from(&from.shared_network);
     subnet.pools.clone_from(&from.pools);
@@ -63,11 +67,23 @@ fn subnet(dhcp: &Dhcp, from: &Subnet) -> pxe_dhcp::Subnet {
     if !from.routers.is_empty() {
         subnet = subnet.with_routers(&from.routers);
     }
+    let has = |code: OptionCode| {
+        let mut options = from.options.iter().chain(&dhcp.options);
+        options.any(|option| option.code == code)
+    };
+    // Our own name server and its domain are told where nothing else is.
+    let own = name_servers.of_subnet(from);
     if !from.dns_servers.is_empty() {
         subnet = subnet.with_name_servers(&from.dns_servers);
+    } else if !own.is_empty() && !has(OptionCode::DOMAIN_NAME_SERVERS) {
+        subnet = subnet.with_name_servers(&own);
     }
-    if let Some(name) = &from.domain_name {
-        subnet = subnet.with_domain_name(name);
+    match (&from.domain_name, name_servers.domain()) {
+        (Some(name), _) => subnet = subnet.with_domain_name(name),
+        (None, Some(name)) if !has(OptionCode::DOMAIN_NAME) => {
+            subnet = subnet.with_domain_name(name);
+        }
+        _ => {}
     }
     subnet.options.extend(from.options.iter().cloned());
     // In the modes that give no addresses, hosts are the policy's matter alone.

@@ -12,6 +12,7 @@ use crate::assemble;
 use crate::capabilities::Kept;
 use crate::config::{Config, ConfigError, Problem, Store};
 use crate::control::ControlSocket;
+use crate::dns::BoundDns;
 use crate::hub::Hub;
 use crate::lease_store;
 use crate::machines::Machines;
@@ -47,6 +48,7 @@ pub struct Bound {
     /// Each listener with the index of its `[http]`.
     pub(crate) http: Vec<(usize, pxe_http::Bound)>,
     pub(crate) nfs: Option<BoundNfs>,
+    pub(crate) dns: Option<BoundDns>,
     pub(crate) control: Option<ControlSocket>,
     identity: Option<Identity>,
     /// What is kept of root when it is given up.
@@ -80,6 +82,7 @@ impl Bound {
         lease_store::prepare(&config, &store, identity.as_ref())?;
         // After the directory of the leases, where its key may be.
         let nfs = BoundNfs::bind(&config, handle_key, identity.as_ref())?;
+        let dns = BoundDns::bind(&config)?;
         let kept = Kept::wanted(&config).possible()?;
         let control = match &config.server.control {
             None => None,
@@ -100,6 +103,7 @@ impl Bound {
             tftp,
             http,
             nfs,
+            dns,
             control,
             identity,
             kept,
@@ -178,7 +182,7 @@ fn bind_dhcp(config: &Config, hub: &Arc<Hub>) -> Result<Option<pxe_dhcp::Server>
             _ => "dhcp.interface",
         };
         let bound = match server {
-            None => pxe_dhcp::Server::bind(socket, assemble::dhcp(dhcp)),
+            None => pxe_dhcp::Server::bind(socket, assemble::dhcp(config, dhcp)),
             Some(server) => server.and_bind(socket),
         };
         server = Some(bound.map_err(|error| config.dhcp_error(key, error))?);

@@ -21,19 +21,22 @@ pub enum Protocol {
     Http,
     /// NFS version 3 (RFC 1813), MOUNT and the portmapper.
     Nfs,
+    /// DNS (RFC 1035).
+    Dns,
 }
 
 impl Protocol {
     /// Every protocol, in the order in which a machine meets them.
-    pub const ALL: [Self; 4] = [Self::Dhcp, Self::Tftp, Self::Http, Self::Nfs];
+    pub const ALL: [Self; 5] = [Self::Dhcp, Self::Tftp, Self::Http, Self::Nfs, Self::Dns];
 
-    /// The name in logs and in the control protocol: `dhcp`, `tftp`, `http`, `nfs`.
+    /// The name in logs and in the control protocol: `dhcp`, `tftp`, `http`, `nfs`, `dns`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dhcp => "dhcp",
             Self::Tftp => "tftp",
             Self::Http => "http",
             Self::Nfs => "nfs",
+            Self::Dns => "dns",
         }
     }
 }

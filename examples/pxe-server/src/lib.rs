@@ -55,6 +55,7 @@ mod config;
 mod control;
 mod decisions;
 mod demo;
+mod dns;
 mod doctor;
 mod explain;
 mod fact;
@@ -85,9 +86,10 @@ mod user_tree;
 pub use crate::bind::{Bound, StartError};
 pub use crate::cli::main;
 pub use crate::config::{
-    Boot, CONTROL_DEFAULT, Config, ConfigError, Dhcp, ExportedFiles, HANDLE_KEY_DEFAULT, Host,
-    HostBoot, Http, LEASES_DEFAULT, Leases, Log, LogFormat, LogLevel, Menu, MenuFileProtocol, Nfs,
-    NfsExport, Place, Portmap, Problem, Server, Store, Subnet, Tftp, Tree,
+    Boot, CONTROL_DEFAULT, Config, ConfigError, Dhcp, Dns, DnsAddress, DnsClients, DnsWho, DnsZone,
+    ExportedFiles, HANDLE_KEY_DEFAULT, Host, HostBoot, Http, LEASES_DEFAULT, Leases, Log,
+    LogFormat, LogLevel, Menu, MenuFileProtocol, Nfs, NfsExport, Place, Portmap, Problem, Server,
+    Store, Subnet, Tftp, Tree, Upstream, ZoneContent,
 };
 pub use crate::control::{
     Answer, Client as ControlClient, ClientError, Command as ControlCommand, Failure,

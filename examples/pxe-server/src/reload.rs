@@ -9,6 +9,7 @@ use crate::assemble;
 use crate::config::{Config, Problem};
 use crate::control::{Answer, Failure};
 use crate::decisions::Remembered;
+use crate::dns::{Interfaces, Zones};
 use crate::fact::Protocol;
 use crate::menus::Menus;
 use crate::nfs;
@@ -70,13 +71,14 @@ impl Handle {
         };
         let exports = nfs::exports(&config, &trees).map_err(located)?;
         if let Some(dhcp) = &config.dhcp {
-            let checked = assemble::dhcp(dhcp).check();
+            let checked = assemble::dhcp(&config, dhcp).check();
             checked.map_err(|error| invalid(format!("{}: {error}", config.file.display())))?;
         }
+        let zones = self.load_zones(&config).await?;
         for warning in &warnings {
             tracing::warn!(event = "config", "{}", config.locate(warning));
         }
-        self.swap(config, &trees, exports);
+        self.swap(config, &trees, exports, zones);
         let reloads = self.shared.reloads.fetch_add(1, Ordering::Relaxed) + 1;
         tracing::info!(
             event = "reloaded",
@@ -94,6 +96,26 @@ impl Handle {
         ]))
     }
 
+    /// Reads the zones of a configuration, or says what is wrong with them.
+    async fn load_zones(&self, config: &Config) -> Result<Option<Zones>, Failure> {
+        let Some(dns) = &self.shared.dns else {
+            return Ok(None);
+        };
+        let (config, former) = (config.clone(), dns.zones());
+        let now = self.shared.hub.now().wall.as_seconds();
+        // Files may be large, and a disk may hang: queries are answered meanwhile.
+        let loaded = tokio::task::spawn_blocking(move || {
+            Zones::load(&config, &Interfaces::read(), &former, now).map_err(|problems| {
+                let lines = problems.iter().map(|problem| config.locate(problem));
+                lines.collect::<Vec<_>>().join("\n")
+            })
+        });
+        let loaded = loaded.await;
+        let loaded = loaded.map_err(|error| Failure::new("unavailable", error.to_string()))?;
+        let loaded = loaded.map_err(|text| Failure::new("invalid_config", text))?;
+        Ok(Some(loaded))
+    }
+
     /// Whether the port of boot servers is bound: it stays so when the last menu goes.
     fn has_binl(&self) -> bool {
         let binl_port = self.config().dhcp.as_ref().map(|dhcp| dhcp.binl_port);
@@ -104,7 +126,7 @@ impl Handle {
     }
 
     /// Nothing in here can fail: all was checked before.
-    fn swap(&self, config: Config, trees: &Trees, exports: Vec<Export>) {
+    fn swap(&self, config: Config, trees: &Trees, exports: Vec<Export>, zones: Option<Zones>) {
         let shared = &self.shared;
         // First, so that nobody is judged by the former rules from here on.
         assemble::decide_by(&config, shared.hub.decisions());
@@ -121,13 +143,16 @@ impl Handle {
         }
         if let (Some(handle), Some(dhcp)) = (&shared.dhcp, &config.dhcp) {
             let policy = Arc::new(Remembered(Arc::clone(&shared.hub)));
-            let result = handle.reconfigure(assemble::dhcp(dhcp), policy);
+            let result = handle.reconfigure(assemble::dhcp(&config, dhcp), policy);
             if let Err(error) = result {
                 tracing::error!(event = "reload_failed", "dhcp: {error}");
             }
         }
         if let Some(nfs) = &shared.nfs {
             nfs.set_exports(exports);
+        }
+        if let (Some(dns), Some(zones)) = (&shared.dns, zones) {
+            dns.put_in_force(&config, &Interfaces::read(), zones);
         }
         if let Some(log) = &shared.log {
             log.set_level(config.log.level);
@@ -186,6 +211,10 @@ fn needs_restart(old: &Config, new: &Config, has_binl: bool) -> Vec<Problem> {
             );
         }
         (old, new) => compare("nfs", old.is_none() && new.is_none()),
+    }
+    match (&old.dns, &new.dns) {
+        (Some(old), Some(new)) => compare("dns.listen", old.listen == new.listen),
+        (old, new) => compare("dns", old.is_none() && new.is_none()),
     }
     compare("http", old.http.len() == new.http.len());
     for (old, new) in old.http.iter().zip(&new.http) {

@@ -16,6 +16,7 @@ use crate::bind::{Bound, StartError};
 use crate::config::Config;
 use crate::control::{Answer, Command, Failure, Handler};
 use crate::decisions::{Guarded, Remembered};
+use crate::dns::{BoundDns, RunningDns};
 use crate::fact::Protocol;
 use crate::hub::Hub;
 use crate::lease_store;
@@ -57,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) tftp: Option<pxe_tftp::Handle>,
     pub(crate) dhcp: Option<pxe_dhcp::Handle>,
     pub(crate) nfs: Option<Arc<RunningNfs>>,
+    pub(crate) dns: Option<Arc<RunningDns>>,
     pub(crate) log: Option<LogControl>,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) reloads: AtomicU64,
@@ -199,10 +201,17 @@ impl Bound {
             tftp,
             http,
             nfs,
+            dns,
             control,
             ..
         } = self;
-        let listeners = listeners(dhcp.as_ref(), tftp.as_ref(), &http, nfs.as_ref())?;
+        let listeners = listeners(
+            dhcp.as_ref(),
+            tftp.as_ref(),
+            &http,
+            nfs.as_ref(),
+            dns.as_ref(),
+        )?;
         let served = Served {
             tftp: (tftp
                 .as_ref()
@@ -233,6 +242,10 @@ impl Bound {
                 Some(bound.serve(&config, exports, &hub)?)
             }
         };
+        let dns = match dns {
+            None => None,
+            Some(bound) => Some(bound.serve(&config, &hub)?),
+        };
         let policy = Arc::new(Remembered(Arc::clone(&hub)));
         let grace = config.server.grace;
         let shared = Arc::new(Shared {
@@ -245,6 +258,7 @@ impl Bound {
             tftp: tftp.as_ref().map(pxe_tftp::Server::handle),
             dhcp: dhcp.as_ref().map(pxe_dhcp::Server::handle),
             nfs: nfs.clone(),
+            dns: dns.clone(),
             log,
             listeners,
             reloads: AtomicU64::new(0),
@@ -285,6 +299,17 @@ impl Bound {
                 let ended = server.shutdown(grace).await;
                 if ended > 0 {
                     tracing::warn!(event = "broken_off", "http: {ended} connections broken off");
+                }
+                Ok(())
+            });
+        }
+        if let Some(dns) = dns {
+            let stopped = wait_for_stop(stopped.clone());
+            tasks.spawn(async move {
+                stopped.await;
+                let ended = dns.shut_down(grace).await;
+                if ended > 0 {
+                    tracing::warn!(event = "broken_off", "dns: {ended} connections broken off");
                 }
                 Ok(())
             });
@@ -330,6 +355,7 @@ fn listeners(
     tftp: Option<&pxe_tftp::Server>,
     http: &[(usize, pxe_http::Bound)],
     nfs: Option<&BoundNfs>,
+    dns: Option<&BoundDns>,
 ) -> Result<Vec<Listener>, StartError> {
     let mut listeners = Vec::new();
     if let Some(server) = dhcp {
@@ -363,6 +389,13 @@ fn listeners(
         listeners.push(Listener {
             protocol: Protocol::Nfs,
             name: format!("{what}{address}"),
+            address,
+        });
+    }
+    for address in dns.iter().flat_map(|dns| dns.listeners()) {
+        listeners.push(Listener {
+            protocol: Protocol::Dns,
+            name: address.to_string(),
             address,
         });
     }

@@ -302,7 +302,7 @@ fn what_cannot_work_together_is_refused() {
     let error = parse("[tree]\nroot = \"x\"\n").expect_err("serves nothing");
     assert_eq!(
         error,
-        "tutorial.toml: nothing to serve; add [dhcp], [tftp], [http] or [nfs]"
+        "tutorial.toml: nothing to serve; add [dhcp], [tftp], [http], [nfs] or [dns]"
     );
     let text = "[tree]\nroot = \"x\"\n[tftp]\n[boot]\nfiles = { default = \"x\" }\n";
     let error = parse(text).expect_err("no DHCP");

@@ -26,6 +26,7 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) http: OneOrMany<Http>,
     pub(super) nfs: Option<Nfs>,
+    pub(super) dns: Option<Dns>,
     #[serde(default)]
     pub(super) menu: Menu,
     #[serde(default)]
@@ -263,6 +264,34 @@ pub(super) struct NfsExport {
     #[serde(default)]
     pub(super) clients: OneOrMany<String>,
     pub(super) hidden: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Dns {
+    pub(super) listen: Option<OneOrMany<String>>,
+    pub(super) domain: Option<String>,
+    pub(super) server_name: Option<String>,
+    pub(super) allow_query: Option<OneOrMany<String>>,
+    pub(super) allow_recursion: Option<OneOrMany<String>>,
+    pub(super) forward: Option<OneOrMany<String>>,
+    #[serde(default)]
+    pub(super) zone: OneOrMany<DnsZone>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DnsZone {
+    pub(super) name: Option<String>,
+    pub(super) file: Option<String>,
+    #[serde(default)]
+    pub(super) hosts: BTreeMap<String, OneOrMany<String>>,
+    #[serde(default)]
+    pub(super) records: OneOrMany<String>,
+    pub(super) ttl_seconds: Option<i64>,
+    pub(super) leases: Option<bool>,
+    pub(super) allow_query: Option<OneOrMany<String>>,
+    pub(super) allow_transfer: Option<OneOrMany<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -3,6 +3,7 @@
 //! [`Config::parse`] knows nothing but the text; what depends on this machine (directories, the
 //! user, interfaces) is checked by [`Config::check_machine`] before anything starts.
 
+mod dns;
 mod file;
 mod machine;
 mod machine_nfs;
@@ -23,6 +24,7 @@ use pxe_dhcp::{
 };
 use pxe_tree::TreePath;
 
+pub use self::dns::{Dns, DnsAddress, DnsClients, DnsWho, DnsZone, Upstream, ZoneContent};
 pub use self::nfs::{ExportedFiles, Nfs, NfsExport, Portmap};
 pub use self::place::{ConfigError, Place, Problem};
 pub(crate) use self::place::{Places, located};
@@ -63,6 +65,8 @@ pub struct Config {
     pub http: Vec<Http>,
     /// `[nfs]`, if directories are to be mounted.
     pub nfs: Option<Nfs>,
+    /// `[dns]`, if names are to be answered.
+    pub dns: Option<Dns>,
     /// `[menu]`: what is done with menus when they are served.
     pub menu: Menu,
     /// `[log]`.

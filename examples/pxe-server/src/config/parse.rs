@@ -16,7 +16,9 @@ pub(super) fn parse(text: &str) -> Result<File, Problem> {
 
 /// A section that is no table. Serde would take a list for its keys' values, one after the other.
 fn misshapen(text: &str) -> Option<Problem> {
-    const SECTIONS: [&str; 7] = ["server", "tree", "dhcp", "boot", "tftp", "nfs", "log"];
+    const SECTIONS: [&str; 8] = [
+        "server", "tree", "dhcp", "boot", "tftp", "nfs", "dns", "log",
+    ];
     let file = DeTable::parse(text).ok()?;
     let (key, _) = file.get_ref().iter().find(|(key, value)| {
         let is_section = SECTIONS.contains(&key.get_ref().as_ref());

@@ -28,7 +28,7 @@ pub(super) fn examine(config: &Config) -> Option<Finding> {
 fn wanted(config: &Config) -> String {
     let mut udp = BTreeSet::new();
     if let Some(dhcp) = &config.dhcp {
-        let dhcp = assemble::dhcp(dhcp);
+        let dhcp = assemble::dhcp(config, dhcp);
         if dhcp.mode != Mode::Binl {
             udp.insert(dhcp.server_port);
         }

@@ -32,7 +32,7 @@ pub(super) fn examine(config: &Config, wait: Duration) -> Vec<Finding> {
             None => {}
         }
     }
-    let gives_addresses = assemble::dhcp(dhcp).mode.gives_addresses();
+    let gives_addresses = assemble::dhcp(config, dhcp).mode.gives_addresses();
     findings.extend(search(&usable, wait, gives_addresses));
     findings
 }

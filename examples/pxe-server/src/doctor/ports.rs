@@ -49,7 +49,7 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
 }
 
 fn examine_dhcp(config: &Config, dhcp: &Dhcp, spec: BindSpec) -> Finding {
-    let wanted = assemble::dhcp(dhcp);
+    let wanted = assemble::dhcp(config, dhcp);
     let has_binl = assemble::has_menus(config);
     let ports = match wanted.mode {
         Mode::Binl => format!("UDP port {}", wanted.binl_port),

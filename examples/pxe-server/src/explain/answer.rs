@@ -33,7 +33,7 @@ impl Told {
             let file = config.file.display();
             format!("{file} has no [dhcp]: this server tells no machine what to boot")
         })?;
-        let config_of_engine = assemble::dhcp(dhcp);
+        let config_of_engine = assemble::dhcp(config, dhcp);
         let mut told = Self::default();
         let (server, is_supposed) = server(args, config, &config_of_engine);
         told.server = Some((server, is_supposed));

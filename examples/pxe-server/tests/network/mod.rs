@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use pxe_core::MacAddr;
 
+pub(crate) mod dns;
 pub(crate) mod nfs;
 
 const PATIENCE: Duration = Duration::from_secs(10);

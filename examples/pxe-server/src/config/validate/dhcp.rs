@@ -1,7 +1,7 @@
 //! `[dhcp]` and its subnets.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ pub(super) fn own_addresses(
     tftp: Option<&Tftp>,
     http: &[Http],
     nfs: Option<&Nfs>,
+    dns: Option<&[SocketAddr]>,
 ) -> Taken {
     let http = http
         .iter()
@@ -40,6 +41,7 @@ pub(super) fn own_addresses(
     let listeners = http
         .chain(tftp)
         .chain(nfs.map(|at| (at, "nfs.listen")))
+        .chain(dns.into_iter().flatten().map(|at| (at, "dns.listen")))
         .filter_map(|(listener, key)| match listener.ip() {
             IpAddr::V4(address) if !address.is_unspecified() => Some((address, key)),
             _ => None,

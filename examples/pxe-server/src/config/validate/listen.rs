@@ -7,7 +7,7 @@ use pxe_tree::TreePath;
 
 use super::super::file::{self, OneOrMany};
 use super::super::place::Problems;
-use super::super::{Http, Nfs, Tftp};
+use super::super::{Dns, Http, Nfs, Tftp};
 use super::value::number;
 
 pub(super) fn tftp(problems: &mut Problems<'_>, raw: &file::Tftp) -> Tftp {
@@ -133,6 +133,7 @@ pub(super) fn distinct_listeners(
     tftp: Option<&Tftp>,
     http: &[Http],
     nfs: Option<&Nfs>,
+    dns: Option<&Dns>,
 ) {
     let tftp = tftp.map(|tftp| ("tftp", tftp.listen.as_slice()));
     let http = http
@@ -140,9 +141,10 @@ pub(super) fn distinct_listeners(
         .map(|http| (http.key.as_str(), http.listen.as_slice()));
     // By both transports.
     let nfs = nfs.map(|nfs| ("nfs", nfs.listen.as_slice()));
+    let dns = dns.and_then(|dns| Some(("dns", dns.listen.as_deref()?)));
     for transport in [
-        tftp.into_iter().chain(nfs).collect(),
-        http.chain(nfs).collect::<Vec<_>>(),
+        tftp.into_iter().chain(nfs).chain(dns).collect(),
+        http.chain(nfs).chain(dns).collect::<Vec<_>>(),
     ] {
         let mut seen: Vec<SocketAddr> = Vec::new();
         for (key, listeners) in transport {

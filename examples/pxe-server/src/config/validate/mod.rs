@@ -5,6 +5,7 @@ mod boot_rule;
 mod class;
 mod condition;
 mod dhcp;
+mod dns;
 mod host;
 mod leases;
 mod listen;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use self::boot::boot;
 use self::dhcp::{dhcp, own_addresses};
+use self::dns::{dns, dns_listeners};
 use self::leases::leases;
 use self::listen::{distinct_listeners, http, tftp};
 use self::menu::menu;
@@ -40,22 +42,36 @@ pub(super) fn validate(raw: &File, places: Places, file: &Path) -> Result<Config
     let http = http(&mut problems, &raw.http);
     let nfs = (raw.nfs.as_ref()).map(|raw| nfs(&mut problems, raw, directory, &tree.root));
     let boot = raw.boot.as_ref().map(|raw| boot(&mut problems, raw));
+    let dns_listen = raw
+        .dns
+        .as_ref()
+        .and_then(|raw| dns_listeners(&mut problems, raw));
     let dhcp = raw.dhcp.as_ref().map(|raw| {
-        let owned = own_addresses(boot.as_ref(), tftp.as_ref(), &http, nfs.as_ref());
+        let dns = dns_listen.as_deref();
+        let owned = own_addresses(boot.as_ref(), tftp.as_ref(), &http, nfs.as_ref(), dns);
         dhcp(&mut problems, raw, owned)
     });
+    let dns =
+        (raw.dns.as_ref()).map(|raw| dns(&mut problems, raw, dns_listen, dhcp.as_ref(), directory));
     let gives_addresses = dhcp
         .as_ref()
         .is_some_and(|dhcp| dhcp.mode.gives_addresses());
     let leases = leases(&mut problems, &raw.leases, directory, gives_addresses);
     let menu = menu(&mut problems, &raw.menu, tftp.is_some(), !http.is_empty());
     let log = log(&mut problems, &raw.log);
-    distinct_listeners(&mut problems, tftp.as_ref(), &http, nfs.as_ref());
-    if dhcp.is_none() && tftp.is_none() && http.is_empty() && nfs.is_none() {
+    distinct_listeners(
+        &mut problems,
+        tftp.as_ref(),
+        &http,
+        nfs.as_ref(),
+        dns.as_ref(),
+    );
+    let is_nothing = dhcp.is_none() && tftp.is_none() && http.is_empty() && nfs.is_none();
+    if is_nothing && dns.is_none() {
         problems.error(
             "",
             "nothing to serve",
-            "add [dhcp], [tftp], [http] or [nfs]",
+            "add [dhcp], [tftp], [http], [nfs] or [dns]",
         );
     }
     match (&dhcp, &boot) {
@@ -93,6 +109,7 @@ pub(super) fn validate(raw: &File, places: Places, file: &Path) -> Result<Config
         tftp,
         http,
         nfs,
+        dns,
         menu,
         log,
         warnings,

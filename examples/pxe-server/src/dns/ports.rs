@@ -1,0 +1,150 @@
+//! The ports of DNS, and what serves there.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use pxe_dns::{Bound, Server, ServerHandle, Service, Transport as DnsTransport};
+
+use super::interfaces::Interfaces;
+use super::zones::Zones;
+use crate::bind::StartError;
+use crate::config::{Config, ConfigError, Problem};
+use crate::hub::Hub;
+use crate::observe::DnsObserver;
+use crate::port_holder::Transport;
+
+/// Ports that are tried where any would do: the one that TCP is given may be taken for UDP.
+const ANY_PORT_TRIES: usize = 16;
+
+/// Ports that are bound, and not served yet.
+#[derive(Debug)]
+pub(crate) struct BoundDns {
+    ports: Vec<Bound>,
+}
+
+/// What serves.
+#[derive(Debug)]
+pub(crate) struct RunningDns {
+    service: Service,
+    /// `None` once it stops.
+    server: Mutex<Option<ServerHandle>>,
+    pub(super) zones: Mutex<Zones>,
+}
+
+impl BoundDns {
+    /// Binds every port.
+    pub(crate) fn bind(config: &Config) -> Result<Option<Self>, StartError> {
+        let Some(dns) = &config.dns else {
+            return Ok(None);
+        };
+        let mut ports = Vec::new();
+        let listeners = Interfaces::read().listeners(config, dns);
+        for (index, address) in listeners.into_iter().enumerate() {
+            let key = format!("dns.listen[{index}]");
+            let both = try_both(address).map_err(|(transport, error)| {
+                config.bind_error(&key, &address.to_string(), &error, transport, address)
+            })?;
+            ports.extend(both);
+        }
+        Ok(Some(Self { ports }))
+    }
+
+    /// Each address that is listened at, by both transports.
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = SocketAddr> {
+        let ports = self.ports.iter();
+        let tcp = ports.filter(|port| port.transport() == DnsTransport::Tcp);
+        tcp.map(Bound::local_addr)
+    }
+
+    /// Reads the zones and serves them.
+    pub(crate) fn serve(
+        self,
+        config: &Config,
+        hub: &Arc<Hub>,
+    ) -> Result<Arc<RunningDns>, StartError> {
+        let interfaces = Interfaces::read();
+        let now = hub.now().wall.as_seconds();
+        let zones = Zones::load(config, &interfaces, &Zones::default(), now)
+            .map_err(|problems| start_error(config, problems))?;
+        let observer = DnsObserver::new(Arc::clone(hub));
+        let service = Service::builder()
+            .on_event(move |event| observer.observe(event))
+            .build();
+        let server = Server::new(service.clone());
+        let ports = self.ports.into_iter();
+        let server = ports.fold(server, Server::listen);
+        let running = Arc::new(RunningDns {
+            service,
+            server: Mutex::new(None),
+            zones: Mutex::default(),
+        });
+        // Before the first query: nobody is to be told that there is no such name.
+        running.put_in_force(config, &interfaces, zones);
+        *lock(&running.server) = Some(server.start()?);
+        Ok(running)
+    }
+}
+
+impl RunningDns {
+    /// What answers.
+    pub(crate) const fn service(&self) -> &Service {
+        &self.service
+    }
+
+    /// The zones as they are now.
+    pub(crate) fn zones(&self) -> Zones {
+        lock(&self.zones).clone()
+    }
+
+    /// From now on these zones are served; no query is lost.
+    pub(crate) fn put_in_force(&self, config: &Config, interfaces: &Interfaces, zones: Zones) {
+        let Some(dns) = &config.dns else { return };
+        for (_, loaded) in zones.iter() {
+            for warning in &loaded.warnings {
+                tracing::warn!(event = "zone", "dns: {warning}");
+            }
+        }
+        self.service
+            .set_zones(zones.served(config, dns, interfaces));
+        let recursion = interfaces.access_list(config, dns, &dns.allow_recursion);
+        self.service.set_recursion(recursion);
+        *lock(&self.zones) = zones;
+    }
+
+    /// Stops; gives the number of connections that had to be ended.
+    pub(crate) async fn shut_down(&self, grace: Duration) -> usize {
+        let server = lock(&self.server).take();
+        match server {
+            Some(server) => server.shutdown(grace).await,
+            None => 0,
+        }
+    }
+}
+
+fn start_error(config: &Config, problems: Vec<Problem>) -> StartError {
+    StartError::Config(ConfigError {
+        file: config.file.clone(),
+        problems,
+    })
+}
+
+/// Binds the same port for TCP and for UDP.
+pub(crate) fn try_both(address: SocketAddr) -> Result<[Bound; 2], (Transport, io::Error)> {
+    let mut tries = 1;
+    loop {
+        let tcp = Server::bind_tcp(address).map_err(|error| (Transport::Tcp, error))?;
+        let same = SocketAddr::new(address.ip(), tcp.local_addr().port());
+        match Server::bind_udp(same) {
+            Ok(udp) => return Ok([tcp, udp]),
+            Err(_) if address.port() == 0 && tries < ANY_PORT_TRIES => tries += 1,
+            Err(error) => return Err((Transport::Udp, error)),
+        }
+    }
+}
+
+/// Each holder of these locks leaves its value whole, so a panic elsewhere spoils nothing.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
