@@ -22,6 +22,14 @@ pub(super) struct Entry<'a> {
     pub(super) tokens: Vec<Token<'a>>,
 }
 
+impl Entry<'_> {
+    /// Makes it as if it all stood on this line.
+    pub(super) fn move_to(&mut self, line: u32) {
+        self.line = line;
+        self.tokens.iter_mut().for_each(|token| token.line = line);
+    }
+}
+
 /// Why characters make no entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum LexerFault {

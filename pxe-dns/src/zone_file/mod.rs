@@ -1,9 +1,12 @@
 //! Zone files: what people write for BIND (RFC 1035 section 5).
 
+mod check;
 mod data;
 mod finding;
+mod generate;
 mod lexer;
 mod reader;
+mod text;
 mod time;
 
 pub use self::finding::{Finding, Severity};

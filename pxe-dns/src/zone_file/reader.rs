@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::data::{self, Fault, Words, shown};
+use super::generate::{Range, Template};
 use super::lexer::{Entry, Lexer};
-use super::{Finding, Severity, ZoneFile, ZoneFileLimits, ZoneFiles, time};
+use super::{Finding, Severity, ZoneFile, ZoneFileLimits, ZoneFiles, check, time};
 use crate::{Class, Name, Record, RecordType, Zone};
 
 /// A TTL at most (RFC 2181 section 8).
@@ -15,24 +16,50 @@ pub(super) struct Reader<'f> {
     zone_origin: &'f Name,
     files: &'f dyn ZoneFiles,
     limits: &'f ZoneFileLimits,
-    /// Octets that may still be read.
     octets_left: usize,
+    files_left: usize,
+    generated_left: usize,
+    /// Those that were read, each once.
     paths: Vec<Arc<str>>,
+    /// Those that include each other just now.
+    chain: Vec<Arc<str>>,
     /// The value of `$TTL`.
     default_ttl: Option<u32>,
-    /// The TTL of the last record that had one of its own.
+    /// The TTL of the last record, once one had a TTL of its own (RFC 1035 section 5.1).
     last_ttl: Option<u32>,
+    /// Whether it was said that the TTL of the last record is taken.
+    has_told_last_ttl: bool,
     records: Vec<Record>,
+    /// Where each of the records is written.
+    places: Vec<Place>,
     findings: Vec<Finding>,
+    has_error: bool,
+    /// Whether a bound was reached: nothing more is read.
+    is_stopped: bool,
+}
+
+/// Where a record is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) file: Arc<str>,
+    pub(super) line: u32,
 }
 
 /// What is known within one file.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Scope {
     file: Arc<str>,
     origin: Name,
     /// That of the last record.
     owner: Option<Name>,
+    /// Whether the origin was set after the last owner.
+    is_origin_new: bool,
+}
+
+/// A TTL, a class and a type, before a record's data.
+struct Head {
+    ttl: Option<u32>,
+    kind: RecordType,
 }
 
 impl<'f> Reader<'f> {
@@ -46,99 +73,190 @@ impl<'f> Reader<'f> {
             files,
             limits,
             octets_left: limits.octets_max,
+            files_left: limits.files_max,
+            generated_left: limits.generated_max,
             paths: Vec::new(),
+            chain: Vec::new(),
             default_ttl: None,
             last_ttl: None,
+            has_told_last_ttl: false,
             records: Vec::new(),
+            places: Vec::new(),
             findings: Vec::new(),
+            has_error: false,
+            is_stopped: false,
         }
     }
 
-    /// Reads the zone's own file and all that it includes.
+    /// Reads the zone's own file and all that it includes, and checks what was read.
     pub(super) fn read(mut self, path: &str) -> ZoneFile {
         let file: Arc<str> = path.into();
-        self.paths.push(Arc::clone(&file));
         let mut scope = Scope {
-            file,
+            file: Arc::clone(&file),
             origin: self.zone_origin.clone(),
             owner: None,
+            is_origin_new: false,
         };
-        match self.files.read(path, self.octets_left) {
-            Ok(octets) => self.read_octets(&octets, &mut scope),
-            Err(why) => self.find(&scope, None, Severity::Error, why),
+        if let Err(why) = self.read_file(&mut scope) {
+            self.find(&file, None, Severity::Error, why);
         }
-        let has_error = |findings: &[Finding]| {
-            findings
-                .iter()
-                .any(|finding| finding.severity == Severity::Error)
-        };
-        let zone = match has_error(&self.findings) {
-            true => None,
-            false => {
-                let zone = Zone::new(self.zone_origin.clone(), std::mem::take(&mut self.records));
-                let text = |why: &dyn std::error::Error| why.to_string();
-                if let Err(why) = &zone {
-                    self.find(&scope, None, Severity::Error, text(why));
-                }
-                zone.ok()
+        // What was not read would only be missed again.
+        if !self.is_stopped {
+            let (records, places) = (&mut self.records, &self.places);
+            let findings = check::zone(self.zone_origin, &file, records, places);
+            findings.into_iter().for_each(|finding| self.push(finding));
+        }
+        let mut zone = None;
+        if !self.has_error {
+            match Zone::new(self.zone_origin.clone(), std::mem::take(&mut self.records)) {
+                Ok(made) => zone = Some(made),
+                Err(why) => self.find(&file, None, Severity::Error, why.to_string()),
             }
-        };
+        }
         ZoneFile {
             zone,
             findings: self.findings,
-            files: self.paths.iter().map(|path| (**path).to_owned()).collect(),
+            files: self
+                .paths
+                .iter()
+                .map(|path| path.as_ref().to_owned())
+                .collect(),
         }
     }
 
-    fn find(&mut self, scope: &Scope, line: Option<u32>, severity: Severity, text: String) {
+    fn push(&mut self, finding: Finding) {
+        self.has_error |= finding.severity == Severity::Error;
         if self.findings.len() < self.limits.findings_max {
-            self.findings.push(Finding {
-                file: Arc::clone(&scope.file),
-                line,
-                severity,
-                text,
-            });
+            self.findings.push(finding);
         }
+    }
+
+    fn find(
+        &mut self,
+        file: &Arc<str>,
+        line: Option<u32>,
+        severity: Severity,
+        text: impl Into<String>,
+    ) {
+        self.push(Finding {
+            file: Arc::clone(file),
+            line,
+            severity,
+            text: text.into(),
+        });
+    }
+
+    fn warn(&mut self, scope: &Scope, line: u32, text: impl Into<String>) {
+        self.find(&scope.file, Some(line), Severity::Warning, text);
+    }
+
+    /// Why nothing more is read. It is said once.
+    fn stop(&mut self, why: String) -> String {
+        self.is_stopped = true;
+        why
+    }
+
+    /// Takes octets from what may still be read.
+    fn spend(&mut self, octets: usize) -> Result<(), String> {
+        match self.octets_left.checked_sub(octets) {
+            Some(left) => {
+                self.octets_left = left;
+                Ok(())
+            }
+            None => {
+                let octets_max = self.limits.octets_max;
+                Err(self.stop(format!(
+                    "all files together have more than {octets_max} octets"
+                )))
+            }
+        }
+    }
+
+    /// Reads the scope's file.
+    fn read_file(&mut self, scope: &mut Scope) -> Result<(), String> {
+        let file = &scope.file;
+        if self.chain.contains(file) {
+            let chain = self.chain.join(" includes ");
+            return Err(format!("files include each other: {chain} includes {file}"));
+        }
+        if self.chain.len() >= self.limits.depth_max {
+            let depth_max = self.limits.depth_max;
+            return Err(format!(
+                "files include each other more than {depth_max} deep"
+            ));
+        }
+        let Some(files_left) = self.files_left.checked_sub(1) else {
+            let files_max = self.limits.files_max;
+            return Err(self.stop(format!("more than {files_max} files are included")));
+        };
+        self.files_left = files_left;
+        if !self.paths.contains(file) {
+            self.paths.push(Arc::clone(file));
+        }
+        let octets = self.files.read(file, self.octets_left)?;
+        self.spend(octets.len())?;
+        self.chain.push(Arc::clone(file));
+        self.read_octets(&octets, scope);
+        self.chain.pop();
+        Ok(())
     }
 
     fn read_octets(&mut self, octets: &[u8], scope: &mut Scope) {
         let mut lexer = Lexer::new(octets);
         let mut entry = Entry::default();
-        loop {
-            match lexer.next(&mut entry) {
-                Ok(true) => {
-                    if let Err(Fault { line, text }) = self.read_entry(&entry, scope) {
-                        self.find(scope, Some(line), Severity::Error, text);
-                    }
-                }
+        while !self.is_stopped {
+            let (line, text) = match lexer.next(&mut entry) {
                 Ok(false) => break,
-                Err((line, fault)) => {
-                    self.find(scope, Some(line), Severity::Error, fault.to_string());
-                }
-            }
+                Ok(true) => match self.read_entry(&entry, scope) {
+                    Ok(()) => continue,
+                    Err(Fault { line, text }) => (line, text),
+                },
+                Err((line, fault)) => (line, fault.to_string()),
+            };
+            self.find(&scope.file, Some(line), Severity::Error, text);
         }
     }
 
     fn read_entry(&mut self, entry: &Entry<'_>, scope: &mut Scope) -> Result<(), Fault> {
         let mut words = Words::new(entry);
-        let first = words.peek().filter(|_| !entry.is_indented);
-        match first {
-            Some(token) if token.text.starts_with(b"$") && !token.is_quoted => {
-                words.take();
-                self.read_directive(token.text, &mut words, scope)?;
-                words.finish()
+        if entry.is_indented {
+            let line = entry.line;
+            let Some(owner) = &scope.owner else {
+                let text = "the line begins with a blank, and there is no owner before it";
+                return Err(words.fault(text));
+            };
+            if scope.is_origin_new {
+                let origin = &scope.origin;
+                let text = format!("after $ORIGIN {origin} this is still about {owner}");
+                self.warn(scope, line, text);
             }
-            Some(token) => {
-                words.take();
-                let owner = Name::from_text(token.text, Some(scope.origin.as_ref()));
-                let owner = owner.map_err(|why| {
-                    words.fault(format!("{} is not a name: {why}", shown(token.text)))
-                })?;
-                scope.owner = Some(owner);
-                self.read_record(&mut words, scope)
+        } else {
+            let first = words.expect("an owner")?;
+            if first.text.starts_with(b"$") {
+                return self.read_directive(first.text, &mut words, scope);
             }
-            None => self.read_record(&mut words, scope),
+            let owner = name(first.text, &words, scope)?;
+            if scope.owner.as_ref() != Some(&owner) && !self.is_in_zone(&owner) {
+                let zone = self.zone_origin;
+                let hint = match first.text.ends_with(b".") {
+                    true => "",
+                    false => "; look at the $ORIGIN before it",
+                };
+                let text = format!("ignored: {owner} is not in the zone {zone}{hint}");
+                self.warn(scope, entry.line, text);
+            }
+            scope.owner = Some(owner);
         }
+        scope.is_origin_new = false;
+        let Some(owner) = scope.owner.clone() else {
+            return Ok(());
+        };
+        let head = self.read_head(&mut words, scope)?;
+        self.read_record(owner, &head, &mut words, scope, entry.line)
+    }
+
+    fn is_in_zone(&self, owner: &Name) -> bool {
+        owner.as_ref().is_within(self.zone_origin.as_ref())
     }
 
     fn read_directive(
@@ -150,29 +268,108 @@ impl<'f> Reader<'f> {
         match directive.to_ascii_uppercase().as_slice() {
             b"$TTL" => {
                 let text = words.expect("a TTL")?.text;
-                let ttl = time::seconds(text)
-                    .ok_or_else(|| words.fault(format!("{} is not a TTL", shown(text))))?;
-                self.default_ttl = Some(ttl.min(TTL_SECONDS_MAX));
-                Ok(())
+                let seconds = time::seconds(text);
+                // What comes after it is read even so.
+                let ttl = seconds.map_or(0, |seconds| self.limit_ttl(seconds, words, scope));
+                self.default_ttl = Some(ttl);
+                seconds.ok_or_else(|| {
+                    let hint = "write seconds, or a time like 1d12h";
+                    words.fault(format!("{} is not a TTL: {hint}", shown(text)))
+                })?;
+                words.finish()
             }
             b"$ORIGIN" => {
                 let text = words.expect("an origin")?.text;
-                let origin = Name::from_text(text, Some(scope.origin.as_ref()));
-                scope.origin = origin
-                    .map_err(|why| words.fault(format!("{} is not a name: {why}", shown(text))))?;
-                Ok(())
+                scope.origin = name(text, words, scope)?;
+                scope.is_origin_new = true;
+                words.finish()
             }
-            _ => Err(words.fault(format!("unknown directive: {}", shown(directive)))),
+            b"$INCLUDE" => self.read_include(words, scope),
+            b"$GENERATE" => self.read_generate(words, scope),
+            _ => Err(words.fault(format!(
+                "unknown directive {}: there are $TTL, $ORIGIN, $INCLUDE and $GENERATE",
+                shown(directive)
+            ))),
         }
     }
 
-    /// A record, of which the owner was read.
-    fn read_record(&mut self, words: &mut Words<'_, '_>, scope: &Scope) -> Result<(), Fault> {
-        let Some(owner) = scope.owner.clone() else {
-            return Err(words.fault("a line begins with a blank, and there is no owner before it"));
+    /// `$INCLUDE FILE [ORIGIN]`. The owner goes with it, as in BIND; neither owner nor origin come
+    /// back.
+    fn read_include(&mut self, words: &mut Words<'_, '_>, scope: &Scope) -> Result<(), Fault> {
+        let text = words.expect("a file")?.text;
+        let path = std::str::from_utf8(text)
+            .map_err(|_| words.fault(format!("{} is not UTF-8", shown(text))))?;
+        let mut inner = Scope {
+            file: path.into(),
+            ..scope.clone()
         };
+        if let Some(token) = words.take() {
+            inner.origin = name(token.text, words, scope)?;
+            inner.is_origin_new = true;
+        }
+        words.finish()?;
+        let result = self.read_file(&mut inner);
+        result.map_err(|why| words.fault(format!("cannot include {}: {why}", shown(text))))
+    }
+
+    /// `$GENERATE RANGE OWNER [TTL] [CLASS] TYPE DATA`, as in BIND.
+    fn read_generate(&mut self, words: &mut Words<'_, '_>, scope: &Scope) -> Result<(), Fault> {
+        let line = words.line();
+        let range = words.expect("a range")?;
+        let range = Range::parse(range.text).ok_or_else(|| {
+            words.fault(format!(
+                "{} is no range: write 1-9, or 0-254/2",
+                shown(range.text)
+            ))
+        })?;
+        let owners = words.expect("an owner")?;
+        let owners = Template::parse(owners.text).map_err(|why| words.fault(why))?;
+        let head = self.read_head(words, scope)?;
+        let data = words.expect("the data")?;
+        let data = Template::parse(data.text).map_err(|why| words.fault(why))?;
+        if words.peek().is_some() {
+            return Err(words.fault("write the data of $GENERATE between quotes"));
+        }
+        let is_first_outside = &mut true;
+        for value in range.values() {
+            let Some(left) = self.generated_left.checked_sub(1) else {
+                let generated_max = self.limits.generated_max;
+                let why = format!("$GENERATE makes more than {generated_max} records");
+                return Err(words.fault(self.stop(why)));
+            };
+            self.generated_left = left;
+            let fault = |why: &str| Fault {
+                line,
+                text: format!("for the value {value}: {why}"),
+            };
+            let owner = owners.fill(value).map_err(fault)?;
+            let data = data.fill(value).map_err(fault)?;
+            let spent = self.spend(owner.len() + data.len());
+            spent.map_err(|why| Fault { line, text: why })?;
+            let owner = name(&owner, words, scope)?;
+            if std::mem::take(is_first_outside) && !self.is_in_zone(&owner) {
+                let zone = self.zone_origin;
+                let text = format!("ignored: {owner} is not in the zone {zone}");
+                self.warn(scope, line, text);
+            }
+            let mut entry = Entry::default();
+            let lexed = Lexer::new(&data).next(&mut entry);
+            lexed.map_err(|(_, why)| fault(&why.to_string()))?;
+            entry.move_to(line);
+            let mut words = Words::new(&entry);
+            let read = self.read_record(owner, &head, &mut words, scope, line);
+            read.map_err(|why| fault(&why.text))?;
+            if self.is_stopped {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A TTL and a class, in either order and neither needed, and a type.
+    fn read_head(&mut self, words: &mut Words<'_, '_>, scope: &Scope) -> Result<Head, Fault> {
         let (mut ttl, mut class) = (None, None);
-        let (kind_text, kind) = loop {
+        let text = loop {
             let text = words.expect("a record's type")?.text;
             if class.is_none()
                 && let Some(found) = class_of(text)
@@ -181,35 +378,116 @@ impl<'f> Reader<'f> {
             } else if ttl.is_none()
                 && let Some(found) = time::seconds(text)
             {
-                ttl = Some(found.min(TTL_SECONDS_MAX));
+                ttl = Some(self.limit_ttl(found, words, scope));
                 self.last_ttl = ttl;
             } else {
-                break (
-                    text,
-                    std::str::from_utf8(text)
-                        .ok()
-                        .and_then(|text| text.parse().ok()),
-                );
+                break text;
             }
         };
+        let kind = std::str::from_utf8(text)
+            .ok()
+            .and_then(|text| text.parse().ok());
         let Some(kind): Option<RecordType> = kind else {
-            return Err(words.fault(format!("{} is not a record's type", shown(kind_text))));
+            return Err(words.fault(format!("{} is not the type of a record", shown(text))));
         };
-        if class.is_some_and(|class| class != Class::IN) {
-            return Err(words.fault("the class is not IN"));
+        if kind.is_meta() {
+            return Err(words.fault(format!("{kind} is a type of questions, not of records")));
         }
+        if class.is_some_and(|class| class != Class::IN) {
+            return Err(words.fault("the class is not IN, which is the only one that is served"));
+        }
+        Ok(Head { ttl, kind })
+    }
+
+    fn limit_ttl(&mut self, seconds: u32, words: &Words<'_, '_>, scope: &Scope) -> u32 {
+        if seconds <= TTL_SECONDS_MAX {
+            return seconds;
+        }
+        let text = format!("a TTL of {seconds} is more than {TTL_SECONDS_MAX}: 0 is taken");
+        self.warn(scope, words.line(), text);
+        0
+    }
+
+    /// A record, of which all but the data was read.
+    fn read_record(
+        &mut self,
+        owner: Name,
+        head: &Head,
+        words: &mut Words<'_, '_>,
+        scope: &Scope,
+        line: u32,
+    ) -> Result<(), Fault> {
+        let kind = head.kind;
         let data = data::parse(kind, words, scope.origin.as_ref())?;
-        let ttl = ttl.or(self.default_ttl).or(self.last_ttl).or_else(|| {
-            let minimum = data.last_chunk::<4>().filter(|_| kind == RecordType::SOA)?;
-            self.default_ttl = Some(u32::from_be_bytes(*minimum).min(TTL_SECONDS_MAX));
-            self.default_ttl
-        });
-        let Some(ttl) = ttl else {
-            return Err(words.fault("no TTL: write $TTL 1d at the top of the file"));
-        };
+        if !self.is_in_zone(&owner) {
+            return Ok(());
+        }
+        let is_apex = owner == *self.zone_origin;
+        if kind == RecordType::SOA && !is_apex {
+            return Err(Fault {
+                line,
+                text: format!(
+                    "an SOA record of {owner}: it belongs to {}",
+                    self.zone_origin
+                ),
+            });
+        }
+        if kind == RecordType::DS && is_apex {
+            return Err(Fault {
+                line,
+                text: format!("a DS record of {owner} belongs to the zone above it"),
+            });
+        }
+        let ttl = self.ttl(head, &data, scope, line)?;
+        if self.records.len() >= self.limits.records_max {
+            let records_max = self.limits.records_max;
+            let text = self.stop(format!("the zone has more than {records_max} records"));
+            return Err(Fault { line, text });
+        }
         self.records.push(Record::new(owner, kind, ttl, data));
+        self.places.push(Place {
+            file: Arc::clone(&scope.file),
+            line,
+        });
         Ok(())
     }
+
+    /// The TTL of a record: its own, that of `$TTL` (RFC 2308 section 4), that of the record before
+    /// it (RFC 1035 section 5.1), or, for the first, what its SOA record says.
+    fn ttl(&mut self, head: &Head, data: &[u8], scope: &Scope, line: u32) -> Result<u32, Fault> {
+        if let Some(ttl) = head.ttl.or(self.default_ttl) {
+            return Ok(ttl);
+        }
+        if let Some(ttl) = self.last_ttl {
+            if !std::mem::replace(&mut self.has_told_last_ttl, true) {
+                let hint = "write $TTL before the first record";
+                let text = format!("the TTL of the record before is taken: {hint}");
+                self.warn(scope, line, text);
+            }
+            return Ok(ttl);
+        }
+        let minimum = data
+            .last_chunk::<4>()
+            .filter(|_| head.kind == RecordType::SOA);
+        let Some(minimum) = minimum else {
+            self.default_ttl = Some(0);
+            return Err(Fault {
+                line,
+                text: "there is no TTL: write $TTL 1d before the first record".to_owned(),
+            });
+        };
+        let ttl = u32::from_be_bytes(*minimum);
+        let ttl = if ttl <= TTL_SECONDS_MAX { ttl } else { 0 };
+        let text = format!("there is no TTL: the SOA's last number, {ttl}, is taken; write $TTL");
+        self.warn(scope, line, text);
+        self.default_ttl = Some(ttl);
+        Ok(ttl)
+    }
+}
+
+fn name(text: &[u8], words: &Words<'_, '_>, scope: &Scope) -> Result<Name, Fault> {
+    let name = Name::from_text(text, Some(scope.origin.as_ref()));
+    name.map_err(|why| words.fault(format!("{} is not a name: {why}", shown(text))))
 }
 
 /// A class; none if it is none.
@@ -220,11 +498,6 @@ fn class_of(text: &[u8]) -> Option<Class> {
         b"HS" | b"HESIOD" => Some(Class(4)),
         b"ANY" => Some(Class::ANY),
         b"NONE" => Some(Class(254)),
-        upper => {
-            let digits = upper.strip_prefix(b"CLASS")?;
-            let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-            let digits = std::str::from_utf8(digits).ok().filter(|_| is_number)?;
-            digits.parse().ok().map(Class)
-        }
+        upper => data::number(upper.strip_prefix(b"CLASS")?).map(Class),
     }
 }

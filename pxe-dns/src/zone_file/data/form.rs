@@ -5,9 +5,9 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use super::super::time;
-use super::encoding::{BASE64, Encoding, HEX};
-use super::{Fault, Words, shown};
-use crate::{Name, NameRef};
+use super::encoding::{BASE32_HEX, BASE64, Encoding, HEX};
+use super::{Fault, Words, bitmap, date, location, params, prefixes, registry, shown};
+use crate::{Name, NameRef, RecordType};
 
 /// A form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,13 +28,43 @@ pub(super) enum Form {
     Text,
     /// All words that are left, each a character string: one at least.
     Texts,
+    /// Text without a length, one word and the data's rest.
+    Value,
+    /// Letters and digits (RFC 8659 section 4.1).
+    Tag,
+    /// Hexadecimal digits of one word, or `-` for none (RFC 5155 section 3.3).
+    Salt,
+    /// A hashed name (RFC 5155 section 3.3).
+    Hash,
+    /// The type of a record.
+    Type,
+    /// An algorithm of DNSSEC, by name or number.
+    Algorithm,
+    /// A digest of a key, by name or number.
+    Digest,
+    /// For what a key is, by name or number.
+    Protocol,
+    /// The type of a certificate, by name or number.
+    Certificate,
+    /// When a signature is valid.
+    Date,
     /// All words that are left, together.
     Hex,
     Base64,
+    /// The same, and it may lack (RFC 2535 section 3.1.2).
+    Key,
+    /// All words that are left are types.
+    Types,
+    /// All words that are left are address prefixes.
+    Prefixes,
+    /// All words that are left are a location.
+    Location,
+    /// All words that are left are parameters of a service.
+    Params,
 }
 
 /// A number without sign, in decimal digits.
-pub(super) fn number<T: FromStr>(text: &[u8]) -> Option<T> {
+pub(in crate::zone_file) fn number<T: FromStr>(text: &[u8]) -> Option<T> {
     let is_number = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     let text = std::str::from_utf8(text).ok().filter(|_| is_number)?;
     text.parse().ok()
@@ -60,10 +90,18 @@ pub(super) fn unescaped(text: &[u8]) -> Option<Vec<u8>> {
     Some(octets)
 }
 
-fn take<const N: usize>(data: &mut &[u8]) -> Option<[u8; N]> {
+pub(super) fn take<const N: usize>(data: &mut &[u8]) -> Option<[u8; N]> {
     let (head, rest) = data.split_first_chunk::<N>()?;
     *data = rest;
     Some(*head)
+}
+
+/// Octets after their number.
+fn counted<'a>(data: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let [len] = take(data)?;
+    let (octets, rest) = data.split_at_checked(usize::from(len))?;
+    *data = rest;
+    Some(octets)
 }
 
 impl Form {
@@ -86,6 +124,12 @@ impl Form {
         match self {
             Self::Hex => data.extend(rest_in(&HEX, words)?),
             Self::Base64 => data.extend(rest_in(&BASE64, words)?),
+            Self::Key if words.peek().is_some() => data.extend(rest_in(&BASE64, words)?),
+            Self::Key => {}
+            Self::Types => bitmap::parse(words, data)?,
+            Self::Prefixes => prefixes::parse(words, data)?,
+            Self::Location => location::parse(words, data)?,
+            Self::Params => params::parse(words, data)?,
             Self::Texts => {
                 Self::Text.parse(what, words, origin, data)?;
                 while words.peek().is_some() {
@@ -148,7 +192,54 @@ impl Form {
                 data.push(len);
                 data.extend(octets);
             }
-            Self::Texts | Self::Hex | Self::Base64 => return Err(None),
+            Self::Value => {
+                let octets = unescaped(text).ok_or("a backslash escapes nothing".to_owned())?;
+                data.extend(octets);
+            }
+            Self::Tag => {
+                let is_tag = !text.is_empty() && text.iter().all(u8::is_ascii_alphanumeric);
+                let len = u8::try_from(text.len())
+                    .ok()
+                    .filter(|_| is_tag)
+                    .ok_or(None)?;
+                data.push(len);
+                data.extend_from_slice(text);
+            }
+            Self::Salt => {
+                let digits = if text == b"-" { &b""[..] } else { text };
+                let octets = HEX.decode(digits).ok_or(None)?;
+                data.push(u8::try_from(octets.len()).map_err(|_| None)?);
+                data.extend(octets);
+            }
+            Self::Hash => {
+                let octets = BASE32_HEX.decode(text).filter(|octets| !octets.is_empty());
+                let octets = octets.ok_or(None)?;
+                data.push(u8::try_from(octets.len()).map_err(|_| None)?);
+                data.extend(octets);
+            }
+            Self::Type => {
+                let kind: RecordType = utf8().and_then(|text| text.parse().ok()).ok_or(None)?;
+                data.extend(kind.0.to_be_bytes());
+            }
+            Self::Algorithm => data.push(registry::algorithm(text).ok_or(None)?),
+            Self::Digest => data.push(registry::digest(text).ok_or(None)?),
+            Self::Protocol => data.push(registry::protocol(text).ok_or(None)?),
+            Self::Certificate => {
+                data.extend(registry::certificate(text).ok_or(None)?.to_be_bytes());
+            }
+            Self::Date => {
+                let hint = "it must be like 20261231235959";
+                data.extend(date::seconds(text).ok_or(hint.to_owned())?.to_be_bytes());
+            }
+            // These are not one word.
+            Self::Texts
+            | Self::Hex
+            | Self::Base64
+            | Self::Key
+            | Self::Types
+            | Self::Prefixes
+            | Self::Location
+            | Self::Params => return Err(None),
         }
         Ok(())
     }
@@ -156,9 +247,15 @@ impl Form {
     /// Takes a field from data in wire form and writes it; none if it is malformed.
     pub(super) fn text(self, data: &mut &[u8], out: &mut String) -> Option<()> {
         match self {
-            Self::U8 => write!(out, "{}", take::<1>(data)?[0]),
-            Self::U16 => write!(out, "{}", u16::from_be_bytes(take(data)?)),
-            Self::U32 | Self::Seconds => write!(out, "{}", u32::from_be_bytes(take(data)?)),
+            Self::U8 | Self::Algorithm | Self::Digest | Self::Protocol => {
+                let [value] = take(data)?;
+                write!(out, "{value}")
+            }
+            Self::U16 | Self::Certificate => write!(out, "{}", u16::from_be_bytes(take(data)?)),
+            Self::Type => write!(out, "{}", RecordType(u16::from_be_bytes(take(data)?))),
+            Self::U32 | Self::Seconds | Self::Date => {
+                write!(out, "{}", u32::from_be_bytes(take(data)?))
+            }
             Self::Domain => {
                 let name = NameRef::from_wire(data).ok()?;
                 *data = data.get(name.wire().len()..)?;
@@ -166,12 +263,7 @@ impl Form {
             }
             Self::Ipv4 => write!(out, "{}", Ipv4Addr::from(take::<4>(data)?)),
             Self::Ipv6 => write!(out, "{}", Ipv6Addr::from(take::<16>(data)?)),
-            Self::Text => {
-                let [len] = take(data)?;
-                let (text, rest) = data.split_at_checked(usize::from(len))?;
-                *data = rest;
-                quote(text, out)
-            }
+            Self::Text => quote(counted(data)?, out),
             Self::Texts => {
                 Self::Text.text(data, out)?;
                 while !data.is_empty() {
@@ -180,8 +272,28 @@ impl Form {
                 }
                 Ok(())
             }
+            Self::Value => quote(std::mem::take(data), out),
+            Self::Tag => {
+                let tag = counted(data).filter(|tag| !tag.is_empty())?;
+                let is_tag = tag.iter().all(u8::is_ascii_alphanumeric);
+                out.push_str(std::str::from_utf8(tag).ok().filter(|_| is_tag)?);
+                Ok(())
+            }
+            Self::Salt => match counted(data)? {
+                [] => out.write_str("-"),
+                salt => out.write_str(&HEX.encode(salt)),
+            },
+            Self::Hash => match counted(data)? {
+                [] => return None,
+                hash => out.write_str(&BASE32_HEX.encode(hash)),
+            },
+            Self::Key if data.is_empty() => Ok(()),
+            Self::Types => return bitmap::text(data, out),
+            Self::Prefixes => return prefixes::text(data, out),
+            Self::Location => return location::text(data, out),
+            Self::Params => return params::text(data, out),
             Self::Hex => rest(data, &HEX, out)?,
-            Self::Base64 => rest(data, &BASE64, out)?,
+            Self::Base64 | Self::Key => rest(data, &BASE64, out)?,
         }
         .ok()
     }
@@ -192,7 +304,8 @@ fn rest(data: &mut &[u8], encoding: &Encoding, out: &mut String) -> Option<std::
     (!octets.is_empty()).then(|| out.write_str(&encoding.encode(octets)))
 }
 
-fn quote(text: &[u8], out: &mut String) -> std::fmt::Result {
+/// Writes text between quotes.
+pub(super) fn quote(text: &[u8], out: &mut String) -> std::fmt::Result {
     out.push('"');
     for octet in text {
         match octet {

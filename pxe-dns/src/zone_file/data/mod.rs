@@ -1,11 +1,18 @@
 //! The data of records: words of a zone file to wire form, and back.
 
+mod bitmap;
+mod date;
 mod encoding;
 mod fields;
 mod form;
+mod location;
+mod params;
+mod prefixes;
+mod registry;
 
 use std::fmt::Write as _;
 
+pub(super) use self::form::number;
 use super::lexer::{Entry, Token};
 use crate::{NameRef, RecordType};
 
@@ -33,6 +40,11 @@ impl<'e, 'a> Words<'e, 'a> {
             rest: &entry.tokens,
             line: entry.line,
         }
+    }
+
+    /// The line of the word that was taken last.
+    pub(super) fn line(&self) -> u32 {
+        self.line
     }
 
     pub(super) fn peek(&self) -> Option<Token<'a>> {
@@ -122,7 +134,7 @@ pub(super) fn parse(
 /// `\# LENGTH HEX ..` (RFC 3597 section 5), of which `\#` was read.
 fn unknown_form(kind: RecordType, words: &mut Words<'_, '_>) -> Result<Vec<u8>, Fault> {
     let token = words.expect("the data's length")?;
-    let len: u16 = form::number(token.text)
+    let len: u16 = number(token.text)
         .ok_or_else(|| words.fault(format!("no length: {}", shown(token.text))))?;
     let mut digits = Vec::new();
     while let Some(token) = words.take() {
@@ -150,7 +162,8 @@ fn is_well_formed(kind: RecordType, data: &[u8]) -> bool {
 
 /// Data as zone files have it; as RFC 3597 has it if its type is not known or it is malformed.
 pub(super) fn text(kind: RecordType, data: &[u8]) -> String {
-    known_text(kind, data).unwrap_or_else(|| {
+    let known = known_text(kind, data).filter(|text| !text.is_empty());
+    known.unwrap_or_else(|| {
         let mut out = format!("\\# {}", data.len());
         if !data.is_empty() {
             let _ = write!(out, " {}", encoding::HEX.encode(data));
@@ -165,5 +178,7 @@ fn known_text(kind: RecordType, data: &[u8]) -> Option<String> {
     for field in fields::of(kind)? {
         field.text(&mut rest, &mut out)?;
     }
-    (rest.is_empty() && !out.is_empty()).then_some(out)
+    // Of sets that are empty the blank before them is left.
+    rest.is_empty()
+        .then(|| out.trim_end_matches(' ').to_owned())
 }
