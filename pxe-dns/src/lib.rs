@@ -18,7 +18,7 @@ mod zone;
 mod zone_file;
 
 pub use crate::access::{AccessList, ParseAccessError};
-pub use crate::dynamic::DynamicRecords;
+pub use crate::dynamic::{DynamicError, DynamicRecords, HeldBack, HoldReason};
 pub use crate::event::{Answered, Event, Limited};
 #[cfg(feature = "tokio")]
 pub use crate::forward::{ForwardError, Forwarder, MemForwarder, Question};

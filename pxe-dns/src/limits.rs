@@ -9,6 +9,10 @@ pub struct Limits {
     /// Octets of a response by UDP at most, whatever the client takes: 1232, which passes an
     /// Ethernet without fragments (DNS flag day 2020).
     pub udp_len_max: usize,
+    /// Keys of dynamic records at most: 65,536, a lease each for a whole /16.
+    pub dynamic_keys_max: usize,
+    /// Records of one such key at most: 64.
+    pub dynamic_records_max: usize,
     /// Connections of all clients at once.
     pub connections_max: usize,
     /// Connections of one address at once: 64, so that machines behind one translated address are
@@ -23,6 +27,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             udp_len_max: 1232,
+            dynamic_keys_max: 65_536,
+            dynamic_records_max: 64,
             connections_max: 1024,
             connections_per_client_max: 64,
             idle_max: Duration::from_secs(10),

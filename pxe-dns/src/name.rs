@@ -9,6 +9,8 @@ use std::str::FromStr;
 pub const NAME_LEN_MAX: usize = 255;
 /// Octets of a label at most (RFC 1035 section 2.3.4).
 pub const LABEL_LEN_MAX: usize = 63;
+/// Labels of a name at most: each has at least two octets, and the root's zero needs one.
+pub(crate) const LABELS_MAX: usize = NAME_LEN_MAX / 2;
 
 /// An absolute domain name, of its own.
 ///
@@ -184,6 +186,16 @@ impl<'a> NameRef<'a> {
         Labels { rest: self }
     }
 
+    /// Its labels without the root's, from the left, in a place that has room for all.
+    pub(crate) fn labels_in<'p>(self, place: &'p mut [&'a [u8]; LABELS_MAX]) -> &'p [&'a [u8]] {
+        let mut count = 0;
+        for (slot, label) in place.iter_mut().zip(self.labels()) {
+            *slot = label;
+            count += 1;
+        }
+        place.get(..count).unwrap_or_default()
+    }
+
     /// Whether this is the root.
     pub const fn is_root(self) -> bool {
         self.wire.len() <= 1
@@ -263,11 +275,16 @@ impl Hash for NameRef<'_> {
 
 impl Ord for NameRef<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        let ours: Vec<&[u8]> = self.labels().collect();
-        let theirs: Vec<&[u8]> = other.labels().collect();
-        let lower = |label: &&[u8]| label.to_ascii_lowercase();
-        let (ours, theirs) = (ours.iter().rev().map(lower), theirs.iter().rev().map(lower));
-        ours.cmp(theirs)
+        let (mut ours, mut theirs) = ([&[][..]; LABELS_MAX], [&[][..]; LABELS_MAX]);
+        let (ours, theirs) = (self.labels_in(&mut ours), other.labels_in(&mut theirs));
+        for (ours, theirs) in ours.iter().rev().zip(theirs.iter().rev()) {
+            let ours = ours.iter().map(u8::to_ascii_lowercase);
+            match ours.cmp(theirs.iter().map(u8::to_ascii_lowercase)) {
+                Ordering::Equal => {}
+                unequal => return unequal,
+            }
+        }
+        ours.len().cmp(&theirs.len())
     }
 }
 

@@ -44,6 +44,9 @@ impl Rcode {
     pub const NOTIMP: Self = Self(4);
     /// The server does not want to.
     pub const REFUSED: Self = Self(5);
+    /// A name that exists, or would, when it should not: a DNAME makes a name that is too long
+    /// (RFC 6672 section 2.2).
+    pub const YXDOMAIN: Self = Self(6);
     /// The server is not authoritative for the zone (RFC 2136 section 2.2).
     pub const NOTAUTH: Self = Self(9);
     /// A version of EDNS that is not known here (RFC 6891 section 9).
@@ -59,6 +62,7 @@ impl fmt::Display for Rcode {
             Self::NXDOMAIN => "NXDOMAIN",
             Self::NOTIMP => "NOTIMP",
             Self::REFUSED => "REFUSED",
+            Self::YXDOMAIN => "YXDOMAIN",
             Self::NOTAUTH => "NOTAUTH",
             Self::BADVERS => "BADVERS",
             Self(code) => return write!(f, "RCODE{code}"),

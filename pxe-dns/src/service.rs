@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use pxe_core::Now;
 
 use crate::wire::{Query, Response};
+use crate::zone::ZoneAnswer;
 use crate::{AccessList, DynamicRecords, Event, Limits, Name, Rcode, Record, RecordType, Zone};
 
 /// Answers queries. Cheap to clone; all clones are one.
@@ -19,7 +20,6 @@ pub struct Service {
 }
 
 struct Inner {
-    zones: RwLock<Vec<ServedZone>>,
     recursion: RwLock<AccessList>,
     dynamic: DynamicRecords,
     limits: Limits,
@@ -144,11 +144,21 @@ impl Service {
     }
 
     /// Answers a message, or says what else is to be done. The response is appended to `reply`.
-    pub fn handle(&self, _now: Now, _peer: &Peer, message: &[u8], reply: &mut Vec<u8>) -> Outcome {
+    pub fn handle(&self, _now: Now, peer: &Peer, message: &[u8], reply: &mut Vec<u8>) -> Outcome {
         match Query::parse(message) {
             Ok(query) => {
-                let mut response = Response::new(&query, query.udp_len_max(), reply);
-                response.set_rcode(Rcode::REFUSED);
+                let len_max = match peer.transport {
+                    Transport::Udp => query.udp_len_max(),
+                    Transport::Tcp => u16::MAX.into(),
+                };
+                let mut response = Response::new(&query, len_max, reply);
+                let zones = self.inner.dynamic.zones();
+                match zones.answer(peer, &query, &mut response) {
+                    ZoneAnswer::Complete | ZoneAnswer::Referral | ZoneAnswer::Alias(_) => {}
+                    ZoneAnswer::NotHere | ZoneAnswer::Refused => {
+                        response.set_rcode(Rcode::REFUSED);
+                    }
+                }
                 response.finish();
                 Outcome::Replied
             }
@@ -177,8 +187,8 @@ impl Service {
     /// From now on these zones are served and no others. Records of
     /// [`dynamic`](Self::dynamic) stay.
     pub fn set_zones(&self, zones: Vec<ServedZone>) {
-        let current = self.inner.zones.write();
-        *current.unwrap_or_else(PoisonError::into_inner) = zones;
+        let before = self.inner.dynamic.zones_mut().replace(zones);
+        drop(before);
     }
 
     /// From now on others are asked for these clients and no others.
@@ -248,11 +258,12 @@ impl ServiceBuilder {
 
     /// The service.
     pub fn build(self) -> Service {
+        let dynamic = DynamicRecords::new(&self.limits);
+        drop(dynamic.zones_mut().replace(self.zones));
         Service {
             inner: Arc::new(Inner {
-                zones: RwLock::new(self.zones),
                 recursion: RwLock::new(self.recursion),
-                dynamic: DynamicRecords::default(),
+                dynamic,
                 limits: self.limits,
                 on_event: self.on_event,
             }),
