@@ -6,10 +6,12 @@
 #![forbid(unsafe_code)]
 
 mod dhcp;
+mod dns;
 mod flush;
 mod menu;
 mod nfs;
 mod processor;
+mod pxe_server;
 mod statistics;
 
 use std::process::ExitCode;
@@ -21,6 +23,8 @@ use clap::Parser;
 enum Command {
     /// DHCP: against kea-dhcp4, isc-dhcp-server and dnsmasq.
     Dhcp(dhcp::Options),
+    /// DNS: against nsd, knot, named and dnsmasq.
+    Dns(dns::Options),
     /// NFS: against nfs-ganesha and nfs3_server.
     Nfs(nfs::Options),
     /// One of the servers of `nfs`, for itself: ours, or nfs3_server.
@@ -33,6 +37,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Dhcp(options) => dhcp::run(&options),
+        Command::Dns(options) => dns::run(&options),
         Command::Nfs(options) => nfs::run(&options),
         Command::NfsServe(options) => nfs::serve(&options),
         Command::Menu(options) => {

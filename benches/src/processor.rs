@@ -17,6 +17,26 @@ pub(crate) fn cpu_seconds(pid: u32) -> Option<f64> {
     Some((user + system) / TICKS_PER_SECOND)
 }
 
+/// The processes of a process group.
+pub(crate) fn group(leader: u32) -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(move |pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // Field 5; field 2 is the program's name in parentheses.
+        let fields = stat
+            .rsplit_once(')')
+            .map(|(_, rest)| rest.split_whitespace());
+        let group = fields.and_then(|mut fields| fields.nth(5 - 3)?.parse().ok());
+        group == Some(leader)
+    })
+}
+
+/// Processor time of all processes of a process group, in seconds.
+pub(crate) fn group_cpu_seconds(leader: u32) -> f64 {
+    group(leader).filter_map(cpu_seconds).sum()
+}
+
 /// Puts the calling thread on these processors.
 ///
 /// # Errors

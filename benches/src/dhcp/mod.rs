@@ -8,7 +8,6 @@ mod server;
 use std::fs::File;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use clap::Args;
@@ -19,6 +18,7 @@ use self::load::{Load, Outcome, Pace, Until};
 use self::server::{INTERFACE, Kind, Pool, Running};
 use crate::flush;
 use crate::processor::pin_this_thread;
+use crate::pxe_server;
 use crate::statistics::{median, percentile};
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 16, 0, 1);
@@ -81,7 +81,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     ensure(&Kind::PACKAGES.map(str::to_owned))?;
     let program = match &options.server {
         Some(path) => path.clone(),
-        None => build()?,
+        None => pxe_server::build()?,
     };
     let (server_side, client_side) = network()?;
     let mut figures: Vec<Figures> = Kind::ALL.iter().map(|_| Figures::default()).collect();
@@ -259,18 +259,6 @@ fn milliseconds(time: Duration) -> f64 {
 fn directory(options: &Options) -> Result<tempfile::TempDir, String> {
     let made = tempfile::TempDir::with_prefix_in("pxe-bench-", &options.directory);
     made.map_err(|error| format!("{}: {error}", options.directory.display()))
-}
-
-/// Builds this project's server as it is to be released.
-fn build() -> Result<PathBuf, String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["build", "--release", "--locked", "-p", "pxe-server"]);
-    pxe_test_lab::run(&mut command)?;
-    let own = std::env::current_exe().map_err(|error| format!("own path: {error}"))?;
-    let profiles = own.parent().and_then(Path::parent);
-    let program = profiles.map(|target| target.join("release/pxe-server"));
-    program.ok_or_else(|| "no target directory above this program".to_owned())
 }
 
 /// A namespace for servers and one for the load, joined by a cable.

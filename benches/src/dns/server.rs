@@ -1,0 +1,251 @@
+//! The servers that are compared: how each is configured and started.
+//!
+//! All alike: the same names, answers as short as can be (no NS records beside them), no limit on
+//! rates, no log of queries, no recursion.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use pxe_test_lab::{Namespace, Output, Process};
+
+use super::Placement;
+use super::names::{FORWARD, REVERSE, TTL_SECONDS};
+use crate::processor::{group, group_cpu_seconds, pin_process};
+
+/// Where all of them listen.
+pub(super) const ADDRESS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 53);
+
+/// One of the servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Kind {
+    /// This project's.
+    #[value(name = "pxe-server")]
+    PxeServer,
+    /// NLnet Labs' NSD.
+    Nsd,
+    /// CZ.NIC's Knot DNS.
+    Knot,
+    /// ISC's BIND.
+    Named,
+    /// dnsmasq, with the names in a hosts file: it reads no zones.
+    Dnsmasq,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 5] = [
+        Self::PxeServer,
+        Self::Nsd,
+        Self::Knot,
+        Self::Named,
+        Self::Dnsmasq,
+    ];
+    pub(super) const PACKAGES: [&str; 5] = ["nsd", "knot", "bind9", "dnsmasq-base", "dnsperf"];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::PxeServer => "pxe-server",
+            Self::Nsd => "nsd",
+            Self::Knot => "knot",
+            Self::Named => "named",
+            Self::Dnsmasq => "dnsmasq",
+        }
+    }
+}
+
+/// A server that runs.
+#[derive(Debug)]
+pub(super) struct Running {
+    process: Process,
+    kind: Kind,
+    log: PathBuf,
+}
+
+impl Running {
+    /// Starts a server in a namespace, on the CPUs of a placement and with as many threads. The
+    /// directory has the zones, and gets what else the server writes.
+    ///
+    /// # Errors
+    /// A text that names the server.
+    pub(super) fn start(
+        kind: Kind,
+        pxe_server: &Path,
+        namespace: &Namespace,
+        directory: &Path,
+        placement: Placement,
+    ) -> Result<Self, String> {
+        let own = directory.join(kind.name());
+        let at = |error: std::io::Error| format!("{}: {error}", kind.name());
+        fs::create_dir_all(&own).map_err(at)?;
+        let config = own.join("config");
+        let (cpus, _) = placement.cpus();
+        let text = config_text(kind, directory, &own, cpus.len());
+        fs::write(&config, text).map_err(at)?;
+        let log = own.join("log");
+        let mut command = namespace.command("taskset");
+        let cpus: Vec<String> = cpus.iter().map(usize::to_string).collect();
+        command.args(["-c", &cpus.join(",")]);
+        let threads = cpus.len().to_string();
+        match kind {
+            Kind::PxeServer => command.arg(pxe_server).arg("serve").arg(config),
+            Kind::Nsd => command.args(["nsd", "-d", "-c"]).arg(config),
+            Kind::Knot => command.args(["knotd", "-c"]).arg(config),
+            Kind::Named => {
+                command.args(["named", "-g", "-4", "-n", &threads, "-c"]);
+                command.arg(config)
+            }
+            Kind::Dnsmasq => {
+                command.args(["dnsmasq", "--keep-in-foreground", "--user=root"]);
+                let file = format!("--conf-file={}", config.display());
+                command.args(["--pid-file=", "--log-facility=-", &file])
+            }
+        };
+        let process = Process::spawn(command, kind.name(), &log, Output::Log)?;
+        Ok(Self { process, kind, log })
+    }
+
+    /// Puts all its threads on the CPUs of a placement, if that asks for one: Knot chooses one by itself.
+    ///
+    /// # Errors
+    /// A text that names the CPUs.
+    pub(super) fn pin(&self, placement: Placement) -> Result<(), String> {
+        match placement.cpus() {
+            (cpus @ [_], _) => group(self.process.id()).try_for_each(|pid| pin_process(pid, cpus)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Processor time that all its processes used, in seconds.
+    pub(super) fn cpu_seconds(&self) -> f64 {
+        // setpriv, `ip netns exec` and taskset replace themselves; it leads a group of its own.
+        group_cpu_seconds(self.process.id())
+    }
+
+    /// Bytes of memory of all its processes; what they share counts once (proc(5), `Pss`).
+    pub(super) fn memory_bytes(&self) -> u64 {
+        group(self.process.id())
+            .filter_map(|pid| {
+                let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+                let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+                let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+                Some(kibibytes * 1024)
+            })
+            .sum()
+    }
+
+    /// # Errors
+    /// A text with the log's end, if it has ended already.
+    pub(super) fn stop(mut self) -> Result<(), String> {
+        match self.process.ended() {
+            Some(status) => Err(self.failed(&format!("ended: {status}"))),
+            None => self.process.terminate().map(drop),
+        }
+    }
+
+    /// What went wrong, with the end of the server's log.
+    pub(super) fn failed(&self, error: &str) -> String {
+        let log = fs::read(&self.log).unwrap_or_default();
+        let tail = log.get(log.len().saturating_sub(2000)..);
+        let tail = String::from_utf8_lossy(tail.unwrap_or_default());
+        format!("{}: {error}\n{tail}", self.kind.name())
+    }
+}
+
+fn config_text(kind: Kind, directory: &Path, own: &Path, threads: usize) -> String {
+    let (directory, own) = (directory.display(), own.display());
+    let (ip, port) = (ADDRESS.ip(), ADDRESS.port());
+    match kind {
+        Kind::PxeServer => format!(
+            r#"[server]
+user = "root"
+control = "{own}/control"
+[dns]
+listen = "{ADDRESS}"
+rate_limit = false
+[[dns.zone]]
+name = "{FORWARD}"
+file = "{directory}/forward.zone"
+[[dns.zone]]
+name = "{REVERSE}"
+file = "{directory}/reverse.zone"
+"#
+        ),
+        Kind::Nsd => format!(
+            r#"server:
+  ip-address: {ip}
+  port: {port}
+  server-count: {threads}
+  reuseport: yes
+  username: ""
+  pidfile: ""
+  database: ""
+  zonelistfile: "{own}/zone.list"
+  xfrdfile: "{own}/xfrd.state"
+  zonesdir: "{directory}"
+  minimal-responses: yes
+  rrl-ratelimit: 0
+remote-control:
+  control-enable: no
+zone:
+  name: {FORWARD}
+  zonefile: forward.zone
+zone:
+  name: {REVERSE}
+  zonefile: reverse.zone
+"#
+        ),
+        Kind::Knot => format!(
+            "server:
+  rundir: {own}
+  listen: {ip}@{port}
+  udp-workers: {threads}
+  tcp-workers: 1
+  background-workers: 1
+log:
+  - target: stderr
+    any: warning
+database:
+  storage: {own}
+template:
+  - id: default
+    storage: {directory}
+    journal-content: none
+zone:
+  - domain: {FORWARD}
+    file: forward.zone
+  - domain: {REVERSE}
+    file: reverse.zone
+"
+        ),
+        Kind::Named => format!(
+            r#"options {{
+  directory "{own}";
+  pid-file none;
+  session-keyfile none;
+  listen-on port {port} {{ {ip}; }};
+  listen-on-v6 {{ none; }};
+  recursion no;
+  minimal-responses yes;
+  notify no;
+  dnssec-validation no;
+}};
+controls {{ }};
+zone "{FORWARD}" {{ type primary; file "{directory}/forward.zone"; }};
+zone "{REVERSE}" {{ type primary; file "{directory}/reverse.zone"; }};
+"#
+        ),
+        Kind::Dnsmasq => format!(
+            "port={port}
+listen-address={ip}
+bind-interfaces
+no-resolv
+no-hosts
+addn-hosts={directory}/hosts
+local=/{FORWARD}/
+local=/{REVERSE}/
+local-ttl={TTL_SECONDS}
+"
+        ),
+    }
+}
