@@ -25,6 +25,11 @@ enum Command {
     Dhcp(dhcp::Options),
     /// DNS: against nsd, knot, named and dnsmasq.
     Dns(dns::Options),
+    /// DNS: how long the engine takes for a query, by the size of the zones. Needs no root.
+    DnsHandle,
+    /// pxe-dns, for itself.
+    #[command(hide = true)]
+    DnsServe(dns::ServeOptions),
     /// NFS: against nfs-ganesha and nfs3_server.
     Nfs(nfs::Options),
     /// One of the servers of `nfs`, for itself: ours, or nfs3_server.
@@ -38,6 +43,8 @@ fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Dhcp(options) => dhcp::run(&options),
         Command::Dns(options) => dns::run(&options),
+        Command::DnsHandle => dns::handle(),
+        Command::DnsServe(options) => dns::serve(&options),
         Command::Nfs(options) => nfs::run(&options),
         Command::NfsServe(options) => nfs::serve(&options),
         Command::Menu(options) => {

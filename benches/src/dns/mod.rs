@@ -1,9 +1,11 @@
 //! DNS servers under the same load, in turns.
 
 mod dnsperf;
+mod handle;
 mod load;
 mod message;
 mod names;
+mod serve;
 mod server;
 
 use std::path::PathBuf;
@@ -12,9 +14,11 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use pxe_test_lab::{Namespace, POLL_INTERVAL, ensure, remove_stale, unique_name};
 
+pub(crate) use self::handle::run as handle;
 use self::load::{Load, Until};
 use self::message::Exchange;
 use self::names::{Question, Zone};
+pub(crate) use self::serve::{ServeOptions, serve};
 use self::server::{ADDRESS, Kind, Running};
 use crate::processor::pin_this_thread;
 use crate::pxe_server;

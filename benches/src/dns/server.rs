@@ -23,6 +23,9 @@ pub(super) enum Kind {
     /// This project's.
     #[value(name = "pxe-server")]
     PxeServer,
+    /// Its crate alone, as a process of this program.
+    #[value(name = "pxe-dns")]
+    PxeDns,
     /// NLnet Labs' NSD.
     Nsd,
     /// CZ.NIC's Knot DNS.
@@ -35,7 +38,7 @@ pub(super) enum Kind {
 
 impl Kind {
     pub(super) const ALL: [Self; 5] = [
-        Self::PxeServer,
+        Self::PxeDns,
         Self::Nsd,
         Self::Knot,
         Self::Named,
@@ -46,6 +49,7 @@ impl Kind {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::PxeServer => "pxe-server",
+            Self::PxeDns => "pxe-dns",
             Self::Nsd => "nsd",
             Self::Knot => "knot",
             Self::Named => "named",
@@ -89,6 +93,10 @@ impl Running {
         let threads = cpus.len().to_string();
         match kind {
             Kind::PxeServer => command.arg(pxe_server).arg("serve").arg(config),
+            Kind::PxeDns => {
+                let program = std::env::current_exe().map_err(at)?;
+                command.arg(program).arg("dns-serve").arg(directory)
+            }
             Kind::Nsd => command.args(["nsd", "-d", "-c"]).arg(config),
             Kind::Knot => command.args(["knotd", "-c"]).arg(config),
             Kind::Named => {
@@ -171,6 +179,7 @@ name = "{REVERSE}"
 file = "{directory}/reverse.zone"
 "#
         ),
+        Kind::PxeDns => String::new(),
         Kind::Nsd => format!(
             r#"server:
   ip-address: {ip}
