@@ -101,7 +101,7 @@ pub(crate) fn drawn(zone: Zone, names: u16, count: usize, seed: u64) -> Vec<Ques
     let mut draw = || {
         // Of no weight here: the smallest numbers are drawn a little more often.
         let number = (random.next() % u64::from(names.max(1))) as u16;
-        let is_absent = random.next() % 20 == 0;
+        let is_absent = random.next().is_multiple_of(20);
         match (zone, is_absent) {
             (Zone::Forward, false) => forward_question(number),
             (Zone::Reverse, false) => reverse_question(number),
