@@ -129,6 +129,9 @@ fn status_text(answer: &Answer) -> String {
             );
         }
     }
+    if let Some(dns) = answer.get("dns").and_then(Value::as_object) {
+        dns_text(&mut text, dns);
+    }
     let _ = writeln!(text, "transfers      {} running", get("transfers_running"));
     for transfer in list(answer, "transfers") {
         let _ = writeln!(
@@ -143,6 +146,34 @@ fn status_text(answer: &Answer) -> String {
         );
     }
     text
+}
+
+fn dns_text(text: &mut String, dns: &Answer) {
+    let upstreams: Vec<String> = list(dns, "forward").map(text_of).collect();
+    let asks = match upstreams.is_empty() {
+        true => "asks nobody else".to_owned(),
+        false => format!("asks {} for other names", upstreams.join(", ")),
+    };
+    let connections = number(dns, "connections");
+    let _ = writeln!(text, "dns            {connections} connections, {asks}");
+    for zone in list(dns, "zones") {
+        let source = match &zone["file"] {
+            Value::String(file) => format!("from {file}"),
+            _ => "made of the configuration".to_owned(),
+        };
+        let has_leases = zone["leases"].as_bool() == Some(true);
+        let _ = writeln!(
+            text,
+            "  {} serial {}, {} records {source}{}",
+            text_of(&zone["name"]),
+            text_of(&zone["serial"]),
+            text_of(&zone["records"]),
+            if has_leases { ", and leases" } else { "" },
+        );
+        for error in zone["errors"].as_array().into_iter().flatten() {
+            let _ = writeln!(text, "    as it was before: {}", text_of(error));
+        }
+    }
 }
 
 fn machines_text(answer: &Answer, is_one: bool, now: u64) -> String {

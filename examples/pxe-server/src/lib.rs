@@ -56,6 +56,7 @@ mod control;
 mod decisions;
 mod demo;
 mod dns;
+mod dns_commands;
 mod doctor;
 mod explain;
 mod fact;

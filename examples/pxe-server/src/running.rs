@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pxe_core::MacAddr;
@@ -28,6 +29,10 @@ use crate::observe;
 use crate::source::{SwapSource, http_source, tftp_source};
 use crate::status;
 use crate::trees::Trees;
+
+/// How often zone files are looked at. A changed one is read at the look after the one that saw
+/// it, so that it is served one to two seconds after it was written.
+const ZONE_FILES_LOOK: Duration = Duration::from_millis(1000);
 
 /// A server that serves. Dropping it ends all its tasks at once.
 #[derive(Debug)]
@@ -266,6 +271,7 @@ impl Bound {
             stop,
         });
         let mut tasks = JoinSet::new();
+        let stopped_watching = stopped.clone();
         if let Some(dhcp) = dhcp {
             let stopped = wait_for_stop(stopped.clone());
             tasks.spawn(async move {
@@ -335,6 +341,13 @@ impl Bound {
             })
         });
         handle.announce();
+        if handle.shared.dns.is_some() {
+            let watched = handle.clone();
+            tasks.spawn(async move {
+                watched.watch_zone_files(stopped_watching).await;
+                Ok(())
+            });
+        }
         let recalled = handle.clone();
         tokio::spawn(async move { recalled.recall_leases().await });
         Ok(Running {
@@ -441,6 +454,28 @@ impl Handle {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(config);
+    }
+
+    /// Reads the zones whose files change, until the server stops.
+    async fn watch_zone_files(&self, stopped: watch::Receiver<bool>) {
+        let mut stopped = std::pin::pin!(wait_for_stop(stopped));
+        loop {
+            tokio::select! {
+                () = &mut stopped => return,
+                () = tokio::time::sleep(ZONE_FILES_LOOK) => {}
+            }
+            let _one_at_a_time = self.shared.reloading.lock().await;
+            let handle = self.clone();
+            // A disk may hang: queries are answered meanwhile.
+            let looked = tokio::task::spawn_blocking(move || {
+                if let Some(dns) = &handle.shared.dns {
+                    dns.look_at_files(&handle.config(), &handle.shared.hub);
+                }
+            });
+            if let Err(error) = looked.await {
+                tracing::error!(event = "failed", "dns: zone files: {error}");
+            }
+        }
     }
 
     /// Every lease record, by address; none if no addresses are given.

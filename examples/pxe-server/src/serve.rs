@@ -8,6 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::bind::{Bound, StartError};
 use crate::cli::print;
 use crate::config::{Config, Store, located};
+use crate::dns_commands::check_zones;
 use crate::log::LogControl;
 use crate::menus::TemplateFaults;
 use crate::nfs::handle_key;
@@ -35,7 +36,14 @@ pub(crate) fn check(file: &Path) -> ExitCode {
             if let Some(complaint) = crate::menu_commands::complaint(&config) {
                 eprintln!("warning: {complaint}");
             }
-            if !faults.is_empty() {
+            let zones = check_zones(&config);
+            for warning in &zones.warnings {
+                eprintln!("warning: {warning}");
+            }
+            for error in &zones.errors {
+                eprintln!("error: {error}");
+            }
+            if !faults.is_empty() || !zones.errors.is_empty() {
                 return ExitCode::FAILURE;
             }
             let mode = match &config.dhcp {

@@ -7,9 +7,10 @@ use pxe_core::{MacAddr, UnixTime};
 use pxe_dhcp::{LeaseRecord, LeaseState};
 use serde_json::{Map, Value, json};
 
-use crate::config::{Config, NfsExport};
+use crate::config::{Config, Dns, NfsExport};
 use crate::control::{Answer, Failure};
 use crate::decisions::Access;
+use crate::dns::RunningDns;
 use crate::fact::{Fact, Protocol, printable};
 use crate::machines::{Machine, MachineId};
 use crate::running::Handle;
@@ -70,6 +71,11 @@ pub(crate) async fn status(handle: &Handle) -> Answer {
             "connections": running.connections(),
             "exports": nfs.exports.iter().map(|export| export_object(&config, export)).collect::<Vec<_>>(),
         })),
+        "dns": shared.dns.as_ref().zip(config.dns.as_ref()).map(|(running, dns)| json!({
+            "connections": running.connections(),
+            "forward": dns.forward.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "zones": zone_objects(dns, running),
+        })),
         "leases_active": active,
         "machines": shared.hub.machines().len(),
     }))
@@ -84,6 +90,26 @@ fn export_object(config: &Config, export: &NfsExport) -> Value {
         "hidden": export.is_hidden,
         "writable": export.is_writable(),
     })
+}
+
+fn zone_objects(dns: &Dns, running: &RunningDns) -> Vec<Value> {
+    let zones = running.zones();
+    let zones = zones.iter().map(|(name, loaded)| {
+        let has_leases = dns
+            .zones
+            .iter()
+            .any(|zone| zone.name == *name && zone.has_leases);
+        json!({
+            "name": name.to_string(),
+            "serial": loaded.zone.serial(),
+            "records": loaded.records,
+            "file": loaded.file(),
+            "leases": has_leases,
+            "errors": loaded.faults,
+            "warnings": loaded.warnings,
+        })
+    });
+    zones.collect()
 }
 
 fn counters(handle: &Handle) -> Value {

@@ -1,6 +1,7 @@
 //! `[dns]`: names of the boot network.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
@@ -113,6 +114,17 @@ pub enum ZoneContent {
         /// For how many seconds records may be kept that do not say it themselves.
         ttl_seconds: u32,
     },
+}
+
+impl fmt::Display for Upstream {
+    /// As it is written in the configuration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System => f.write_str("system"),
+            Self::Plain(server) => server.fmt(f),
+            Self::Tls(server, name) => write!(f, "tls://{server}#{name}"),
+        }
+    }
 }
 
 impl DnsAddress {

@@ -14,4 +14,4 @@ mod zones;
 pub(crate) use self::interfaces::Interfaces;
 pub(crate) use self::name_servers::NameServers;
 pub(crate) use self::ports::{BoundDns, RunningDns, try_both};
-pub(crate) use self::zones::Zones;
+pub(crate) use self::zones::{Zones, read_zone_file};

@@ -1,16 +1,18 @@
 //! The ports of DNS, and what serves there.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pxe_dns::{Bound, Server, ServerHandle, Service, Transport as DnsTransport};
+use pxe_dns::{Bound, Name, Server, ServerHandle, Service, Transport as DnsTransport};
 
 use super::interfaces::Interfaces;
-use super::zones::Zones;
+use super::zones::{Stamp, Zones};
 use crate::bind::StartError;
-use crate::config::{Config, ConfigError, Problem};
+use crate::config::{Config, ConfigError, Dns, Problem};
+use crate::fact::Protocol;
 use crate::hub::Hub;
 use crate::observe::DnsObserver;
 use crate::port_holder::Transport;
@@ -30,7 +32,9 @@ pub(crate) struct RunningDns {
     service: Service,
     /// `None` once it stops.
     server: Mutex<Option<ServerHandle>>,
-    pub(super) zones: Mutex<Zones>,
+    zones: Mutex<Zones>,
+    /// Zones whose files had changed when they were looked at last, and how they were then.
+    changing: Mutex<BTreeMap<Name, Vec<Option<Stamp>>>>,
 }
 
 impl BoundDns {
@@ -79,6 +83,7 @@ impl BoundDns {
             service,
             server: Mutex::new(None),
             zones: Mutex::default(),
+            changing: Mutex::default(),
         });
         // Before the first query: nobody is to be told that there is no such name.
         running.put_in_force(config, &interfaces, zones);
@@ -106,11 +111,66 @@ impl RunningDns {
                 tracing::warn!(event = "zone", "dns: {warning}");
             }
         }
+        self.serve_zones(config, dns, interfaces, zones);
+    }
+
+    fn serve_zones(&self, config: &Config, dns: &Dns, interfaces: &Interfaces, zones: Zones) {
         self.service
             .set_zones(zones.served(config, dns, interfaces));
         let recursion = interfaces.access_list(config, dns, &dns.allow_recursion);
         self.service.set_recursion(recursion);
         *lock(&self.zones) = zones;
+    }
+
+    /// Looks whether zones' files have changed, and reads those that have. One that changed since
+    /// the last look may be half written: it is read once it stays as it is.
+    ///
+    /// Not to be called while another configuration is put in force.
+    pub(crate) fn look_at_files(&self, config: &Config, hub: &Hub) {
+        let Some(dns) = &config.dns else { return };
+        let mut zones = self.zones();
+        let now = zones.changed();
+        let before = std::mem::replace(&mut *lock(&self.changing), now.clone());
+        let is_still = |(name, stamps): &(&Name, &Vec<_>)| before.get(*name) == Some(*stamps);
+        let mut is_new = false;
+        for (name, _) in now.iter().filter(is_still) {
+            let Some(loaded) = zones.read_again(name) else {
+                continue;
+            };
+            is_new = true;
+            for fault in &loaded.faults {
+                tracing::error!(
+                    event = "zone_refused",
+                    zone = %name,
+                    "dns: {name} is served as it was before: {fault}"
+                );
+            }
+            if !loaded.faults.is_empty() {
+                hub.count(Protocol::Dns, "zone_refused", 1);
+                continue;
+            }
+            for warning in &loaded.warnings {
+                tracing::warn!(event = "zone", zone = %name, "dns: {warning}");
+            }
+            let (serial, records) = (loaded.zone.serial(), loaded.records);
+            hub.count(Protocol::Dns, "zone_loaded", 1);
+            tracing::info!(
+                event = "zone_loaded",
+                zone = %name,
+                serial,
+                "dns: {name} is read again: serial {serial}, {records} records"
+            );
+        }
+        if is_new {
+            self.serve_zones(config, dns, &Interfaces::read(), zones);
+        }
+    }
+
+    /// How many connections are open.
+    pub(crate) fn connections(&self) -> usize {
+        lock(&self.server)
+            .as_ref()
+            .map_or(0, ServerHandle::connections)
     }
 
     /// Stops; gives the number of connections that had to be ended.

@@ -1,5 +1,6 @@
 //! The zones that are served: read from their files, or made from the configuration.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +10,7 @@ use pxe_dns::{Finding, Name, ServedZone, Severity, Zone, ZoneFile, ZoneFileLimit
 
 use super::interfaces::Interfaces;
 use super::written::{WrittenZone, written};
-use crate::config::{Config, Dns, DnsZone, Problem, ZoneContent};
+use crate::config::{Config, Dns, Problem, ZoneContent};
 use crate::fact::printable;
 
 /// A zone as it is served.
@@ -20,13 +21,19 @@ pub(crate) struct LoadedZone {
     source: ZoneSource,
     /// What is doubtful in it.
     pub(crate) warnings: Vec<String>,
+    /// What is wrong in its file as it is now, for which it is served as it was before.
+    pub(crate) faults: Vec<String>,
+    /// How many records it has.
+    pub(crate) records: usize,
 }
+
+/// The files that a zone was read from, the first of them its own, as they were.
+type ReadFiles = Vec<(PathBuf, Option<Stamp>)>;
 
 /// What a zone was read or made from.
 #[derive(Debug, Clone)]
 enum ZoneSource {
-    /// These files, the first of them the zone's own, as they were.
-    Files(Vec<(PathBuf, Option<Stamp>)>),
+    Files(ReadFiles),
     Written(WrittenZone),
 }
 
@@ -76,7 +83,7 @@ impl Zones {
             let ZoneContent::File(path) = &zone.content else {
                 continue;
             };
-            match from_file(&zone.name, path) {
+            match from_file(&zone.name, path).1 {
                 Ok(loaded) => {
                     zones.insert(zone.name.clone(), loaded);
                 }
@@ -102,8 +109,8 @@ impl Zones {
         }
     }
 
-    /// Those whose files are others than they were when they were read.
-    pub(crate) fn changed(&self) -> Vec<(Name, Vec<Option<Stamp>>)> {
+    /// Those whose files are others than they were when they were read, and what these are now.
+    pub(crate) fn changed(&self) -> BTreeMap<Name, Vec<Option<Stamp>>> {
         let changed = self.0.iter().filter_map(|(name, loaded)| {
             let ZoneSource::Files(files) = &loaded.source else {
                 return None;
@@ -115,9 +122,30 @@ impl Zones {
         changed.collect()
     }
 
-    /// Replaces one zone.
-    pub(crate) fn insert(&mut self, loaded: LoadedZone) {
-        self.0.insert(loaded.zone.origin().to_name(), loaded);
+    /// Reads the file of a zone again. If it is bad, the zone stays as it was, but for its faults.
+    /// `None`: it has no file.
+    pub(crate) fn read_again(&mut self, name: &Name) -> Option<&LoadedZone> {
+        let loaded = self.0.get_mut(name)?;
+        let path = loaded.file()?.to_owned();
+        let (files, read) = from_file(name, &path);
+        match read {
+            Ok(mut new) => {
+                let (serial, former) = (new.zone.serial(), loaded.zone.serial());
+                if serial == former {
+                    new.warnings.push(format!(
+                        "{}: the zone has changed and its serial is {serial} as before: \
+                         secondaries do not see it; increase it",
+                        path.display()
+                    ));
+                }
+                *loaded = new;
+            }
+            Err(faults) => {
+                loaded.faults = faults;
+                loaded.source = ZoneSource::Files(files);
+            }
+        }
+        Some(loaded)
     }
 
     pub(crate) fn get(&self, name: &Name) -> Option<&LoadedZone> {
@@ -159,15 +187,31 @@ impl LoadedZone {
     }
 }
 
-/// Reads a zone's file.
-///
-/// # Errors
-/// What is wrong with it, a line each, with file and line.
-pub(crate) fn from_file(name: &Name, path: &Path) -> Result<LoadedZone, Vec<String>> {
-    // Before they are read: a change meanwhile is seen the next time.
-    let stamps = std::cell::RefCell::new(BTreeMap::new());
+/// Reads a zone's file: the files it is made of, and what is wrong with them if it is no zone, a
+/// line each, with file and line.
+fn from_file(name: &Name, path: &Path) -> (ReadFiles, Result<LoadedZone, Vec<String>>) {
+    let (files, file) = read_zone_file(name, path);
+    let (faults, warnings) = told(&file.findings);
+    let loaded = match file.zone {
+        Some(zone) => Ok(LoadedZone {
+            records: zone.records().count(),
+            zone,
+            source: ZoneSource::Files(files.clone()),
+            warnings,
+            faults: Vec::new(),
+        }),
+        None => Err(faults),
+    };
+    (files, loaded)
+}
+
+/// Reads a zone's file, with what it includes: those are beside it, if they are not named by their
+/// whole paths.
+pub(crate) fn read_zone_file(name: &Name, path: &Path) -> (ReadFiles, ZoneFile) {
+    let stamps = RefCell::new(BTreeMap::new());
     let read = |asked: &str, octets_max: usize| {
         let path = beside(path, asked);
+        // Before it is read: a change meanwhile is seen the next time.
         stamps
             .borrow_mut()
             .insert(asked.to_owned(), Stamp::of(&path));
@@ -180,16 +224,7 @@ pub(crate) fn from_file(name: &Name, path: &Path) -> Result<LoadedZone, Vec<Stri
         let stamp = stamps.get(asked).copied().flatten();
         (beside(path, asked), stamp)
     });
-    let source = ZoneSource::Files(files.collect());
-    let (faults, warnings) = told(&file.findings);
-    match file.zone {
-        Some(zone) => Ok(LoadedZone {
-            zone,
-            source,
-            warnings,
-        }),
-        None => Err(faults),
-    }
+    (files.collect(), file)
 }
 
 /// What is found in a zone file, errors and warnings.
@@ -216,7 +251,7 @@ fn beside(own: &Path, asked: &str) -> PathBuf {
 }
 
 /// The content of a file, or its first octets up to one more than these.
-pub(crate) fn read_bounded(path: &Path, octets_max: usize) -> Result<Vec<u8>, String> {
+fn read_bounded(path: &Path, octets_max: usize) -> Result<Vec<u8>, String> {
     let read = || -> std::io::Result<Vec<u8>> {
         let file = std::fs::File::open(path)?;
         if !file.metadata()?.is_file() {
@@ -286,15 +321,12 @@ fn from_lines(
     let warnings: Vec<String> = warnings.collect();
     match file.zone {
         Some(zone) => Ok(LoadedZone {
+            records: zone.records().count(),
             zone,
             source: ZoneSource::Written(made),
             warnings,
+            faults: Vec::new(),
         }),
         None => Err(problems),
     }
-}
-
-/// The zone of `[dns]` that has this name.
-pub(crate) fn configured<'a>(dns: &'a Dns, name: &Name) -> Option<&'a DnsZone> {
-    dns.zones.iter().find(|zone| zone.name == *name)
 }

@@ -1,0 +1,40 @@
+//! `pxe-server dns`: zone files checked, and names asked for.
+
+mod check;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+pub(crate) use self::check::{CheckedZones, check_zones};
+
+/// The command line of `dns`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check a zone file as named-checkzone does: each finding with its file and line
+    Check {
+        /// The zone file
+        file: PathBuf,
+        /// The zone's name; left out, it is taken from the file's name (db.matrix.lan,
+        /// matrix.lan.zone, 150.168.192.in-addr.arpa), or is that of its SOA record
+        #[arg(long, value_name = "NAME")]
+        zone: Option<String>,
+        /// Print the zone in canonical form, too
+        #[arg(long)]
+        print: bool,
+    },
+}
+
+/// Runs `dns`.
+pub(crate) fn run(args: &Args) -> ExitCode {
+    match &args.command {
+        Command::Check { file, zone, print } => check::run(file, zone.as_deref(), *print),
+    }
+}
