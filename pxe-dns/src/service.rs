@@ -36,6 +36,14 @@ pub struct ServedZone {
     pub query: AccessList,
     /// Who may have the whole zone (AXFR).
     pub transfer: AccessList,
+    /// What is added to the serial of the file. For a zone with dynamic records: the seconds
+    /// since a date that never changes, when it is loaded. Each change of such records adds one
+    /// to the serial, which is forgotten when the server ends; so the next one begins with a
+    /// larger serial (RFC 1982), unless there was more than one change a second.
+    ///
+    /// While the server runs a serial never goes back: a zone that is loaded again with another
+    /// content gets one that follows the one before, whatever its file says.
+    pub serial_offset: u32,
 }
 
 impl ServedZone {
@@ -45,6 +53,7 @@ impl ServedZone {
             zone,
             query: AccessList::any(),
             transfer: AccessList::none(),
+            serial_offset: 0,
         }
     }
 }

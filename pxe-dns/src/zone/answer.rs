@@ -96,20 +96,22 @@ impl Zones {
             }
             key = KeyBuffer::new(alias.as_ref());
             if seen.contains(&Some(hash(&key))) {
-                // A loop: what it has is in the answer.
                 break;
             }
             let Some(served) = self.find_for(key.as_slice(), query.kind) else {
                 return ZoneAnswer::Alias(alias.as_ref().to_name());
             };
             if !served.query.allows(client) {
-                break;
+                return ZoneAnswer::Complete;
             }
             alias = match answer.say(&served.zone, alias.as_ref(), &key) {
                 Step::Done(done) => return done,
                 Step::Follow(alias) => alias,
             };
         }
+        // A loop, or a chain that is too long: what was found of it is in the answer, as BIND
+        // has it.
+        answer.response.set_rcode(Rcode::SERVFAIL);
         ZoneAnswer::Complete
     }
 }
@@ -247,11 +249,7 @@ impl<'z, 'a, 'b, 'q> Answer<'z, 'a, 'b, 'q> {
         // (RFC 9471 section 3): they come first, and are not left out in silence.
         for is_needed in [true, false] {
             for target in targets().filter(|name| name.is_within(owner) == is_needed) {
-                if !target.is_within(zone.origin()) {
-                    continue;
-                }
-                let key = KeyBuffer::new(target);
-                let Some(node) = zone.node(key.below(zone.key.as_slice())) else {
+                let Some(node) = zone.glue(target) else {
                     continue;
                 };
                 for set in addresses(node) {
@@ -327,7 +325,7 @@ impl<'z, 'a, 'b, 'q> Answer<'z, 'a, 'b, 'q> {
         let mut added = Added::of_answer(owner, sets);
         for set in sets.iter().chain(servers).filter(leads_on) {
             for data in set.data() {
-                if let Some(name) = target(set.kind, data) {
+                if let Some(name) = target(set.kind, owner, data) {
                     self.add_addresses(&mut added, name);
                 }
             }
@@ -488,15 +486,24 @@ fn addresses(node: &Node) -> impl Iterator<Item = &RrSet> {
 fn leads_on(kind: RecordType) -> bool {
     matches!(
         kind,
-        RecordType::NS | RecordType::MX | RecordType::SRV | RecordType::KX | RecordType::AFSDB
+        RecordType::NS
+            | RecordType::MX
+            | RecordType::SRV
+            | RecordType::KX
+            | RecordType::AFSDB
+            | RecordType::SVCB
+            | RecordType::HTTPS
     )
 }
 
-/// The name whose addresses will be needed.
-fn target(kind: RecordType, data: &[u8]) -> Option<NameRef<'_>> {
+/// The name whose addresses will be needed for a record.
+fn target<'d>(kind: RecordType, owner: NameRef<'d>, data: &'d [u8]) -> Option<NameRef<'d>> {
     let at = match kind {
         RecordType::NS => 0,
+        // RFC 9460 section 2.5.2: but for an alias, the root stands for the owner.
+        RecordType::SVCB | RecordType::HTTPS if data.get(2) == Some(&0) => return Some(owner),
         RecordType::MX | RecordType::KX | RecordType::AFSDB => 2,
+        RecordType::SVCB | RecordType::HTTPS => 2,
         RecordType::SRV => 6,
         _ => return None,
     };

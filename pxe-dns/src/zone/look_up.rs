@@ -4,7 +4,7 @@ use std::ops::Bound;
 
 use super::sort_key::{KeyBuffer, common_len, prefixes};
 use super::{Node, Zone};
-use crate::RecordType;
+use crate::{NameRef, RecordType};
 
 /// What a zone says of a name.
 #[derive(Debug, Clone, Copy)]
@@ -74,5 +74,19 @@ impl Zone {
             }
         }
         None
+    }
+
+    /// The records of a name that belongs to a delegated zone: they are here only so that its
+    /// servers can be reached.
+    pub(super) fn glue(&self, name: NameRef<'_>) -> Option<&Node> {
+        if !name.is_within(self.origin()) {
+            return None;
+        }
+        let key = KeyBuffer::new(name);
+        let key = key.below(self.key.as_slice());
+        match self.look_above(key, RecordType::A) {
+            Some(Found::Cut(_)) => self.node(key),
+            _ => None,
+        }
     }
 }

@@ -3,6 +3,7 @@
 mod answer;
 mod look_up;
 mod node;
+mod overlay;
 mod sort_key;
 mod zones;
 
@@ -32,6 +33,8 @@ pub struct Zone {
     nodes: BTreeMap<SortKey, Arc<Node>>,
     /// Below which names other rules hold: delegations and DNAMEs.
     cuts: BTreeSet<SortKey>,
+    /// The zone's own nodes of the names that have dynamic records besides.
+    overlaid: BTreeMap<SortKey, Option<Arc<Node>>>,
     soa: Soa,
 }
 
@@ -135,6 +138,7 @@ impl Zone {
             key: SortKey::new(key.as_slice()),
             origin,
             nodes,
+            overlaid: BTreeMap::new(),
             soa,
         })
     }

@@ -1,5 +1,7 @@
 //! The records of one name.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use crate::{Name, NameRef, Record, RecordType};
@@ -46,6 +48,35 @@ impl Node {
         }
     }
 
+    /// The same with more records, of types that it does not have. Their sets get the smallest
+    /// of their TTLs, as they come from several who know nothing of each other.
+    pub(super) fn with<'r>(&self, records: impl IntoIterator<Item = &'r Record>) -> Self {
+        let mut records: Vec<Record> = records.into_iter().cloned().collect();
+        let ttls: BTreeMap<RecordType, u32> =
+            records.iter().fold(BTreeMap::new(), |mut ttls, record| {
+                let ttl: &mut u32 = ttls.entry(record.kind).or_insert(record.ttl_seconds);
+                *ttl = record.ttl_seconds.min(*ttl);
+                ttls
+            });
+        for record in &mut records {
+            record.ttl_seconds = ttls.get(&record.kind).copied().unwrap_or_default();
+        }
+        let more = Self::new(self.owner.clone(), records);
+        Self {
+            owner: self.owner.clone(),
+            sets: [&self.sets[..], &more.sets[..]].concat().into(),
+        }
+    }
+
+    /// The same with another set in the place of that of its type.
+    pub(super) fn with_set(&self, set: RrSet) -> Self {
+        let mut node = self.clone();
+        if let Some(place) = node.sets.iter_mut().find(|other| other.kind == set.kind) {
+            *place = set;
+        }
+        node
+    }
+
     pub(super) fn sets(&self) -> &[RrSet] {
         &self.sets
     }
@@ -69,9 +100,10 @@ impl Node {
 }
 
 impl RrSet {
-    fn new(kind: RecordType, ttl_seconds: u32, data: &[Bytes]) -> Self {
-        let mut packed = Vec::with_capacity(data.iter().map(|data| 2 + data.len()).sum());
-        for data in data {
+    pub(super) fn new<D: AsRef<[u8]>>(kind: RecordType, ttl_seconds: u32, data: &[D]) -> Self {
+        let len = |data: &D| 2 + data.as_ref().len();
+        let mut packed = Vec::with_capacity(data.iter().map(len).sum());
+        for data in data.iter().map(AsRef::as_ref) {
             packed.extend_from_slice(&(data.len() as u16).to_be_bytes());
             packed.extend_from_slice(data);
         }

@@ -1,9 +1,11 @@
 //! The zones that are served.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::overlay::is_after;
 use super::sort_key::{KeyBuffer, SortKey, prefixes};
-use crate::{NameRef, RecordType, ServedZone};
+use crate::dynamic::HoldReason;
+use crate::{Name, NameRef, Record, RecordType, ServedZone};
 
 /// The zones that are served, found by name.
 #[derive(Debug, Clone, Default)]
@@ -11,22 +13,79 @@ pub(crate) struct Zones {
     served: Vec<ServedZone>,
     /// By the key of its name, where a zone is.
     index: BTreeMap<SortKey, usize>,
+    /// Dynamic records by their name: those that are answered, and those that are not.
+    dynamic: BTreeMap<Name, Vec<Record>>,
 }
 
 impl Zones {
     /// Serves these zones and no others. Of two with one name, the last counts. Returns those
     /// that were served before, which may take time to drop.
     pub(crate) fn replace(&mut self, zones: Vec<ServedZone>) -> Vec<ServedZone> {
-        let index = zones.iter().enumerate();
-        self.index = index
-            .map(|(at, served)| (served.zone.key.clone(), at))
-            .collect();
-        std::mem::replace(&mut self.served, zones)
+        let new = zones.iter().enumerate();
+        let index = new.map(|(at, served)| (served.zone.key.clone(), at));
+        let before = Self {
+            index: std::mem::replace(&mut self.index, index.collect()),
+            served: std::mem::replace(&mut self.served, zones),
+            dynamic: BTreeMap::new(),
+        };
+        let owners: Vec<Name> = self.dynamic.keys().cloned().collect();
+        for owner in owners {
+            self.overlay(owner.as_ref());
+        }
+        for served in &mut self.served {
+            let of_file = served.zone.serial().wrapping_add(served.serial_offset);
+            let earlier = before.index.get(served.zone.key.as_slice());
+            let earlier = earlier.and_then(|at| before.served.get(*at));
+            served.zone.set_serial(match earlier {
+                Some(earlier) if !is_after(of_file, earlier.zone.serial()) => earlier.zone.serial(),
+                _ => of_file,
+            });
+            if let Some(earlier) = earlier
+                && earlier.zone.serial() == served.zone.serial()
+                && !earlier.zone.says_the_same(&served.zone)
+            {
+                served.zone.increase_serial();
+            }
+        }
+        before.served
     }
 
-    /// The zones that are served.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &ServedZone> {
-        self.index.values().filter_map(|at| self.served.get(*at))
+    /// From now on these are the dynamic records of the names. A zone's serial increases once, if
+    /// anything changes in it.
+    pub(crate) fn set_dynamic(&mut self, names: impl IntoIterator<Item = (Name, Vec<Record>)>) {
+        let mut changed = BTreeSet::new();
+        for (owner, records) in names {
+            match records.is_empty() {
+                true => self.dynamic.remove(&owner),
+                false => self.dynamic.insert(owner.clone(), records),
+            };
+            changed.extend(self.overlay(owner.as_ref()));
+        }
+        for at in changed {
+            if let Some(served) = self.served.get_mut(at) {
+                served.zone.increase_serial();
+            }
+        }
+    }
+
+    /// Why a dynamic record is not answered, if it is not.
+    pub(crate) fn hold_reason(&self, record: &Record) -> Option<HoldReason> {
+        match self.find(record.owner.as_ref()) {
+            Some(served) => served.zone.hold_reason(record),
+            None => Some(HoldReason::NoZone),
+        }
+    }
+
+    /// Puts the dynamic records of a name into its zone. Returns which zone that changed.
+    fn overlay(&mut self, owner: NameRef<'_>) -> Option<usize> {
+        let at = self.find_at(KeyBuffer::new(owner).as_slice())?;
+        let zone = &mut self.served.get_mut(at)?.zone;
+        let records = self.dynamic.get(&owner.to_name());
+        let records = records.into_iter().flatten();
+        let answered: Vec<&Record> = records
+            .filter(|record| zone.hold_reason(record).is_none())
+            .collect();
+        zone.overlay(owner, &answered).then_some(at)
     }
 
     /// The zone in which a name is: that with the longest name.
@@ -51,8 +110,12 @@ impl Zones {
     }
 
     fn find_key(&self, key: &[u8]) -> Option<&ServedZone> {
+        self.served.get(self.find_at(key)?)
+    }
+
+    fn find_at(&self, key: &[u8]) -> Option<usize> {
         let longest_first = prefixes(key).rev().chain(std::iter::once(&[][..]));
         let mut found = longest_first.filter_map(|above| self.index.get(above));
-        found.next().and_then(|at| self.served.get(*at))
+        found.next().copied()
     }
 }
