@@ -6,9 +6,12 @@ mod dynamic;
 mod event;
 #[cfg(feature = "tokio")]
 mod forward;
+mod forwarding;
 mod limits;
 mod local_zones;
 mod name;
+mod peer;
+mod rate_limit;
 mod record;
 mod service;
 #[cfg(feature = "tokio")]
@@ -19,16 +22,18 @@ mod zone_file;
 
 pub use crate::access::{AccessList, ParseAccessError};
 pub use crate::dynamic::{DynamicError, DynamicRecords, HeldBack, HoldReason};
-pub use crate::event::{Answered, Event, Limited};
+pub use crate::event::{
+    Answered, Event, ForwardFailed, Limited, RateLimited, Refusal, Refused, TcpClosed, Transferred,
+};
 #[cfg(feature = "tokio")]
 pub use crate::forward::{ForwardError, Forwarder, MemForwarder, Question};
+pub use crate::forwarding::{Forwarding, Resolved};
 pub use crate::limits::Limits;
 pub use crate::local_zones::LocalZones;
 pub use crate::name::{LABEL_LEN_MAX, Labels, NAME_LEN_MAX, Name, NameError, NameRef};
+pub use crate::peer::{Peer, Transport};
 pub use crate::record::{Class, ParseRecordTypeError, Rcode, Record, RecordType};
-pub use crate::service::{
-    Forwarding, Outcome, Peer, Resolved, ServedZone, Service, ServiceBuilder, Transport,
-};
+pub use crate::service::{Outcome, ServedZone, Service, ServiceBuilder};
 #[cfg(feature = "tokio")]
 pub use crate::tokio::{Bound, Server, ServerHandle};
 pub use crate::zone::{Zone, ZoneError};

@@ -1,14 +1,25 @@
 //! The server without its sockets: a query in, a response out.
 
+mod builder;
+
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use pxe_core::Now;
+use pxe_core::{Instant, Now};
 
-use crate::wire::{Query, Response};
+use crate::rate_limit::{Account, Kind, RateLimit, Verdict};
+use crate::wire::{DATAGRAM_LEN_MIN, HEADER_LEN, NoQuery, Opcode, Query, Response, Section};
 use crate::zone::ZoneAnswer;
-use crate::{AccessList, DynamicRecords, Event, Limits, Name, Rcode, Record, RecordType, Zone};
+use crate::{
+    AccessList, Answered, Class, DynamicRecords, Event, Forwarding, Limits, LocalZones, Name,
+    NameRef, Peer, RateLimited, Rcode, RecordType, Refusal, Refused, Resolved, Transport, Zone,
+};
+
+pub use self::builder::ServiceBuilder;
+
+/// Octets of a message by TCP at most (RFC 1035 section 4.2.2).
+const TCP_LEN_MAX: usize = u16::MAX as usize;
 
 /// Answers queries. Cheap to clone; all clones are one.
 ///
@@ -20,10 +31,20 @@ pub struct Service {
 }
 
 struct Inner {
-    recursion: RwLock<AccessList>,
+    /// The zones, with the records that come and go.
     dynamic: DynamicRecords,
+    recursion: RwLock<Recursion>,
+    rate_limit: RateLimit,
     limits: Limits,
-    on_event: Box<dyn Fn(&Event) + Send + Sync>,
+    on_event: Option<OnEvent>,
+}
+
+type OnEvent = Box<dyn Fn(&Event) + Send + Sync>;
+
+/// For whom others are asked, and for what they are not.
+struct Recursion {
+    clients: AccessList,
+    local_zones: LocalZones,
 }
 
 /// A zone, and who may ask for it.
@@ -58,39 +79,6 @@ impl ServedZone {
     }
 }
 
-/// By what a query came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Transport {
-    /// In a datagram: the sender's address may be forged.
-    Udp,
-    /// Over a connection.
-    Tcp,
-}
-
-/// Who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct Peer {
-    /// The client's address and port.
-    pub remote: SocketAddr,
-    /// The address that was asked, if known.
-    pub local_ip: Option<IpAddr>,
-    /// By what it asks.
-    pub transport: Transport,
-}
-
-impl Peer {
-    /// A client.
-    pub const fn new(remote: SocketAddr, transport: Transport) -> Self {
-        Self {
-            remote,
-            local_ip: None,
-            transport,
-        }
-    }
-}
-
 /// What is to be done with a query.
 #[derive(Debug)]
 #[must_use]
@@ -104,106 +92,305 @@ pub enum Outcome {
     Forward(Forwarding),
 }
 
-/// A query that others are to be asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Forwarding {
-    /// Who asked.
-    pub peer: Peer,
-    /// The name.
-    pub name: Name,
-    /// The type.
-    pub kind: RecordType,
-    /// The query as it came.
-    pub(crate) message: Vec<u8>,
+/// A query, and what is known of who sent it.
+struct Asked<'a> {
+    now: Instant,
+    peer: &'a Peer,
+    query: Query<'a>,
+    may_recurse: bool,
 }
 
-/// What others answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Resolved {
-    /// What came of it.
-    pub rcode: Rcode,
-    /// The answer section.
-    pub answers: Vec<Record>,
-    /// The authority section: an SOA record says for how long there is nothing.
-    pub authorities: Vec<Record>,
-}
-
-impl Resolved {
-    /// An answer without authority section.
-    pub const fn new(rcode: Rcode, answers: Vec<Record>) -> Self {
-        Self {
-            rcode,
-            answers,
-            authorities: Vec::new(),
-        }
-    }
+/// What was made of a query.
+enum Decision {
+    /// The response is complete.
+    Answered,
+    Refused(Refusal),
+    /// Others are to be asked for this name, or for that of the question.
+    Forward(Option<Name>),
 }
 
 impl Service {
     /// A service without zones, which asks nobody.
     pub fn builder() -> ServiceBuilder {
-        ServiceBuilder {
-            zones: Vec::new(),
-            recursion: AccessList::none(),
-            limits: Limits::default(),
-            on_event: Box::new(|_| {}),
-        }
+        ServiceBuilder::default()
     }
 
     /// Answers a message, or says what else is to be done. The response is appended to `reply`.
-    pub fn handle(&self, _now: Now, peer: &Peer, message: &[u8], reply: &mut Vec<u8>) -> Outcome {
+    ///
+    /// In this order: what is no query is rejected; by UDP, a client that is over its rate gets an
+    /// empty response or none; another class than the Internet's is refused; then the zones decide,
+    /// by the longest name. What is in none of them is refused, or given to others if the client
+    /// wishes that and is one for whom they are asked.
+    pub fn handle(&self, now: Now, peer: &Peer, message: &[u8], reply: &mut Vec<u8>) -> Outcome {
+        if !peer.is_answerable() {
+            return Outcome::Ignored;
+        }
+        let may_recurse = self.may_recurse(peer.remote.ip());
         match Query::parse(message) {
             Ok(query) => {
-                let len_max = match peer.transport {
-                    Transport::Udp => query.udp_len_max(),
-                    Transport::Tcp => u16::MAX.into(),
+                let asked = Asked {
+                    now: now.mono,
+                    peer,
+                    query,
+                    may_recurse,
                 };
-                let mut response = Response::new(&query, len_max, reply);
-                let zones = self.inner.dynamic.zones();
-                match zones.answer(peer, &query, &mut response) {
-                    ZoneAnswer::Complete | ZoneAnswer::Referral | ZoneAnswer::Alias(_) => {}
-                    ZoneAnswer::NotHere | ZoneAnswer::Refused => {
-                        response.set_rcode(Rcode::REFUSED);
-                    }
-                }
-                response.finish();
-                Outcome::Replied
+                self.handle_query(&asked, reply)
             }
             Err(why) => {
-                Response::reject(why, reply);
-                match reply.is_empty() {
-                    true => Outcome::Ignored,
-                    false => Outcome::Replied,
+                let why = self.changed(why, peer, message);
+                if let NoQuery::Ignored = why {
+                    self.tell_with(|| Event::Malformed(*peer));
+                    return Outcome::Ignored;
                 }
+                if self.verdict(now.mono, peer, may_recurse, Some(Kind::Error)) != Verdict::Send {
+                    return Outcome::Ignored;
+                }
+                Response::reject(why, reply);
+                Outcome::Replied
             }
         }
     }
 
-    /// Answers a query with what others said of it.
+    fn handle_query(&self, asked: &Asked<'_>, reply: &mut Vec<u8>) -> Outcome {
+        let Asked {
+            now,
+            peer,
+            ref query,
+            may_recurse,
+        } = *asked;
+        let start = reply.len();
+        // Those of our own are counted before anything is done for them.
+        let verdict = self.verdict(now, peer, may_recurse, None);
+        if verdict != Verdict::Send {
+            return self.send_limited(asked, verdict, reply);
+        }
+        let mut response = Response::new(query, self.len_max(peer, query), reply);
+        if may_recurse {
+            response.set_recursion_available();
+        }
+        let decision = self.decide(asked, &mut response);
+        match decision {
+            Decision::Answered => {}
+            Decision::Refused(_) => response.set_rcode(Rcode::REFUSED),
+            Decision::Forward(name) => {
+                reply.truncate(start);
+                let name = name.unwrap_or_else(|| query.name.to_name());
+                return Outcome::Forward(Forwarding::new(*peer, name, query));
+            }
+        }
+        let rcode = response.rcode();
+        let is_truncated = response.is_truncated();
+        let kind = Kind::new(rcode, response.count(Section::Answer) > 0);
+        response.finish();
+        let verdict = self.verdict(now, peer, may_recurse, Some(kind));
+        if verdict != Verdict::Send {
+            reply.truncate(start);
+            return self.send_limited(asked, verdict, reply);
+        }
+        self.tell_with(|| match decision {
+            Decision::Refused(why) => Event::Refused(Refused {
+                peer: *peer,
+                name: query.name.to_name(),
+                kind: query.kind,
+                why,
+            }),
+            _ => Event::Answered(Answered {
+                peer: *peer,
+                name: query.name.to_name(),
+                kind: query.kind,
+                rcode,
+                is_truncated,
+            }),
+        });
+        Outcome::Replied
+    }
+
+    /// Writes the response, or says who has it.
+    fn decide(&self, asked: &Asked<'_>, response: &mut Response<'_>) -> Decision {
+        let query = &asked.query;
+        if query.class != Class::IN {
+            return Decision::Refused(Refusal::Class);
+        }
+        let asks_others = query.rd && asked.may_recurse;
+        let mark = response.mark();
+        let answer = self
+            .inner
+            .dynamic
+            .zones()
+            .answer(asked.peer, query, response);
+        match answer {
+            ZoneAnswer::Complete => Decision::Answered,
+            ZoneAnswer::Refused => Decision::Refused(Refusal::Query),
+            ZoneAnswer::Referral | ZoneAnswer::Alias(_) | ZoneAnswer::NotHere if asks_others => {
+                let name = match answer {
+                    ZoneAnswer::Alias(name) => Some(name),
+                    _ => None,
+                };
+                let target = name.as_ref().map_or(query.name, Name::as_ref);
+                match self.local_answer(target, query.kind) {
+                    None => Decision::Forward(name),
+                    Some(local) => {
+                        if name.is_none() {
+                            response.rewind(mark);
+                            response.set_authoritative();
+                        }
+                        append(response, &local);
+                        Decision::Answered
+                    }
+                }
+            }
+            ZoneAnswer::Referral | ZoneAnswer::Alias(_) => Decision::Answered,
+            ZoneAnswer::NotHere => Decision::Refused(Refusal::NotHere),
+        }
+    }
+
+    /// What every server has of its own.
+    fn local_answer(&self, name: NameRef<'_>, kind: RecordType) -> Option<Resolved> {
+        let recursion = self.inner.recursion.read();
+        let recursion = recursion.unwrap_or_else(PoisonError::into_inner);
+        recursion.local_zones.answer(name, kind)
+    }
+
+    /// Sends what is left of a response that is over the rate.
+    fn send_limited(&self, asked: &Asked<'_>, verdict: Verdict, reply: &mut Vec<u8>) -> Outcome {
+        if verdict == Verdict::Drop {
+            return Outcome::Ignored;
+        }
+        let query = &asked.query;
+        let mut response = Response::new(query, self.len_max(asked.peer, query), reply);
+        response.set_truncated();
+        response.finish();
+        Outcome::Replied
+    }
+
+    /// Counts a response by UDP. Its kind is `None` before it is known.
+    fn verdict(&self, now: Instant, peer: &Peer, may_recurse: bool, kind: Option<Kind>) -> Verdict {
+        let ip = peer.remote.ip();
+        // A datagram with a loopback address comes from no network.
+        if peer.transport != Transport::Udp || ip.to_canonical().is_loopback() {
+            return Verdict::Send;
+        }
+        let account = match (may_recurse, kind) {
+            (true, None) => Account::Own(ip),
+            (false, Some(kind)) => Account::Stranger(ip, kind),
+            (true, Some(_)) | (false, None) => return Verdict::Send,
+        };
+        let verdict = self.inner.rate_limit.count(now, account);
+        if verdict != Verdict::Send
+            && self.inner.on_event.is_some()
+            && let Some(untold) = self.inner.rate_limit.untold(now)
+        {
+            self.tell(&Event::RateLimited(RateLimited {
+                peer: *peer,
+                dropped: untold.dropped,
+                truncated: untold.truncated,
+            }));
+        }
+        verdict
+    }
+
+    /// What is said to who wants to change a zone: what BIND says, unless that is allowed (RFC 2136
+    /// section 3.1.1 and 3.3).
+    fn changed(&self, why: NoQuery, peer: &Peer, message: &[u8]) -> NoQuery {
+        let NoQuery::Rejected {
+            id,
+            opcode: opcode @ (Opcode::UPDATE | Opcode::NOTIFY),
+            rd,
+            has_edns,
+            ..
+        } = why
+        else {
+            self.tell_with(|| Event::Malformed(*peer));
+            return why;
+        };
+        let body = message.get(HEADER_LEN..).unwrap_or_default();
+        let name = NameRef::from_wire(body).ok();
+        let is_ours = name.is_some_and(|name| {
+            let zones = self.inner.dynamic.zones();
+            let found = zones.find(name);
+            found.is_some_and(|found| found.zone.origin() == name)
+        });
+        if let Some(name) = name {
+            self.tell_with(|| {
+                Event::Refused(Refused {
+                    peer: *peer,
+                    name: name.to_name(),
+                    kind: RecordType::SOA,
+                    why: Refusal::Change,
+                })
+            });
+        }
+        NoQuery::Rejected {
+            id,
+            opcode,
+            rd,
+            rcode: match is_ours {
+                true => Rcode::REFUSED,
+                false => Rcode::NOTAUTH,
+            },
+            has_edns,
+        }
+    }
+
+    /// Answers a query with what others said of it. The response is appended to `reply`.
     pub fn answer_forwarded(
         &self,
         forwarding: &Forwarding,
-        _resolved: &Resolved,
+        resolved: &Resolved,
         reply: &mut Vec<u8>,
     ) {
-        if let Ok(query) = Query::parse(&forwarding.message) {
-            Response::new(&query, query.udp_len_max(), reply).finish();
+        let Ok(query) = Query::parse(&forwarding.message) else {
+            return;
+        };
+        let peer = &forwarding.peer;
+        let mut response = Response::new(&query, self.len_max(peer, &query), reply);
+        response.set_recursion_available();
+        if forwarding.name.as_ref() != query.name {
+            // The aliases that lead there. Whatever the zones have become meanwhile, they know.
+            let zones = self.inner.dynamic.zones();
+            if let ZoneAnswer::Complete = zones.answer(peer, &query, &mut response) {
+                response.finish();
+                return;
+            }
         }
+        append(&mut response, resolved);
+        let (rcode, is_truncated) = (response.rcode(), response.is_truncated());
+        response.finish();
+        if resolved.rcode == Rcode::SERVFAIL {
+            return;
+        }
+        self.tell_with(|| {
+            Event::Forwarded(Answered {
+                peer: *peer,
+                name: query.name.to_name(),
+                kind: query.kind,
+                rcode,
+                is_truncated,
+            })
+        });
     }
 
     /// From now on these zones are served and no others. Records of
-    /// [`dynamic`](Self::dynamic) stay.
+    /// [`dynamic`](Self::dynamic) stay. Queries that are being answered are answered from the
+    /// zones as they were.
     pub fn set_zones(&self, zones: Vec<ServedZone>) {
         let before = self.inner.dynamic.zones_mut().replace(zones);
+        // That takes its time: others go on meanwhile.
         drop(before);
     }
 
     /// From now on others are asked for these clients and no others.
     pub fn set_recursion(&self, clients: AccessList) {
-        let current = self.inner.recursion.write();
-        *current.unwrap_or_else(PoisonError::into_inner) = clients;
+        let recursion = self.inner.recursion.write();
+        recursion.unwrap_or_else(PoisonError::into_inner).clients = clients;
+    }
+
+    /// From now on these names are answered here, where others would be asked for them.
+    pub fn set_local_zones(&self, local_zones: LocalZones) {
+        let recursion = self.inner.recursion.write();
+        recursion
+            .unwrap_or_else(PoisonError::into_inner)
+            .local_zones = local_zones;
     }
 
     /// Records that come and go while the server runs.
@@ -218,70 +405,67 @@ impl Service {
 
     /// Tells what happened, as the driver does.
     pub fn tell(&self, event: &Event) {
-        (self.inner.on_event)(event);
+        if let Some(on_event) = &self.inner.on_event {
+            on_event(event);
+        }
+    }
+
+    /// The same, of what costs something to make.
+    pub(crate) fn tell_with(&self, event: impl FnOnce() -> Event) {
+        if let Some(on_event) = &self.inner.on_event {
+            on_event(&event());
+        }
+    }
+
+    /// Whether others are asked for this client.
+    fn may_recurse(&self, client: IpAddr) -> bool {
+        let recursion = self.inner.recursion.read();
+        let recursion = recursion.unwrap_or_else(PoisonError::into_inner);
+        recursion.clients.allows(client)
+    }
+
+    /// What a response may be long.
+    fn len_max(&self, peer: &Peer, query: &Query<'_>) -> usize {
+        match peer.transport {
+            Transport::Tcp => TCP_LEN_MAX,
+            Transport::Udp => {
+                let ours = self.inner.limits.udp_len_max.max(DATAGRAM_LEN_MIN);
+                query.udp_len_max().min(ours)
+            }
+        }
+    }
+}
+
+/// Appends what others said.
+fn append(response: &mut Response<'_>, resolved: &Resolved) {
+    response.set_rcode(resolved.rcode);
+    let sections = [
+        (Section::Answer, &resolved.answers),
+        (Section::Authority, &resolved.authorities),
+    ];
+    for (section, records) in sections {
+        for record in records {
+            let owner = record.owner.as_ref();
+            let pushed = response.push(
+                section,
+                owner,
+                record.kind,
+                record.ttl_seconds,
+                &record.data,
+            );
+            if pushed.is_err() {
+                // An answer is whole without the authority section (RFC 2181 section 9).
+                if section == Section::Answer || resolved.answers.is_empty() {
+                    response.set_truncated();
+                }
+                return;
+            }
+        }
     }
 }
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service").finish_non_exhaustive()
-    }
-}
-
-/// Makes a [`Service`].
-pub struct ServiceBuilder {
-    zones: Vec<ServedZone>,
-    recursion: AccessList,
-    limits: Limits,
-    on_event: Box<dyn Fn(&Event) + Send + Sync>,
-}
-
-impl ServiceBuilder {
-    /// The same with one more zone.
-    #[must_use]
-    pub fn zone(mut self, zone: ServedZone) -> Self {
-        self.zones.push(zone);
-        self
-    }
-
-    /// The same, asking others for these clients.
-    #[must_use]
-    pub fn recursion(mut self, clients: AccessList) -> Self {
-        self.recursion = clients;
-        self
-    }
-
-    /// The same with other bounds.
-    #[must_use]
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// The same, telling this what happens.
-    #[must_use]
-    pub fn on_event(mut self, on_event: impl Fn(&Event) + Send + Sync + 'static) -> Self {
-        self.on_event = Box::new(on_event);
-        self
-    }
-
-    /// The service.
-    pub fn build(self) -> Service {
-        let dynamic = DynamicRecords::new(&self.limits);
-        drop(dynamic.zones_mut().replace(self.zones));
-        Service {
-            inner: Arc::new(Inner {
-                recursion: RwLock::new(self.recursion),
-                dynamic,
-                limits: self.limits,
-                on_event: self.on_event,
-            }),
-        }
-    }
-}
-
-impl fmt::Debug for ServiceBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServiceBuilder").finish_non_exhaustive()
     }
 }

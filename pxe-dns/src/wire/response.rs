@@ -120,6 +120,11 @@ impl<'b> Response<'b> {
         self.flags |= flag::TC;
     }
 
+    /// Whether it says that something is missing.
+    pub fn is_truncated(&self) -> bool {
+        self.flags & flag::TC != 0
+    }
+
     /// Says what came of it.
     pub fn set_rcode(&mut self, rcode: Rcode) {
         self.rcode = rcode;
