@@ -17,8 +17,7 @@ const WITHHELD: [&str; 3] = ["isatap", "localhost", "wpad"];
 /// This crate updates no DNS: it says which name a client is to have, and tells the client so. Who
 /// embeds it keeps the names, from the records that its store is given.
 ///
-/// The operator's name for a client ([`Reservation::host_name`](crate::Reservation::host_name))
-/// comes before what the client says in option 81, and that before option 12. Of each the first
+/// The operator's name for a client ([`Reservation::dns_name`](crate::Reservation::dns_name)) comes before what the client says in option 81, and that before option 12. Of each the first
 /// label counts, made a host name by [`host_label`]; it is put below the domain that was said with
 /// it, if that is one of these, or below one of these; else into the first of these.
 ///

@@ -100,6 +100,8 @@ pub struct Reservation {
     pub address: Option<Ipv4Addr>,
     /// A host name to tell the client (option 12).
     pub host_name: Option<String>,
+    /// Its name in the DNS ([`ClientNames`](crate::ClientNames)); `None`: its host name.
+    pub dns_name: Option<String>,
     /// Options for this client; they come before those of classes and of the subnet.
     pub options: Vec<DhcpOption>,
     /// Lease times for this client; what is not said here is a class's or the subnet's.
@@ -122,6 +124,7 @@ impl Reservation {
             client: client.into(),
             address: None,
             host_name: None,
+            dns_name: None,
             options: Vec::new(),
             lease: LeaseTimes::new(),
         }
@@ -131,6 +134,13 @@ impl Reservation {
     #[must_use]
     pub fn with_host_name(mut self, host_name: impl Into<String>) -> Self {
         self.host_name = Some(host_name.into());
+        self
+    }
+
+    /// The same, with a name in the DNS that the client is not told as its host name.
+    #[must_use]
+    pub fn with_dns_name(mut self, name: impl Into<String>) -> Self {
+        self.dns_name = Some(name.into());
         self
     }
 

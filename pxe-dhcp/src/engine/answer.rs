@@ -86,8 +86,9 @@ impl Answer<'_> {
             .client_names
             .as_ref()
             .filter(|_| self.lease.is_some());
-        let host_name = self.reservation.and_then(|one| one.host_name.as_deref());
-        let answer = names.and_then(|names| names.answer(self.request, host_name));
+        let own = self.reservation;
+        let own = own.and_then(|one| one.dns_name.as_deref().or(one.host_name.as_deref()));
+        let answer = names.and_then(|names| names.answer(self.request, own));
         if let Some(answer) = answer.filter(|_| !reply.has(OptionCode::CLIENT_FQDN)) {
             reply.push(OptionCode::CLIENT_FQDN, answer, Priority::Requested);
         }
