@@ -16,6 +16,7 @@ use crate::decisions::Decisions;
 use crate::dns::NameServers;
 use crate::host_policy::HostPolicy;
 use crate::menus::ScriptPolicy;
+use crate::names::client_names;
 
 /// What the TFTP server is told.
 pub(crate) fn tftp(tftp: &Tftp) -> pxe_tftp::Config {
@@ -46,7 +47,11 @@ pub(crate) fn dhcp(whole: &Config, dhcp: &Dhcp) -> pxe_dhcp::Config {
     config.classes.clone_from(&dhcp.classes);
     let name_servers = NameServers::of(whole);
     let subnets = dhcp.subnets.iter();
-    let subnets = subnets.map(|one| subnet(dhcp, one, &name_servers));
+    let subnets = subnets.map(|one| {
+        let mut subnet = subnet(dhcp, one, &name_servers);
+        subnet.client_names = client_names(whole, one);
+        subnet
+    });
     config.subnets = subnets.collect();
     config
 }
@@ -125,6 +130,7 @@ fn reservations(dhcp: &Dhcp, subnet: &Subnet) -> Vec<Reservation> {
 /// The same with what the host is told.
 fn with_host(mut reservation: Reservation, host: &Host) -> Reservation {
     reservation.host_name.clone_from(&host.host_name);
+    reservation.dns_name = host.dns_name().map(str::to_owned);
     reservation.options.clone_from(&host.options);
     if let Some(seconds) = host.lease_seconds {
         reservation.lease = LeaseTimes::exactly(seconds);

@@ -95,7 +95,19 @@ fn status_text(answer: &Answer) -> String {
             false => writeln!(text, "{protocol:<14} {name} ({address})"),
         };
     }
-    let _ = writeln!(text, "leases         {} active", get("leases_active"));
+    let names = match number(answer, "leases_named") {
+        0 => String::new(),
+        named => format!(", {named} with names"),
+    };
+    let names = match number(answer, "leases_unnamed") {
+        0 => names,
+        lost => format!("{names}, {lost} that want the name of another"),
+    };
+    let _ = writeln!(
+        text,
+        "leases         {} active{names}",
+        get("leases_active")
+    );
     let _ = writeln!(text, "machines       {} seen", get("machines"));
     if let Some(Value::Object(counters)) = answer.get("counters") {
         for (protocol, counts) in counters {

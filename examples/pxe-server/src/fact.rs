@@ -148,6 +148,13 @@ pub enum What {
         /// The address.
         address: Ipv4Addr,
     },
+    /// DNS: a name answers with the address of the client's lease.
+    Named {
+        /// The name, without a final dot.
+        name: String,
+        /// The address.
+        address: Ipv4Addr,
+    },
     /// The client was told no, or was deliberately not answered.
     Refused {
         /// Why.
@@ -232,6 +239,7 @@ impl What {
             Self::LeasedByOther { .. } => "leased_by_other",
             Self::Released { .. } => "released",
             Self::Declined { .. } => "declined",
+            Self::Named { .. } => "named",
             Self::Refused { .. } => "refused",
             Self::Denied { .. } => "denied",
             Self::Probed { .. } => "probed",
@@ -316,6 +324,7 @@ impl fmt::Display for What {
             Self::Declined { address } => {
                 write!(f, "declined {address}: another machine answers there")
             }
+            Self::Named { name, address } => write!(f, "name {name} -> {address}"),
             Self::Refused { reason } => write!(f, "refused: {reason}"),
             Self::Denied {
                 file: Some(file),

@@ -108,7 +108,7 @@ fn read(path: &Path) -> Result<Answer, String> {
         }
     });
     let records = records.map_err(|error: StoreError| error.to_string())?;
-    Ok(status::leases(&records))
+    Ok(status::leases(&records, None))
 }
 
 fn leases_text(answer: &Answer, now: u64) -> String {
@@ -135,14 +135,17 @@ fn leases_text(answer: &Answer, now: u64) -> String {
             ago("first_seen"),
             ago("last_seen"),
             text_of(&lease["arch"]),
-            text_of(&lease["host_name"]),
+            match &lease["dns_name"] {
+                Value::Null => text_of(&lease["host_name"]),
+                name => text_of(name),
+            },
         );
     }
     text
 }
 
 /// The columns of an export: the keys of the control socket's answer.
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 16] = [
     "address",
     "state",
     "until",
@@ -150,6 +153,7 @@ const COLUMNS: [&str; 15] = [
     "client",
     "host_name",
     "fqdn",
+    "dns_name",
     "arch",
     "vendor_class",
     "uuid",
@@ -204,14 +208,14 @@ mod tests {
     fn leases_are_a_table() {
         let answer = answer(json!({ "leases": [
             { "address": "10.0.0.9", "mac": "52:54:00:00:00:01", "state": "active", "until": 700,
-              "arch": "uefi-x64", "host_name": "pc1", "first_seen": 10, "last_seen": 95 },
+              "arch": "uefi-x64", "host_name": "PC1", "dns_name": "pc1.lan", "first_seen": 10, "last_seen": 95 },
             { "address": "10.0.0.10", "mac": null, "client": "id ff:00", "state": "expired",
               "until": 5, "arch": null, "host_name": null, "first_seen": 1, "last_seen": 1 },
         ] }));
         assert_eq!(
             leases_text(&answer, 100),
             "ADDRESS         MAC               STATE    FOR          SINCE        SEEN         ARCH         NAME\n\
-             10.0.0.9        52:54:00:00:00:01 active   10 min 0 s   1 min 30 s   5 s          uefi-x64     pc1\n\
+             10.0.0.9        52:54:00:00:00:01 active   10 min 0 s   1 min 30 s   5 s          uefi-x64     pc1.lan\n\
              10.0.0.10       id ff:00          expired  -            1 min 39 s   1 min 39 s   -            -\n"
         );
     }
@@ -227,7 +231,7 @@ mod tests {
         assert!(head.starts_with("address,state,until,mac,"), "{head}");
         assert_eq!(
             line,
-            "10.0.0.9,active,700,,,'=1+1,,,\"a \"\"b\"\", c\",,,,,,\n"
+            "10.0.0.9,active,700,,,'=1+1,,,,\"a \"\"b\"\", c\",,,,,,\n"
         );
         assert_eq!(head.matches(',').count(), COLUMNS.len() - 1);
     }

@@ -70,6 +70,7 @@ mod log;
 mod machines;
 mod menu_commands;
 mod menus;
+mod names;
 mod nfs;
 mod observe;
 mod open_files;

@@ -24,6 +24,7 @@ use crate::lease_store;
 use crate::log::LogControl;
 use crate::machines::Machines;
 use crate::menus::{Menus, Served};
+use crate::names::{Names, NamingStore};
 use crate::nfs::{self, BoundNfs, RunningNfs};
 use crate::observe;
 use crate::source::{SwapSource, http_source, tftp_source};
@@ -251,6 +252,8 @@ impl Bound {
             None => None,
             Some(bound) => Some(bound.serve(&config, &hub)?),
         };
+        let names = dns.as_ref().map(|dns| Arc::clone(dns.names()));
+        let store = NamingStore::over(store, names);
         let policy = Arc::new(Remembered(Arc::clone(&hub)));
         let grace = config.server.grace;
         let shared = Arc::new(Shared {
@@ -310,9 +313,18 @@ impl Bound {
             });
         }
         if let Some(dns) = dns {
-            let stopped = wait_for_stop(stopped.clone());
+            let (stopped, hub) = (stopped.clone(), Arc::clone(&hub));
             tasks.spawn(async move {
-                stopped.await;
+                let serve = async {
+                    hub.recalled().await;
+                    dns.begin()?;
+                    dns.names().run().await;
+                    Ok::<(), std::io::Error>(())
+                };
+                tokio::select! {
+                    ended = serve => ended.map_err(|error| format!("dns: {error}"))?,
+                    () = wait_for_stop(stopped) => {}
+                }
                 let ended = dns.shut_down(grace).await;
                 if ended > 0 {
                     tracing::warn!(event = "broken_off", "dns: {ended} connections broken off");
@@ -478,6 +490,11 @@ impl Handle {
         }
     }
 
+    /// The names of leases, if DNS is served.
+    pub(crate) fn names(&self) -> Option<&Names> {
+        self.shared.dns.as_ref().map(|dns| &**dns.names())
+    }
+
     /// Every lease record, by address; none if no addresses are given.
     pub async fn leases(&self) -> Vec<LeaseRecord> {
         match &self.shared.dhcp {
@@ -572,7 +589,7 @@ impl Handler for Handle {
         match command {
             Command::Status => Ok(status::status(self).await),
             Command::Reload => self.reload().await,
-            Command::Leases => Ok(status::leases(&self.leases().await)),
+            Command::Leases => Ok(status::leases(&self.leases().await, self.names())),
             Command::Release { lease } => self.release(&lease).await,
             Command::Machines { machine } => status::machines(self, machine.as_deref()),
             Command::Stop => {

@@ -13,6 +13,7 @@ use crate::decisions::Access;
 use crate::dns::RunningDns;
 use crate::fact::{Fact, Protocol, printable};
 use crate::machines::{Machine, MachineId};
+use crate::names::Names;
 use crate::running::Handle;
 use crate::timeline::Timeline;
 
@@ -77,6 +78,8 @@ pub(crate) async fn status(handle: &Handle) -> Answer {
             "zones": zone_objects(dns, running),
         })),
         "leases_active": active,
+        "leases_named": handle.names().map(Names::len),
+        "leases_unnamed": handle.names().map(Names::losers_len),
         "machines": shared.hub.machines().len(),
     }))
 }
@@ -130,9 +133,15 @@ fn counters(handle: &Handle) -> Value {
     Value::Object(all)
 }
 
-pub(crate) fn leases(records: &[LeaseRecord]) -> Answer {
+/// Every record; `names` are those of leases in the DNS, if they have some.
+pub(crate) fn leases(records: &[LeaseRecord], names: Option<&Names>) -> Answer {
     let now = wall_time();
-    let leases: Vec<Value> = records.iter().map(|record| lease(record, now)).collect();
+    let leases = records.iter().map(|record| {
+        let mut lease = lease(record, now);
+        lease["dns_name"] = names.and_then(|names| names.of(record.address)).into();
+        lease
+    });
+    let leases: Vec<Value> = leases.collect();
     object(json!({ "leases": leases }))
 }
 

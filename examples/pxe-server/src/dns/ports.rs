@@ -14,6 +14,7 @@ use crate::bind::StartError;
 use crate::config::{Config, ConfigError, Dns, Problem};
 use crate::fact::Protocol;
 use crate::hub::Hub;
+use crate::names::{Names, Rules, Taken};
 use crate::observe::DnsObserver;
 use crate::port_holder::Transport;
 
@@ -30,11 +31,20 @@ pub(crate) struct BoundDns {
 #[derive(Debug)]
 pub(crate) struct RunningDns {
     service: Service,
-    /// `None` once it stops.
-    server: Mutex<Option<ServerHandle>>,
+    server: Mutex<Serving>,
     zones: Mutex<Zones>,
     /// Zones whose files had changed when they were looked at last, and how they were then.
     changing: Mutex<BTreeMap<Name, Vec<Option<Stamp>>>>,
+    names: Arc<Names>,
+}
+
+/// Whether queries are answered.
+#[derive(Debug)]
+enum Serving {
+    /// They wait in the sockets.
+    NotYet(Server),
+    Now(ServerHandle),
+    Ended,
 }
 
 impl BoundDns {
@@ -79,15 +89,16 @@ impl BoundDns {
         let server = Server::new(service.clone());
         let ports = self.ports.into_iter();
         let server = ports.fold(server, Server::listen);
+        let names = Names::new(service.dynamic().clone(), Arc::clone(hub));
+        let names = Arc::new(names);
         let running = Arc::new(RunningDns {
             service,
-            server: Mutex::new(None),
+            server: Mutex::new(Serving::NotYet(server)),
             zones: Mutex::default(),
             changing: Mutex::default(),
+            names,
         });
-        // Before the first query: nobody is to be told that there is no such name.
         running.put_in_force(config, &interfaces, zones);
-        *lock(&running.server) = Some(server.start()?);
         Ok(running)
     }
 }
@@ -96,6 +107,22 @@ impl RunningDns {
     /// What answers.
     pub(crate) const fn service(&self) -> &Service {
         &self.service
+    }
+
+    /// The names of leases.
+    pub(crate) const fn names(&self) -> &Arc<Names> {
+        &self.names
+    }
+
+    /// Answers from now on: once the leases of earlier runs are known, as nobody is to be told that
+    /// there is no such name.
+    pub(crate) fn begin(&self) -> io::Result<()> {
+        let mut serving = lock(&self.server);
+        match std::mem::replace(&mut *serving, Serving::Ended) {
+            Serving::NotYet(server) => *serving = Serving::Now(server.start()?),
+            other => *serving = other,
+        }
+        Ok(())
     }
 
     /// The zones as they are now.
@@ -119,6 +146,9 @@ impl RunningDns {
             .set_zones(zones.served(config, dns, interfaces));
         let recursion = interfaces.access_list(config, dns, &dns.allow_recursion);
         self.service.set_recursion(recursion);
+        let own = zones.iter().flat_map(|(_, loaded)| loaded.zone.records());
+        let taken = Taken::of(own, dns.server_name.as_ref());
+        self.names.set_rules(Rules::new(config, taken));
         *lock(&self.zones) = zones;
     }
 
@@ -168,17 +198,18 @@ impl RunningDns {
 
     /// How many connections are open.
     pub(crate) fn connections(&self) -> usize {
-        lock(&self.server)
-            .as_ref()
-            .map_or(0, ServerHandle::connections)
+        match &*lock(&self.server) {
+            Serving::Now(server) => server.connections(),
+            Serving::NotYet(_) | Serving::Ended => 0,
+        }
     }
 
     /// Stops; gives the number of connections that had to be ended.
     pub(crate) async fn shut_down(&self, grace: Duration) -> usize {
-        let server = lock(&self.server).take();
-        match server {
-            Some(server) => server.shutdown(grace).await,
-            None => 0,
+        let serving = std::mem::replace(&mut *lock(&self.server), Serving::Ended);
+        match serving {
+            Serving::Now(server) => server.shutdown(grace).await,
+            Serving::NotYet(_) | Serving::Ended => 0,
         }
     }
 }

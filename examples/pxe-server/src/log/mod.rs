@@ -154,7 +154,8 @@ impl<'a> Fields<'a> {
             What::Offered { address, .. }
             | What::LeasedByOther { address, .. }
             | What::Released { address }
-            | What::Declined { address } => fields.address = Some(*address),
+            | What::Declined { address }
+            | What::Named { address, .. } => fields.address = Some(*address),
             What::Refused { reason } | What::Denied { reason, .. } => {
                 fields.reason = Some(reason);
             }
