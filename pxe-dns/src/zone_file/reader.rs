@@ -1,11 +1,13 @@
 //! Entries of zone files to records: directives, owners, TTLs, classes and types.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::data::{self, Fault, Words, shown};
+use super::finding::Findings;
 use super::generate::{Range, Template};
 use super::lexer::{Entry, Lexer};
-use super::{Finding, Severity, ZoneFile, ZoneFileLimits, ZoneFiles, check, time};
+use super::{Severity, ZoneFile, ZoneFileLimits, ZoneFiles, check, time};
 use crate::{Class, Name, Record, RecordType, Zone};
 
 /// A TTL at most (RFC 2181 section 8).
@@ -32,8 +34,7 @@ pub(super) struct Reader<'f> {
     records: Vec<Record>,
     /// Where each of the records is written.
     places: Vec<Place>,
-    findings: Vec<Finding>,
-    has_error: bool,
+    findings: Findings,
     /// Whether a bound was reached: nothing more is read.
     is_stopped: bool,
 }
@@ -54,6 +55,8 @@ struct Scope {
     owner: Option<Name>,
     /// Whether the origin was set after the last owner.
     is_origin_new: bool,
+    /// The TTLs of the last owner's records since it was named last.
+    ttls: BTreeMap<RecordType, u32>,
 }
 
 /// A TTL, a class and a type, before a record's data.
@@ -82,8 +85,7 @@ impl<'f> Reader<'f> {
             has_told_last_ttl: false,
             records: Vec::new(),
             places: Vec::new(),
-            findings: Vec::new(),
-            has_error: false,
+            findings: Findings::new(limits.findings_max),
             is_stopped: false,
         }
     }
@@ -96,26 +98,33 @@ impl<'f> Reader<'f> {
             origin: self.zone_origin.clone(),
             owner: None,
             is_origin_new: false,
+            ttls: BTreeMap::new(),
         };
         if let Err(why) = self.read_file(&mut scope) {
-            self.find(&file, None, Severity::Error, why);
+            self.findings.push(&file, None, Severity::Error, why);
         }
         // What was not read would only be missed again.
         if !self.is_stopped {
-            let (records, places) = (&mut self.records, &self.places);
-            let findings = check::zone(self.zone_origin, &file, records, places);
-            findings.into_iter().for_each(|finding| self.push(finding));
+            check::zone(
+                self.zone_origin,
+                &file,
+                &mut self.records,
+                &self.places,
+                &mut self.findings,
+            );
         }
         let mut zone = None;
-        if !self.has_error {
+        if !self.findings.has_error() {
             match Zone::new(self.zone_origin.clone(), std::mem::take(&mut self.records)) {
                 Ok(made) => zone = Some(made),
-                Err(why) => self.find(&file, None, Severity::Error, why.to_string()),
+                Err(why) => self
+                    .findings
+                    .push(&file, None, Severity::Error, why.to_string()),
             }
         }
         ZoneFile {
             zone,
-            findings: self.findings,
+            findings: self.findings.sorted(&self.paths),
             files: self
                 .paths
                 .iter()
@@ -124,30 +133,9 @@ impl<'f> Reader<'f> {
         }
     }
 
-    fn push(&mut self, finding: Finding) {
-        self.has_error |= finding.severity == Severity::Error;
-        if self.findings.len() < self.limits.findings_max {
-            self.findings.push(finding);
-        }
-    }
-
-    fn find(
-        &mut self,
-        file: &Arc<str>,
-        line: Option<u32>,
-        severity: Severity,
-        text: impl Into<String>,
-    ) {
-        self.push(Finding {
-            file: Arc::clone(file),
-            line,
-            severity,
-            text: text.into(),
-        });
-    }
-
     fn warn(&mut self, scope: &Scope, line: u32, text: impl Into<String>) {
-        self.find(&scope.file, Some(line), Severity::Warning, text);
+        self.findings
+            .push(&scope.file, Some(line), Severity::Warning, text);
     }
 
     /// Why nothing more is read. It is said once.
@@ -213,7 +201,8 @@ impl<'f> Reader<'f> {
                 },
                 Err((line, fault)) => (line, fault.to_string()),
             };
-            self.find(&scope.file, Some(line), Severity::Error, text);
+            self.findings
+                .push(&scope.file, Some(line), Severity::Error, text);
         }
     }
 
@@ -236,7 +225,11 @@ impl<'f> Reader<'f> {
                 return self.read_directive(first.text, &mut words, scope);
             }
             let owner = name(first.text, &words, scope)?;
-            if scope.owner.as_ref() != Some(&owner) && !self.is_in_zone(&owner) {
+            let is_new = scope.owner.as_ref() != Some(&owner);
+            if is_new {
+                scope.ttls.clear();
+            }
+            if is_new && !self.is_in_zone(&owner) {
                 let zone = self.zone_origin;
                 let hint = match first.text.ends_with(b".") {
                     true => "",
@@ -252,7 +245,31 @@ impl<'f> Reader<'f> {
             return Ok(());
         };
         let head = self.read_head(&mut words, scope)?;
-        self.read_record(owner, &head, &mut words, scope, entry.line)
+        let count = self.records.len();
+        self.read_record(owner, &head, &mut words, scope, entry.line)?;
+        if self.records.len() > count {
+            self.keep_ttl(scope, entry.line);
+        }
+        Ok(())
+    }
+
+    /// Gives the last record the TTL of the one before it of its name and type, as BIND does
+    /// (RFC 2181 section 5.2).
+    fn keep_ttl(&mut self, scope: &mut Scope, line: u32) {
+        let Some(record) = self.records.last_mut() else {
+            return;
+        };
+        let before = *scope.ttls.entry(record.kind).or_insert(record.ttl_seconds);
+        let own = std::mem::replace(&mut record.ttl_seconds, before);
+        if own != before {
+            let kind = record.kind;
+            let text = format!(
+                "the TTL {own} differs from that of the {kind} record before, {before}, which is \
+                 taken (RFC 2181 section 5.2)"
+            );
+            self.last_ttl = self.last_ttl.map(|_| before);
+            self.warn(scope, line, text);
+        }
     }
 
     fn is_in_zone(&self, owner: &Name) -> bool {
@@ -295,10 +312,11 @@ impl<'f> Reader<'f> {
 
     /// `$INCLUDE FILE [ORIGIN]`. The owner goes with it, as in BIND; neither owner nor origin come
     /// back.
-    fn read_include(&mut self, words: &mut Words<'_, '_>, scope: &Scope) -> Result<(), Fault> {
+    fn read_include(&mut self, words: &mut Words<'_, '_>, scope: &mut Scope) -> Result<(), Fault> {
         let text = words.expect("a file")?.text;
         let path = std::str::from_utf8(text)
             .map_err(|_| words.fault(format!("{} is not UTF-8", shown(text))))?;
+        scope.ttls.clear();
         let mut inner = Scope {
             file: path.into(),
             ..scope.clone()
