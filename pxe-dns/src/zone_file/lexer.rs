@@ -51,6 +51,9 @@ pub(super) struct Lexer<'a> {
     line: u32,
 }
 
+/// What some editors write before a text, though UTF-8 has no order of bytes.
+pub(super) const BOM: &[u8] = b"\xef\xbb\xbf";
+
 impl<'a> Lexer<'a> {
     pub(super) fn new(octets: &'a [u8]) -> Self {
         let bom = if octets.starts_with(b"\xef\xbb\xbf") {
@@ -167,17 +170,24 @@ impl<'a> Lexer<'a> {
 
     fn quoted(&mut self) -> Result<Token<'a>, (u32, LexerFault)> {
         self.at += 1;
-        let from = self.at;
+        let (from, line) = (self.at, self.line);
         let mut is_escaped = false;
         loop {
             match self.peek() {
-                None | Some(b'\n') => return Err((self.line, LexerFault::UnclosedQuote)),
+                None => return Err((line, LexerFault::UnclosedQuote)),
+                Some(b'\n') if !is_escaped => return Err((line, LexerFault::UnclosedQuote)),
                 Some(b'"') if !is_escaped => break,
-                Some(octet) => is_escaped = octet == b'\\' && !is_escaped,
+                Some(octet) => {
+                    is_escaped = octet == b'\\' && !is_escaped;
+                    self.line += u32::from(octet == b'\n');
+                }
             }
             self.at += 1;
         }
-        let token = self.token(from, true);
+        let token = Token {
+            line,
+            ..self.token(from, true)
+        };
         self.at += 1;
         Ok(token)
     }

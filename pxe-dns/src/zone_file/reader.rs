@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::data::{self, Fault, Words, shown};
 use super::finding::Findings;
 use super::generate::{Range, Template};
-use super::lexer::{Entry, Lexer};
+use super::lexer::{BOM, Entry, Lexer};
 use super::{Severity, ZoneFile, ZoneFileLimits, ZoneFiles, check, time};
 use crate::{Class, Name, Record, RecordType, Zone};
 
@@ -104,7 +104,7 @@ impl<'f> Reader<'f> {
             self.findings.push(&file, None, Severity::Error, why);
         }
         // What was not read would only be missed again.
-        if !self.is_stopped {
+        if !self.findings.has_error() {
             check::zone(
                 self.zone_origin,
                 &file,
@@ -190,6 +190,17 @@ impl<'f> Reader<'f> {
     }
 
     fn read_octets(&mut self, octets: &[u8], scope: &mut Scope) {
+        let file = Arc::clone(&scope.file);
+        let mut note = |line, text| self.findings.push(&file, line, Severity::Note, text);
+        if octets.starts_with(BOM) {
+            note(
+                Some(1),
+                "the file begins with a byte order mark, which BIND does not take",
+            );
+        }
+        if octets.last().is_some_and(|last| *last != b'\n') {
+            note(None, "the last line does not end: was the file cut off?");
+        }
         let mut lexer = Lexer::new(octets);
         let mut entry = Entry::default();
         while !self.is_stopped {
@@ -284,7 +295,7 @@ impl<'f> Reader<'f> {
     ) -> Result<(), Fault> {
         match directive.to_ascii_uppercase().as_slice() {
             b"$TTL" => {
-                let text = words.expect("a TTL")?.text;
+                let text = words.expect_bare("a TTL")?.text;
                 let seconds = time::seconds(text);
                 // What comes after it is read even so.
                 let ttl = seconds.map_or(0, |seconds| self.limit_ttl(seconds, words, scope));
@@ -296,7 +307,7 @@ impl<'f> Reader<'f> {
                 words.finish()
             }
             b"$ORIGIN" => {
-                let text = words.expect("an origin")?.text;
+                let text = words.expect_bare("an origin")?.text;
                 scope.origin = name(text, words, scope)?;
                 scope.is_origin_new = true;
                 words.finish()
@@ -333,14 +344,14 @@ impl<'f> Reader<'f> {
     /// `$GENERATE RANGE OWNER [TTL] [CLASS] TYPE DATA`, as in BIND.
     fn read_generate(&mut self, words: &mut Words<'_, '_>, scope: &Scope) -> Result<(), Fault> {
         let line = words.line();
-        let range = words.expect("a range")?;
+        let range = words.expect_bare("a range")?;
         let range = Range::parse(range.text).ok_or_else(|| {
             words.fault(format!(
                 "{} is no range: write 1-9, or 0-254/2",
                 shown(range.text)
             ))
         })?;
-        let owners = words.expect("an owner")?;
+        let owners = words.expect_bare("an owner")?;
         let owners = Template::parse(owners.text).map_err(|why| words.fault(why))?;
         let head = self.read_head(words, scope)?;
         let data = words.expect("the data")?;
@@ -388,7 +399,7 @@ impl<'f> Reader<'f> {
     fn read_head(&mut self, words: &mut Words<'_, '_>, scope: &Scope) -> Result<Head, Fault> {
         let (mut ttl, mut class) = (None, None);
         let text = loop {
-            let text = words.expect("a record's type")?.text;
+            let text = words.expect_bare("a record's type")?.text;
             if class.is_none()
                 && let Some(found) = class_of(text)
             {

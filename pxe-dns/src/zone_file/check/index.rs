@@ -65,6 +65,14 @@ impl<'r> Index<'r> {
         self.names.values().map(Vec::as_slice)
     }
 
+    /// The indices of a name's records.
+    pub(super) fn of_name(&self, name: NameRef<'_>) -> &[usize] {
+        self.names
+            .get(&key(name))
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+    }
+
     /// The first record of this type that a name has.
     pub(super) fn first(&self, name: NameRef<'_>, kind: RecordType) -> Option<usize> {
         self.first_of(self.names.get(&key(name))?, kind)

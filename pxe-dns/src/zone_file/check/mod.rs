@@ -3,7 +3,8 @@
 mod host_name;
 mod index;
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use self::host_name::{is_address, is_host_name, is_mailbox, may_have_address};
@@ -20,11 +21,12 @@ const LATE_SERIAL: u32 = 2_100_010_100;
 
 /// Checks a zone's records. Each stands at the place of the same index, and all are in the zone.
 ///
-/// The records of a name and type get one TTL (RFC 2181 section 5.2).
+/// A record that is there twice goes; those of a name and type get one TTL (RFC 2181 sections 5 and
+/// 5.2).
 pub(super) fn zone(
     origin: &Name,
     file: &Arc<str>,
-    records: &mut [Record],
+    records: &mut Vec<Record>,
     places: &[Place],
     findings: &mut Findings,
 ) {
@@ -35,19 +37,43 @@ pub(super) fn zone(
         index: Index::new(origin.as_ref(), records),
     };
     check.apex(file, findings);
-    let mut ttls = Vec::new();
+    let mut changes = Changes::default();
     for indices in check.index.names() {
-        check.name(indices, &mut ttls, findings);
+        check.name(indices, &mut changes, findings);
     }
     for (index, record) in records.iter().enumerate() {
         check.owner(index, record, findings);
         check.data(index, record, findings);
         check.target(index, record, findings);
     }
-    for (index, ttl_seconds) in ttls {
+    for (index, ttl_seconds) in changes.ttls {
         if let Some(record) = records.get_mut(index) {
             record.ttl_seconds = ttl_seconds;
         }
+    }
+    let mut index = 0;
+    records.retain(|_| {
+        index += 1;
+        !changes.doubles.contains(&(index - 1))
+    });
+}
+
+/// What is made of records that could not all be as they are written.
+#[derive(Default)]
+struct Changes {
+    /// Records by index, and their TTLs.
+    ttls: Vec<(usize, u32)>,
+    /// Records that are there already.
+    doubles: BTreeSet<usize>,
+}
+
+/// Data that is equal if it says the same: a name alone is compared without regard to case.
+fn essence(record: &Record) -> Cow<'_, [u8]> {
+    match record.kind {
+        RecordType::NS | RecordType::CNAME | RecordType::DNAME | RecordType::PTR => {
+            Cow::Owned(record.data.to_ascii_lowercase())
+        }
+        _ => Cow::Borrowed(&record.data),
     }
 }
 
@@ -138,7 +164,7 @@ impl Check<'_> {
     }
 
     /// What the records of one name may not be together.
-    fn name(&self, indices: &[usize], ttls: &mut Vec<(usize, u32)>, findings: &mut Findings) {
+    fn name(&self, indices: &[usize], changes: &mut Changes, findings: &mut Findings) {
         let mut sets: BTreeMap<RecordType, Vec<(usize, &Record)>> = BTreeMap::new();
         for index in indices {
             if let Some(record) = self.records.get(*index) {
@@ -146,7 +172,7 @@ impl Check<'_> {
             }
         }
         for (kind, set) in &sets {
-            self.set(*kind, set, ttls, findings);
+            self.set(*kind, set, changes, findings);
         }
         let Some([(alias, record), ..]) = sets.get(&RecordType::CNAME).map(Vec::as_slice) else {
             return;
@@ -179,7 +205,7 @@ impl Check<'_> {
         &self,
         kind: RecordType,
         set: &[(usize, &Record)],
-        ttls: &mut Vec<(usize, u32)>,
+        changes: &mut Changes,
         findings: &mut Findings,
     ) {
         let mut seen = BTreeMap::new();
@@ -191,10 +217,12 @@ impl Check<'_> {
             RecordType::CNAME | RecordType::DNAME | RecordType::SOA
         );
         for (index, record) in set {
-            match seen.get(&record.data) {
+            let data = essence(record);
+            match seen.get(&data) {
                 Some(before) => {
                     let text = format!("the same record as {}", self.place(*before));
                     self.find(*index, Severity::Note, text, findings);
+                    changes.doubles.insert(*index);
                 }
                 None if is_single && !seen.is_empty() => {
                     let (owner, place) = (&record.owner, self.place(*first));
@@ -203,7 +231,7 @@ impl Check<'_> {
                 }
                 None => {}
             }
-            seen.entry(&record.data).or_insert(*index);
+            seen.entry(data).or_insert(*index);
         }
         // As in BIND, of records that do not follow each other the last tells the TTL.
         if set
@@ -218,7 +246,9 @@ impl Check<'_> {
             );
             let index = set.last().map_or(*first, |(index, _)| *index);
             self.warn(index, text, findings);
-            ttls.extend(set.iter().map(|(index, _)| (*index, ttl)));
+            changes
+                .ttls
+                .extend(set.iter().map(|(index, _)| (*index, ttl)));
         }
     }
 
@@ -237,6 +267,17 @@ impl Check<'_> {
         if has_host && !may_have_address(owner) {
             let text = format!(
                 "{owner} is no name of a host (letters, digits and hyphens), but has a {kind} record"
+            );
+            self.warn(index, text, findings);
+        }
+        if kind == RecordType::NSEC3 && !is_hash(owner) {
+            let text = format!("{owner} is no hashed name, but has an NSEC3 record");
+            self.fail(index, text, findings);
+        }
+        if kind == RecordType::SPF && !self.has_spf_text(owner) {
+            let text = format!(
+                "mail servers look for a TXT record of {owner}, no longer for SPF (RFC 7208 \
+                 section 3.1)"
             );
             self.warn(index, text, findings);
         }
@@ -268,6 +309,15 @@ impl Check<'_> {
         };
         let text = format!("never answered: {text} {owner} to others");
         self.warn(index, text, findings);
+    }
+
+    fn has_spf_text(&self, owner: NameRef<'_>) -> bool {
+        self.index.of_name(owner).iter().any(|index| {
+            self.records.get(*index).is_some_and(|record| {
+                let text = record.data.get(1..).unwrap_or_default();
+                record.kind == RecordType::TXT && text.starts_with(b"v=spf1")
+            })
+        })
     }
 
     /// Names in data that hosts or mailboxes cannot have.
@@ -395,10 +445,11 @@ impl Check<'_> {
         }
         let text = match self.index.find(target) {
             Found::Address => return,
-            // Others may know it.
-            Found::Delegation(_) if !target.is_within(owner) => return,
-            Found::Delegation(_) => {
-                format!("{target} is in {owner}: add its address record here too (glue)")
+            Found::Delegation(ns) => {
+                let place = self.place(ns);
+                format!(
+                    "{target} is in another zone ({place}): add its address record here too (glue)"
+                )
             }
             Found::Nothing => format!("{target} has no address record (A or AAAA)"),
             Found::Alias(alias) => format!("{target} is an alias ({})", self.place(alias)),
@@ -477,6 +528,14 @@ fn target(record: &Record) -> Option<NameRef<'_>> {
         _ => return None,
     };
     NameRef::from_wire(record.data.get(skipped..)?).ok()
+}
+
+/// Whether the first label is a hash of SHA-1 in base 32 (RFC 5155 section 1.3).
+fn is_hash(name: NameRef<'_>) -> bool {
+    let is_digit = |octet: &u8| matches!(octet.to_ascii_uppercase(), b'0'..=b'9' | b'A'..=b'V');
+    name.labels()
+        .next()
+        .is_some_and(|label| label.len() == 32 && label.iter().all(is_digit))
 }
 
 /// Whether a label is `*`.

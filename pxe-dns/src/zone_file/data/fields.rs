@@ -66,7 +66,7 @@ fields! {
     TLSA | SMIMEA: U8 "a usage", U8 "a selector", U8 "a matching type", Hex "a certificate";
     DHCID | OPENPGPKEY: Base64 "octets in base 64";
     SIG | RRSIG: Type "the type that is signed", Algorithm "an algorithm",
-        U8 "a number of labels", Seconds "the original TTL", Date "when it ends",
+        U8 "a number of labels", U32 "the original TTL", Date "when it ends",
         Date "when it begins", U16 "the tag of a key", Domain "the signer's name",
         Base64 "a signature in base 64";
     KEY: U16 "the flags", Protocol "a protocol", Algorithm "an algorithm",
@@ -75,12 +75,12 @@ fields! {
         Base64 "a key in base 64";
     DS | CDS: U16 "the tag of a key", Algorithm "an algorithm", Digest "a type of digest",
         Hex "a digest in hexadecimal digits";
-    NSEC: Domain "the next name", Types "types";
+    NSEC: Domain "the next name", Types "a type";
     NSEC3: U8 "an algorithm", U8 "the flags", U16 "a number of iterations",
-        Salt "a salt in hexadecimal digits, or -", Hash "the next hashed name", Types "types";
+        Salt "a salt in hexadecimal digits, or -", Hash "the next hashed name", AnyTypes "types";
     NSEC3PARAM: U8 "an algorithm", U8 "the flags", U16 "a number of iterations",
         Salt "a salt in hexadecimal digits, or -";
-    CSYNC: U32 "the serial", U16 "the flags", Types "types";
+    CSYNC: U32 "the serial", U16 "the flags", AnyTypes "types";
     CERT: Certificate "a type of certificate", U16 "the tag of a key", Algorithm "an algorithm",
         Base64 "a certificate in base 64";
     LOC: Location "a location";

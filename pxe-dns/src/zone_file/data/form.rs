@@ -53,8 +53,10 @@ pub(super) enum Form {
     Base64,
     /// The same, and it may lack (RFC 2535 section 3.1.2).
     Key,
-    /// All words that are left are types.
+    /// All words that are left are types: one at least.
     Types,
+    /// The same, and there may be none.
+    AnyTypes,
     /// All words that are left are address prefixes.
     Prefixes,
     /// All words that are left are a location.
@@ -114,7 +116,7 @@ impl Form {
         data: &mut Vec<u8>,
     ) -> Result<(), Fault> {
         let rest_in = |encoding: &Encoding, words: &mut Words<'_, '_>| {
-            let mut digits = words.expect(what)?.text.to_vec();
+            let mut digits = words.expect_bare(what)?.text.to_vec();
             while let Some(token) = words.take() {
                 digits.extend_from_slice(token.text);
             }
@@ -126,7 +128,12 @@ impl Form {
             Self::Base64 => data.extend(rest_in(&BASE64, words)?),
             Self::Key if words.peek().is_some() => data.extend(rest_in(&BASE64, words)?),
             Self::Key => {}
-            Self::Types => bitmap::parse(words, data)?,
+            Self::Types | Self::AnyTypes => {
+                if self == Self::Types && words.peek().is_none() {
+                    words.expect(what)?;
+                }
+                bitmap::parse(words, data)?;
+            }
             Self::Prefixes => prefixes::parse(words, data)?,
             Self::Location => location::parse(words, data)?,
             Self::Params => params::parse(words, data)?,
@@ -137,7 +144,10 @@ impl Form {
                 }
             }
             _ => {
-                let text = words.expect(what)?.text;
+                let text = match self {
+                    Self::Text | Self::Value => words.expect(what)?.text,
+                    _ => words.expect_bare(what)?.text,
+                };
                 self.parse_word(text, origin, data).map_err(|why| {
                     let text = shown(text);
                     words.fault(match why {
@@ -237,6 +247,7 @@ impl Form {
             | Self::Base64
             | Self::Key
             | Self::Types
+            | Self::AnyTypes
             | Self::Prefixes
             | Self::Location
             | Self::Params => return Err(None),
@@ -288,7 +299,8 @@ impl Form {
                 hash => out.write_str(&BASE32_HEX.encode(hash)),
             },
             Self::Key if data.is_empty() => Ok(()),
-            Self::Types => return bitmap::text(data, out),
+            Self::Types if data.is_empty() => return None,
+            Self::Types | Self::AnyTypes => return bitmap::text(data, out),
             Self::Prefixes => return prefixes::text(data, out),
             Self::Location => return location::text(data, out),
             Self::Params => return params::text(data, out),

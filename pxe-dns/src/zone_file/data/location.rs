@@ -9,6 +9,8 @@ use super::{Fault, Words, number, shown};
 const MIDDLE: u32 = 1 << 31;
 /// The lowest altitude, below the ellipsoid, in centimetres.
 const BOTTOM_CM: i64 = 10_000_000;
+/// The largest size or precision, in centimetres (RFC 1876 section 3).
+const SIZE_CM_MAX: i64 = 9_000_000_099;
 /// The size and precisions if they are not written: 1 m, 10,000 m, 10 m (RFC 1876 section 3).
 const DEFAULTS: [u8; 3] = [0x12, 0x16, 0x13];
 
@@ -35,8 +37,7 @@ pub(super) fn parse(words: &mut Words<'_, '_>, data: &mut Vec<u8>) -> Result<(),
         let Some(token) = words.take() else {
             break;
         };
-        *precision = hundredths(token.text)
-            .and_then(scaled)
+        *precision = size(token.text)
             .ok_or_else(|| words.fault(format!("{} is not a size, like 30m", shown(token.text))))?;
     }
     data.push(0);
@@ -59,7 +60,7 @@ fn coordinate(
     loop {
         let what = format!("degrees, minutes and seconds, and {positive} or {negative}");
         let text = words.expect(&what)?.text;
-        let is_direction = |direction: char| text.eq_ignore_ascii_case(&[direction as u8]);
+        let is_direction = |direction: char| text == [direction as u8];
         let has_degrees = unit < 3_600_000;
         if has_degrees && is_direction(positive) {
             return Ok(MIDDLE + total);
@@ -100,6 +101,12 @@ fn thousandths(text: &[u8]) -> Option<u32> {
 /// Metres, with or without their `m`, in centimetres.
 fn hundredths(text: &[u8]) -> Option<i64> {
     decimal(text.strip_suffix(b"m").unwrap_or(text), 2)
+}
+
+fn size(text: &[u8]) -> Option<u8> {
+    hundredths(text)
+        .filter(|cm| *cm <= SIZE_CM_MAX)
+        .and_then(scaled)
 }
 
 /// One digit and a power of ten (RFC 1876 section 2).

@@ -2,6 +2,7 @@
 
 mod bitmap;
 mod date;
+mod digest;
 mod encoding;
 mod fields;
 mod form;
@@ -66,6 +67,26 @@ impl<'e, 'a> Words<'e, 'a> {
         self.take().ok_or_else(|| none(self.line))
     }
 
+    /// The next word, which is `what` and stands without quotes.
+    pub(super) fn expect_bare(&mut self, what: &str) -> Result<Token<'a>, Fault> {
+        let token = self.expect(what)?;
+        match token.is_quoted {
+            false => Ok(token),
+            true => Err(self.fault(format!("{what} is written without quotes"))),
+        }
+    }
+
+    /// Whether what is left is in the form of RFC 3597. Text may begin with `\#` too, if no number
+    /// follows.
+    fn begin_unknown_form(&self, kind: RecordType) -> bool {
+        match self.rest {
+            [first, ..] if first.text != br"\#" || first.is_quoted => false,
+            [_, second, ..] if kind == RecordType::TXT => number::<u32>(second.text).is_some(),
+            [_] if kind == RecordType::TXT => false,
+            rest => !rest.is_empty(),
+        }
+    }
+
     /// A fault of the word that was taken last.
     pub(super) fn fault(&self, text: impl Into<String>) -> Fault {
         Fault {
@@ -107,8 +128,7 @@ pub(super) fn parse(
     words: &mut Words<'_, '_>,
     origin: NameRef<'_>,
 ) -> Result<Vec<u8>, Fault> {
-    let is_unknown_form = |token: Token<'_>| token.text == br"\#" && !token.is_quoted;
-    let data = if words.peek().is_some_and(is_unknown_form) {
+    let data = if words.begin_unknown_form(kind) {
         words.take();
         unknown_form(kind, words)?
     } else {
@@ -125,6 +145,7 @@ pub(super) fn parse(
         data
     };
     words.finish()?;
+    digest::check(kind, &data).map_err(|why| words.fault(why))?;
     match data.len() {
         ..=DATA_LEN_MAX => Ok(data),
         _ => Err(words.fault("the data is longer than 65535 octets")),
@@ -133,7 +154,7 @@ pub(super) fn parse(
 
 /// `\# LENGTH HEX ..` (RFC 3597 section 5), of which `\#` was read.
 fn unknown_form(kind: RecordType, words: &mut Words<'_, '_>) -> Result<Vec<u8>, Fault> {
-    let token = words.expect("the data's length")?;
+    let token = words.expect_bare("the data's length")?;
     let len: u16 = number(token.text)
         .ok_or_else(|| words.fault(format!("no length: {}", shown(token.text))))?;
     let mut digits = Vec::new();

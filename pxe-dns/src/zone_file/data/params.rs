@@ -52,15 +52,18 @@ pub(super) fn parse(words: &mut Words<'_, '_>, data: &mut Vec<u8>) -> Result<(),
         };
         let key = key_of(name)
             .ok_or_else(|| words.fault(format!("{} is not the key of a parameter", shown(name))))?;
-        let value = unescaped(value)
-            .and_then(|value| encode(key, &value))
-            .ok_or_else(|| {
-                words.fault(format!(
-                    "{} cannot be the value of {}",
-                    shown(value),
-                    shown(name)
-                ))
-            })?;
+        let encoded = unescaped(value).and_then(|value| match name.starts_with(b"key") {
+            // A key by its number has its value in wire form.
+            true => check_value(key, &value).map(|()| value),
+            false => encode(key, &value),
+        });
+        let value = encoded.ok_or_else(|| {
+            words.fault(format!(
+                "{} cannot be the value of {}",
+                shown(value),
+                shown(name)
+            ))
+        })?;
         if params.insert(key, value).is_some() {
             return Err(words.fault(format!("{} is there twice", shown(name))));
         }
@@ -181,17 +184,20 @@ pub(super) fn text(data: &mut &[u8], out: &mut String) -> Option<()> {
             Some((name, _)) => out.push_str(name),
             None => write!(out, "key{key}").ok()?,
         }
+        check_value(key, &value)?;
         let shown = decode(key, &value)?;
-        // What is written must become the same octets again.
-        if encode(key, &shown).as_ref() != Some(&value) {
-            return None;
-        }
         if key != NO_DEFAULT_ALPN {
             out.push('=');
             quote(&shown, out).ok()?;
         }
     }
     Some(())
+}
+
+/// Whether a value is what its key wants: what is written becomes the same octets again.
+fn check_value(key: u16, value: &[u8]) -> Option<()> {
+    let shown = decode(key, value)?;
+    (encode(key, &shown)? == value).then_some(())
 }
 
 /// The value of a parameter before its quotes and escapes.
