@@ -7,6 +7,8 @@ mod event;
 #[cfg(feature = "tokio")]
 mod forward;
 mod forwarding;
+#[doc(hidden)]
+pub mod fuzzing;
 mod limits;
 mod local_zones;
 mod name;

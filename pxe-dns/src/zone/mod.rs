@@ -2,9 +2,13 @@
 
 mod answer;
 mod look_up;
+#[cfg(test)]
+mod model;
 mod node;
 mod overlay;
 mod sort_key;
+#[cfg(test)]
+mod tests;
 mod zones;
 
 use std::collections::{BTreeMap, BTreeSet};
