@@ -124,6 +124,10 @@ fn check_table(zones: &Zones, table: &[(&str, &str)]) {
     }
 }
 
+/// How the zone sub.example. is signed.
+const DS: &str =
+    "sub DS 1 8 2 (000102030405060708090a0b0c0d0e0f 101112131415161718191a1b1c1d1e1f)\n";
+
 /// The zone of RFC 4592 section 2.2.1.
 fn rfc_4592() -> Zone {
     zone(
@@ -234,8 +238,10 @@ fn queries_of_rfc_1034_section_6_2_are_answered_so() {
 fn delegations_lead_to_other_servers_with_their_addresses() {
     let zones = zones([zone(
         "example.",
-        "@ NS ns\nns A 192.0.2.1\nsub NS ns.sub\nsub NS ns.other\nsub NS ns\n\
-         ns.sub A 192.0.2.2\nother NS ns.other\nns.other A 192.0.2.3\nsub DS 1 8 2 aabb\n",
+        &format!(
+            "@ NS ns\nns A 192.0.2.1\nsub NS ns.sub\nsub NS ns.other\nsub NS ns\n\
+             ns.sub A 192.0.2.2\nother NS ns.other\nns.other A 192.0.2.3\n{DS}"
+        ),
     )]);
     let referral = "@ sub.example. NS ns.sub.example. @ sub.example. NS ns.other.example. \
                     @ sub.example. NS ns.example. \
@@ -255,7 +261,7 @@ fn delegations_lead_to_other_servers_with_their_addresses() {
     check_table(
         &zones,
         &[
-            ("sub.example. DS", "NOERROR aa = sub.example. DS 6"),
+            ("sub.example. DS", "NOERROR aa = sub.example. DS 36"),
             ("other.example. DS", "NOERROR aa @ example. SOA 300"),
         ],
     );
@@ -265,14 +271,14 @@ fn delegations_lead_to_other_servers_with_their_addresses() {
 fn the_parent_says_how_a_child_is_signed() {
     let parent = zone(
         "example.",
-        "@ NS ns.example.com.\nsub NS ns.sub\nsub DS 1 8 2 aabb\n",
+        &format!("@ NS ns.example.com.\nsub NS ns.sub\n{DS}"),
     );
     let child = || zone("sub.example.", "@ NS ns\nns A 192.0.2.2\n");
     let both = zones([parent, child()]);
     check_table(
         &both,
         &[
-            ("sub.example. DS", "NOERROR aa = sub.example. DS 6"),
+            ("sub.example. DS", "NOERROR aa = sub.example. DS 36"),
             ("sub.example. SOA +rd", "NOERROR aa = sub.example. SOA 3600"),
             (
                 "ns.sub.example. A +rd",
