@@ -137,7 +137,7 @@ impl RateLimit {
         let limited = self.limited.fetch_add(1, Ordering::Relaxed);
         let slips = self
             .slip
-            .is_some_and(|slip| limited % u64::from(slip.get()) == 0);
+            .is_some_and(|slip| limited.is_multiple_of(slip.get().into()));
         if slips {
             self.sums.truncated.fetch_add(1, Ordering::Relaxed);
             Verdict::Truncate

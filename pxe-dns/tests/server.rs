@@ -1,11 +1,17 @@
 //! The driver, on loopback.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use pxe_dns::{Server, ServerHandle, Service, Transport};
+use async_trait::async_trait;
+use pxe_dns::{
+    AccessList, Event, ForwardError, Forwarder, Limits, Question, Rcode, Record, RecordType,
+    Resolved, Server, ServerHandle, Service, ServiceBuilder, Transport,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
+use tokio::sync::{Semaphore, mpsc};
 
 /// For what takes no time at all.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,10 +36,110 @@ fn serve(service: Service, ip: &str) -> (ServerHandle, SocketAddr, SocketAddr) {
     (handle, addresses.0, addresses.1)
 }
 
+/// Answers with an address once it is let.
+#[derive(Debug)]
+struct Gate {
+    open: Semaphore,
+    asked: mpsc::UnboundedSender<String>,
+}
+
+impl Gate {
+    fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<String>) {
+        let (asked, questions) = mpsc::unbounded_channel();
+        let open = Semaphore::new(0);
+        (Arc::new(Self { open, asked }), questions)
+    }
+}
+
+#[async_trait]
+impl Forwarder for Gate {
+    async fn resolve(&self, question: Question<'_>) -> Result<Resolved, ForwardError> {
+        let _ = self.asked.send(question.name.to_string());
+        let permit = self.open.acquire().await;
+        permit.expect("it is not closed").forget();
+        let address = vec![192, 0, 2, 1];
+        let answer = Record::new(question.name.clone(), RecordType::A, 60, address);
+        Ok(Resolved::new(Rcode::NOERROR, vec![answer]))
+    }
+}
+
+/// The same as [`serve`], asking others through a gate.
+fn serve_gate(
+    limits: impl FnOnce(&mut Limits),
+    gate: &Arc<Gate>,
+) -> (
+    ServerHandle,
+    SocketAddr,
+    SocketAddr,
+    mpsc::UnboundedReceiver<Event>,
+) {
+    let (service, events) = told(Service::builder().recursion(AccessList::any()), limits);
+    let udp = Server::bind_udp("127.0.0.1:0").expect("a UDP port");
+    let tcp = Server::bind_tcp("127.0.0.1:0").expect("a TCP port");
+    let addresses = (udp.local_addr(), tcp.local_addr());
+    let server = Server::new(service).forwarder(Arc::clone(gate) as _);
+    let handle = server.listen(udp).listen(tcp).start().expect("a server");
+    (handle, addresses.0, addresses.1, events)
+}
+
+/// A service with other bounds, and what it tells.
+fn told(
+    builder: ServiceBuilder,
+    change: impl FnOnce(&mut Limits),
+) -> (Service, mpsc::UnboundedReceiver<Event>) {
+    let mut limits = Limits::default();
+    change(&mut limits);
+    let (sender, events) = mpsc::unbounded_channel();
+    let builder = builder.limits(limits).on_event(move |event| {
+        let _ = sender.send(event.clone());
+    });
+    (builder.build(), events)
+}
+
+/// The bound that is told next.
+async fn limit_told(events: &mut mpsc::UnboundedReceiver<Event>) -> &'static str {
+    loop {
+        let event = soon(events.recv()).await.expect("a server");
+        if let Event::Limited(limited) = event {
+            return limited.limit;
+        }
+    }
+}
+
+/// A socket at an address of its own, connected to the server: what comes from another address is
+/// not received.
+async fn client(server: SocketAddr, ip: [u8; 4]) -> UdpSocket {
+    let socket = UdpSocket::bind((std::net::Ipv4Addr::from(ip), 0)).await;
+    let socket = socket.expect("a socket");
+    socket.connect(server).await.expect("connected");
+    socket
+}
+
+async fn receive(socket: &UdpSocket) -> Vec<u8> {
+    let mut reply = vec![0; 65_535];
+    let len = soon(socket.recv(&mut reply)).await.expect("a reply");
+    reply.truncate(len);
+    reply
+}
+
+fn id_and_rcode(reply: &[u8]) -> (u16, u8) {
+    let [high, low, _, flags, ..] = *reply else {
+        panic!("no response: {reply:?}");
+    };
+    (u16::from_be_bytes([high, low]), flags & 0xf)
+}
+
 /// A query for the addresses of `pxe.matrix.lan`.
 fn query(id: u16) -> Vec<u8> {
     let mut message = id.to_be_bytes().to_vec();
-    message.extend_from_slice(b"\0\0\0\x01\0\0\0\0\0\0\x03pxe\x06matrix\x03lan\0\0\x01\0\x01");
+    message.extend_from_slice(b"\x01\0\0\x01\0\0\0\0\0\0\x03pxe\x06matrix\x03lan\0\0\x01\0\x01");
+    message
+}
+
+/// One that is answered at once, without others: of a class that is refused.
+fn refused(id: u16) -> Vec<u8> {
+    let mut message = query(id);
+    *message.last_mut().expect("a class") = 3;
     message
 }
 
@@ -72,7 +178,7 @@ async fn queries_are_answered_by_udp_and_tcp() {
         let (handle, udp, tcp) = serve(Service::builder().build(), ip);
         let loopback = |address: SocketAddr| SocketAddr::from(([127, 0, 0, 1], address.port()));
         let reply = ask_udp(loopback(udp), &query(0x1234)).await;
-        assert_eq!(reply.get(..4), Some(&[0x12, 0x34, 0x80, 5][..]), "{ip}");
+        assert_eq!(reply.get(..4), Some(&[0x12, 0x34, 0x81, 5][..]), "{ip}");
         let mut stream = TcpStream::connect(loopback(tcp)).await.expect("connected");
         for id in [1, 2] {
             send_tcp(&mut stream, &query(id)).await;
@@ -103,4 +209,236 @@ async fn a_port_that_is_taken_is_an_error() {
     let taken = Server::bind_udp("127.0.0.1:0").expect("a port");
     let error = Server::bind_udp(taken.local_addr()).expect_err("taken");
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+}
+
+#[tokio::test]
+async fn ipv6_clients_are_answered() {
+    // A machine without IPv6 has none to answer.
+    let Ok(udp) = Server::bind_udp("[::1]:0") else {
+        return;
+    };
+    let address = udp.local_addr();
+    let handle = Server::new(Service::builder().build()).listen(udp);
+    let handle = handle.start().expect("a server");
+    assert_eq!(id_and_rcode(&ask_udp(address, &query(9)).await), (9, 5));
+    assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
+}
+
+/// Many that wait are taken by one system call and answered by another.
+#[tokio::test]
+async fn all_of_many_queries_at_once_are_answered() {
+    for ip in ["127.0.0.1", "0.0.0.0", "::"] {
+        let (handle, udp, _) = serve(Service::builder().build(), ip);
+        let server = SocketAddr::from(([127, 0, 0, 1], udp.port()));
+        let socket = client(server, [127, 0, 0, 1]).await;
+        for id in 0..100 {
+            socket.send(&query(id)).await.expect("sent");
+        }
+        let mut ids = Vec::new();
+        for _ in 0..100 {
+            ids.push(id_and_rcode(&receive(&socket).await).0);
+        }
+        ids.sort_unstable();
+        assert_eq!(ids, (0..100).collect::<Vec<_>>(), "{ip}");
+        assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
+    }
+}
+
+/// RFC 7766 section 6.2.1.1: answers leave as soon as they are ready.
+#[tokio::test]
+async fn a_slow_answer_holds_up_no_other_of_its_connection() {
+    let (gate, mut questions) = Gate::new();
+    let (handle, _, tcp, _) = serve_gate(|_| {}, &gate);
+    let mut stream = TcpStream::connect(tcp).await.expect("connected");
+    send_tcp(&mut stream, &query(1)).await;
+    let asked = soon(questions.recv()).await;
+    assert_eq!(asked.as_deref(), Some("pxe.matrix.lan."));
+    send_tcp(&mut stream, &refused(2)).await;
+    assert_eq!(id_and_rcode(&receive_tcp(&mut stream).await), (2, 5));
+    gate.open.add_permits(1);
+    assert_eq!(id_and_rcode(&receive_tcp(&mut stream).await), (1, 0));
+    // What is under way when the client has said all is answered as well.
+    send_tcp(&mut stream, &query(3)).await;
+    soon(stream.shutdown()).await.expect("shut down");
+    gate.open.add_permits(1);
+    assert_eq!(id_and_rcode(&receive_tcp(&mut stream).await), (3, 0));
+    let end = soon(stream.read_u8()).await.expect_err("the end");
+    assert_eq!(end.kind(), std::io::ErrorKind::UnexpectedEof);
+    assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
+}
+
+/// Several queries in one segment, and one in several.
+#[tokio::test]
+async fn queries_come_in_any_pieces() {
+    let (handle, _, tcp) = serve(Service::builder().build(), "127.0.0.1");
+    let mut stream = TcpStream::connect(tcp).await.expect("connected");
+    stream.set_nodelay(true).expect("no delay");
+    let len = u16::try_from(query(0).len())
+        .expect("a length")
+        .to_be_bytes();
+    let three = [&len, &query(1)[..], &len, &query(2), &len, &query(3)].concat();
+    let (head, tail) = three.split_at(three.len() - 5);
+    stream.write_all(head).await.expect("sent");
+    for id in [1, 2] {
+        assert_eq!(id_and_rcode(&receive_tcp(&mut stream).await), (id, 5));
+    }
+    for octet in tail {
+        stream.write_all(&[*octet]).await.expect("sent");
+    }
+    assert_eq!(id_and_rcode(&receive_tcp(&mut stream).await), (3, 5));
+    assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
+}
+
+#[tokio::test]
+async fn a_stop_answers_what_is_under_way() {
+    let (gate, mut questions) = Gate::new();
+    let (handle, udp, tcp, _) = serve_gate(|_| {}, &gate);
+    let socket = client(udp, [127, 0, 0, 1]).await;
+    socket.send(&query(1)).await.expect("sent");
+    let mut stream = TcpStream::connect(tcp).await.expect("connected");
+    send_tcp(&mut stream, &query(2)).await;
+    for _ in 0..2 {
+        assert!(soon(questions.recv()).await.is_some());
+    }
+    let stopping = tokio::spawn(handle.shutdown(GRACE));
+    gate.open.add_permits(2);
+    assert_eq!(id_and_rcode(&receive(&socket).await), (1, 0));
+    assert_eq!(id_and_rcode(&receive_tcp(&mut stream).await), (2, 0));
+    assert_eq!(soon(stopping).await.expect("stopped"), 0);
+}
+
+/// Others that never answer hold up a stop for its grace and no longer.
+#[tokio::test]
+async fn a_stop_ends() {
+    let (gate, mut questions) = Gate::new();
+    let (handle, udp, tcp, _) = serve_gate(|_| {}, &gate);
+    let socket = client(udp, [127, 0, 0, 1]).await;
+    socket.send(&query(1)).await.expect("sent");
+    let mut stream = TcpStream::connect(tcp).await.expect("connected");
+    send_tcp(&mut stream, &query(2)).await;
+    for _ in 0..2 {
+        assert!(soon(questions.recv()).await.is_some());
+    }
+    assert_eq!(soon(handle.shutdown(Duration::from_millis(10))).await, 1);
+    assert!(soon(stream.read_u8()).await.is_err());
+    // Nobody has the port any more.
+    let again = Server::bind_udp(udp);
+    drop(again);
+}
+
+/// One client's flood of random names takes its own places with others, and no more.
+#[tokio::test]
+async fn a_flood_of_forwarded_queries_leaves_others_served() {
+    let (gate, mut questions) = Gate::new();
+    let limits = |limits: &mut Limits| limits.forwards_per_client_max = 8;
+    let (handle, udp, _, mut events) = serve_gate(limits, &gate);
+    let flooder = client(udp, [127, 0, 0, 1]).await;
+    for id in 0..200 {
+        flooder.send(&query(id)).await.expect("sent");
+    }
+    // Those beyond are told at once.
+    for _ in 0..192 {
+        assert_eq!(id_and_rcode(&receive(&flooder).await).1, 2);
+    }
+    assert_eq!(limit_told(&mut events).await, "forwards_per_client_max");
+    for _ in 0..8 {
+        assert!(soon(questions.recv()).await.is_some());
+    }
+    let other = client(udp, [127, 0, 0, 2]).await;
+    other.send(&query(7)).await.expect("sent");
+    assert!(soon(questions.recv()).await.is_some());
+    gate.open.add_permits(9);
+    assert_eq!(id_and_rcode(&receive(&other).await), (7, 0));
+    assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
+}
+
+#[tokio::test]
+async fn queries_for_others_are_bounded_and_end() {
+    let (gate, _questions) = Gate::new();
+    let limits = |limits: &mut Limits| {
+        limits.forwards_max = 1;
+        limits.forward_max = Duration::from_millis(50);
+    };
+    let (handle, udp, _, mut events) = serve_gate(limits, &gate);
+    let socket = client(udp, [127, 0, 0, 1]).await;
+    socket.send(&query(1)).await.expect("sent");
+    socket.send(&query(2)).await.expect("sent");
+    // One socket is one thread: the second came second.
+    assert_eq!(id_and_rcode(&receive(&socket).await), (2, 2));
+    assert_eq!(limit_told(&mut events).await, "forwards_max");
+    assert_eq!(id_and_rcode(&receive(&socket).await), (1, 2));
+    let event = soon(events.recv()).await;
+    assert!(matches!(event, Some(Event::ForwardFailed(_))), "{event:?}");
+    assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
+}
+
+#[tokio::test]
+async fn connections_are_bounded() {
+    for (per_client, all, expected) in [
+        (1, 10, "connections_per_client_max"),
+        (10, 1, "connections_max"),
+    ] {
+        let (service, mut events) = told(Service::builder(), |limits| {
+            limits.connections_per_client_max = per_client;
+            limits.connections_max = all;
+        });
+        let (handle, _, tcp) = serve(service, "127.0.0.1");
+        let mut first = TcpStream::connect(tcp).await.expect("connected");
+        send_tcp(&mut first, &query(1)).await;
+        assert_eq!(id_and_rcode(&receive_tcp(&mut first).await), (1, 5));
+        let mut second = TcpStream::connect(tcp).await.expect("connected");
+        assert!(soon(second.read_u8()).await.is_err());
+        assert_eq!(limit_told(&mut events).await, expected);
+        send_tcp(&mut first, &query(2)).await;
+        assert_eq!(id_and_rcode(&receive_tcp(&mut first).await), (2, 5));
+        assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
+    }
+}
+
+/// Neither silence nor a query that never ends keeps a connection.
+#[tokio::test]
+async fn silent_connections_are_closed() {
+    for said in [&b""[..], b"\0\x1d\x12"] {
+        let (service, mut events) = told(Service::builder(), |limits| {
+            limits.idle_max = Duration::from_millis(50);
+        });
+        let (handle, _, tcp) = serve(service, "127.0.0.1");
+        let mut stream = TcpStream::connect(tcp).await.expect("connected");
+        stream.write_all(said).await.expect("sent");
+        assert!(soon(stream.read_u8()).await.is_err());
+        assert_eq!(limit_told(&mut events).await, "idle_max");
+        assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
+    }
+}
+
+/// A client that takes no responses holds a bounded number of them, and not for long.
+#[tokio::test]
+async fn clients_that_take_nothing_are_closed() {
+    let (service, mut events) = told(Service::builder(), |limits| {
+        limits.send_stalled_max = Duration::from_millis(50);
+        limits.response_bytes_max = 1000;
+    });
+    let (handle, _, tcp) = serve(service, "127.0.0.1");
+    let mut stream = TcpStream::connect(tcp).await.expect("connected");
+    let one = [&[0, 32][..], &query(1)].concat();
+    let many = one.repeat(1000);
+    // Until it fails: the server has closed.
+    let writing = async { while stream.write_all(&many).await.is_ok() {} };
+    soon(writing).await;
+    assert_eq!(limit_told(&mut events).await, "send_stalled_max");
+    assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
+}
+
+#[tokio::test]
+async fn what_is_too_long_for_a_query_ends_its_connection() {
+    let (service, mut events) = told(Service::builder(), |_| {});
+    let (handle, _, tcp) = serve(service, "127.0.0.1");
+    let mut stream = TcpStream::connect(tcp).await.expect("connected");
+    stream.write_all(&[0xff, 0xff]).await.expect("sent");
+    assert!(soon(stream.read_u8()).await.is_err());
+    let event = soon(events.recv()).await;
+    assert!(matches!(event, Some(Event::Malformed(_))), "{event:?}");
+    let event = soon(events.recv()).await;
+    assert!(matches!(event, Some(Event::TcpClosed(_))), "{event:?}");
+    assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
 }

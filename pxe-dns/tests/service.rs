@@ -151,7 +151,7 @@ fn zones_are_answered_and_the_rest_is_refused_or_forwarded() {
     assert!(reply.is_empty());
     assert_eq!(forwarding.name, name("www.example.org"));
     // Who does not desire recursion does not get it.
-    let mut without_rd = elsewhere.clone();
+    let mut without_rd = elsewhere;
     without_rd[2] = 0;
     let (_, reply) = ask(&service, OWN, &without_rd);
     assert_eq!(said(&reply).rcode, rcode(Rcode::REFUSED));

@@ -1,73 +1,285 @@
-//! A connection: queries in, responses out (RFC 7766).
+//! A connection: queries in, responses out in whatever order they are ready (RFC 7766).
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::listener::stopped;
 use super::server::Shared;
-use crate::{Event, Limited, Outcome, Peer, Rcode, Resolved};
+use crate::{Event, Limited, Outcome, Peer, TcpClosed};
+
+/// Octets of the length before each message (RFC 1035 section 4.2.2).
+const PREFIX_LEN: usize = 2;
+/// Longer messages are no queries: the longest has a name, an OPT record and padding (RFC 8467).
+const QUERY_LEN_MAX: usize = 4096;
+/// Octets that are read at a time.
+const READ_LEN: usize = 4096;
 
 /// A client's connection.
 pub(super) struct Connection {
     stream: TcpStream,
     peer: Peer,
     shared: Arc<Shared>,
+    /// What was read and is not yet taken.
+    received: Vec<u8>,
+    /// What is to be sent, and how much of it is.
+    unsent: Vec<u8>,
+    sent: usize,
+    /// Queries that others are asked for.
+    forwards: JoinSet<Vec<u8>>,
+    intake: Intake,
+    opened: Instant,
+    /// When the last query came whole, or the last response had left.
+    heard: Instant,
+    /// When the client took something.
+    taken: Instant,
+    queries: u64,
+    bytes_sent: u64,
+}
+
+/// Whether queries are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Intake {
+    Open,
+    /// No more of them comes; what came is answered.
+    Ended,
+}
+
+/// Why a connection is closed before its client closes it.
+#[derive(Debug)]
+enum End {
+    Failed,
+    Malformed,
+    Limited(&'static str),
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> Self {
+        Self::Failed
+    }
 }
 
 impl Connection {
     pub(super) fn new(stream: TcpStream, peer: Peer, shared: Arc<Shared>) -> Self {
+        let now = Instant::now();
         Self {
             stream,
             peer,
             shared,
+            received: Vec::new(),
+            unsent: Vec::new(),
+            sent: 0,
+            forwards: JoinSet::new(),
+            intake: Intake::Open,
+            opened: now,
+            heard: now,
+            taken: now,
+            queries: 0,
+            bytes_sent: 0,
         }
     }
 
     /// Serves it to its end.
-    pub(super) async fn serve(mut self, mut stop: watch::Receiver<bool>) {
-        let idle_max = self.shared.service.limits().idle_max;
+    pub(super) async fn serve(mut self, stop: watch::Receiver<bool>) {
+        match self.run(stop).await {
+            Ok(()) | Err(End::Failed) => {}
+            Err(End::Malformed) => self.shared.tell(&Event::Malformed(self.peer)),
+            Err(End::Limited(limit)) => self.shared.tell(&Event::Limited(Limited {
+                peer: Some(self.peer),
+                limit,
+            })),
+        }
+    }
+
+    async fn run(&mut self, mut stop: watch::Receiver<bool>) -> Result<(), End> {
+        let mut stopped = pin!(stopped(&mut stop));
+        let limits = self.shared.service.limits().clone();
         loop {
-            let turn = tokio::time::timeout(idle_max, self.turn());
+            let is_held_up = self.take_queries()?;
+            self.send()?;
+            if is_held_up && self.has_room() {
+                // Others have their turn.
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let is_sending = !self.unsent.is_empty();
+            let is_waiting = !self.forwards.is_empty();
+            if self.intake == Intake::Ended && !is_sending && !is_waiting {
+                return Ok(());
+            }
+            let (deadline, limit) = match (is_sending, is_waiting) {
+                (true, _) => (
+                    Some(self.taken + limits.send_stalled_max),
+                    "send_stalled_max",
+                ),
+                // Others answer in bounded time.
+                (false, true) => (None, ""),
+                (false, false) => (Some(self.heard + limits.idle_max), "idle_max"),
+            };
+            let is_taking = self.intake == Intake::Open && !is_held_up;
             tokio::select! {
-                turn = turn => match turn {
-                    Ok(Ok(())) => {}
-                    Ok(Err(_)) => return,
-                    Err(_) => {
-                        let limit = "idle_max";
-                        let peer = Some(self.peer);
-                        self.shared.tell(&Event::Limited(Limited { peer, limit }));
-                        return;
-                    }
-                },
-                () = stopped(&mut stop) => return,
+                ready = self.stream.readable(), if is_taking => {
+                    ready?;
+                    self.receive()?;
+                }
+                ready = self.stream.writable(), if is_sending => ready?,
+                Some(reply) = self.forwards.join_next(), if is_waiting => {
+                    // A task that panicked has no reply; the client asks again.
+                    self.push(&reply.unwrap_or_default());
+                }
+                () = &mut stopped, if self.intake == Intake::Open => self.intake = Intake::Ended,
+                () = until(deadline), if deadline.is_some() => return Err(End::Limited(limit)),
             }
         }
     }
 
-    /// One query.
-    async fn turn(&mut self) -> io::Result<()> {
-        let len = self.stream.read_u16().await?;
-        let mut query = vec![0; len.into()];
-        self.stream.read_exact(&mut query).await?;
-        let mut reply = vec![0; 2];
-        let service = &self.shared.service;
-        let now = self.shared.clock.now();
-        match service.handle(now, &self.peer, &query, &mut reply) {
+    /// Whether one more query may be taken.
+    fn has_room(&self) -> bool {
+        let limits = self.shared.service.limits();
+        self.forwards.len() < limits.queries_per_connection_max.max(1)
+            && self.unsent.len() - self.sent < limits.response_bytes_max.max(1)
+    }
+
+    /// Reads what is there, up to a bound: the rest waits in the system, and then in the client.
+    fn receive(&mut self) -> Result<(), End> {
+        let mut octets = [0; READ_LEN];
+        match self.stream.try_read(&mut octets) {
+            Ok(0) => self.intake = Intake::Ended,
+            Ok(len) => {
+                let octets = octets.get(..len).unwrap_or_default();
+                self.received.extend_from_slice(octets);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Takes the queries that are whole. Returns whether there may be more, for which there is no
+    /// room.
+    fn take_queries(&mut self) -> Result<bool, End> {
+        let mut taken = 0;
+        let is_held_up = loop {
+            if !self.has_room() {
+                break true;
+            }
+            let rest = self.received.get(taken..).unwrap_or_default();
+            let Some((prefix, rest)) = rest.split_first_chunk::<PREFIX_LEN>() else {
+                break false;
+            };
+            let len = usize::from(u16::from_be_bytes(*prefix));
+            if len > QUERY_LEN_MAX {
+                return Err(End::Malformed);
+            }
+            if rest.len() < len {
+                break false;
+            }
+            let start = taken + PREFIX_LEN;
+            taken = start + len;
+            self.take_query(start, taken);
+        };
+        self.received.drain(..taken);
+        if self.received.is_empty() {
+            self.received.shrink_to(READ_LEN);
+        }
+        Ok(is_held_up)
+    }
+
+    fn take_query(&mut self, start: usize, end: usize) {
+        self.queries += 1;
+        self.heard = Instant::now();
+        let query = self.received.get(start..end).unwrap_or_default();
+        let at = self.unsent.len();
+        self.unsent.extend_from_slice(&[0; PREFIX_LEN]);
+        let shared = &self.shared;
+        let now = shared.clock.now();
+        let outcome = shared
+            .service
+            .handle(now, &self.peer, query, &mut self.unsent);
+        match outcome {
             Outcome::Replied => {}
-            Outcome::Ignored => return Ok(()),
+            Outcome::Ignored => self.unsent.truncate(at),
             Outcome::Forward(forwarding) => {
-                let failed = Resolved::new(Rcode::SERVFAIL, Vec::new());
-                service.answer_forwarded(&forwarding, &failed, &mut reply);
+                if let Some(begun) = shared.forwards.begin(forwarding, &mut self.unsent) {
+                    self.forwards.spawn(async move {
+                        let mut reply = Vec::new();
+                        begun.finish(&mut reply).await;
+                        reply
+                    });
+                }
             }
         }
-        let len = u16::try_from(reply.len() - 2).map_err(io::Error::other)?;
-        if let Some(prefix) = reply.get_mut(..2) {
-            prefix.copy_from_slice(&len.to_be_bytes());
+        self.prefix(at);
+    }
+
+    /// Appends a response.
+    fn push(&mut self, reply: &[u8]) {
+        let at = self.unsent.len();
+        self.unsent.extend_from_slice(&[0; PREFIX_LEN]);
+        self.unsent.extend_from_slice(reply);
+        self.prefix(at);
+    }
+
+    /// Writes the length of the response whose prefix is there; takes an empty one back.
+    fn prefix(&mut self, at: usize) {
+        if at == 0 {
+            // Nothing was to be taken before.
+            self.taken = Instant::now();
         }
-        self.stream.write_all(&reply).await
+        let len = self.unsent.len().saturating_sub(at + PREFIX_LEN);
+        match (u16::try_from(len), self.unsent.get_mut(at..at + PREFIX_LEN)) {
+            (Ok(1..), Some(prefix)) => prefix.copy_from_slice(&(len as u16).to_be_bytes()),
+            _ => self.unsent.truncate(at),
+        }
+    }
+
+    /// Sends what the client takes now.
+    fn send(&mut self) -> Result<(), End> {
+        while let Some(rest @ [_, ..]) = self.unsent.get(self.sent..) {
+            match self.stream.try_write(rest) {
+                Ok(sent) => {
+                    self.sent += sent;
+                    self.bytes_sent += sent as u64;
+                    self.taken = Instant::now();
+                    self.heard = self.taken;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.unsent.drain(..self.sent);
+                    self.sent = 0;
+                    return Ok(());
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.unsent.clear();
+        self.unsent.shrink_to(READ_LEN);
+        self.sent = 0;
+        Ok(())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let (peer, queries, bytes_sent) = (self.peer, self.queries, self.bytes_sent);
+        let open = self.opened.elapsed();
+        self.shared.tell(&Event::TcpClosed(TcpClosed {
+            peer,
+            queries,
+            bytes_sent,
+            open,
+        }));
+    }
+}
+
+/// Resolves at this time, if there is one.
+async fn until(deadline: Option<Instant>) {
+    if let Some(deadline) = deadline {
+        tokio::time::sleep_until(deadline).await;
     }
 }

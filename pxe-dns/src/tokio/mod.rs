@@ -4,6 +4,7 @@ mod bind;
 mod clients;
 mod clock;
 mod connection;
+mod forwards;
 mod listener;
 mod server;
 mod udp;

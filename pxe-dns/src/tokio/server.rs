@@ -14,9 +14,10 @@ use tokio::task::JoinSet;
 use super::bind::{self, Bound, BoundSocket};
 use super::clients::Clients;
 use super::clock::Clock;
+use super::forwards::Forwards;
 use super::listener::Listener;
 use super::udp::{Socket, Worker};
-use crate::{Event, Service};
+use crate::{Event, Forwarder, Service};
 
 /// Brings queries to a [`Service`], from any number of ports.
 ///
@@ -44,6 +45,7 @@ use crate::{Event, Service};
 #[must_use = "a server does nothing before it is started"]
 pub struct Server {
     service: Service,
+    forwarder: Option<Arc<dyn Forwarder>>,
     ports: Vec<Bound>,
 }
 
@@ -52,8 +54,17 @@ impl Server {
     pub const fn new(service: Service) -> Self {
         Self {
             service,
+            forwarder: None,
             ports: Vec::new(),
         }
+    }
+
+    /// Asks others by this, for the clients for whom others are asked
+    /// ([`ServiceBuilder::recursion`](crate::ServiceBuilder::recursion)). Without it they are sent
+    /// SERVFAIL.
+    pub fn forwarder(mut self, forwarder: Arc<dyn Forwarder>) -> Self {
+        self.forwarder = Some(forwarder);
+        self
     }
 
     /// Binds a port for connections, with `SO_REUSEADDR`, so that a restarted server gets it at
@@ -88,6 +99,8 @@ impl Server {
     pub fn start(self) -> io::Result<ServerHandle> {
         let connections_max = self.service.limits().connections_max;
         let (alive, ended) = mpsc::channel(1);
+        let over = watch::Sender::new(());
+        let forwards = Arc::new(Forwards::new(self.service.clone(), self.forwarder));
         let mut handle = ServerHandle {
             shared: Arc::new(Shared {
                 permits: Arc::new(Semaphore::new(
@@ -95,6 +108,7 @@ impl Server {
                 )),
                 clients: Arc::default(),
                 clock: Clock::start(),
+                forwards,
                 service: self.service,
             }),
             stop: watch::Sender::new(false),
@@ -102,8 +116,12 @@ impl Server {
             threads: Threads {
                 stop: Arc::default(),
                 sockets: Vec::new(),
-                alive: Some(alive),
+                alive: Some(Alive {
+                    _alive: alive,
+                    over: over.subscribe(),
+                }),
                 ended,
+                _over: over,
             },
         };
         for bound in self.ports {
@@ -139,7 +157,7 @@ impl ServerHandle {
             }
             BoundSocket::Udp(sockets) => {
                 for socket in sockets {
-                    self.threads.spawn(&self.shared, socket)?;
+                    self.threads.spawn(&self.shared, &runtime, socket)?;
                 }
             }
         }
@@ -181,27 +199,47 @@ impl ServerHandle {
 struct Threads {
     stop: Arc<AtomicBool>,
     sockets: Vec<Arc<Socket>>,
-    /// Each thread has a clone, so that it is known when the last of them has ended.
-    alive: Option<mpsc::Sender<()>>,
+    /// What each of them has, so that it is known when the last has ended.
+    alive: Option<Alive>,
     ended: mpsc::Receiver<()>,
+    /// Once it is gone, no query is waited for.
+    _over: watch::Sender<()>,
+}
+
+/// As long as there is one, something is under way.
+#[derive(Debug, Clone)]
+pub(super) struct Alive {
+    _alive: mpsc::Sender<()>,
+    over: watch::Receiver<()>,
+}
+
+impl Alive {
+    /// What comes of this; `None` if the server has gone before.
+    pub(super) async fn until_over<T>(&mut self, future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = future => Some(done),
+            // Nothing is ever sent: it fails when the other end has gone.
+            _ = self.over.changed() => None,
+        }
+    }
 }
 
 impl Threads {
-    fn spawn(&mut self, shared: &Shared, socket: Socket) -> io::Result<()> {
+    fn spawn(&mut self, shared: &Arc<Shared>, runtime: &Handle, socket: Socket) -> io::Result<()> {
+        let Some(alive) = self.alive.clone() else {
+            return Ok(());
+        };
         let socket = Arc::new(socket);
         let worker = Worker {
             socket: Arc::clone(&socket),
-            service: shared.service.clone(),
-            clock: shared.clock,
+            shared: Arc::clone(shared),
             stop: Arc::clone(&self.stop),
+            runtime: runtime.clone(),
+            alive,
         };
-        let alive = self.alive.clone();
         thread::Builder::new()
             .name("dns-udp".to_owned())
-            .spawn(move || {
-                worker.run();
-                drop(alive);
-            })?;
+            .spawn(move || worker.run())?;
         self.sockets.push(socket);
         Ok(())
     }
@@ -231,6 +269,7 @@ impl Drop for Threads {
 pub(super) struct Shared {
     pub(super) service: Service,
     pub(super) clock: Clock,
+    pub(super) forwards: Arc<Forwards>,
     pub(super) permits: Arc<Semaphore>,
     pub(super) clients: Arc<Clients>,
 }

@@ -13,9 +13,11 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage,
     recvmmsg, sendmmsg, sendmsg, setsockopt, sockopt,
 };
+use tokio::runtime::Handle;
 
-use super::clock::Clock;
-use crate::{Outcome, Peer, Rcode, Resolved, Service, Transport};
+use super::forwards::Begun;
+use super::server::{Alive, Shared};
+use crate::{Outcome, Peer, Transport};
 
 /// Datagrams that one system call may bring.
 const BATCH: usize = 32;
@@ -221,9 +223,11 @@ fn canonical(address: SocketAddrV6) -> SocketAddr {
 /// Answers what comes to a socket.
 pub(super) struct Worker {
     pub(super) socket: Arc<Socket>,
-    pub(super) service: Service,
-    pub(super) clock: Clock,
+    pub(super) shared: Arc<Shared>,
     pub(super) stop: Arc<AtomicBool>,
+    /// Where queries are forwarded.
+    pub(super) runtime: Handle,
+    pub(super) alive: Alive,
 }
 
 /// A reply in the buffer of replies.
@@ -256,18 +260,19 @@ impl Worker {
             }
             bytes.clear();
             replies.clear();
-            let now = self.clock.now();
+            let now = self.shared.clock.now();
             for datagram in &datagrams {
                 let start = datagram.index * QUERY_LEN_MAX;
                 let query = queries.get(start..start + datagram.len).unwrap_or_default();
                 let start = bytes.len();
-                match self.service.handle(now, &datagram.peer, query, &mut bytes) {
+                let service = &self.shared.service;
+                match service.handle(now, &datagram.peer, query, &mut bytes) {
                     Outcome::Replied => {}
                     Outcome::Ignored => bytes.truncate(start),
                     Outcome::Forward(forwarding) => {
-                        let failed = Resolved::new(Rcode::SERVFAIL, Vec::new());
-                        self.service
-                            .answer_forwarded(&forwarding, &failed, &mut bytes);
+                        if let Some(begun) = self.shared.forwards.begin(forwarding, &mut bytes) {
+                            self.forward(begun, datagram.client);
+                        }
                     }
                 }
                 if bytes.len() > start {
@@ -280,6 +285,17 @@ impl Worker {
             }
             self.send(&bytes, &replies);
         }
+    }
+
+    /// Answers a query once others have: from the socket that was asked.
+    fn forward(&self, begun: Begun, client: Client) {
+        let (socket, mut alive) = (Arc::clone(&self.socket), self.alive.clone());
+        self.runtime.spawn(async move {
+            let mut reply = Vec::new();
+            if alive.until_over(begun.finish(&mut reply)).await.is_some() && !reply.is_empty() {
+                socket.send(&client, &reply);
+            }
+        });
     }
 
     /// Waits for a datagram, and takes those that wait with it.
