@@ -27,6 +27,11 @@ pub use crate::dynamic::{DynamicError, DynamicRecords, HeldBack, HoldReason};
 pub use crate::event::{
     Answered, Event, ForwardFailed, Limited, RateLimited, Refusal, Refused, TcpClosed, Transferred,
 };
+#[cfg(feature = "resolver")]
+pub use crate::forward::{
+    ForwardConfigError, ForwardCounters, ForwardLimits, HickoryForwarder, HickoryForwarderBuilder,
+    ParseUpstreamError, Upstream,
+};
 #[cfg(feature = "tokio")]
 pub use crate::forward::{ForwardError, Forwarder, MemForwarder, Question};
 pub use crate::forwarding::{Forwarding, Resolved};

@@ -1,6 +1,24 @@
 //! Asking others for what is in no zone of ours.
 
+#[cfg(feature = "resolver")]
+mod answer;
+#[cfg(feature = "resolver")]
+mod cache;
+#[cfg(feature = "resolver")]
+mod counters;
+#[cfg(feature = "resolver")]
+mod hickory;
+#[cfg(feature = "resolver")]
+mod limits;
 mod memory;
+#[cfg(feature = "resolver")]
+mod resolv_conf;
+#[cfg(feature = "resolver")]
+mod server;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "resolver")]
+mod upstream;
 
 use std::fmt;
 
@@ -9,7 +27,15 @@ use async_trait::async_trait;
 use crate::wire::Query;
 use crate::{Forwarding, Name, Rcode, RecordType, Resolved};
 
+#[cfg(feature = "resolver")]
+pub use counters::ForwardCounters;
+#[cfg(feature = "resolver")]
+pub use hickory::{ForwardConfigError, HickoryForwarder, HickoryForwarderBuilder};
+#[cfg(feature = "resolver")]
+pub use limits::ForwardLimits;
 pub use memory::MemForwarder;
+#[cfg(feature = "resolver")]
+pub use upstream::{ParseUpstreamError, Upstream};
 
 /// Asks others.
 ///
@@ -35,15 +61,18 @@ pub struct Question<'a> {
     pub kind: RecordType,
     /// Whether DNSSEC's records are welcome (DO, RFC 3225).
     pub dnssec_ok: bool,
+    /// Whether the client validates itself (CD, RFC 4035 section 3.2.2).
+    pub checking_disabled: bool,
 }
 
 impl<'a> Question<'a> {
-    /// A question without wish for DNSSEC's records.
+    /// A question of a client that knows nothing of DNSSEC.
     pub const fn new(name: &'a Name, kind: RecordType) -> Self {
         Self {
             name,
             kind,
             dnssec_ok: false,
+            checking_disabled: false,
         }
     }
 
@@ -53,14 +82,22 @@ impl<'a> Question<'a> {
         self.dnssec_ok = dnssec_ok;
         self
     }
+
+    /// The same for a client that validates itself, or does not.
+    #[must_use]
+    pub const fn checking_disabled(mut self, checking_disabled: bool) -> Self {
+        self.checking_disabled = checking_disabled;
+        self
+    }
 }
 
 impl<'a> From<&'a Forwarding> for Question<'a> {
     fn from(forwarding: &'a Forwarding) -> Self {
-        let edns = Query::parse(&forwarding.message).ok();
-        let edns = edns.and_then(|query| query.edns);
+        let query = Query::parse(&forwarding.message).ok();
+        let edns = query.and_then(|query| query.edns);
         Self::new(&forwarding.name, forwarding.kind)
             .dnssec_ok(edns.is_some_and(|edns| edns.dnssec_ok))
+            .checking_disabled(query.is_some_and(|query| query.cd))
     }
 }
 
