@@ -32,7 +32,7 @@ impl Forwarding {
 
 /// A message with the header, the question and the EDNS of a query: a client may send 64 KiB more,
 /// which are not to be held until others have answered.
-fn message(query: &Query<'_>) -> Vec<u8> {
+pub(crate) fn message(query: &Query<'_>) -> Vec<u8> {
     let mut flags = 0;
     if query.rd {
         flags |= flag::RD;

@@ -43,7 +43,7 @@ pub use crate::record::{Class, ParseRecordTypeError, Rcode, Record, RecordType};
 pub use crate::service::{Outcome, ServedZone, Service, ServiceBuilder};
 #[cfg(feature = "tokio")]
 pub use crate::tokio::{Bound, Server, ServerHandle};
-pub use crate::zone::{Zone, ZoneError};
+pub use crate::zone::{Transfer, Zone, ZoneError};
 pub use crate::zone_file::{Finding, Severity, ZoneFile, ZoneFileLimits, ZoneFiles};
 
 /// The README's example is compiled and run with the other documentation tests.

@@ -3,6 +3,9 @@
 use super::{DATAGRAM_LEN_MIN, HEADER_LEN, flag};
 use crate::{Class, NameRef, Rcode, RecordType};
 
+/// Octets at the end of an SOA record: serial, refresh, retry, expire, minimum.
+const SOA_NUMBERS_LEN: usize = 20;
+
 /// The kind of a query (RFC 1035 section 4.1.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_structs)] // a wire integer: every value is valid
@@ -35,6 +38,9 @@ pub struct Query<'a> {
     pub class: Class,
     /// What the client says of itself, if it knows EDNS.
     pub edns: Option<Edns>,
+    /// Which version of the zone the client has, in a query for what has changed since
+    /// (RFC 1995 section 3).
+    pub ixfr_serial: Option<u32>,
     /// The question as it came, which the response repeats.
     pub(crate) question: &'a [u8],
 }
@@ -95,7 +101,7 @@ impl<'a> Query<'a> {
         }
         let malformed = rejected(Rcode::FORMERR, false);
         // One question, as RFC 9619 demands. Prerequisites and the like are not looked for.
-        if (word(4), word(6), word(8)) != (1, 0, 0) {
+        if (word(4), word(6)) != (1, 0) || word(8) > 1 {
             return Err(malformed);
         }
         let body = message.get(HEADER_LEN..).unwrap_or_default();
@@ -108,6 +114,18 @@ impl<'a> Query<'a> {
         );
         let (kind, class) = kind.zip(class).ok_or(malformed)?;
         let mut rest = body.get(question_len..).unwrap_or_default();
+        let mut ixfr_serial = None;
+        if word(8) == 1 {
+            // Only that query has something there (RFC 1995 section 3).
+            let known = Additional::parse(rest).ok_or(malformed)?;
+            if (RecordType(kind), known.kind) != (RecordType::IXFR, RecordType::SOA) {
+                return Err(malformed);
+            }
+            let numbers_at = known.len.checked_sub(SOA_NUMBERS_LEN).ok_or(malformed)?;
+            let serial = u16_at(rest, numbers_at).zip(u16_at(rest, numbers_at + 2));
+            ixfr_serial = serial.map(|(high, low)| u32::from(high) << 16 | u32::from(low));
+            rest = rest.get(known.len..).ok_or(malformed)?;
+        }
         let mut edns = None;
         for _ in 0..word(10) {
             let additional = Additional::parse(rest).ok_or(malformed)?;
@@ -136,6 +154,7 @@ impl<'a> Query<'a> {
             kind: RecordType(kind),
             class: Class(class),
             edns,
+            ixfr_serial,
             question,
         })
     }

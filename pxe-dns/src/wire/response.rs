@@ -135,6 +135,11 @@ impl<'b> Response<'b> {
         self.rcode
     }
 
+    /// Octets that it has so far.
+    pub(crate) fn written(&self) -> usize {
+        self.buffer.len() - self.start
+    }
+
     /// How many records a section has.
     pub fn count(&self, section: Section) -> u16 {
         self.counts

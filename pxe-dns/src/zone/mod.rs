@@ -9,6 +9,7 @@ mod overlay;
 mod sort_key;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod zones;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,10 +23,14 @@ use self::sort_key::{KeyBuffer, SortKey};
 use crate::{Name, NameRef, Record, RecordType};
 
 pub(crate) use self::answer::ZoneAnswer;
+pub use self::transfer::Transfer;
 pub(crate) use self::zones::Zones;
 
 /// Octets of an SOA record's data after its names: serial, refresh, retry, expire, minimum.
 const SOA_NUMBERS_LEN: usize = 20;
+/// Octets of a record's data at most, so that it fits into a message with the longest question
+/// and owner, and with EDNS.
+const DATA_LEN_MAX: usize = 64_900;
 
 /// The records of a name and of all names below it, but for what is delegated.
 #[derive(Clone)]
@@ -78,7 +83,8 @@ pub enum ZoneError {
         /// The zone's name.
         origin: Name,
     },
-    /// Data are not what records of this type have, or longer than 65,535 octets.
+    /// Data are not what records of this type have, or of more than 64,900 octets, which no
+    /// message has room for.
     #[error("{owner} has a {kind} record that is malformed")]
     MalformedData {
         /// Of what the record is.
@@ -255,9 +261,9 @@ fn check(record: &Record, origin: NameRef<'_>) -> Result<(), ZoneError> {
         RecordType::NS | RecordType::CNAME | RecordType::DNAME | RecordType::PTR => is_name(),
         RecordType::A => data.len() == 4,
         RecordType::AAAA => data.len() == 16,
-        _ => u16::try_from(data.len()).is_ok(),
+        _ => true,
     };
-    if !is_well_formed {
+    if !is_well_formed || data.len() > DATA_LEN_MAX {
         return Err(ZoneError::MalformedData {
             owner: owner.clone(),
             kind: *kind,

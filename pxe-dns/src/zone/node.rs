@@ -101,7 +101,7 @@ impl Node {
 
 impl RrSet {
     pub(super) fn new<D: AsRef<[u8]>>(kind: RecordType, ttl_seconds: u32, data: &[D]) -> Self {
-        let len = |data: &D| 2 + data.as_ref().len();
+        let len = |data: &D| Self::packed_len(data.as_ref().len());
         let mut packed = Vec::with_capacity(data.iter().map(len).sum());
         for data in data.iter().map(AsRef::as_ref) {
             packed.extend_from_slice(&(data.len() as u16).to_be_bytes());
@@ -116,13 +116,23 @@ impl RrSet {
 
     /// Data of its records, in the order in which they were given.
     pub(super) fn data(&self) -> impl Iterator<Item = &[u8]> + Clone {
-        let mut rest = &self.data[..];
+        self.data_from(0)
+    }
+
+    /// The same from a place on, to which each record adds its [`packed_len`](Self::packed_len).
+    pub(super) fn data_from(&self, at: usize) -> impl Iterator<Item = &[u8]> + Clone {
+        let mut rest = self.data.get(at..).unwrap_or_default();
         std::iter::from_fn(move || {
             let (len, after) = rest.split_first_chunk::<2>()?;
             let (data, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;
             rest = after;
             Some(data)
         })
+    }
+
+    /// Octets that a record of so much data takes here.
+    pub(super) const fn packed_len(data_len: usize) -> usize {
+        2 + data_len
     }
 
     pub(super) fn len(&self) -> usize {
