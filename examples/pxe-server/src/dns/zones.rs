@@ -170,6 +170,10 @@ impl Zones {
             served.query = interfaces.access_list(config, dns, query);
             if let Some(zone) = configured {
                 served.transfer = interfaces.access_list(config, dns, &zone.allow_transfer);
+                // One that nobody wrote has such a serial already.
+                if zone.has_leases && loaded.file().is_some() {
+                    served.serial_offset = serial_offset();
+                }
             }
             served
         });
@@ -185,6 +189,15 @@ impl LoadedZone {
             ZoneSource::Written(_) => None,
         }
     }
+}
+
+/// The seconds since the beginning of 2026, as seconds since 1970 would be more than half of all
+/// serials away from one that is a date (RFC 1982).
+fn serial_offset() -> u32 {
+    const BEGINNING_OF_2026: u64 = 1_767_225_600;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = now.unwrap_or_default().as_secs();
+    u32::try_from(now.saturating_sub(BEGINNING_OF_2026)).unwrap_or(u32::MAX)
 }
 
 /// Reads a zone's file: the files it is made of, and what is wrong with them if it is no zone, a

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pxe_core::{Instant, Now};
 use pxe_dhcp::{LeaseRecord, LeaseState};
-use pxe_dns::DynamicRecords;
+use pxe_dns::{DynamicRecords, Record, RecordType};
 use tokio::sync::Notify;
 
 use self::claims::{Change, Claims};
@@ -35,7 +35,7 @@ use crate::fact::{Fact, Protocol, What, printable};
 use crate::hub::Hub;
 
 pub(crate) use self::naming_store::NamingStore;
-pub(crate) use self::rules::{Rules, Taken, client_names};
+pub(crate) use self::rules::{Rules, Taken, client_names, is_reverse};
 
 /// The names of all leases.
 #[derive(Debug)]
@@ -112,7 +112,7 @@ impl Names {
             let (address, ttl) = (holder.address, holder.ttl_seconds);
             let records = state.rules.records(name, address, ttl);
             if records != former.records(name, address, ttl) {
-                self.records.set(name.as_bytes(), records);
+                self.set(name, records);
             }
         }
         self.tell(&state, told);
@@ -197,8 +197,27 @@ impl Names {
                 let (address, ttl) = (holder.address, holder.ttl_seconds);
                 state.rules.records(&change.name, address, ttl)
             });
-            self.records
-                .set(change.name.as_bytes(), records.unwrap_or_default());
+            self.set(&change.name, records.unwrap_or_default());
+        }
+    }
+
+    /// Puts the records of a name in the place of those that it had.
+    fn set(&self, name: &str, records: Vec<Record>) {
+        let why = match self.records.set(name.as_bytes(), records) {
+            Ok(held_back) => held_back
+                .into_iter()
+                // A PTR record may have no zone: addresses need no names.
+                .find(|held_back| held_back.kind == RecordType::A)
+                .map(|held_back| held_back.reason.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(why) = why {
+            let (name, text) = (
+                "name_unanswered",
+                format!("name {name} is not answered: {why}"),
+            );
+            let fact = Fact::new(self.hub.now(), Protocol::Dns, What::Note { name, text });
+            self.hub.note(fact, LogLevel::Warn);
         }
     }
 

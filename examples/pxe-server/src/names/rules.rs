@@ -28,6 +28,9 @@ pub(crate) struct Rules {
     /// The operator's names of a machine, and the address that each is for.
     hosts: BTreeMap<ReservedFor, Vec<(Option<Ipv4Addr>, String)>>,
     taken: Taken,
+    /// Zones of the configuration that have the names of addresses, and whether leases are among
+    /// them.
+    reverse: Vec<(Name, bool)>,
 }
 
 /// What the zones themselves have, which no lease replaces.
@@ -93,10 +96,13 @@ impl Rules {
                 of_machine.push((host.address, name.to_owned()));
             }
         }
+        let zones = config.dns.iter().flat_map(|dns| &dns.zones);
+        let reverse = zones.filter(|zone| is_reverse(zone.name.as_ref()));
         Self {
             subnets: subnets.collect(),
             hosts,
             taken,
+            reverse: (reverse.map(|zone| (zone.name.clone(), zone.has_leases))).collect(),
         }
     }
 
@@ -144,6 +150,7 @@ impl Rules {
         let pointer = (!self.taken.pointers.contains(&address))
             .then(|| pointer_of(address))
             .flatten();
+        let pointer = pointer.filter(|pointer| self.takes_pointer(pointer.as_ref()));
         let pointer = pointer.map(|pointer| {
             let data = owner.as_ref().wire().to_vec();
             Record::new(pointer, RecordType::PTR, ttl_seconds, data)
@@ -152,6 +159,14 @@ impl Rules {
         std::iter::once(Record::new(owner, RecordType::A, ttl_seconds, data))
             .chain(pointer)
             .collect()
+    }
+
+    /// Zones that nobody wrote are there for them.
+    fn takes_pointer(&self, pointer: NameRef<'_>) -> bool {
+        let zones = self.reverse.iter();
+        let around = zones.filter(|(zone, _)| pointer.is_within(zone.as_ref()));
+        let nearest = around.max_by_key(|(zone, _)| zone.as_ref().wire().len());
+        nearest.is_none_or(|(_, takes)| *takes)
     }
 
     /// The operator's name for whoever has this lease: by what it was recognised, or by what its
@@ -181,9 +196,9 @@ impl Rules {
     }
 }
 
-/// The domains in which machines of this network are named: its own domain, if a zone with leases has
-/// it, then the others, for machines that say so in full. A network without a domain has that of
-/// `[dns]`, or else the first zone. `None` if leases have no names here.
+/// The domains in which machines of this network are named: its own domain, if its zone takes leases,
+/// then the other zones that do, for machines that say so in full. A network without a domain has
+/// that of `[dns]`, or else the first zone. `None` if leases have no names here.
 pub(crate) fn client_names(config: &Config, subnet: &Subnet) -> Option<ClientNames> {
     let dhcp = config.dhcp.as_ref()?;
     let zones: Vec<NameRef<'_>> = (config.zones_of_leases())
@@ -195,13 +210,21 @@ pub(crate) fn client_names(config: &Config, subnet: &Subnet) -> Option<ClientNam
         None => config.dns.as_ref().and_then(|dns| dns.domain.clone()),
     };
     let domain = match own.as_ref().map(Name::as_ref) {
-        Some(own) => zones.iter().any(|zone| own.is_within(*zone)).then_some(own),
+        Some(own) => (takes_leases(config, own) == Some(true)).then_some(own),
         None => zones.first().copied(),
     };
     let domain = key_of(domain?);
     let others = zones.iter().map(|zone| key_of(*zone));
     let others: Vec<String> = others.filter(|other| *other != domain).collect();
     Some(ClientNames::new(std::iter::once(domain).chain(others)))
+}
+
+/// Whether the zone that has this name takes leases; `None` if no zone of the configuration has it.
+fn takes_leases(config: &Config, name: NameRef<'_>) -> Option<bool> {
+    let zones = config.dns.iter().flat_map(|dns| &dns.zones);
+    let around = zones.filter(|zone| name.is_within(zone.name.as_ref()));
+    let nearest = around.max_by_key(|zone| zone.name.as_ref().wire().len());
+    nearest.map(|zone| zone.has_leases)
 }
 
 /// Option 15, as the clients of this subnet are told it.
@@ -234,7 +257,8 @@ fn key_of(name: NameRef<'_>) -> String {
     text
 }
 
-fn is_reverse(name: NameRef<'_>) -> bool {
+/// Whether it is the name of addresses, or of a zone of such names.
+pub(crate) fn is_reverse(name: NameRef<'_>) -> bool {
     let labels: Vec<&[u8]> = name.labels().collect();
     let ends = |end: [&[u8]; 2]| {
         let last = labels.iter().rev().zip(end.iter().rev());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pxe_core::{MacAddr, UnixTime};
 use pxe_dhcp::ReservedFor;
 use pxe_dhcp::wire::ClientFqdn;
-use pxe_dns::{Name, Record, RecordType};
+use pxe_dns::Name;
 
 use super::*;
 use crate::config::Config;
@@ -266,6 +266,12 @@ fn the_zones_own_names_are_nobody_elses() {
     let kinds = |last| records(last).iter().map(|one| one.kind).collect::<Vec<_>>();
     assert_eq!(kinds(26), [RecordType::A, RecordType::PTR]);
     assert_eq!(kinds(25), [RecordType::A]);
+    // Nor do they go into a zone that takes no leases.
+    let zone = "[[dns.zone]]\nname = \"168.192.in-addr.arpa\"\nleases = ";
+    for (takes, count) in [("true", 2), ("false", 1)] {
+        let rules = rules(&format!("{zone}{takes}\n"));
+        assert_eq!(rules.records("x.matrix.lan", ip(26), 60).len(), count);
+    }
     let pointer = &records(26)[1];
     assert_eq!(pointer.owner, name("26.150.168.192.in-addr.arpa"));
     assert_eq!(&pointer.data[..], name("x.matrix.lan").as_ref().wire());

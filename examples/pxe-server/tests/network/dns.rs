@@ -13,8 +13,8 @@ pub(crate) struct Reply {
     pub(crate) rcode: u8,
     /// Whether it comes from a zone of the server's own.
     pub(crate) is_authoritative: bool,
-    /// The answer section, as `name TYPE data`; data that is neither an address nor a name is left
-    /// out.
+    /// The answer section, as `name TYPE data`; of SOA the serial, and what is neither an address nor
+    /// a name is left out.
     pub(crate) answers: Vec<String>,
 }
 
@@ -77,6 +77,12 @@ fn read(reply: &[u8]) -> Reply {
             }
             RecordType::CNAME | RecordType::PTR | RecordType::NS => {
                 name_at(reply, &mut data).to_string()
+            }
+            RecordType::SOA => {
+                name_at(reply, &mut data);
+                name_at(reply, &mut data);
+                let serial: [u8; 4] = reply[data..data + 4].try_into().expect("a serial");
+                u32::from_be_bytes(serial).to_string()
             }
             _ => String::new(),
         };

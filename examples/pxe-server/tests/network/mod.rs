@@ -165,12 +165,16 @@ pub(crate) struct Lease {
     pub(crate) address: Ipv4Addr,
     pub(crate) next_server: Ipv4Addr,
     pub(crate) file: String,
+    /// Option 81.
+    pub(crate) fqdn: Option<Vec<u8>>,
 }
 
 /// An x64 UEFI machine behind a relay, which is the only kind that needs no privileges.
 pub(crate) struct DhcpClient {
     relay: UdpSocket,
     mac: [u8; 6],
+    /// Options that it sends besides.
+    options: Vec<u8>,
 }
 
 impl DhcpClient {
@@ -183,13 +187,25 @@ impl DhcpClient {
         Self {
             relay,
             mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56],
+            options: Vec::new(),
         }
+    }
+
+    /// The same machine sends this option, and no other of these, from now on.
+    pub(crate) fn say(&mut self, code: u8, data: &[u8]) {
+        let len = u8::try_from(data.len()).expect("short");
+        self.options = [&[code, len], data].concat();
     }
 
     /// Another machine behind the same relay.
     pub(crate) fn with_mac(mut self, mac: [u8; 6]) -> Self {
         self.mac = mac;
         self
+    }
+
+    /// From now on it is another machine.
+    pub(crate) fn set_mac(&mut self, mac: [u8; 6]) {
+        self.mac = mac;
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -219,7 +235,13 @@ impl DhcpClient {
             address: Ipv4Addr::from(<[u8; 4]>::try_from(&ack[16..20]).expect("four octets")),
             next_server: Ipv4Addr::from(<[u8; 4]>::try_from(&ack[20..24]).expect("four octets")),
             file: String::from_utf8(file.to_vec()).expect("UTF-8"),
+            fqdn: option(&ack, 81),
         }
+    }
+
+    /// Gives its address back, which nobody answers.
+    pub(crate) fn release(&self, server: SocketAddr, address: Ipv4Addr) {
+        self.send_from(server, 7, address, &[]);
     }
 
     /// The REQUEST with which the machine takes an address from another server, and which nobody
@@ -244,9 +266,14 @@ impl DhcpClient {
     }
 
     fn send(&self, server: SocketAddr, message_type: u8, options: &[u8]) {
+        self.send_from(server, message_type, Ipv4Addr::UNSPECIFIED, options);
+    }
+
+    fn send_from(&self, server: SocketAddr, message_type: u8, from: Ipv4Addr, options: &[u8]) {
         let mut message = vec![0; 236];
         message[..4].copy_from_slice(&[1, 1, 6, 1]);
         message[4..8].copy_from_slice(b"xid!");
+        message[12..16].copy_from_slice(&from.octets());
         message[24..28].copy_from_slice(&Self::RELAY.octets());
         message[28..34].copy_from_slice(&self.mac);
         message.extend_from_slice(&[99, 130, 83, 99, 53, 1, message_type, 93, 2, 0, 7]);
@@ -255,6 +282,7 @@ impl DhcpClient {
         message.extend_from_slice(class);
         message.extend_from_slice(&[55, 4, 1, 3, 66, 67]);
         message.extend_from_slice(options);
+        message.extend_from_slice(&self.options);
         message.push(255);
         self.relay.send_to(&message, server).expect("sent");
     }

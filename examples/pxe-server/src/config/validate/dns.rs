@@ -13,6 +13,7 @@ use super::super::suggest::nearest;
 use super::super::{Dhcp, Dns, DnsAddress, DnsClients, DnsWho, DnsZone, Upstream, ZoneContent};
 use super::listen::listeners;
 use super::value::number;
+use crate::names::is_reverse;
 
 /// RFC 1035 section 4.2.
 const DNS_PORT: u16 = 53;
@@ -164,7 +165,7 @@ fn zone(
     let allow_transfer = format!("{path}.allow_transfer");
     Some(DnsZone {
         content,
-        has_leases: raw.leases.unwrap_or(is_domain),
+        has_leases: (raw.leases).unwrap_or(is_domain || is_reverse(origin.as_ref())),
         allow_query: match own_query {
             None => allow_query.clone(),
             some => clients(problems, &format!("{path}.allow_query"), some),
