@@ -107,7 +107,6 @@ pub(super) fn bind_udp(address: impl ToSocketAddrs) -> io::Result<Bound> {
 
 /// Binds more sockets to the address of the first. That one was bound without `SO_REUSEPORT`, so
 /// that it is an error if another program, or another process of this one, has the port.
-#[cfg(target_os = "linux")]
 fn share(sockets: &mut Vec<Socket>, local: SocketAddr) -> io::Result<()> {
     let count = available_parallelism().map_or(1, NonZeroUsize::get);
     while sockets.len() < count.min(UDP_SOCKETS_MAX) {
@@ -119,12 +118,6 @@ fn share(sockets: &mut Vec<Socket>, local: SocketAddr) -> io::Result<()> {
         joined.bind(&local.into())?;
         sockets.push(joined);
     }
-    Ok(())
-}
-
-/// Other systems give all datagrams to one of the sockets.
-#[cfg(not(target_os = "linux"))]
-fn share(_sockets: &mut Vec<Socket>, _local: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 

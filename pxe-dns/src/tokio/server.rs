@@ -76,8 +76,8 @@ impl Server {
         bind::bind_tcp(address)
     }
 
-    /// Binds a port for datagrams. `[::]` takes IPv4 as well. On Linux there are as many sockets
-    /// as processors that the program may use, up to eight, and each is served by a thread.
+    /// Binds a port for datagrams. `[::]` takes IPv4 as well. There are as many sockets as
+    /// processors that the program may use, up to eight, and each is served by a thread.
     ///
     /// # Errors
     /// The operating system's: in use, not permitted, no such address.
