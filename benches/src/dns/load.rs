@@ -1,12 +1,13 @@
 //! The load that checks every response: clients that ask as fast as they are answered.
 
+use std::io::{IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, recv, send};
+use nix::sys::socket::{MsgFlags, MultiHeaders, recv, recvmmsg, send, sendmmsg};
 use nix::time::ClockId;
 
 use super::message::Exchange;
@@ -16,6 +17,9 @@ use super::{ALONE, Clients, Outcome};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// More than any response here is long.
 const RESPONSE_MAX: usize = 1232;
+/// Datagrams that a system call takes or sends at most: a load that has one for each is busier than
+/// the servers.
+const BATCH: usize = 16;
 
 /// When to stop.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +34,7 @@ pub(super) struct Load<'e> {
     exchanges: &'e [Exchange],
     next: usize,
     clients: Vec<Client>,
-    record: Vec<u8>,
+    buffers: Buffers,
 }
 
 struct Client {
@@ -38,6 +42,13 @@ struct Client {
     id: u16,
     /// Sent, and not answered yet: the id, and the number of the exchange.
     pending: Vec<(u16, usize)>,
+}
+
+/// What the clients send and take next.
+struct Buffers {
+    queries: Vec<Vec<u8>>,
+    responses: Vec<[u8; RESPONSE_MAX]>,
+    headers: MultiHeaders<()>,
 }
 
 impl<'e> Load<'e> {
@@ -67,7 +78,11 @@ impl<'e> Load<'e> {
             exchanges,
             next: 0,
             clients: clients.map_err(|error| format!("{server}: {error}"))?,
-            record: Vec::new(),
+            buffers: Buffers {
+                queries: vec![Vec::new(); BATCH],
+                responses: vec![[0; RESPONSE_MAX]; BATCH],
+                headers: MultiHeaders::preallocate(BATCH, None),
+            },
         })
     }
 
@@ -88,30 +103,29 @@ impl<'e> Load<'e> {
         let clients = self.clients.get_mut(..ask.count).ok_or("few clients")?;
         let (cpu, start) = (cpu_time(), Instant::now());
         let (mut sent, mut answered) = (0, 0);
-        let mut begin = |client: &mut Client| {
-            let is_over = match until {
-                Until::Elapsed(limit) => start.elapsed() >= limit,
-                Until::Sent(limit) => sent >= limit,
+        // Sends as many queries for a client, unless it is enough.
+        let mut begin = |client: &mut Client, count: usize, buffers: &mut Buffers| {
+            let count = match until {
+                Until::Elapsed(limit) if start.elapsed() >= limit => 0,
+                Until::Elapsed(_) => count,
+                Until::Sent(limit) => count.min(limit - sent),
             };
-            if is_over {
-                return Ok(());
+            sent += count;
+            for query in buffers.queries.iter_mut().take(count) {
+                let number = self.next;
+                self.next = (number + 1) % self.exchanges.len();
+                client.write(self.exchanges, number, query)?;
             }
-            sent += 1;
-            let number = self.next;
-            self.next = (number + 1) % self.exchanges.len();
-            client.send(self.exchanges, number, &mut self.record)
+            client.send(count, buffers)
         };
         for client in clients.iter_mut() {
-            for _ in 0..ask.outstanding {
-                begin(client)?;
-            }
+            begin(client, ask.outstanding, &mut self.buffers)?;
         }
-        let mut response = [0; RESPONSE_MAX];
         let mut ready: Vec<usize> = (0..ask.count).collect();
         while clients.iter().any(|client| !client.pending.is_empty()) {
             // One client alone waits in its socket: that is a system call less.
             let flags = match ask.count {
-                1 => MsgFlags::empty(),
+                1 => MsgFlags::MSG_WAITFORONE,
                 _ => {
                     wait(clients, &mut ready)?;
                     MsgFlags::MSG_DONTWAIT
@@ -122,13 +136,9 @@ impl<'e> Load<'e> {
                     continue;
                 };
                 // What is there, and no more: all clients have their turn.
-                for _ in 0..client.pending.len() {
-                    if !client.take(self.exchanges, &mut response, flags)? {
-                        break;
-                    }
-                    answered += 1;
-                    begin(client)?;
-                }
+                let taken = client.take(self.exchanges, flags, &mut self.buffers)?;
+                answered += taken;
+                begin(client, taken, &mut self.buffers)?;
             }
         }
         let elapsed = start.elapsed();
@@ -141,37 +151,85 @@ impl<'e> Load<'e> {
 }
 
 impl Client {
-    fn send(
+    /// Writes a query, which is then to be sent.
+    fn write(
         &mut self,
         exchanges: &[Exchange],
         number: usize,
-        record: &mut Vec<u8>,
+        query: &mut Vec<u8>,
     ) -> Result<(), String> {
         let exchange = exchanges.get(number).ok_or("no such exchange")?;
         self.id = self.id.wrapping_add(1);
-        record.clear();
-        record.extend_from_slice(&self.id.to_be_bytes());
-        record.extend_from_slice(exchange.query.get(2..).unwrap_or_default());
-        let sent = send(self.socket.as_raw_fd(), record, MsgFlags::empty());
-        sent.map_err(|errno| format!("sending a query: {errno}"))?;
+        query.clear();
+        query.extend_from_slice(&self.id.to_be_bytes());
+        query.extend_from_slice(exchange.query.get(2..).unwrap_or_default());
         self.pending.push((self.id, number));
         Ok(())
     }
 
-    /// Takes a response and checks it; false if none is there.
+    /// Sends the first so many queries of the buffers.
+    fn send(&self, count: usize, buffers: &mut Buffers) -> Result<(), String> {
+        let fd = self.socket.as_raw_fd();
+        let flags = MsgFlags::empty();
+        let queries = buffers.queries.get(..count).ok_or("more than fits")?;
+        let sent = match queries {
+            [] => Ok(0),
+            [query] => send(fd, query, flags).map(|_| 1),
+            queries => {
+                let slices: Vec<[IoSlice<'_>; 1]> =
+                    queries.iter().map(|query| [IoSlice::new(query)]).collect();
+                let headers = &mut buffers.headers;
+                let sent = sendmmsg(fd, headers, &slices, [None; BATCH], [], flags);
+                sent.map(Iterator::count)
+            }
+        };
+        match sent {
+            Ok(sent) if sent == count => Ok(()),
+            Ok(sent) => Err(format!("{sent} of {count} queries are sent")),
+            Err(errno) => Err(format!("sending queries: {errno}")),
+        }
+    }
+
+    /// Takes responses and checks them. Returns how many there were.
     fn take(
         &mut self,
         exchanges: &[Exchange],
-        response: &mut [u8],
         flags: MsgFlags,
-    ) -> Result<bool, String> {
-        let len = match recv(self.socket.as_raw_fd(), response, flags) {
-            Ok(len) => len,
-            Err(Errno::EAGAIN) if flags.is_empty() => return Err(LOST.to_owned()),
-            Err(Errno::EAGAIN | Errno::EINTR) => return Ok(false),
+        buffers: &mut Buffers,
+    ) -> Result<usize, String> {
+        let fd = self.socket.as_raw_fd();
+        let mut lens = [0; BATCH];
+        let taken = match (self.pending.len(), buffers.responses.first_mut()) {
+            (1, Some(response)) => recv(fd, response, flags & MsgFlags::MSG_DONTWAIT).map(|len| {
+                lens[0] = len;
+                1
+            }),
+            (wanted, _) => {
+                let responses = buffers.responses.iter_mut().take(wanted);
+                let mut slices: Vec<[IoSliceMut<'_>; 1]> = responses
+                    .map(|response| [IoSliceMut::new(response)])
+                    .collect();
+                let taken = recvmmsg(fd, &mut buffers.headers, slices.iter_mut(), flags, None);
+                taken.map(|taken| {
+                    let messages = taken.zip(&mut lens);
+                    messages.map(|(message, len)| *len = message.bytes).count()
+                })
+            }
+        };
+        let taken = match taken {
+            Ok(taken) => taken,
+            Err(Errno::EAGAIN) if flags.contains(MsgFlags::MSG_DONTWAIT) => 0,
+            Err(Errno::EAGAIN) => return Err(LOST.to_owned()),
+            Err(Errno::EINTR) => 0,
             Err(errno) => return Err(format!("receiving a response: {errno}")),
         };
-        let response = response.get(..len).unwrap_or_default();
+        for (response, len) in buffers.responses.iter().zip(lens).take(taken) {
+            self.check(exchanges, response.get(..len).unwrap_or_default())?;
+        }
+        Ok(taken)
+    }
+
+    fn check(&mut self, exchanges: &[Exchange], response: &[u8]) -> Result<(), String> {
         let id = response.first_chunk().copied().map(u16::from_be_bytes);
         let known = self
             .pending
@@ -181,9 +239,7 @@ impl Client {
         let (id, number) = self.pending.swap_remove(known);
         let exchange = exchanges.get(number).ok_or("no such exchange")?;
         let checked = exchange.check(id, response);
-        checked
-            .map_err(|error| format!("{error}: {:02x?} gives {response:02x?}", exchange.query))?;
-        Ok(true)
+        checked.map_err(|error| format!("{error}: {:02x?} gives {response:02x?}", exchange.query))
     }
 }
 
