@@ -31,13 +31,12 @@ impl Zone {
         {
             return found;
         }
-        let up_to = (Bound::Unbounded, Bound::Included(key));
+        if let Some(node) = self.node(key) {
+            return Found::Name(node);
+        }
+        let up_to = (Bound::Unbounded, Bound::Excluded(key));
         let before = self.nodes.range::<[u8], _>(up_to).next_back();
-        let mut closest = match before {
-            Some((before, node)) if before.as_slice() == key => return Found::Name(node),
-            Some((before, _)) => common_len(before.as_slice(), key),
-            None => 0,
-        };
+        let mut closest = before.map_or(0, |(before, _)| common_len(before.as_slice(), key));
         if let Some(after) = self.after(key) {
             if after.as_slice().starts_with(key) {
                 return Found::Empty;
