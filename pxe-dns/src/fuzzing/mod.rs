@@ -2,8 +2,9 @@
 //! broken.
 
 mod message;
+mod query;
 mod zone_file;
 
-#[cfg(test)]
 pub(crate) use self::message::Message;
+pub use self::query::query;
 pub use self::zone_file::zone_file;

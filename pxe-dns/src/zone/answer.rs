@@ -49,6 +49,8 @@ struct Answer<'z, 'a, 'b, 'q> {
     /// The zone of the name that was asked for, in which names of additional records are looked
     /// up even if aliases lead elsewhere, as BIND does.
     home: &'z Zone,
+    /// DNAMEs that are in the answer, so that none is there twice.
+    renamed: [Option<&'z RrSet>; ALIASES_MAX + 1],
     /// Whether the name that was asked for is being looked up, and not what it is an alias of.
     is_first: bool,
     /// Whether the servers of the zone are named where nobody asked for them.
@@ -143,6 +145,7 @@ impl<'z, 'a, 'b, 'q> Answer<'z, 'a, 'b, 'q> {
             query,
             transport: peer.transport,
             home,
+            renamed: [None; ALIASES_MAX + 1],
             is_first: true,
             wants_servers,
             wants_addresses,
@@ -150,7 +153,7 @@ impl<'z, 'a, 'b, 'q> Answer<'z, 'a, 'b, 'q> {
     }
 
     /// Writes what a zone says of a name in it.
-    fn say(&mut self, zone: &Zone, name: NameRef<'_>, key: &KeyBuffer) -> Step {
+    fn say(&mut self, zone: &'z Zone, name: NameRef<'_>, key: &KeyBuffer) -> Step {
         let found = zone.look_up(key.below(zone.key.as_slice()), self.query.kind);
         if self.is_first && !matches!(found, Found::Cut(_)) {
             self.response.set_authoritative();
@@ -172,7 +175,7 @@ impl<'z, 'a, 'b, 'q> Answer<'z, 'a, 'b, 'q> {
             return self.say_any(zone, owner, node);
         }
         if let Some(set) = node.set(kind) {
-            if self.push(Section::Answer, owner, set).is_err() {
+            if !self.is_renamed_by(set) && self.push(Section::Answer, owner, set).is_err() {
                 return self.truncate();
             }
             self.add(zone, owner, std::slice::from_ref(set));
@@ -265,16 +268,19 @@ impl<'z, 'a, 'b, 'q> Answer<'z, 'a, 'b, 'q> {
     }
 
     /// Says that the name is called otherwise (RFC 6672 section 3.2).
-    fn rename(&mut self, zone: &Zone, name: NameRef<'_>, node: &Node) -> Step {
+    fn rename(&mut self, zone: &'z Zone, name: NameRef<'_>, node: &'z Node) -> Step {
         let dname = node.set(RecordType::DNAME);
         let Some((dname, target)) = dname.and_then(|set| Some((set, set.target()?))) else {
             return self.say_nothing(zone, Rcode::SERVFAIL);
         };
-        if self
-            .push(Section::Answer, node.owner.as_ref(), dname)
-            .is_err()
-        {
-            return self.truncate();
+        if !self.is_renamed_by(dname) {
+            let owner = node.owner.as_ref();
+            if self.push(Section::Answer, owner, dname).is_err() {
+                return self.truncate();
+            }
+            if let Some(place) = self.renamed.iter_mut().find(|place| place.is_none()) {
+                *place = Some(dname);
+            }
         }
         let Some(alias) = NameBuffer::renamed(name, node.owner.as_ref(), target) else {
             self.response.set_rcode(Rcode::YXDOMAIN);
@@ -297,6 +303,11 @@ impl<'z, 'a, 'b, 'q> Answer<'z, 'a, 'b, 'q> {
             }
             _ => Step::Follow(alias),
         }
+    }
+
+    fn is_renamed_by(&self, set: &RrSet) -> bool {
+        let mut renamed = self.renamed.iter().flatten();
+        set.kind == RecordType::DNAME && renamed.any(|known| std::ptr::eq(*known, set))
     }
 
     /// Adds to an answer what will be asked for next: the zone's servers, and addresses.
