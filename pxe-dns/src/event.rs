@@ -23,7 +23,7 @@ pub enum Event {
     Malformed(Peer),
     /// Responses by UDP were over the [rate](crate::Limits::responses_per_second).
     RateLimited(RateLimited),
-    /// A zone was sent (AXFR), as far as the client took it.
+    /// A zone was sent (AXFR, IXFR), as far as the client took it.
     Transferred(Transferred),
     /// A bound was reached.
     Limited(Limited),

@@ -13,7 +13,8 @@ use crate::wire::{DATAGRAM_LEN_MIN, HEADER_LEN, NoQuery, Opcode, Query, Response
 use crate::zone::ZoneAnswer;
 use crate::{
     AccessList, Answered, Class, DynamicRecords, Event, Forwarding, Limits, LocalZones, Name,
-    NameRef, Peer, RateLimited, Rcode, RecordType, Refusal, Refused, Resolved, Transport, Zone,
+    NameRef, Peer, RateLimited, Rcode, RecordType, Refusal, Refused, Resolved, Transfer, Transport,
+    Zone,
 };
 
 pub use self::builder::ServiceBuilder;
@@ -90,6 +91,8 @@ pub enum Outcome {
     Ignored,
     /// Others are to be asked; their answer goes to [`Service::answer_forwarded`].
     Forward(Forwarding),
+    /// By TCP: these messages are to be sent, one after the other.
+    Transfer(Transfer),
 }
 
 /// A query, and what is known of who sent it.
@@ -107,6 +110,7 @@ enum Decision {
     Refused(Refusal),
     /// Others are to be asked for this name, or for that of the question.
     Forward(Option<Name>),
+    Transfer(Transfer),
 }
 
 impl Service {
@@ -170,12 +174,15 @@ impl Service {
         }
         let decision = self.decide(asked, &mut response);
         match decision {
-            Decision::Answered => {}
-            Decision::Refused(_) => response.set_rcode(Rcode::REFUSED),
+            Decision::Answered | Decision::Refused(_) => {}
             Decision::Forward(name) => {
                 reply.truncate(start);
                 let name = name.unwrap_or_else(|| query.name.to_name());
                 return Outcome::Forward(Forwarding::new(*peer, name, query));
+            }
+            Decision::Transfer(transfer) => {
+                reply.truncate(start);
+                return Outcome::Transfer(transfer);
             }
         }
         let rcode = response.rcode();
@@ -209,7 +216,11 @@ impl Service {
     fn decide(&self, asked: &Asked<'_>, response: &mut Response<'_>) -> Decision {
         let query = &asked.query;
         if query.class != Class::IN {
+            response.set_rcode(Rcode::REFUSED);
             return Decision::Refused(Refusal::Class);
+        }
+        if matches!(query.kind, RecordType::AXFR | RecordType::IXFR) {
+            return self.decide_transfer(asked, response);
         }
         let asks_others = query.rd && asked.may_recurse;
         let mark = response.mark();
@@ -220,7 +231,10 @@ impl Service {
             .answer(asked.peer, query, response);
         match answer {
             ZoneAnswer::Complete => Decision::Answered,
-            ZoneAnswer::Refused => Decision::Refused(Refusal::Query),
+            ZoneAnswer::Refused => {
+                response.set_rcode(Rcode::REFUSED);
+                Decision::Refused(Refusal::Query)
+            }
             ZoneAnswer::Referral | ZoneAnswer::Alias(_) | ZoneAnswer::NotHere if asks_others => {
                 let name = match answer {
                     ZoneAnswer::Alias(name) => Some(name),
@@ -240,7 +254,34 @@ impl Service {
                 }
             }
             ZoneAnswer::Referral | ZoneAnswer::Alias(_) => Decision::Answered,
-            ZoneAnswer::NotHere => Decision::Refused(Refusal::NotHere),
+            ZoneAnswer::NotHere => {
+                response.set_rcode(Rcode::REFUSED);
+                Decision::Refused(Refusal::NotHere)
+            }
+        }
+    }
+
+    /// Gives the client the zone, or says why not.
+    fn decide_transfer(&self, asked: &Asked<'_>, response: &mut Response<'_>) -> Decision {
+        let transfer = self
+            .inner
+            .dynamic
+            .zones()
+            .transfer(asked.peer, &asked.query);
+        match (transfer, asked.peer.transport) {
+            (Ok(transfer), Transport::Tcp) => Decision::Transfer(transfer),
+            (Ok(transfer), Transport::Udp) => {
+                // The version alone, so that the client knows whether to come by TCP.
+                response.set_authoritative();
+                if transfer.push_soa(response).is_err() {
+                    response.set_truncated();
+                }
+                Decision::Answered
+            }
+            (Err(rcode), _) => {
+                response.set_rcode(rcode);
+                Decision::Refused(Refusal::Transfer)
+            }
         }
     }
 

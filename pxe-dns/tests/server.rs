@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pxe_dns::{
     AccessList, Event, ForwardError, Forwarder, Limits, Question, Rcode, Record, RecordType,
-    Resolved, Server, ServerHandle, Service, ServiceBuilder, Transport,
+    Resolved, ServedZone, Server, ServerHandle, Service, ServiceBuilder, Transport, ZoneFile,
+    ZoneFileLimits,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
@@ -440,5 +441,51 @@ async fn what_is_too_long_for_a_query_ends_its_connection() {
     assert!(matches!(event, Some(Event::Malformed(_))), "{event:?}");
     let event = soon(events.recv()).await;
     assert!(matches!(event, Some(Event::TcpClosed(_))), "{event:?}");
+    assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
+}
+
+/// A zone of many messages goes to a client that asks for it twice, and for a name in between,
+/// without waiting for the first to end.
+#[tokio::test]
+async fn zones_are_transferred_as_fast_as_the_client_takes_them() {
+    const NAMES: usize = 5000;
+    let text = "$TTL 300\n@ SOA ns root 7 3h 1h 1w 1h\n NS ns\nns A 192.0.2.1\n\
+                $GENERATE 1-5000 host-$ A 192.0.2.2\n";
+    let files = |_: &str, _: usize| Ok(text.as_bytes().to_vec());
+    let origin = "matrix.lan".parse().expect("a name");
+    let read = ZoneFile::read(&origin, "db", &files, &ZoneFileLimits::default());
+    let mut served = ServedZone::new(read.zone.expect("a zone"));
+    served.transfer = AccessList::any();
+    let (service, mut events) = told(Service::builder().zone(served), |_| {});
+    let (handle, _, tcp) = serve(service, "127.0.0.1");
+    let mut stream = TcpStream::connect(tcp).await.expect("connected");
+    let axfr = |id: u16| {
+        let question = b"\0\0\0\x01\0\0\0\0\0\0\x06matrix\x03lan\0\0\xfc\0\x01";
+        [&id.to_be_bytes()[..], question].concat()
+    };
+    for query in [axfr(1), query(2), axfr(3)] {
+        send_tcp(&mut stream, &query).await;
+    }
+    let (mut records, mut others, mut messages) = (0, 0, 0);
+    while records < 2 * (NAMES + 4) {
+        let reply = receive_tcp(&mut stream).await;
+        let count = usize::from(u16::from_be_bytes([reply[6], reply[7]]));
+        match id_and_rcode(&reply) {
+            (1 | 3, 0) => (records, messages) = (records + count, messages + 1),
+            (2, 3) => others += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((records, others), (2 * (NAMES + 4), 1));
+    assert!(messages > 4, "{messages}");
+    drop(stream);
+    let mut completed = 0;
+    while completed < 2 {
+        if let Some(Event::Transferred(transferred)) = soon(events.recv()).await {
+            assert!(transferred.is_complete);
+            assert_eq!(transferred.serial, 7);
+            completed += 1;
+        }
+    }
     assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
 }

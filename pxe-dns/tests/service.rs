@@ -415,3 +415,47 @@ fn zones_and_clients_are_swapped() {
     let (_, reply) = ask(&service, OWN, &message);
     assert_eq!((said(&reply).answers, said(&reply).ra), (1, false));
 }
+
+/// Nobody gets a zone by default, and nobody by UDP.
+#[test]
+fn a_zone_goes_to_listed_addresses_by_tcp() {
+    let mut served = matrix();
+    served.transfer = AccessList::parse(["192.168.150.0/24"]).expect("a list");
+    let (service, events) = told(Service::builder().zone(served));
+    let handle = |origin: &str, kind, remote, transport| {
+        let mut reply = Vec::new();
+        let outcome = service.handle(
+            at(1),
+            &peer(remote, transport),
+            &query(origin, kind),
+            &mut reply,
+        );
+        (outcome, reply)
+    };
+    let refusals = [
+        ("matrix.lan", STRANGER, Transport::Tcp, Rcode::REFUSED),
+        ("matrix.lan", OWN, Transport::Udp, Rcode::FORMERR),
+        ("pxe.matrix.lan", OWN, Transport::Tcp, Rcode::NOTAUTH),
+        ("example.org", OWN, Transport::Tcp, Rcode::NOTAUTH),
+    ];
+    for (origin, remote, transport, expected) in refusals {
+        let (_, reply) = handle(origin, RecordType::AXFR, remote, transport);
+        assert_eq!(said(&reply).rcode, rcode(expected), "{origin} {remote}");
+    }
+    let refused = |event: &&Event| matches!(event, Event::Refused(refused) if refused.why == Refusal::Transfer);
+    let refused = events.lock().expect("alone").iter().filter(refused).count();
+    assert_eq!(refused, refusals.len());
+    for kind in [RecordType::AXFR, RecordType::IXFR] {
+        let (outcome, reply) = handle("matrix.lan", kind, OWN, Transport::Tcp);
+        let Outcome::Transfer(mut transfer) = outcome else {
+            panic!("{outcome:?}");
+        };
+        assert_eq!((transfer.serial(), reply.len()), (1, 0));
+        let mut message = Vec::new();
+        assert!(transfer.next_message(&mut message));
+        assert_eq!(said(&message).answers, 5);
+    }
+    // RFC 1995 section 2: by UDP the version alone.
+    let (_, reply) = handle("matrix.lan", RecordType::IXFR, OWN, Transport::Udp);
+    assert_eq!((said(&reply).rcode, said(&reply).answers), (0, 1));
+}

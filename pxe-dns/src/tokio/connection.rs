@@ -1,5 +1,6 @@
 //! A connection: queries in, responses out in whatever order they are ready (RFC 7766).
 
+use std::collections::VecDeque;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 
 use super::listener::stopped;
 use super::server::Shared;
-use crate::{Event, Limited, Outcome, Peer, TcpClosed};
+use crate::{Event, Limited, Outcome, Peer, TcpClosed, Transfer, Transferred};
 
 /// Octets of the length before each message (RFC 1035 section 4.2.2).
 const PREFIX_LEN: usize = 2;
@@ -32,6 +33,8 @@ pub(super) struct Connection {
     sent: usize,
     /// Queries that others are asked for.
     forwards: JoinSet<Vec<u8>>,
+    /// Zones that the client gets, the first of them now.
+    transfers: VecDeque<Transfer>,
     intake: Intake,
     opened: Instant,
     /// When the last query came whole, or the last response had left.
@@ -75,6 +78,7 @@ impl Connection {
             unsent: Vec::new(),
             sent: 0,
             forwards: JoinSet::new(),
+            transfers: VecDeque::new(),
             intake: Intake::Open,
             opened: now,
             heard: now,
@@ -102,7 +106,11 @@ impl Connection {
         loop {
             let is_held_up = self.take_queries()?;
             self.send()?;
-            if is_held_up && self.has_room() {
+            let is_transferring = self.unsent.is_empty() && !self.transfers.is_empty();
+            if is_transferring {
+                self.transfer();
+            }
+            if is_transferring || is_held_up && self.has_room() {
                 // Others have their turn.
                 tokio::task::yield_now().await;
                 continue;
@@ -141,7 +149,7 @@ impl Connection {
     /// Whether one more query may be taken.
     fn has_room(&self) -> bool {
         let limits = self.shared.service.limits();
-        self.forwards.len() < limits.queries_per_connection_max.max(1)
+        self.forwards.len() + self.transfers.len() < limits.queries_per_connection_max.max(1)
             && self.unsent.len() - self.sent < limits.response_bytes_max.max(1)
     }
 
@@ -204,6 +212,7 @@ impl Connection {
         match outcome {
             Outcome::Replied => {}
             Outcome::Ignored => self.unsent.truncate(at),
+            Outcome::Transfer(transfer) => self.transfers.push_back(transfer),
             Outcome::Forward(forwarding) => {
                 if let Some(begun) = shared.forwards.begin(forwarding, &mut self.unsent) {
                     self.forwards.spawn(async move {
@@ -215,6 +224,31 @@ impl Connection {
             }
         }
         self.prefix(at);
+    }
+
+    /// Makes the next message of a zone: one, so that no more than the client takes is in memory.
+    fn transfer(&mut self) {
+        let Some(mut transfer) = self.transfers.pop_front() else {
+            return;
+        };
+        let mut message = Vec::new();
+        if transfer.next_message(&mut message) {
+            self.transfers.push_front(transfer);
+            self.push(&message);
+        } else {
+            self.tell_transfer(&transfer, true);
+        }
+    }
+
+    fn tell_transfer(&self, transfer: &Transfer, is_complete: bool) {
+        self.shared.service.tell_with(|| {
+            Event::Transferred(Transferred {
+                peer: self.peer,
+                origin: transfer.origin().to_name(),
+                serial: transfer.serial(),
+                is_complete,
+            })
+        });
     }
 
     /// Appends a response.
@@ -266,6 +300,9 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        for transfer in &self.transfers {
+            self.tell_transfer(transfer, false);
+        }
         let (peer, queries, bytes_sent) = (self.peer, self.queries, self.bytes_sent);
         let open = self.opened.elapsed();
         self.shared.tell(&Event::TcpClosed(TcpClosed {

@@ -268,7 +268,8 @@ impl Worker {
                 let service = &self.shared.service;
                 match service.handle(now, &datagram.peer, query, &mut bytes) {
                     Outcome::Replied => {}
-                    Outcome::Ignored => bytes.truncate(start),
+                    // A transfer is the outcome of a query by TCP alone.
+                    Outcome::Ignored | Outcome::Transfer(_) => bytes.truncate(start),
                     Outcome::Forward(forwarding) => {
                         if let Some(begun) = self.shared.forwards.begin(forwarding, &mut bytes) {
                             self.forward(begun, datagram.client);

@@ -7,7 +7,7 @@ use super::Zones;
 use super::node::{Node, RrSet};
 use super::overlay::is_after;
 use crate::forwarding::message;
-use crate::wire::{Query, Response, Section};
+use crate::wire::{Full, Query, Response, Section};
 use crate::{Name, NameRef, Peer, Rcode, RecordType, Transport};
 
 /// Octets after which a message gets no more records: pointers to names (RFC 1035 section 4.1.4)
@@ -109,6 +109,15 @@ impl Transfer {
         };
         self.query = query;
         is_more
+    }
+
+    /// Appends the SOA record alone.
+    pub(crate) fn push_soa(&self, response: &mut Response<'_>) -> Result<(), Full> {
+        let Some((apex, soa, data)) = self.record() else {
+            return Ok(());
+        };
+        let owner = apex.owner.as_ref();
+        response.push(Section::Answer, owner, soa.kind, soa.ttl_seconds, data)
     }
 
     /// Appends the next record. False if there is none, or no room for it.
