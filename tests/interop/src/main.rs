@@ -11,6 +11,7 @@ mod dhcp_client;
 mod dhcp_link;
 mod dhcp_trouble;
 mod differences;
+mod dns;
 mod firmware;
 mod grub;
 mod http;
@@ -51,8 +52,12 @@ const LONE_TESTS: [LoneTest; 2] = [
 ];
 
 /// The Debian packages whose programs the tests run.
-const PACKAGES: [&str; 17] = [
+const PACKAGES: [&str; 23] = [
     "atftp",
+    "bind9",
+    "bind9-dnsutils",
+    "bind9-host",
+    "bind9-utils",
     "busybox",
     "curl",
     "dhcpcd-base",
@@ -62,6 +67,8 @@ const PACKAGES: [&str; 17] = [
     "isc-dhcp-relay",
     "isc-dhcp-server",
     "jq",
+    "knot-dnsutils",
+    "ldnsutils",
     "libnfs-utils",
     "nfs-common",
     "procps",
@@ -120,6 +127,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     });
     let alone = [
         &LONE_TESTS[..],
+        dns::TESTS,
         dhcp_link::TESTS,
         dhcp_trouble::TESTS,
         grub::TESTS,

@@ -239,7 +239,8 @@ pub(crate) fn await_text(server: &mut Process, log: &Path, text: &str) -> Result
     })
 }
 
-fn await_server(
+/// Waits until a server is ready in this sense.
+pub(crate) fn await_server(
     server: &mut Process,
     log: &Path,
     is_ready: impl Fn() -> Result<bool, String>,
