@@ -15,7 +15,7 @@ pub(super) const AXFR: u16 = 252;
 pub(super) const ANY: u16 = 255;
 
 /// How types are called.
-pub(super) const TYPES: [(&str, u16); 34] = [
+pub(super) const TYPES: [(&str, u16); 35] = [
     ("A", A),
     ("NS", NS),
     ("CNAME", CNAME),
@@ -48,6 +48,7 @@ pub(super) const TYPES: [(&str, u16); 34] = [
     ("IXFR", IXFR),
     ("AXFR", AXFR),
     ("ANY", ANY),
+    ("URI", 256),
     ("CAA", 257),
     ("TYPE65280", 65280),
 ];

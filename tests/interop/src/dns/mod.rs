@@ -4,6 +4,7 @@ mod ask;
 mod chance;
 mod comparison;
 mod corpus;
+mod generated;
 mod message;
 mod name;
 mod odd;
@@ -40,6 +41,8 @@ fn answers(server: &Path) -> Result<(), String> {
         }
         None => println!("corpus not run: PXE_CORPUS is not set"),
     }
+    let scratch = TempDir::with_prefix("pxe-interop-").map_err(|error| error.to_string())?;
+    batches.push(generated::zones(scratch.path())?);
     let mut findings = Findings::default();
     for batch in batches {
         findings.add(compared(server, &batch)?);
