@@ -114,7 +114,7 @@ impl Findings {
 /// Examples of each kind of difference.
 impl fmt::Display for Findings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const EXAMPLES_MAX: usize = 3;
+        const EXAMPLES_MAX: usize = 2;
         let mut kinds: BTreeMap<String, Vec<&Unexplained>> = BTreeMap::new();
         for found in &self.unexplained {
             let code = |heard: &Heard| match heard {

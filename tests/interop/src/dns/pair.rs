@@ -10,6 +10,8 @@ use pxe_test_lab::{Namespace, Output, Process, run, unique_name};
 use tempfile::TempDir;
 
 use super::ask::{Asker, Heard, Query};
+use super::message::{SOA, flag};
+use super::name::Name;
 use super::zone::ZoneFile;
 use crate::site::{await_server, await_text};
 
@@ -52,12 +54,38 @@ impl Pair {
         let copies = copied(zones, directory.path())?;
         let named = named(&namespace, directory.path(), &copies)?;
         let ours = ours(&namespace, directory.path(), server, &copies)?;
-        Ok(Self {
+        let pair = Self {
             _named: named,
             ours,
             namespace,
             directory,
-        })
+        };
+        pair.has_all(zones)?;
+        Ok(pair)
+    }
+
+    /// Fails if one of the two does not serve one of the zones.
+    fn has_all(&self, zones: &[ZoneFile]) -> Result<(), String> {
+        let is_served = |heard: &Heard| match heard {
+            Heard::Response(response) => response.rcode == 0 && response.has(flag::AA),
+            _ => false,
+        };
+        let mut missing = Vec::new();
+        for zone in zones {
+            let origin = Name::of_text(&zone.origin).ok_or("no origin")?;
+            let query = Query::plain(origin, SOA);
+            for Exchange { named, ours, .. } in self.ask(&[query.clone()], &[], &query)? {
+                for (who, heard) in [("named", named), ("ours", ours)] {
+                    if !is_served(&heard) {
+                        missing.push(format!("{who} does not serve {}", zone.origin));
+                    }
+                }
+            }
+        }
+        match missing.is_empty() {
+            true => Ok(()),
+            false => Err(format!("{}\n{}", missing.join("\n"), self.log())),
+        }
     }
 
     /// Asks both the same queries, and then sends both the same messages, which may be no queries.
@@ -129,7 +157,7 @@ fn named(
     let mut text = format!(
         "options {{ directory \"{shown}\"; pid-file none; listen-on {{ {NAMED}; }}; \
          listen-on-v6 {{ none; }}; recursion no; allow-transfer {{ none; }}; notify no; \
-         dnssec-validation no; check-names primary warn; }};\ncontrols {{ }};\n"
+         dnssec-validation no; check-names primary warn; max-records-per-type 0; }};\ncontrols {{ }};\n"
     );
     for ZoneFile { origin, file } in zones {
         let file = file.display();
