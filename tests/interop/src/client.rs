@@ -43,6 +43,11 @@ pub(crate) fn client(
 }
 
 impl Ran {
+    /// Its exit status, if it ended by itself.
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
     /// Demands exit status 0.
     pub(crate) fn succeeds(self) -> Result<Self, String> {
         self.exits_with(0)

@@ -52,7 +52,7 @@ const LONE_TESTS: [LoneTest; 2] = [
 ];
 
 /// The Debian packages whose programs the tests run.
-const PACKAGES: [&str; 23] = [
+const PACKAGES: [&str; 25] = [
     "atftp",
     "bind9",
     "bind9-dnsutils",
@@ -70,7 +70,9 @@ const PACKAGES: [&str; 23] = [
     "knot-dnsutils",
     "ldnsutils",
     "libnfs-utils",
+    "musl-tools",
     "nfs-common",
+    "nsd",
     "procps",
     "rpcbind",
     "systemd",

@@ -11,6 +11,9 @@ mod odd;
 mod pair;
 mod questions;
 mod rules;
+mod stubs;
+mod transfer;
+mod tutorial;
 mod zone;
 
 use std::path::Path;
@@ -24,7 +27,20 @@ use message::SOA;
 use pair::Pair;
 use zone::{Content, ZoneFile};
 
-pub(crate) const TESTS: &[LoneTest] = &[("names_are_answered_as_bind_does", answers)];
+pub(crate) const TESTS: &[LoneTest] = &[
+    ("names_are_answered_as_bind_does", answers),
+    (
+        "the_tutorials_zones_answer_all_clients_as_bind_does",
+        tutorial::clients_agree,
+    ),
+    (
+        "zones_are_transferred_to_listed_addresses_only",
+        transfer::to_listed_addresses,
+    ),
+    ("bind_is_a_secondary_of_ours", transfer::to_bind),
+    ("nsd_is_a_secondary_of_ours", transfer::to_nsd),
+    ("stub_resolvers_find_names", stubs::find_names),
+];
 
 /// Real zones and invented ones, and more than 200 questions of each, to BIND and to ours.
 fn answers(server: &Path) -> Result<(), String> {

@@ -193,23 +193,25 @@ fn ours(
     zones: &[ZoneFile],
 ) -> Result<Process, String> {
     let mut text = format!(
-        "[server]\nuser = \"nobody\"\ncontrol = \"{}/control.sock\"\n\n\
+        "[server]\nuser = \"nobody\"\ncontrol = \"{work}/control.sock\"\n\n\
+         [tree]\nroot = \"{work}\"\n\n\
          [dns]\nlisten = [\"{OURS}:53\"]\nallow_query = [\"any\"]\nallow_recursion = [\"none\"]\n",
-        directory.display()
+        work = directory.display()
     );
     for ZoneFile { origin, file } in zones {
         let file = file.display();
         let _ = write!(text, "\n[[dns.zone]]\nname = \"{origin}\"\nfile = \"{file}\"\n");
     }
-    start_ours(namespace, directory, server, &text)
+    start_ours(namespace, directory, server, &text, &OURS.to_string())
 }
 
-/// Starts ours with this configuration.
+/// Starts ours with this configuration, and waits until it listens at this address.
 pub(super) fn start_ours(
     namespace: &Namespace,
     directory: &Path,
     server: &Path,
     configuration: &str,
+    address: &str,
 ) -> Result<Process, String> {
     let (file, log) = (directory.join("server.toml"), directory.join("ours.log"));
     fs::write(&file, configuration).map_err(|error| error.to_string())?;
@@ -221,7 +223,7 @@ pub(super) fn start_ours(
         let sockets = sockets.map_err(|error| format!("cannot run ss: {error}"))?;
         let sockets = String::from_utf8_lossy(&sockets.stdout).into_owned();
         // By UDP and by TCP.
-        Ok(sockets.matches(&format!(" {OURS}:53 ")).count() >= 2)
+        Ok(sockets.matches(&format!(" {address}:53 ")).count() >= 2)
     })?;
     Ok(ours)
 }
