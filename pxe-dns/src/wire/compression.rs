@@ -2,8 +2,9 @@
 
 use crate::NameRef;
 
-/// Names that are remembered: more save little, and looking costs time.
-const SUFFIXES_MAX: usize = 32;
+/// Names that are remembered: a name of `ip6.arpa` has 34 labels, and stands in question and answer
+/// with different case. More save little, and looking costs time.
+const SUFFIXES_MAX: usize = 128;
 /// A pointer has 14 bits.
 const OFFSET_MAX: usize = 0x3fff;
 const POINTER: u16 = 0xc000;

@@ -145,6 +145,9 @@ pub(crate) struct Cell {
     /// What a person does at the console, in this order. All of it must have come to pass.
     #[serde(default)]
     pub(crate) press: Vec<Press>,
+    /// Names whose addresses the machine has to ask the server under test for, and to be told.
+    #[serde(default)]
+    pub(crate) names: Vec<String>,
     pub(crate) expect: Expect,
 }
 

@@ -1,6 +1,6 @@
 //! What must be true of a boot's traffic, beyond the phases: a boot that reached its system in spite of a fault is no success.
 
-use crate::matrix::{Expect, Firmware, ServerDefinition};
+use crate::matrix::{Cell, Expect, Firmware, ServerDefinition};
 use crate::network::ADDRESS;
 use crate::wire::Conversations;
 
@@ -8,14 +8,15 @@ use crate::wire::Conversations;
 pub(crate) fn judge(
     firmware: &Firmware,
     server: &ServerDefinition,
-    expect: &Expect,
+    cell: &Cell,
     conversations: &Conversations,
 ) -> Result<(), String> {
     let faults = [
         impostor(firmware, conversations),
         unanswered(conversations),
-        repetition(expect, conversations),
+        repetition(&cell.expect, conversations),
         interference(server, conversations),
+        unnamed(&cell.names, conversations),
     ];
     match faults.into_iter().flatten().next() {
         Some(fault) => Err(fault),
@@ -50,6 +51,21 @@ fn unanswered(conversations: &Conversations) -> Option<String> {
     let mut requests = conversations.requests.iter();
     let request = requests.find(|request| request.answer.is_none())?;
     Some(request.to_string())
+}
+
+/// Why the machine did not find a name by our own server.
+fn unnamed(names: &[String], conversations: &Conversations) -> Option<String> {
+    let lookups = &conversations.lookups;
+    if let Some(lookup) = lookups.iter().find(|lookup| lookup.answer.is_none()) {
+        return Some(lookup.to_string());
+    }
+    let is_found = |name: &&String| {
+        let mut ours = lookups.iter().filter(|lookup| *lookup.server.ip() == ADDRESS);
+        ours.any(|lookup| lookup.finds(name))
+    };
+    let missing = names.iter().find(|name| !is_found(name))?;
+    let asked: Vec<String> = lookups.iter().map(ToString::to_string).collect();
+    Some(format!("the address of {missing} was not asked for and told: {asked:?}"))
 }
 
 /// iPXE that is told to load iPXE goes round in a circle, for ever or until somebody presses a key.

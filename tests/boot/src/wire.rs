@@ -1,4 +1,4 @@
-//! What was asked and answered on the wire: DHCP, TFTP and HTTP, as far as a boot is judged by it.
+//! What was asked and answered on the wire: DHCP, DNS, TFTP and HTTP, as far as a boot is judged by it.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -17,6 +17,7 @@ pub(crate) struct Conversations {
     /// Each answer of a DHCP server.
     pub(crate) replies: Vec<Reply>,
     pub(crate) requests: Vec<Request>,
+    pub(crate) lookups: Vec<Lookup>,
 }
 
 /// The machine's first DHCPDISCOVER.
@@ -53,6 +54,38 @@ pub(crate) struct Request {
     /// How often it was sent again before an answer.
     pub(crate) repeats: u32,
     pub(crate) answer: Option<Answer>,
+}
+
+/// A question for a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lookup {
+    id: u16,
+    client: SocketAddrV4,
+    pub(crate) server: SocketAddrV4,
+    /// As it was asked for, without the root's dot.
+    pub(crate) name: String,
+    /// 1 is A, 28 is AAAA.
+    pub(crate) kind: u16,
+    /// The code of the answer and how many records it has.
+    pub(crate) answer: Option<(u16, u16)>,
+}
+
+impl Lookup {
+    /// Whether this name's IPv4 address was asked for and told.
+    pub(crate) fn finds(&self, name: &str) -> bool {
+        let has_records = self.answer.is_some_and(|(rcode, count)| rcode == 0 && count > 0);
+        self.kind == 1 && has_records && self.name.eq_ignore_ascii_case(name)
+    }
+}
+
+impl fmt::Display for Lookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "dns {} type {} at {}: ", self.name, self.kind, self.server)?;
+        match self.answer {
+            None => f.write_str("no answer"),
+            Some((rcode, count)) => write!(f, "rcode {rcode}, {count} records"),
+        }
+    }
 }
 
 /// The first answer to a request.
@@ -117,6 +150,7 @@ impl Conversations {
                     self.add_dhcp(at, packet);
                 }
             }
+            Transport::Udp if is_dns(packet) => self.add_dns(packet),
             Transport::Udp => self.add_tftp(at, packet),
             Transport::Tcp => self.add_http(at, packet),
         }
@@ -152,6 +186,40 @@ impl Conversations {
             }
             Some(&DHCPACK) => self.acks.push(at),
             _ => {}
+        }
+    }
+
+    fn add_dns(&mut self, packet: &Packet<'_>) {
+        const RESPONSE: u16 = 0x8000;
+        let message = packet.payload;
+        let word = |at: usize| {
+            let octets = message.get(at..at + 2)?;
+            Some(u16::from_be_bytes([*octets.first()?, *octets.get(1)?]))
+        };
+        let (Some(id), Some(flags), Some(answers)) = (word(0), word(2), word(6)) else {
+            return;
+        };
+        if flags & RESPONSE == 0 {
+            let Some((name, end)) = dns_name(message) else {
+                return;
+            };
+            self.lookups.push(Lookup {
+                id,
+                client: packet.source,
+                server: packet.destination,
+                name,
+                kind: word(end).unwrap_or_default(),
+                answer: None,
+            });
+            return;
+        }
+        // One that was asked again is answered as well.
+        let (client, server) = (packet.destination, packet.source);
+        let is_asked = |lookup: &&mut Lookup| {
+            (lookup.id, lookup.client, lookup.server) == (id, client, server)
+        };
+        for lookup in self.lookups.iter_mut().filter(is_asked) {
+            lookup.answer.get_or_insert((flags & 0xf, answers));
         }
     }
 
@@ -262,6 +330,25 @@ impl Conversations {
 pub(crate) fn is_dhcp(packet: &Packet<'_>) -> bool {
     let ports = [packet.source.port(), packet.destination.port()];
     packet.transport == Transport::Udp && ports.iter().any(|port| [67, 4011].contains(port))
+}
+
+fn is_dns(packet: &Packet<'_>) -> bool {
+    [packet.source.port(), packet.destination.port()].contains(&53)
+}
+
+/// The first question's name, and where its type begins.
+fn dns_name(message: &[u8]) -> Option<(String, usize)> {
+    const HEADER_LEN: usize = 12;
+    let (mut labels, mut at) = (Vec::new(), HEADER_LEN);
+    loop {
+        let len = usize::from(*message.get(at)?);
+        if len == 0 {
+            return Some((labels.join("."), at + 1));
+        }
+        let label = message.get(at + 1..at + 1 + len)?;
+        labels.push(String::from_utf8_lossy(label).into_owned());
+        at += 1 + len;
+    }
 }
 
 /// Whether the DHCP message is from the machine, or for it: `chaddr` is its address.
