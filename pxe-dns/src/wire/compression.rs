@@ -10,10 +10,19 @@ const OFFSET_MAX: usize = 0x3fff;
 const POINTER: u16 = 0xc000;
 
 /// Where names are in a message: each beginning of a label that was written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Suffixes {
     offsets: [u16; SUFFIXES_MAX],
     count: usize,
+}
+
+impl Default for Suffixes {
+    fn default() -> Self {
+        Self {
+            offsets: [0; SUFFIXES_MAX],
+            count: 0,
+        }
+    }
 }
 
 impl Suffixes {
