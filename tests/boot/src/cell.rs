@@ -163,7 +163,13 @@ fn boot(
     outcome.last_requests = last_requests(&conversations);
     watched.map_err(|error| explain(&error, &outcome.phases))?;
     stopped?;
-    verdict::judge(parts.firmware, parts.server, cell, &conversations)?;
+    verdict::judge(
+        parts.firmware,
+        parts.server,
+        &cell.expect,
+        &cell.names,
+        &conversations,
+    )?;
     match outcome.phases.missing() {
         Some(_) => Err(explain("the marker came by another way", &outcome.phases)),
         None => Ok(()),

@@ -1,6 +1,6 @@
 //! What must be true of a boot's traffic, beyond the phases: a boot that reached its system in spite of a fault is no success.
 
-use crate::matrix::{Cell, Expect, Firmware, ServerDefinition};
+use crate::matrix::{Expect, Firmware, ServerDefinition};
 use crate::network::ADDRESS;
 use crate::wire::Conversations;
 
@@ -8,15 +8,16 @@ use crate::wire::Conversations;
 pub(crate) fn judge(
     firmware: &Firmware,
     server: &ServerDefinition,
-    cell: &Cell,
+    expect: &Expect,
+    names: &[String],
     conversations: &Conversations,
 ) -> Result<(), String> {
     let faults = [
         impostor(firmware, conversations),
         unanswered(conversations),
-        repetition(&cell.expect, conversations),
+        repetition(expect, conversations),
         interference(server, conversations),
-        unnamed(&cell.names, conversations),
+        unnamed(names, conversations),
     ];
     match faults.into_iter().flatten().next() {
         Some(fault) => Err(fault),
@@ -60,12 +61,16 @@ fn unnamed(names: &[String], conversations: &Conversations) -> Option<String> {
         return Some(lookup.to_string());
     }
     let is_found = |name: &&String| {
-        let mut ours = lookups.iter().filter(|lookup| *lookup.server.ip() == ADDRESS);
+        let mut ours = lookups
+            .iter()
+            .filter(|lookup| *lookup.server.ip() == ADDRESS);
         ours.any(|lookup| lookup.finds(name))
     };
     let missing = names.iter().find(|name| !is_found(name))?;
     let asked: Vec<String> = lookups.iter().map(ToString::to_string).collect();
-    Some(format!("the address of {missing} was not asked for and told: {asked:?}"))
+    Some(format!(
+        "the address of {missing} was not asked for and told: {asked:?}"
+    ))
 }
 
 /// iPXE that is told to load iPXE goes round in a circle, for ever or until somebody presses a key.
@@ -148,8 +153,51 @@ mod tests {
             &firmware(),
             &server(leases_from),
             &expect(),
+            &[],
             &script.conversations,
         )
+    }
+
+    /// A question for an A record, and the header of an answer with so many.
+    fn lookup(script: &mut Script, name: &str, server: &str, answers: Option<u8>) {
+        let mut question = vec![0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+        for label in name.split('.') {
+            question.push(label.len() as u8);
+            question.extend_from_slice(label.as_bytes());
+        }
+        question.extend_from_slice(&[0, 0, 1, 0, 1]);
+        script.udp(CLIENT, server, &question);
+        if let Some(count) = answers {
+            script.udp(server, CLIENT, &[0, 7, 0x81, 0, 0, 1, 0, count, 0, 0, 0, 0]);
+        }
+    }
+
+    #[test]
+    fn names_have_to_be_asked_for_and_told() {
+        const OURS: &str = "10.77.0.1:53";
+        const OTHERS: &str = "10.77.0.2:53";
+        for (name, server, answers, complaint) in [
+            ("pxe.lan", OURS, Some(1), None),
+            ("PXE.lan", OURS, Some(2), None),
+            (
+                "pxe.lan",
+                OURS,
+                None,
+                Some("dns pxe.lan type 1 at 10.77.0.1:53: no answer"),
+            ),
+            ("pxe.lan", OURS, Some(0), Some("the address of pxe.lan")),
+            ("pxe.lan", OTHERS, Some(1), Some("the address of pxe.lan")),
+            ("pxe", OURS, Some(1), Some("the address of pxe.lan")),
+        ] {
+            let mut script = Script::default();
+            lookup(&mut script, name, server, answers);
+            let fault = unnamed(&["pxe.lan".to_owned()], &script.conversations);
+            match (fault, complaint) {
+                (None, None) => {}
+                (Some(said), Some(complaint)) => assert!(said.starts_with(complaint), "{said}"),
+                (said, complaint) => panic!("{said:?} instead of {complaint:?}"),
+            }
+        }
     }
 
     #[test]

@@ -73,14 +73,20 @@ pub(crate) struct Lookup {
 impl Lookup {
     /// Whether this name's IPv4 address was asked for and told.
     pub(crate) fn finds(&self, name: &str) -> bool {
-        let has_records = self.answer.is_some_and(|(rcode, count)| rcode == 0 && count > 0);
+        let has_records = self
+            .answer
+            .is_some_and(|(rcode, count)| rcode == 0 && count > 0);
         self.kind == 1 && has_records && self.name.eq_ignore_ascii_case(name)
     }
 }
 
 impl fmt::Display for Lookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "dns {} type {} at {}: ", self.name, self.kind, self.server)?;
+        write!(
+            f,
+            "dns {} type {} at {}: ",
+            self.name, self.kind, self.server
+        )?;
         match self.answer {
             None => f.write_str("no answer"),
             Some((rcode, count)) => write!(f, "rcode {rcode}, {count} records"),

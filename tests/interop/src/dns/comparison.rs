@@ -96,10 +96,10 @@ impl Findings {
             return Err(self.to_string());
         }
         let is_hit = |rule: &&Rule| self.hits.contains_key(rule.name);
-        let idle: Vec<&str> = RULES
+        let idle: Vec<String> = RULES
             .iter()
             .filter(|rule| !is_hit(rule))
-            .map(|rule| rule.name)
+            .map(|rule| format!("{} ({})", rule.name, rule.why))
             .collect();
         match idle.is_empty() {
             true => Ok(()),

@@ -57,7 +57,10 @@ impl Generated {
     fn new(origin: &str, number: usize) -> Self {
         let mut chance = Chance::of_text(origin);
         let (ttl, minimum) = (60 + chance.below(9_000), 30 + chance.below(9_000));
-        let mut text = format!("$TTL {ttl}\n@ {} IN SOA ns1 Host\\.Master (", chance.below(9_999));
+        let mut text = format!(
+            "$TTL {ttl}\n@ {} IN SOA ns1 Host\\.Master (",
+            chance.below(9_999)
+        );
         let _ = writeln!(text, " {} 3600 600 86400 {minimum} )", 1 + number);
         let hosts = 3 + chance.below(6);
         let mut zone = Self {
@@ -277,7 +280,10 @@ impl Generated {
             ("HINFO", "\"PC\" \"a system\""),
             ("RP", "me.example.net. text"),
             ("AFSDB", "1 h0"),
-            ("NAPTR", "100 10 \"u\" \"sip+E2U\" \"!^.*$!sip:x@example.net!\" ."),
+            (
+                "NAPTR",
+                "100 10 \"u\" \"sip+E2U\" \"!^.*$!sip:x@example.net!\" .",
+            ),
             ("LOC", "48 51 29.0 N 2 17 40.0 E 300m 1m 100m 10m"),
             ("SSHFP", "1 1 123456789abcdef67890123456789abcdef67890"),
             ("CAA", "0 issue \"ca.example.net\""),

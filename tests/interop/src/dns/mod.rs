@@ -2,6 +2,7 @@
 
 mod ask;
 mod chance;
+mod checks;
 mod comparison;
 mod corpus;
 mod generated;
@@ -32,6 +33,10 @@ pub(crate) const TESTS: &[LoneTest] = &[
     (
         "the_tutorials_zones_answer_all_clients_as_bind_does",
         tutorial::clients_agree,
+    ),
+    (
+        "zone_files_are_judged_as_named_checkzone_does",
+        checks::verdicts_agree,
     ),
     (
         "zones_are_transferred_to_listed_addresses_only",

@@ -47,20 +47,25 @@ pub(super) fn messages(origin: &Name) -> Vec<(&'static str, Vec<u8>)> {
     add("a header that promises a question", 0, [1, 0, 0, 0], &[]);
     add("an OPT record alone", 0, [0, 0, 0, 1], &[&opt]);
     add("two questions", 0, [2, 0, 0, 0], &[&soa, &soa]);
+    add("two questions, one of them there", 0, [2, 0, 0, 0], &[&soa]);
     add(
-        "two questions, one of them there",
+        "octets after the question",
         0,
-        [2, 0, 0, 0],
-        &[&soa],
+        [1, 0, 0, 0],
+        &[&soa, b"xyz"],
     );
-    add("octets after the question", 0, [1, 0, 0, 0], &[&soa, b"xyz"]);
     add(
         "a question cut off",
         0,
         [1, 0, 0, 0],
         &[soa.get(..soa.len() - 1).unwrap_or_default()],
     );
-    add("a pointer to itself", 0, [1, 0, 0, 0], &[b"\xc0\x0c\0\x06\0\x01"]);
+    add(
+        "a pointer to itself",
+        0,
+        [1, 0, 0, 0],
+        &[b"\xc0\x0c\0\x06\0\x01"],
+    );
     add(
         "a label of another kind",
         0,
@@ -89,12 +94,7 @@ pub(super) fn messages(origin: &Name) -> Vec<(&'static str, Vec<u8>)> {
         [1, 0, 0, 1],
         &[&soa, &opt_of(b"\0", b"\0\x03\0\x09")],
     );
-    add(
-        "an OPT record as answer",
-        0,
-        [1, 1, 0, 0],
-        &[&soa, &opt],
-    );
+    add("an OPT record as answer", 0, [1, 1, 0, 0], &[&soa, &opt]);
     add("an OPT record cut off", 0, [1, 0, 0, 1], &[&soa, &opt[..9]]);
     add("a signature", 0, [1, 0, 0, 1], &[&soa, &tsig]);
     add(
@@ -105,7 +105,12 @@ pub(super) fn messages(origin: &Name) -> Vec<(&'static str, Vec<u8>)> {
     );
     add("IQUERY", opcode(1), [1, 0, 0, 0], &[&soa]);
     add("STATUS", opcode(2), [1, 0, 0, 0], &[&soa]);
-    add("an opcode that is not assigned", opcode(3), [1, 0, 0, 0], &[&soa]);
+    add(
+        "an opcode that is not assigned",
+        opcode(3),
+        [1, 0, 0, 0],
+        &[&soa],
+    );
     add("NOTIFY", opcode(4), [1, 0, 0, 0], &[&soa]);
     add("UPDATE", opcode(5), [1, 0, 0, 0], &[&soa]);
     add("UPDATE with EDNS", opcode(5), [1, 0, 0, 1], &[&soa, &opt]);

@@ -148,11 +148,7 @@ fn copied(zones: &[ZoneFile], directory: &Path) -> Result<Vec<ZoneFile>, String>
 
 /// Starts BIND as Debian configures it, but without recursion. Its checks warn, as those of
 /// `named-checkzone` do by default.
-fn named(
-    namespace: &Namespace,
-    directory: &Path,
-    zones: &[ZoneFile],
-) -> Result<Process, String> {
+fn named(namespace: &Namespace, directory: &Path, zones: &[ZoneFile]) -> Result<Process, String> {
     let shown = directory.display();
     let mut text = format!(
         "options {{ directory \"{shown}\"; pid-file none; listen-on {{ {NAMED}; }}; \
@@ -200,7 +196,10 @@ fn ours(
     );
     for ZoneFile { origin, file } in zones {
         let file = file.display();
-        let _ = write!(text, "\n[[dns.zone]]\nname = \"{origin}\"\nfile = \"{file}\"\n");
+        let _ = write!(
+            text,
+            "\n[[dns.zone]]\nname = \"{origin}\"\nfile = \"{file}\"\n"
+        );
     }
     start_ours(namespace, directory, server, &text, &OURS.to_string())
 }

@@ -32,29 +32,47 @@ const fn rule(
 
 const COOKIE: u16 = 10;
 const NOTAUTH: u16 = 9;
+const FORMERR: u16 = 1;
 const SERVFAIL: u16 = 2;
-const NOTIMP: u16 = 4;
 const REFUSED: u16 = 5;
 
-pub(super) const RULES: [Rule; 11] = [
+pub(super) const RULES: [Rule; 17] = [
     rule(
         "no-edns-options",
         &[Aspect::OptOptions],
-        |it| it.ours.opt.as_ref().is_some_and(|opt| opt.options.is_empty()),
+        |it| {
+            it.ours
+                .opt
+                .as_ref()
+                .is_some_and(|opt| opt.options.is_empty())
+        },
         "BIND sends cookies (RFC 7873), repeats a client's subnet (RFC 7871) and says how long \
          connections may last (RFC 7828). Ours has no options: all three are optional, and \
          nobody on a boot network asks for them but dig.",
     ),
     rule(
         "bad-cookie",
-        &[Aspect::Rcode, Aspect::Authoritative, Aspect::Answer, Aspect::Authority],
-        |it| asks_with_option(it, COOKIE) && it.named.rcode == 1,
+        &[
+            Aspect::Rcode,
+            Aspect::Authoritative,
+            Aspect::Truncated,
+            Aspect::Answer,
+            Aspect::Authority,
+            Aspect::Additional,
+        ],
+        |it| asks_with_option(it, COOKIE) && it.named.rcode == FORMERR,
         "BIND reads cookies and calls one of a wrong length an error; who does not read them \
          ignores them as any unknown option (RFC 6891 section 6.1.2).",
     ),
     rule(
         "any-by-datagram",
-        &[Aspect::Answer, Aspect::Authority, Aspect::Additional, Aspect::Case, Aspect::Truncated],
+        &[
+            Aspect::Answer,
+            Aspect::Authority,
+            Aspect::Additional,
+            Aspect::Case,
+            Aspect::Truncated,
+        ],
         |it| is_any_by_datagram(it) && is_part(it),
         "To ANY by UDP ours answers one RRset of those that there are (RFC 8482 section 4.1), so \
          that a forged query makes no large answer; by TCP all of them, as BIND does.",
@@ -68,7 +86,13 @@ pub(super) const RULES: [Rule; 11] = [
     ),
     rule(
         "aliases-into-other-zones",
-        &[Aspect::Rcode, Aspect::Answer, Aspect::Authority, Aspect::Additional, Aspect::Truncated],
+        &[
+            Aspect::Rcode,
+            Aspect::Answer,
+            Aspect::Authority,
+            Aspect::Additional,
+            Aspect::Truncated,
+        ],
         |it| leaves_for(it) && extends(it),
         "BIND that may not recurse stops where an alias leaves the zone. Ours goes on in another of \
          its zones (RFC 1034 section 4.3.2 step 3a), as BIND does where it may recurse: a stub \
@@ -77,7 +101,7 @@ pub(super) const RULES: [Rule; 11] = [
     rule(
         "long-chains",
         &[Aspect::Rcode],
-        |it| it.named.rcode == SERVFAIL && it.ours.rcode == 0 && it.named.answer.len() > 11,
+        |it| it.named.rcode == SERVFAIL && it.ours.rcode == 0 && is_long(it),
         "After 11 aliases BIND says SERVFAIL beside those that it has found; ours says no error. \
          A client that wants more can ask for the last alias.",
     ),
@@ -98,21 +122,90 @@ pub(super) const RULES: [Rule; 11] = [
     rule(
         "no-notify",
         &[Aspect::Rcode, Aspect::Authoritative, Aspect::Question],
-        |it| it.shown == "NOTIFY" && it.ours.rcode == NOTIMP,
-        "Ours is nobody's secondary, so it does not know NOTIFY (RFC 1996).",
+        |it| it.shown == "NOTIFY" && it.ours.rcode == REFUSED,
+        "Ours is nobody's secondary, so it refuses NOTIFY (RFC 1996).",
     ),
     rule(
         "nothing-of-itself",
-        &[Aspect::Rcode, Aspect::Authoritative, Aspect::Answer, Aspect::Authority],
+        &[
+            Aspect::Rcode,
+            Aspect::Authoritative,
+            Aspect::Answer,
+            Aspect::Authority,
+        ],
         |it| is_of_class(it, 3) && it.ours.rcode == REFUSED,
         "BIND tells its version to those who ask version.bind in class CH.",
     ),
     rule(
+        "headers-alone",
+        &[Aspect::Question, Aspect::Opt],
+        |it| it.ours.question.is_empty() && it.ours.rcode == it.named.rcode,
+        "What is no query is answered by a header alone, or with an OPT record where that has the \
+         code: BIND repeats the question if it could read one. Nobody who sends such things looks \
+         for it, and rubbish with a forged address gets no more octets than it has.",
+    ),
+    rule(
+        "any-class",
+        &[Aspect::Rcode],
+        |it| is_of_class(it, 255) && it.named.rcode == FORMERR && it.ours.rcode == REFUSED,
+        "To a question for all classes BIND says FORMERR, ours REFUSED as for each class but the \
+         Internet's.",
+    ),
+    rule(
+        "records-in-queries",
+        &[
+            Aspect::Rcode,
+            Aspect::Authoritative,
+            Aspect::Question,
+            Aspect::Answer,
+            Aspect::Authority,
+            Aspect::Additional,
+        ],
+        |it| matches!(it.shown, "an answer" | "an authority") && it.ours.rcode == FORMERR,
+        "BIND passes over records in the answer and authority sections of a query. No resolver has \
+         any there but for IXFR, where ours reads them; else it says FORMERR.",
+    ),
+    rule(
+        "options-unread",
+        &[
+            Aspect::Rcode,
+            Aspect::Authoritative,
+            Aspect::Answer,
+            Aspect::Authority,
+            Aspect::Additional,
+            Aspect::Opt,
+        ],
+        |it| it.shown == "an option cut off" && it.named.rcode == FORMERR,
+        "BIND reads the options of EDNS and finds one that is cut off. Ours reads none.",
+    ),
+    rule(
+        "room-for-addresses",
+        &[Aspect::Additional],
+        |it| is_nearly_full(it) && !it.ours.has(flag::TC),
+        "Of the addresses that are added to an answer, each server has as many as fit, and they \
+         begin with different ones.",
+    ),
+    rule(
+        "truncated-for-authority",
+        &[Aspect::Truncated, Aspect::Authority, Aspect::Additional],
+        |it| is_nearly_full(it) && it.ours.answer.len() >= it.named.answer.len(),
+        "Where the answer fits and the zone's servers do not, BIND says that it is truncated. Ours \
+         leaves out what nobody asked for (RFC 2181 section 9). Where the addresses of a delegation \
+         do not fit, ours says that it is truncated (RFC 9471 section 3.1), and BIND does not.",
+    ),
+    rule(
         "no-signatures-of-messages",
-        &[Aspect::Rcode, Aspect::Answer, Aspect::Authority, Aspect::Additional, Aspect::Authoritative],
-        |it| it.named.rcode == NOTAUTH && it.shown == "a signature",
-        "BIND answers a signature (TSIG) with a key that it does not know by a record of the same \
-         type, and that with the time. Ours knows no keys and answers as if it were not signed.",
+        &[
+            Aspect::Rcode,
+            Aspect::Authoritative,
+            Aspect::Answer,
+            Aspect::Authority,
+            Aspect::Additional,
+            Aspect::Opt,
+        ],
+        |it| it.shown.starts_with("a signature") && matches!(it.named.rcode, FORMERR | NOTAUTH),
+        "BIND answers a signature (TSIG) with a key that it does not know by an error. Ours knows no \
+         keys and answers as if nothing were signed.",
     ),
 ];
 
@@ -122,12 +215,18 @@ fn asks_with_option(it: &Compared<'_>, code: u16) -> bool {
 }
 
 fn is_any_by_datagram(it: &Compared<'_>) -> bool {
-    it.query.is_some_and(|query| query.kind == ANY && !query.manner.by_tcp)
+    it.query
+        .is_some_and(|query| query.kind == ANY && !query.manner.by_tcp)
 }
 
 /// Whether what ours answers is part of what BIND answers.
 fn is_part(it: &Compared<'_>) -> bool {
-    let named: Vec<_> = it.named.answer.iter().map(|record| record.folded()).collect();
+    let named: Vec<_> = it
+        .named
+        .answer
+        .iter()
+        .map(|record| record.folded())
+        .collect();
     let ours = it.ours.answer.iter().map(|record| record.folded());
     !it.ours.answer.is_empty() && ours.into_iter().all(|record| named.contains(&record))
 }
@@ -136,9 +235,20 @@ fn is_of_class(it: &Compared<'_>, class: u16) -> bool {
     it.query.is_some_and(|query| query.manner.class == class)
 }
 
+/// Whether so many aliases were followed that BIND goes no further.
+fn is_long(it: &Compared<'_>) -> bool {
+    const ALIASES_MAX: usize = 11;
+    it.named.answer.len() > ALIASES_MAX || it.named.has(flag::TC)
+}
+
 /// Whether the last alias that BIND knows of leads out of its owner's zone.
 fn leaves_for(it: &Compared<'_>) -> bool {
-    let last = it.named.answer.iter().rev().find(|record| record.kind == CNAME);
+    let last = it
+        .named
+        .answer
+        .iter()
+        .rev()
+        .find(|record| record.kind == CNAME);
     let target = last.and_then(|record| record.data.names.first());
     let has = |target: &super::name::Name| {
         let target = target.folded();
@@ -161,4 +271,31 @@ fn has_additional_of(it: &Compared<'_>) -> bool {
     let named = it.named.additional.iter().map(Record::folded);
     let is_referral = it.ours.authority.iter().any(|record| record.kind == NS);
     is_referral && named.into_iter().all(|record| ours.contains(&record))
+}
+
+/// Whether one of the two answers has hardly room for one more address.
+fn is_nearly_full(it: &Compared<'_>) -> bool {
+    const ADDRESS_LEN: usize = 28;
+    let edns = it.query.and_then(|query| query.manner.edns.as_ref());
+    let room = edns.map_or(512, |edns| usize::from(edns.udp_len_max).clamp(512, 1232));
+    let by_tcp = it.query.is_none_or(|query| query.manner.by_tcp);
+    !by_tcp && it.named.len.max(it.ours.len) + ADDRESS_LEN > room
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_difference_is_documented() {
+        let text = include_str!("../../../../docs/dns-differences.md");
+        for rule in &RULES {
+            let row = format!("| `{}` | {} |", rule.name, rule.why);
+            assert!(
+                text.contains(&row),
+                "docs/dns-differences.md has no row\n{row}"
+            );
+        }
+        assert_eq!(text.matches("\n| `").count(), RULES.len());
+    }
 }

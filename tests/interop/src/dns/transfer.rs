@@ -144,13 +144,18 @@ pub(super) fn to_listed_addresses(server: &Path) -> Result<(), String> {
     );
     for ZoneFile { origin, file } in &primary.zones {
         let file = file.display();
-        let _ = writeln!(text, "zone \"{origin}\" {{ type primary; file \"{file}\"; }};");
+        let _ = writeln!(
+            text,
+            "zone \"{origin}\" {{ type primary; file \"{file}\"; }};"
+        );
     }
     let _named = start_named(&primary.namespace, directory, "named", &text)?;
     primary.await_copies(NAMED)?;
     for ZoneFile { origin, .. } in &primary.zones {
         let refused = primary.transfer(STRANGER, OURS, origin)?;
-        ensure(refused.is_none(), || format!("{origin}: given to a stranger"))?;
+        ensure(refused.is_none(), || {
+            format!("{origin}: given to a stranger")
+        })?;
     }
     let from = STRANGER.to_string();
     let at = format!("@{OURS}");
