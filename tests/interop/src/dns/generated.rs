@@ -23,7 +23,7 @@ pub(super) fn zones(directory: &Path) -> Result<Vec<ZoneFile>, String> {
         let mut zone = Generated::new(&origin, number);
         zone.fill();
         write(origin.clone(), zone.text)?;
-        if number % 4 == 0 {
+        if number.is_multiple_of(4) {
             let child = format!("child.{origin}");
             let mut zone = Generated::new(&child, number + ZONES);
             zone.hosts();
@@ -220,7 +220,7 @@ impl Generated {
             self.line(&name, "A", &format!("10.2.1.{server}"));
             self.line(&name, "AAAA", &format!("2001:db8:2::1:{server}"));
         }
-        if self.number % 4 == 0 {
+        if self.number.is_multiple_of(4) {
             // The same server has the child.
             self.line("child", "NS", "ns1.child");
             self.line("ns1.child", "A", "10.99.0.1");

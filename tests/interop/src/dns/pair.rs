@@ -74,7 +74,9 @@ impl Pair {
         for zone in zones {
             let origin = Name::of_text(&zone.origin).ok_or("no origin")?;
             let query = Query::plain(origin, SOA);
-            for Exchange { named, ours, .. } in self.ask(&[query.clone()], &[], &query)? {
+            for Exchange { named, ours, .. } in
+                self.ask(std::slice::from_ref(&query), &[], &query)?
+            {
                 for (who, heard) in [("named", named), ("ours", ours)] {
                     if !is_served(&heard) {
                         missing.push(format!("{who} does not serve {}", zone.origin));
