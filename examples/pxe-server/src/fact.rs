@@ -218,6 +218,13 @@ pub enum What {
         /// How many bytes of replies were sent by it.
         bytes: u64,
     },
+    /// DNS: a name that was asked for has no address, for this machine at least.
+    Unresolved {
+        /// The name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// Anything else worth a line.
     Note {
         /// A stable name in the manner of [`What::name`].
@@ -249,6 +256,7 @@ impl What {
             Self::Failed { .. } => "failed",
             Self::Mounted { .. } => "mounted",
             Self::Disconnected { .. } => "disconnected",
+            Self::Unresolved { .. } => "unresolved",
             Self::Note { name, .. } => name,
         }
     }
@@ -355,6 +363,7 @@ impl fmt::Display for What {
             Self::Disconnected { calls, bytes } => {
                 write!(f, "disconnected after {calls} calls, {bytes} bytes")
             }
+            Self::Unresolved { name, reason } => write!(f, "no address for {name}: {reason}"),
             Self::Note { text, .. } => f.write_str(text),
         }
     }

@@ -9,7 +9,7 @@ use crate::assemble;
 use crate::config::{Config, Problem};
 use crate::control::{Answer, Failure};
 use crate::decisions::Remembered;
-use crate::dns::{Interfaces, Zones};
+use crate::dns::{Interfaces, Prepared};
 use crate::fact::Protocol;
 use crate::menus::Menus;
 use crate::nfs;
@@ -74,11 +74,11 @@ impl Handle {
             let checked = assemble::dhcp(&config, dhcp).check();
             checked.map_err(|error| invalid(format!("{}: {error}", config.file.display())))?;
         }
-        let zones = self.load_zones(&config).await?;
+        let prepared = self.prepare_dns(&config).await?;
         for warning in &warnings {
             tracing::warn!(event = "config", "{}", config.locate(warning));
         }
-        self.swap(config, &trees, exports, zones);
+        self.swap(config, &trees, exports, prepared);
         let reloads = self.shared.reloads.fetch_add(1, Ordering::Relaxed) + 1;
         tracing::info!(
             event = "reloaded",
@@ -97,23 +97,23 @@ impl Handle {
     }
 
     /// Reads the zones of a configuration, or says what is wrong with them.
-    async fn load_zones(&self, config: &Config) -> Result<Option<Zones>, Failure> {
+    async fn prepare_dns(&self, config: &Config) -> Result<Option<Prepared>, Failure> {
         let Some(dns) = &self.shared.dns else {
             return Ok(None);
         };
-        let (config, former) = (config.clone(), dns.zones());
-        let now = self.shared.hub.now().wall.as_seconds();
+        let (dns, config) = (Arc::clone(dns), config.clone());
+        let now = self.shared.hub.now();
         // Files may be large, and a disk may hang: queries are answered meanwhile.
-        let loaded = tokio::task::spawn_blocking(move || {
-            Zones::load(&config, &Interfaces::read(), &former, now).map_err(|problems| {
+        let prepared = tokio::task::spawn_blocking(move || {
+            dns.prepare(&config, now).map_err(|problems| {
                 let lines = problems.iter().map(|problem| config.locate(problem));
                 lines.collect::<Vec<_>>().join("\n")
             })
         });
-        let loaded = loaded.await;
-        let loaded = loaded.map_err(|error| Failure::new("unavailable", error.to_string()))?;
-        let loaded = loaded.map_err(|text| Failure::new("invalid_config", text))?;
-        Ok(Some(loaded))
+        let prepared = prepared.await;
+        let prepared = prepared.map_err(|error| Failure::new("unavailable", error.to_string()))?;
+        let prepared = prepared.map_err(|text| Failure::new("invalid_config", text))?;
+        Ok(Some(prepared))
     }
 
     /// Whether the port of boot servers is bound: it stays so when the last menu goes.
@@ -126,7 +126,13 @@ impl Handle {
     }
 
     /// Nothing in here can fail: all was checked before.
-    fn swap(&self, config: Config, trees: &Trees, exports: Vec<Export>, zones: Option<Zones>) {
+    fn swap(
+        &self,
+        config: Config,
+        trees: &Trees,
+        exports: Vec<Export>,
+        prepared: Option<Prepared>,
+    ) {
         let shared = &self.shared;
         // First, so that nobody is judged by the former rules from here on.
         assemble::decide_by(&config, shared.hub.decisions());
@@ -151,8 +157,8 @@ impl Handle {
         if let Some(nfs) = &shared.nfs {
             nfs.set_exports(exports);
         }
-        if let (Some(dns), Some(zones)) = (&shared.dns, zones) {
-            dns.put_in_force(&config, &Interfaces::read(), zones);
+        if let (Some(dns), Some(prepared)) = (&shared.dns, prepared) {
+            dns.put_in_force(&config, &Interfaces::read(), prepared);
         }
         if let Some(log) = &shared.log {
             log.set_level(config.log.level);

@@ -17,7 +17,7 @@ use crate::bind::{Bound, StartError};
 use crate::config::Config;
 use crate::control::{Answer, Command, Failure, Handler};
 use crate::decisions::{Guarded, Remembered};
-use crate::dns::{BoundDns, RunningDns};
+use crate::dns::{BoundDns, Question, RunningDns};
 use crate::fact::Protocol;
 use crate::hub::Hub;
 use crate::lease_store;
@@ -558,6 +558,24 @@ impl Handle {
         )]))
     }
 
+    /// What a client is answered by DNS, and why.
+    async fn dns_query(
+        &self,
+        name: &str,
+        kind: Option<&str>,
+        client: Option<&str>,
+    ) -> Result<Answer, Failure> {
+        let config = self.config();
+        let (Some(running), Some(dns)) = (&self.shared.dns, &config.dns) else {
+            let message = "this server answers no names: its configuration has no [dns]";
+            return Err(Failure::new("unavailable", message));
+        };
+        let question = Question::parse(dns, name, kind, client)?;
+        let now = self.shared.hub.now();
+        let answer = running.answer(&config, dns, &question, now).await;
+        Ok(status::object(answer))
+    }
+
     fn announce(&self) {
         for listener in &self.shared.listeners {
             tracing::info!(
@@ -592,6 +610,10 @@ impl Handler for Handle {
             Command::Leases => Ok(status::leases(&self.leases().await, self.names())),
             Command::Release { lease } => self.release(&lease).await,
             Command::Machines { machine } => status::machines(self, machine.as_deref()),
+            Command::DnsQuery { name, kind, client } => {
+                self.dns_query(&name, kind.as_deref(), client.as_deref())
+                    .await
+            }
             Command::Stop => {
                 self.stop();
                 Ok(Answer::new())

@@ -74,7 +74,7 @@ pub(crate) async fn status(handle: &Handle) -> Answer {
         })),
         "dns": shared.dns.as_ref().zip(config.dns.as_ref()).map(|(running, dns)| json!({
             "connections": running.connections(),
-            "forward": dns.forward.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "forward": running.asked_others(),
             "zones": zone_objects(dns, running),
         })),
         "leases_active": active,
@@ -250,7 +250,7 @@ fn fact_object(fact: &Fact) -> Value {
 }
 
 /// The members of an object that was written as such.
-fn object(value: Value) -> Answer {
+pub(crate) fn object(value: Value) -> Answer {
     match value {
         Value::Object(object) => object,
         _ => Answer::new(),

@@ -189,6 +189,12 @@ impl<'a> Timeline<'a> {
                 step: at(file.as_deref()),
                 why: last.what.to_string(),
             },
+            // While it boots: a system that runs asks for many names that there are not, so this
+            // is no trouble of one that has started.
+            What::Unresolved { .. } => Standing::Stopped {
+                step,
+                why: last.what.to_string(),
+            },
             what => Standing::Underway {
                 step,
                 last: what.to_string(),

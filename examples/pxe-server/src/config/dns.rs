@@ -1,12 +1,11 @@
 //! `[dns]`: names of the boot network.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use pxe_core::Network;
-use pxe_dns::Name;
+use pxe_dns::{Name, Upstream};
 
 use super::Config;
 
@@ -25,8 +24,8 @@ pub struct Dns {
     pub allow_query: DnsClients,
     /// For whom others are asked.
     pub allow_recursion: DnsClients,
-    /// Who is asked what is in no zone; nobody, if there is none.
-    pub forward: Vec<Upstream>,
+    /// Who is asked what is in no zone.
+    pub forward: DnsForward,
     /// Each `[[dns.zone]]`, and those that come by themselves: the domains of `[dns]` and of
     /// `[[dhcp.subnet]]`.
     pub zones: Vec<DnsZone>,
@@ -70,13 +69,13 @@ pub enum DnsWho {
 /// Who is asked what is in no zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Upstream {
-    /// `system`: those that `/etc/resolv.conf` names.
+pub enum DnsForward {
+    /// Nobody: such names are refused at once.
+    Nobody,
+    /// Those that `/etc/resolv.conf` names, but ourselves; nobody, if there is no other.
     System,
-    /// A server, by UDP, and by TCP where an answer is too long.
-    Plain(SocketAddr),
-    /// `tls://9.9.9.9#dns.quad9.net`: a server by TLS (RFC 7858), whose certificate has this name.
-    Tls(SocketAddr, String),
+    /// These.
+    Servers(Vec<Upstream>),
 }
 
 /// `[[dns.zone]]`.
@@ -114,17 +113,6 @@ pub enum ZoneContent {
         /// For how many seconds records may be kept that do not say it themselves.
         ttl_seconds: u32,
     },
-}
-
-impl fmt::Display for Upstream {
-    /// As it is written in the configuration.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::System => f.write_str("system"),
-            Self::Plain(server) => server.fmt(f),
-            Self::Tls(server, name) => write!(f, "tls://{server}#{name}"),
-        }
-    }
 }
 
 impl DnsAddress {

@@ -24,7 +24,7 @@ use pxe_dhcp::{
 };
 use pxe_tree::TreePath;
 
-pub use self::dns::{Dns, DnsAddress, DnsClients, DnsWho, DnsZone, Upstream, ZoneContent};
+pub use self::dns::{Dns, DnsAddress, DnsClients, DnsForward, DnsWho, DnsZone, ZoneContent};
 pub use self::nfs::{ExportedFiles, Nfs, NfsExport, Portmap};
 pub use self::place::{ConfigError, Place, Problem};
 pub(crate) use self::place::{Places, located};

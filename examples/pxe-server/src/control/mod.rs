@@ -40,6 +40,17 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         machine: Option<String>,
     },
+    /// What a client is answered by DNS, and why.
+    DnsQuery {
+        /// The name; or an address, for its name.
+        name: String,
+        /// The type of records; `A`, or `PTR` for an address, if absent.
+        #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+        kind: Option<String>,
+        /// The client's address; loopback's if absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        client: Option<String>,
+    },
     /// End as SIGTERM does.
     Stop,
 }
@@ -95,7 +106,15 @@ fn response(result: Result<Answer, Failure>) -> Value {
 
 /// Reads a request line.
 fn parse(line: &[u8]) -> Result<Command, Failure> {
-    const COMMANDS: [&str; 6] = ["status", "reload", "leases", "release", "machines", "stop"];
+    const COMMANDS: [&str; 7] = [
+        "status",
+        "reload",
+        "leases",
+        "release",
+        "machines",
+        "dns_query",
+        "stop",
+    ];
     let value: Value = serde_json::from_slice(line)
         .map_err(|error| Failure::new("bad_request", format!("no JSON object: {error}")))?;
     match value.get("version").and_then(Value::as_u64) {
@@ -167,6 +186,11 @@ mod tests {
                 lease: "10.0.0.9".to_owned(),
             },
             Command::Machines { machine: None },
+            Command::DnsQuery {
+                name: "pxe.lan".to_owned(),
+                kind: Some("A".to_owned()),
+                client: None,
+            },
             Command::Stop,
         ] {
             let request = Request {

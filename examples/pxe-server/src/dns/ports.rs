@@ -6,8 +6,13 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pxe_dns::{Bound, Name, Server, ServerHandle, Service, Transport as DnsTransport};
+use pxe_core::Now;
+use pxe_dns::{
+    AccessList, Bound, ForwardError, Forwarder as _, Forwarding, Name, Server, ServerHandle,
+    Service, Transport as DnsTransport,
+};
 
+use super::forwarder::{Asking, CurrentForwarder, RESOLV_CONF};
 use super::interfaces::Interfaces;
 use super::zones::{Stamp, Zones};
 use crate::bind::StartError;
@@ -32,6 +37,7 @@ pub(crate) struct BoundDns {
 pub(crate) struct RunningDns {
     service: Service,
     server: Mutex<Serving>,
+    forwarder: Arc<CurrentForwarder>,
     zones: Mutex<Zones>,
     /// Zones whose files had changed when they were looked at last, and how they were then.
     changing: Mutex<BTreeMap<Name, Vec<Option<Stamp>>>>,
@@ -80,13 +86,21 @@ impl BoundDns {
     ) -> Result<Arc<RunningDns>, StartError> {
         let interfaces = Interfaces::read();
         let now = hub.now().wall.as_seconds();
-        let zones = Zones::load(config, &interfaces, &Zones::default(), now)
-            .map_err(|problems| start_error(config, problems))?;
+        let forwarder = Arc::new(CurrentForwarder::default());
+        let prepared = Prepared::of(
+            config,
+            &interfaces,
+            &Zones::default(),
+            &Asking::default(),
+            now,
+        )
+        .map_err(|problems| start_error(config, problems))?;
         let observer = DnsObserver::new(Arc::clone(hub));
         let service = Service::builder()
             .on_event(move |event| observer.observe(event))
+            .rate_limit_key(random_key()?)
             .build();
-        let server = Server::new(service.clone());
+        let server = Server::new(service.clone()).forwarder(Arc::clone(&forwarder) as _);
         let ports = self.ports.into_iter();
         let server = ports.fold(server, Server::listen);
         let names = Names::new(service.dynamic().clone(), Arc::clone(hub));
@@ -94,11 +108,12 @@ impl BoundDns {
         let running = Arc::new(RunningDns {
             service,
             server: Mutex::new(Serving::NotYet(server)),
+            forwarder,
             zones: Mutex::default(),
             changing: Mutex::default(),
             names,
         });
-        running.put_in_force(config, &interfaces, zones);
+        running.put_in_force(config, &interfaces, prepared);
         Ok(running)
     }
 }
@@ -131,8 +146,15 @@ impl RunningDns {
     }
 
     /// From now on these zones are served; no query is lost.
-    pub(crate) fn put_in_force(&self, config: &Config, interfaces: &Interfaces, zones: Zones) {
+    pub(crate) fn put_in_force(
+        &self,
+        config: &Config,
+        interfaces: &Interfaces,
+        prepared: Prepared,
+    ) {
         let Some(dns) = &config.dns else { return };
+        let Prepared { zones, asking } = prepared;
+        self.forwarder.set(asking);
         for (_, loaded) in zones.iter() {
             for warning in &loaded.warnings {
                 tracing::warn!(event = "zone", "dns: {warning}");
@@ -144,7 +166,11 @@ impl RunningDns {
     fn serve_zones(&self, config: &Config, dns: &Dns, interfaces: &Interfaces, zones: Zones) {
         self.service
             .set_zones(zones.served(config, dns, interfaces));
-        let recursion = interfaces.access_list(config, dns, &dns.allow_recursion);
+        // Where there is nobody to be asked, a client is told so at once.
+        let recursion = match self.asked_others().is_empty() {
+            true => AccessList::none(),
+            false => interfaces.access_list(config, dns, &dns.allow_recursion),
+        };
         self.service.set_recursion(recursion);
         let own = zones.iter().flat_map(|(_, loaded)| loaded.zone.records());
         let taken = Taken::of(own, dns.server_name.as_ref());
@@ -162,7 +188,17 @@ impl RunningDns {
         let now = zones.changed();
         let before = std::mem::replace(&mut *lock(&self.changing), now.clone());
         let is_still = |(name, stamps): &(&Name, &Vec<_>)| before.get(*name) == Some(*stamps);
-        let mut is_new = false;
+        let mut is_new = self.forwarder.look_at_system();
+        if is_new {
+            tracing::info!(
+                event = "upstreams",
+                "dns: {RESOLV_CONF} has changed; asked for other names: {}",
+                match self.asked_others() {
+                    servers if servers.is_empty() => "nobody".to_owned(),
+                    servers => servers.join(", "),
+                }
+            );
+        }
         for (name, _) in now.iter().filter(is_still) {
             let Some(loaded) = zones.read_again(name) else {
                 continue;
@@ -196,6 +232,32 @@ impl RunningDns {
         }
     }
 
+    /// The servers that are asked for what is in no zone; nobody is, if there is none.
+    pub(crate) fn asked_others(&self) -> Vec<String> {
+        self.forwarder.servers()
+    }
+
+    /// Another configuration's zones, and whom it asks, to be put in force.
+    ///
+    /// # Errors
+    /// All that is wrong with them.
+    pub(crate) fn prepare(&self, config: &Config, now: Now) -> Result<Prepared, Vec<Problem>> {
+        let (zones, asking) = (self.zones(), self.forwarder.asking());
+        let seconds = now.wall.as_seconds();
+        Prepared::of(config, &Interfaces::read(), &zones, &asking, seconds)
+    }
+
+    /// Asks others, and answers with what they say.
+    pub(super) async fn forward(
+        &self,
+        forwarding: &Forwarding,
+        reply: &mut Vec<u8>,
+    ) -> Result<(), ForwardError> {
+        let resolved = self.forwarder.resolve(forwarding.into()).await?;
+        self.service.answer_forwarded(forwarding, &resolved, reply);
+        Ok(())
+    }
+
     /// How many connections are open.
     pub(crate) fn connections(&self) -> usize {
         match &*lock(&self.server) {
@@ -212,6 +274,44 @@ impl RunningDns {
             Serving::NotYet(_) | Serving::Ended => 0,
         }
     }
+}
+
+/// What was read and made for a configuration, and is not in force yet.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    zones: Zones,
+    asking: Asking,
+}
+
+impl Prepared {
+    fn of(
+        config: &Config,
+        interfaces: &Interfaces,
+        zones: &Zones,
+        asking: &Asking,
+        unix_seconds: u64,
+    ) -> Result<Self, Vec<Problem>> {
+        let asking = match &config.dns {
+            Some(dns) => Asking::of(config, dns, interfaces, asking),
+            None => Ok(Asking::default()),
+        };
+        match (Zones::load(config, interfaces, zones, unix_seconds), asking) {
+            (Ok(zones), Ok(asking)) => Ok(Self { zones, asking }),
+            (Err(problems), Ok(_)) => Err(problems),
+            (zones, Err(problem)) => {
+                let mut problems = zones.err().unwrap_or_default();
+                problems.push(problem);
+                Err(problems)
+            }
+        }
+    }
+}
+
+/// By which nobody can tell how senders are counted together.
+fn random_key() -> io::Result<[u8; 16]> {
+    let mut key = [0; 16];
+    rustix::rand::getrandom(&mut key, rustix::rand::GetRandomFlags::empty())?;
+    Ok(key)
 }
 
 fn start_error(config: &Config, problems: Vec<Problem>) -> StartError {

@@ -51,6 +51,14 @@ impl Finding {
         }
     }
 
+    /// The same with something else to do about it.
+    pub(crate) fn with_remedy(self, remedy: String) -> Self {
+        Self {
+            remedy: Some(remedy),
+            ..self
+        }
+    }
+
     /// The same of what the server can do without.
     pub(crate) fn at_most_warning(self) -> Self {
         match self.severity {

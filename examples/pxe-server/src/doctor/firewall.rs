@@ -8,6 +8,7 @@ use pxe_dhcp::Mode;
 use super::finding::Finding;
 use crate::assemble;
 use crate::config::{Config, Portmap};
+use crate::dns::Interfaces;
 use crate::nfs::PORTMAP_PORT;
 
 /// A hint and no more: what a ruleset lets through is known for certain only to the kernel.
@@ -49,6 +50,12 @@ fn wanted(config: &Config) -> String {
             Portmap::At(addresses) => ports.extend(addresses.iter().map(|at| at.port())),
         }
         tcp.extend(&ports);
+        udp.extend(ports);
+    }
+    if let Some(dns) = &config.dns {
+        let listeners = Interfaces::read().listeners(config, dns);
+        let ports = listeners.iter().map(std::net::SocketAddr::port);
+        tcp.extend(ports.clone());
         udp.extend(ports);
     }
     let list = |ports: &BTreeSet<u16>| {

@@ -1,5 +1,6 @@
 //! `pxe-server doctor`: what on this machine and its links keeps machines from booting.
 
+mod dns;
 mod finding;
 mod firewall;
 mod links;
@@ -73,6 +74,7 @@ fn examine(file: &Path, wait: Duration) -> Vec<Finding> {
     }
     findings.extend(ports::examine(&config));
     findings.extend(nfs::examine(&config));
+    findings.extend(dns::examine(&config));
     findings.extend(links::examine(&config, wait));
     findings.extend(firewall::examine(&config));
     let store = Store::of_service(&config);

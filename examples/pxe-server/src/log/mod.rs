@@ -156,7 +156,9 @@ impl<'a> Fields<'a> {
             | What::Released { address }
             | What::Declined { address }
             | What::Named { address, .. } => fields.address = Some(*address),
-            What::Refused { reason } | What::Denied { reason, .. } => {
+            What::Refused { reason }
+            | What::Denied { reason, .. }
+            | What::Unresolved { reason, .. } => {
                 fields.reason = Some(reason);
             }
             What::Probed { bytes, .. } | What::Started { bytes, .. } => fields.bytes = *bytes,

@@ -5,20 +5,18 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use pxe_core::Network;
-use pxe_dns::{Name, NameRef};
+use pxe_dns::{Name, NameRef, Upstream};
 
 use super::super::file::{self, OneOrMany};
 use super::super::place::Problems;
 use super::super::suggest::nearest;
-use super::super::{Dhcp, Dns, DnsAddress, DnsClients, DnsWho, DnsZone, Upstream, ZoneContent};
+use super::super::{Dhcp, Dns, DnsAddress, DnsClients, DnsForward, DnsWho, DnsZone, ZoneContent};
 use super::listen::listeners;
 use super::value::number;
 use crate::names::is_reverse;
 
 /// RFC 1035 section 4.2.
 const DNS_PORT: u16 = 53;
-/// RFC 7858 section 3.1.
-const TLS_PORT: u16 = 853;
 /// An hour: what is written changes seldom, and a reload is not to take a day to be seen.
 const TTL_SECONDS_DEFAULT: u32 = 3600;
 /// RFC 2181 section 8.
@@ -298,18 +296,25 @@ fn clients(problems: &mut Problems<'_>, path: &str, raw: Option<&OneOrMany<Strin
     DnsClients::Listed(listed)
 }
 
-fn forward(problems: &mut Problems<'_>, raw: Option<&OneOrMany<String>>) -> Vec<Upstream> {
+fn forward(problems: &mut Problems<'_>, raw: Option<&OneOrMany<String>>) -> DnsForward {
     let Some(raw) = raw else {
-        return vec![Upstream::System];
+        return DnsForward::System;
     };
-    let mut upstreams = Vec::new();
+    let mut upstreams: Vec<Upstream> = Vec::new();
+    let mut is_system = false;
     for (path, text) in raw.with_paths("dns.forward") {
-        match upstream(text) {
-            Some(upstream) if upstreams.contains(&upstream) => {
+        match text.parse::<Upstream>() {
+            _ if text == "system" && raw.values.len() == 1 => is_system = true,
+            _ if text == "system" => problems.error(
+                &path,
+                "the system's name servers are asked alone",
+                "remove \"system\", or the others",
+            ),
+            Ok(upstream) if upstreams.contains(&upstream) => {
                 problems.error(&path, format!("{text} is named twice"), "name it once");
             }
-            Some(upstream) => upstreams.push(upstream),
-            None => {
+            Ok(upstream) => upstreams.push(upstream),
+            Err(_) => {
                 let remedy = match nearest(text, ["system"]) {
                     Some(word) => format!("did you mean {word}?"),
                     None => "write system, 9.9.9.9, or tls://9.9.9.9#dns.quad9.net; [] asks nobody"
@@ -319,23 +324,9 @@ fn forward(problems: &mut Problems<'_>, raw: Option<&OneOrMany<String>>) -> Vec<
             }
         }
     }
-    upstreams
-}
-
-fn upstream(text: &str) -> Option<Upstream> {
-    let address = |text: &str, port| match text.parse::<SocketAddr>() {
-        Ok(address) => Some(address),
-        Err(_) => text.parse().ok().map(|ip| SocketAddr::new(ip, port)),
-    };
-    if text == "system" {
-        return Some(Upstream::System);
-    }
-    match text.strip_prefix("tls://") {
-        Some(rest) => {
-            let (server, name) = rest.split_once('#')?;
-            let name = (!name.is_empty()).then(|| name.to_owned())?;
-            Some(Upstream::Tls(address(server, TLS_PORT)?, name))
-        }
-        None => address(text, DNS_PORT).map(Upstream::Plain),
+    match (is_system, upstreams.is_empty()) {
+        (true, _) => DnsForward::System,
+        (false, true) => DnsForward::Nobody,
+        (false, false) => DnsForward::Servers(upstreams),
     }
 }

@@ -1,0 +1,175 @@
+//! Who is asked for what is in no zone: as the configuration says it now.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use pxe_dns::{ForwardError, Forwarder, HickoryForwarder, Question, Resolved, Upstream};
+
+use super::interfaces::Interfaces;
+use super::zones::Stamp;
+use crate::config::{Config, Dns, DnsForward, Problem};
+
+/// The system's name servers (resolv.conf(5)).
+pub(crate) const RESOLV_CONF: &str = "/etc/resolv.conf";
+/// Where systems keep the certificates of the authorities that they trust: Debian and Alpine,
+/// Fedora and RHEL, openSUSE.
+const AUTHORITIES: [&str; 3] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+];
+/// RFC 1035 section 4.2.
+const DNS_PORT: u16 = 53;
+
+/// A forwarder that can be replaced while questions wait for their answers.
+#[derive(Debug, Default)]
+pub(crate) struct CurrentForwarder {
+    asking: Mutex<Asking>,
+}
+
+/// Who is asked, and by what.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asking {
+    forward: Option<DnsForward>,
+    forwarder: Option<HickoryForwarder>,
+    /// Those that are asked.
+    servers: Vec<Upstream>,
+    /// Of resolv.conf, as it was.
+    stamp: Option<Stamp>,
+}
+
+impl Asking {
+    /// Those that a configuration asks.
+    ///
+    /// # Errors
+    /// They cannot be asked.
+    pub(crate) fn of(
+        config: &Config,
+        dns: &Dns,
+        interfaces: &Interfaces,
+        former: &Self,
+    ) -> Result<Self, Problem> {
+        if former.forward.as_ref() == Some(&dns.forward) {
+            // With what it knows by heart.
+            return Ok(former.clone());
+        }
+        let mut asking = Self {
+            forward: Some(dns.forward.clone()),
+            ..Self::default()
+        };
+        let mut builder = HickoryForwarder::builder().own_addresses(own(config, dns, interfaces));
+        match &dns.forward {
+            DnsForward::Nobody => return Ok(asking),
+            DnsForward::System => {}
+            DnsForward::Servers(servers) => {
+                asking.servers.clone_from(servers);
+                builder = builder.upstreams(servers.iter().cloned());
+                if servers.iter().any(|server| server.server_name().is_some()) {
+                    let authorities = AUTHORITIES.iter().find_map(|path| std::fs::read(path).ok());
+                    let Some(authorities) = authorities else {
+                        return Err(config.problem(
+                            "dns.forward",
+                            "this machine has no certificates of authorities, which servers asked \
+                             by TLS are known by",
+                            "install the package ca-certificates",
+                        ));
+                    };
+                    builder = builder.tls_roots(authorities);
+                }
+            }
+        }
+        let forwarder = builder.build().map_err(|error| {
+            config.problem(
+                "dns.forward",
+                error.to_string(),
+                "name other servers, or [] to ask nobody",
+            )
+        })?;
+        asking.forwarder = Some(forwarder);
+        asking.read_system();
+        Ok(asking)
+    }
+
+    /// Takes the system's servers as they are now, if it is them that are asked.
+    fn read_system(&mut self) {
+        let (Some(DnsForward::System), Some(forwarder)) = (&self.forward, &self.forwarder) else {
+            return;
+        };
+        let path = Path::new(RESOLV_CONF);
+        self.stamp = Stamp::of(path);
+        let text = std::fs::read(path).unwrap_or_default();
+        self.servers = forwarder.set_resolv_conf(&text);
+    }
+}
+
+impl CurrentForwarder {
+    /// From now on these are asked.
+    pub(crate) fn set(&self, asking: Asking) {
+        *self.lock() = asking;
+    }
+
+    pub(crate) fn asking(&self) -> Asking {
+        self.lock().clone()
+    }
+
+    /// Those that are asked; nobody is, if there is none.
+    pub(crate) fn servers(&self) -> Vec<String> {
+        let asking = self.lock();
+        asking.servers.iter().map(ToString::to_string).collect()
+    }
+
+    /// Whether the system has other servers than before; they are asked from now on.
+    pub(crate) fn look_at_system(&self) -> bool {
+        let mut asking = self.asking();
+        let is_system = asking.forward == Some(DnsForward::System);
+        if !is_system || asking.stamp == Stamp::of(Path::new(RESOLV_CONF)) {
+            return false;
+        }
+        asking.read_system();
+        self.set(asking);
+        true
+    }
+
+    /// A panic of another thread leaves it whole.
+    fn lock(&self) -> MutexGuard<'_, Asking> {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Forwarder for CurrentForwarder {
+    async fn resolve(&self, question: Question<'_>) -> Result<Resolved, ForwardError> {
+        let forwarder = self.lock().forwarder.clone();
+        match forwarder {
+            Some(forwarder) => forwarder.resolve(question).await,
+            None => Err(ForwardError::NoServer),
+        }
+    }
+}
+
+/// Where we are ourselves.
+fn own(config: &Config, dns: &Dns, interfaces: &Interfaces) -> Vec<SocketAddr> {
+    let listeners = interfaces.listeners(config, dns).into_iter();
+    let own = listeners.flat_map(|at| match at.ip().is_unspecified() {
+        true => {
+            let all = interfaces.addresses().into_iter();
+            all.map(|ip| SocketAddr::new(ip, at.port())).collect()
+        }
+        false => vec![at],
+    });
+    own.collect()
+}
+
+/// The servers that a resolv.conf names.
+pub(crate) fn system_name_servers(text: &[u8]) -> Vec<SocketAddr> {
+    let text = String::from_utf8_lossy(text);
+    let servers = text.lines().filter_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        let is_server = words.next() == Some("nameserver");
+        let ip: IpAddr = words.next().filter(|_| is_server)?.parse().ok()?;
+        Some(SocketAddr::new(ip, DNS_PORT))
+    });
+    servers.collect()
+}
