@@ -60,6 +60,7 @@ struct Answer<'z, 'a, 'b, 'q> {
 }
 
 /// What is to be done next.
+#[allow(clippy::large_enum_variant)] // one at a time, on the stack
 enum Step {
     Done(ZoneAnswer),
     Follow(NameBuffer),
