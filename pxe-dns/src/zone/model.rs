@@ -107,8 +107,12 @@ impl Model<'_> {
             }
             if self.has(&found, kind) {
                 let records = self.of(&found, kind);
-                let answers = records.map(|record| (wanted.clone(), kind, record.data.to_vec()));
-                expected.answers.extend(answers);
+                for record in records {
+                    let answer = (wanted.clone(), kind, record.data.to_vec());
+                    if !expected.answers.contains(&answer) {
+                        expected.answers.push(answer);
+                    }
+                }
                 return expected;
             }
             if let Some(cname) = self.of(&found, RecordType::CNAME).next() {
