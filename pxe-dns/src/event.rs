@@ -25,7 +25,8 @@ pub enum Event {
     RateLimited(RateLimited),
     /// A zone was sent (AXFR, IXFR), as far as the client took it.
     Transferred(Transferred),
-    /// A bound was reached.
+    /// A bound was reached. Of bounds on queries for others, and on the number of connections, one
+    /// is told of in a second at most.
     Limited(Limited),
     /// A connection ended.
     TcpClosed(TcpClosed),

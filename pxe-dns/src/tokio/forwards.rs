@@ -7,9 +7,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::clients::{Clients, Place};
+use super::clock::Clock;
+use super::throttle::Throttle;
 use crate::{
-    Event, ForwardError, ForwardFailed, Forwarder, Forwarding, Limited, Question, Rcode, Resolved,
-    Service,
+    Event, ForwardError, ForwardFailed, Forwarder, Forwarding, Question, Rcode, Resolved, Service,
 };
 
 /// Asks others, for so many queries at once and no more.
@@ -18,6 +19,7 @@ pub(super) struct Forwards {
     forwarder: Option<Arc<dyn Forwarder>>,
     permits: Arc<Semaphore>,
     clients: Arc<Clients>,
+    throttle: Throttle,
 }
 
 /// A query that has its place among those that others are asked for.
@@ -29,11 +31,16 @@ pub(super) struct Begun {
 }
 
 impl Forwards {
-    pub(super) fn new(service: Service, forwarder: Option<Arc<dyn Forwarder>>) -> Self {
+    pub(super) fn new(
+        service: Service,
+        forwarder: Option<Arc<dyn Forwarder>>,
+        clock: Clock,
+    ) -> Self {
         let forwards_max = service.limits().forwards_max.min(Semaphore::MAX_PERMITS);
         Self {
             permits: Arc::new(Semaphore::new(forwards_max)),
             clients: Arc::default(),
+            throttle: Throttle::new(clock),
             service,
             forwarder,
         }
@@ -66,7 +73,7 @@ impl Forwards {
             (None, _) => (Some(peer), "forwards_per_client_max"),
             (Some(_), Err(_)) => (None, "forwards_max"),
         };
-        self.service.tell(&Event::Limited(Limited { peer, limit }));
+        self.throttle.limited(&self.service, peer, limit);
         self.answer(&forwarding, ForwardError::Busy.rcode(), reply);
         None
     }

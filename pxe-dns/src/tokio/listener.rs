@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::clients::Place;
 use super::connection::Connection;
 use super::server::Shared;
-use crate::{Event, Limited, Peer, Transport};
+use crate::{Event, Peer, Transport};
 
 /// Out of descriptors or memory: waiting is all that can help.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -88,10 +88,8 @@ impl Listener {
             .ok()
             .map(|local| local.ip().to_canonical());
         let limited = |limit| {
-            self.shared.tell(&Event::Limited(Limited {
-                peer: Some(peer),
-                limit,
-            }));
+            let shared = &self.shared;
+            shared.throttle.limited(&shared.service, Some(peer), limit);
         };
         let per_client_max = self.shared.service.limits().connections_per_client_max;
         let Some(place) = Place::take(&self.shared.clients, remote.ip(), per_client_max) else {

@@ -7,6 +7,7 @@ mod connection;
 mod forwards;
 mod listener;
 mod server;
+mod throttle;
 mod udp;
 
 pub use self::bind::Bound;

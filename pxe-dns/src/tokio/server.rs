@@ -16,6 +16,7 @@ use super::clients::Clients;
 use super::clock::Clock;
 use super::forwards::Forwards;
 use super::listener::Listener;
+use super::throttle::Throttle;
 use super::udp::{Socket, Worker};
 use crate::{Event, Forwarder, Service};
 
@@ -100,15 +101,17 @@ impl Server {
         let connections_max = self.service.limits().connections_max;
         let (alive, ended) = mpsc::channel(1);
         let over = watch::Sender::new(());
-        let forwards = Arc::new(Forwards::new(self.service.clone(), self.forwarder));
+        let clock = Clock::start();
+        let forwards = Forwards::new(self.service.clone(), self.forwarder, clock);
         let mut handle = ServerHandle {
             shared: Arc::new(Shared {
                 permits: Arc::new(Semaphore::new(
                     connections_max.clamp(1, Semaphore::MAX_PERMITS),
                 )),
                 clients: Arc::default(),
-                clock: Clock::start(),
-                forwards,
+                clock,
+                forwards: Arc::new(forwards),
+                throttle: Throttle::new(clock),
                 service: self.service,
             }),
             stop: watch::Sender::new(false),
@@ -270,6 +273,8 @@ pub(super) struct Shared {
     pub(super) service: Service,
     pub(super) clock: Clock,
     pub(super) forwards: Arc<Forwards>,
+    /// Of connections.
+    pub(super) throttle: Throttle,
     pub(super) permits: Arc<Semaphore>,
     pub(super) clients: Arc<Clients>,
 }

@@ -35,6 +35,7 @@ pub(super) struct Socket {
     /// Whether the socket has all addresses of the machine: replies leave from the one that was
     /// asked then.
     is_wildcard: bool,
+    is_ipv6: bool,
     /// Whether nobody else can have this socket.
     is_own: bool,
 }
@@ -65,7 +66,16 @@ impl Socket {
         Ok(Self {
             socket,
             is_wildcard,
+            is_ipv6: local.is_ipv6(),
             is_own,
+        })
+    }
+
+    /// Room for the control messages that say from where a datagram leaves.
+    fn source_space(&self) -> Option<Vec<u8>> {
+        self.is_wildcard.then(|| match self.is_ipv6 {
+            true => nix::cmsg_space!(libc::in6_pktinfo),
+            false => nix::cmsg_space!(libc::in_pktinfo),
         })
     }
 
@@ -238,14 +248,18 @@ struct Reply {
     end: usize,
 }
 
+impl Reply {
+    /// The reply itself.
+    fn of<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        bytes.get(self.start..self.end).unwrap_or_default()
+    }
+}
+
 impl Worker {
     /// Answers until it is to stop.
     pub(super) fn run(&self) {
-        let control = self
-            .socket
-            .is_wildcard
-            .then(|| nix::cmsg_space!(libc::in6_pktinfo));
-        let mut headers = MultiHeaders::preallocate(BATCH, control);
+        let mut headers = MultiHeaders::preallocate(BATCH, self.socket.source_space());
+        let mut sending = MultiHeaders::preallocate(BATCH, self.socket.source_space());
         let mut queries = vec![0; BATCH * QUERY_LEN_MAX];
         let mut datagrams = Vec::with_capacity(BATCH);
         let mut bytes = Vec::new();
@@ -284,7 +298,7 @@ impl Worker {
                     });
                 }
             }
-            self.send(&bytes, &replies);
+            self.send(&mut sending, &bytes, &replies);
         }
     }
 
@@ -318,41 +332,41 @@ impl Worker {
     }
 
     /// Sends replies, those that leave from one address by one system call.
-    fn send(&self, bytes: &[u8], replies: &[Reply]) {
-        if let [reply] = replies {
-            let bytes = bytes.get(reply.start..reply.end).unwrap_or_default();
-            self.socket.send(&reply.client, bytes);
-            return;
-        }
+    fn send(&self, headers: &mut MultiHeaders<SockaddrStorage>, bytes: &[u8], replies: &[Reply]) {
         for group in replies.chunk_by(|one, other| one.client.source == other.client.source) {
-            self.send_group(bytes, group);
+            match group {
+                [many, _, ..] if many.client.source.is_some() == self.socket.is_wildcard => {
+                    self.send_group(headers, bytes, group);
+                }
+                few => {
+                    for reply in few {
+                        self.socket.send(&reply.client, reply.of(bytes));
+                    }
+                }
+            }
         }
     }
 
-    fn send_group(&self, bytes: &[u8], mut group: &[Reply]) {
+    fn send_group(
+        &self,
+        headers: &mut MultiHeaders<SockaddrStorage>,
+        bytes: &[u8],
+        mut group: &[Reply],
+    ) {
         let fd = self.socket.socket.as_raw_fd();
         while let Some(first) = group.first() {
-            let slices: Vec<[IoSlice<'_>; 1]> = group
+            let slices: Vec<_> = group
                 .iter()
-                .map(|reply| {
-                    let bytes = bytes.get(reply.start..reply.end).unwrap_or_default();
-                    [IoSlice::new(bytes)]
-                })
+                .map(|reply| [IoSlice::new(reply.of(bytes))])
                 .collect();
             let addresses: Vec<_> = group
                 .iter()
                 .map(|reply| Some(reply.client.address))
                 .collect();
             let sent = with_source(first.client.source, |source| {
-                let space = match first.client.source {
-                    None => None,
-                    Some(Source::V4(_)) => Some(nix::cmsg_space!(libc::in_pktinfo)),
-                    Some(Source::V6(..)) => Some(nix::cmsg_space!(libc::in6_pktinfo)),
-                };
-                let mut headers = MultiHeaders::preallocate(group.len(), space);
                 let flags = MsgFlags::MSG_DONTWAIT;
-                let sent = sendmmsg(fd, &mut headers, &slices, &addresses, source, flags);
-                sent.map(|sent| sent.count())
+                let sent = sendmmsg(fd, headers, &slices, &addresses, source, flags);
+                sent.map(Iterator::count)
             });
             let sent = match sent {
                 Ok(sent) => sent.max(1),
