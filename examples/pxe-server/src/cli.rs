@@ -9,7 +9,8 @@ use clap::{Parser, Subcommand};
 use crate::config::CONTROL_DEFAULT;
 use crate::{client_commands, serve};
 
-/// A network-boot server: DHCP, TFTP and HTTP from one tree of files and one short configuration.
+/// A network-boot server: DHCP, TFTP, HTTP, NFS and DNS from one tree of files and one short
+/// configuration.
 #[derive(Debug, Parser)]
 #[command(name = "pxe-server", version, about)]
 struct Cli {

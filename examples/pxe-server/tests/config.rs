@@ -680,6 +680,8 @@ fn the_readmes_reference_names_every_key() {
         "http",
         "nfs",
         "nfs.export",
+        "dns",
+        "dns.zone",
         "menu",
         "log",
     ] {
