@@ -380,35 +380,39 @@ impl Service {
         resolved: &Resolved,
         reply: &mut Vec<u8>,
     ) {
-        let Ok(query) = Query::parse(&forwarding.message) else {
-            return;
-        };
+        if let Some(answered) = self.write_forwarded(forwarding, resolved, reply) {
+            self.tell_with(|| Event::Forwarded(answered()));
+        }
+    }
+
+    /// The same without telling it. Returns what there is to tell.
+    pub(crate) fn write_forwarded<'a>(
+        &self,
+        forwarding: &'a Forwarding,
+        resolved: &Resolved,
+        reply: &mut Vec<u8>,
+    ) -> Option<impl FnOnce() -> Answered + use<'a>> {
+        let query = Query::parse(&forwarding.message).ok()?;
         let peer = &forwarding.peer;
         let mut response = Response::new(&query, self.len_max(peer, &query), reply);
         response.set_recursion_available();
-        if forwarding.name.as_ref() != query.name {
+        let is_whole = forwarding.name.as_ref() != query.name && {
             // The aliases that lead there. Whatever the zones have become meanwhile, they know.
             let zones = self.inner.dynamic.zones();
-            if let ZoneAnswer::Complete = zones.answer(peer, &query, &mut response) {
-                response.finish();
-                return;
-            }
+            zones.answer(peer, &query, &mut response) == ZoneAnswer::Complete
+        };
+        if !is_whole {
+            append(&mut response, resolved);
         }
-        append(&mut response, resolved);
         let (rcode, is_truncated) = (response.rcode(), response.is_truncated());
         response.finish();
-        if resolved.rcode == Rcode::SERVFAIL {
-            return;
-        }
-        self.tell_with(|| {
-            Event::Forwarded(Answered {
-                peer: *peer,
-                name: query.name.to_name(),
-                kind: query.kind,
-                rcode,
-                is_truncated,
-            })
-        });
+        Some(move || Answered {
+            peer: *peer,
+            name: query.name.to_name(),
+            kind: query.kind,
+            rcode,
+            is_truncated,
+        })
     }
 
     /// From now on these zones are served and no others. Records of

@@ -489,3 +489,28 @@ async fn zones_are_transferred_as_fast_as_the_client_takes_them() {
     }
     assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
 }
+
+/// Zones that are swapped all the time lose no query.
+#[tokio::test]
+async fn swapping_zones_loses_no_query() {
+    let zone = |serial: u32| {
+        let text = format!(
+            "$TTL 300\n@ SOA ns root {serial} 3h 1h 1w 1h\n NS ns\npxe A 192.0.2.1\nns A 192.0.2.1\n"
+        );
+        let files = |_: &str, _: usize| Ok(text.clone().into_bytes());
+        let origin = "matrix.lan".parse().expect("a name");
+        let read = ZoneFile::read(&origin, "db", &files, &ZoneFileLimits::default());
+        ServedZone::new(read.zone.expect("a zone"))
+    };
+    let service = Service::builder().zone(zone(1)).build();
+    let (handle, udp, _) = serve(service.clone(), "127.0.0.1");
+    let socket = client(udp, [127, 0, 0, 1]).await;
+    for id in 0..200 {
+        socket.send(&query(id)).await.expect("sent");
+        service.set_zones(vec![zone(2 + u32::from(id))]);
+        let reply = receive(&socket).await;
+        assert_eq!(id_and_rcode(&reply), (id, 0));
+        assert_eq!(reply[7], 1, "one answer");
+    }
+    assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
+}
