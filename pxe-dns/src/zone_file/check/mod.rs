@@ -403,7 +403,10 @@ impl Check<'_> {
         }
         let text = match self.index.find(target) {
             Found::Address | Found::Delegation(_) => return,
-            Found::Nothing => format!("{target} has no address record (A or AAAA)"),
+            Found::Nothing => {
+                let hint = self.hint(target);
+                format!("{target} has no address record (A or AAAA){hint}")
+            }
             Found::Alias(alias) => {
                 let place = self.place(alias);
                 format!("{target} is an alias ({place}), which a {kind} record may not name")
@@ -413,7 +416,7 @@ impl Check<'_> {
                 format!("{target} is below a DNAME record ({place})")
             }
         };
-        self.find(index, severity, text + &self.hint(target), findings);
+        self.find(index, severity, text, findings);
     }
 
     /// The dot that may be missing at the end of a name of several labels.
@@ -451,13 +454,16 @@ impl Check<'_> {
                     "{target} is in another zone ({place}): add its address record here too (glue)"
                 )
             }
-            Found::Nothing => format!("{target} has no address record (A or AAAA)"),
+            Found::Nothing => {
+                let hint = self.hint(target);
+                format!("{target} has no address record (A or AAAA){hint}")
+            }
             Found::Alias(alias) => format!("{target} is an alias ({})", self.place(alias)),
             Found::BelowDname(dname) => {
                 format!("{target} is below a DNAME record ({})", self.place(dname))
             }
         };
-        self.warn(index, text + &self.hint(target), findings);
+        self.warn(index, text, findings);
     }
 
     /// An alias should lead somewhere.
