@@ -72,6 +72,8 @@ fn samples() -> Vec<(&'static str, String, String)> {
         same("CSYNC", "66 3 A NS AAAA"),
         other("CERT", "PKIX 0 RSASHA1 AwEAAag=", "1 0 5 AwEAAag="),
         same("DHCID", "AAIBY2/AuCccgoJbsaxcQc9TUapptP69lOjxfNuVAA2kjEA="),
+        same("CERT", "1 0 5 AwEAAag="),
+        other("HTTPS", "1 . alpn=h2 port=1", r#"1 . alpn="h2" port="1""#),
         same("OPENPGPKEY", "AwEAAag="),
         other(
             "LOC",
