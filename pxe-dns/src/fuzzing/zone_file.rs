@@ -23,13 +23,14 @@ pub fn zone_file(data: &[u8]) {
             .collect())
     };
     let origin = Name::from_text(b"matrix.lan.", None).expect("a name");
-    let mut limits = ZoneFileLimits::default();
-    limits.octets_max = 1 << 16;
-    limits.records_max = 1_000;
-    limits.files_max = 20;
-    limits.depth_max = 4;
-    limits.generated_max = 300;
-    limits.findings_max = 50;
+    let limits = ZoneFileLimits {
+        octets_max: 1 << 16,
+        records_max: 1_000,
+        files_max: 20,
+        depth_max: 4,
+        generated_max: 300,
+        findings_max: 50,
+    };
     let file = ZoneFile::read(&origin, "0", &read, &limits);
     check_findings(&file, &files, &limits);
     let Some(zone) = &file.zone else {

@@ -311,7 +311,7 @@ proptest! {
         let is_special = [2, 5, 6, 39, 43, 50].contains(&code);
         prop_assume!(!is_special && !RecordType(code).is_meta());
         let name: Name = "r.matrix.lan".parse().expect("a name");
-        let record = Record::new(name.clone(), RecordType(code), 3600, octets.clone());
+        let record = Record::new(name.clone(), RecordType(code), 3600, octets);
         let file = read_body(format!("{record}\n"));
         let text = record.to_string();
         match &file.zone {

@@ -51,7 +51,7 @@ impl Encoding {
         let filling = text.iter().rev().take_while(|c| **c == b'=').count();
         let digits = text.get(..text.len() - filling)?;
         let is_filled = match self.group {
-            Some(group) => text.len() % group == 0 && filling < group,
+            Some(group) => text.len().is_multiple_of(group) && filling < group,
             None => filling == 0,
         };
         let mut octets = Vec::with_capacity(digits.len());
@@ -89,7 +89,10 @@ impl Encoding {
         if count > 0 {
             push(bits << (self.bits - count));
         }
-        while self.group.is_some_and(|group| text.len() % group != 0) {
+        while self
+            .group
+            .is_some_and(|group| !text.len().is_multiple_of(group))
+        {
             text.push('=');
         }
         text
