@@ -12,6 +12,7 @@ mod dhcp_link;
 mod dhcp_trouble;
 mod differences;
 mod dns;
+mod dns_forward;
 mod firmware;
 mod grub;
 mod http;
@@ -52,7 +53,7 @@ const LONE_TESTS: [LoneTest; 2] = [
 ];
 
 /// The Debian packages whose programs the tests run.
-const PACKAGES: [&str; 25] = [
+const PACKAGES: [&str; 27] = [
     "atftp",
     "bind9",
     "bind9-dnsutils",
@@ -73,11 +74,13 @@ const PACKAGES: [&str; 25] = [
     "musl-tools",
     "nfs-common",
     "nsd",
+    "openssl",
     "procps",
     "rpcbind",
     "systemd",
     "tftp-hpa",
     "tshark",
+    "unbound",
 ];
 
 /// How many tests run at once: most of the time they wait for clients.
@@ -130,6 +133,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     let alone = [
         &LONE_TESTS[..],
         dns::TESTS,
+        dns_forward::TESTS,
         dhcp_link::TESTS,
         dhcp_trouble::TESTS,
         grub::TESTS,
