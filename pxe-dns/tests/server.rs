@@ -290,8 +290,8 @@ async fn queries_come_in_any_pieces() {
     assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
 }
 
-#[tokio::test]
-async fn a_stop_answers_what_is_under_way() {
+/// A server that others have been asked by twice: by UDP, with ID 1, and by TCP, with ID 2.
+async fn under_way() -> (ServerHandle, Arc<Gate>, UdpSocket, TcpStream) {
     let (gate, mut questions) = Gate::new();
     let (handle, udp, tcp, _) = serve_gate(|_| {}, &gate);
     let socket = client(udp, [127, 0, 0, 1]).await;
@@ -301,6 +301,12 @@ async fn a_stop_answers_what_is_under_way() {
     for _ in 0..2 {
         assert!(soon(questions.recv()).await.is_some());
     }
+    (handle, gate, socket, stream)
+}
+
+#[tokio::test]
+async fn a_stop_answers_what_is_under_way() {
+    let (handle, gate, socket, mut stream) = under_way().await;
     let stopping = tokio::spawn(handle.shutdown(GRACE));
     gate.open.add_permits(2);
     assert_eq!(id_and_rcode(&receive(&socket).await), (1, 0));
@@ -311,20 +317,9 @@ async fn a_stop_answers_what_is_under_way() {
 /// Others that never answer hold up a stop for its grace and no longer.
 #[tokio::test]
 async fn a_stop_ends() {
-    let (gate, mut questions) = Gate::new();
-    let (handle, udp, tcp, _) = serve_gate(|_| {}, &gate);
-    let socket = client(udp, [127, 0, 0, 1]).await;
-    socket.send(&query(1)).await.expect("sent");
-    let mut stream = TcpStream::connect(tcp).await.expect("connected");
-    send_tcp(&mut stream, &query(2)).await;
-    for _ in 0..2 {
-        assert!(soon(questions.recv()).await.is_some());
-    }
+    let (handle, _gate, _socket, mut stream) = under_way().await;
     assert_eq!(soon(handle.shutdown(Duration::from_millis(10))).await, 1);
     assert!(soon(stream.read_u8()).await.is_err());
-    // Nobody has the port any more.
-    let again = Server::bind_udp(udp);
-    drop(again);
 }
 
 /// One client's flood of random names takes its own places with others, and no more.
