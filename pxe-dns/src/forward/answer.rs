@@ -12,6 +12,9 @@ use crate::{Name, NameRef, Rcode, Record, RecordType, Resolved};
 
 /// YXDOMAIN: a DNAME record makes a name too long (RFC 6672 section 2.2).
 const YXDOMAIN: Rcode = Rcode(6);
+/// MD, MF, MB, MG, MR and MINFO: the names in them may be compressed (RFC 1035 section 3.3), and
+/// hickory takes their data as it is.
+const UNREAD: [u16; 6] = [3, 4, 7, 8, 9, 14];
 /// Longer times than this are none (RFC 2181 section 8).
 const TTL_MAX: u32 = i32::MAX as u32;
 
@@ -209,10 +212,14 @@ fn is_wanted(question: Question<'_>, names: &[Name], last: &Name, record: &Recor
     }
 }
 
-/// The records of a section in our form, but for those of other classes.
+/// The records of a section in our form, but for those of other classes, and those that cannot be
+/// read.
 fn records(section: &[TheirRecord]) -> Result<Vec<Record>, String> {
-    let of_internet = |record: &&TheirRecord| u16::from(record.dns_class) == 1;
-    section.iter().filter(of_internet).map(record).collect()
+    let is_known = |record: &&TheirRecord| {
+        let kind = u16::from(record.record_type());
+        u16::from(record.dns_class) == 1 && !UNREAD.contains(&kind)
+    };
+    section.iter().filter(is_known).map(record).collect()
 }
 
 fn record(record: &TheirRecord) -> Result<Record, String> {

@@ -666,6 +666,29 @@ async fn records_that_nobody_asked_for_are_not_passed_on() {
     assert_eq!(other.answers.len(), 1);
 }
 
+/// A pointer within it would lead astray in another message.
+#[tokio::test]
+async fn names_that_may_be_compressed_are_not_passed_on_unread() {
+    let fake = Fake::start(|query, _| {
+        vec![respond(query, |response| {
+            push(
+                response,
+                Section::Answer,
+                "a.example",
+                query.kind,
+                60,
+                &[0xc0, 0x0c],
+            );
+        })]
+    })
+    .await;
+    let forwarder = forwarder(&[&fake]);
+    for (kind, count) in [(3, 0), (7, 0), (14, 0), (65_280, 1)] {
+        let resolved = ask(&forwarder, "a.example", RecordType(kind)).await;
+        assert_eq!(resolved.expect("an answer").answers.len(), count, "{kind}");
+    }
+}
+
 #[tokio::test]
 async fn aliases_without_end_are_no_answer() {
     let endless = Fake::start(|query, _| {
