@@ -232,13 +232,11 @@ impl<'b> Response<'b> {
             push_opt(self.buffer, self.rcode, dnssec_ok);
             additionals += 1;
         }
-        let counts = [answers, authorities, additionals]
-            .map(u16::to_be_bytes)
-            .concat();
+        let counts = [answers, authorities, additionals].map(u16::to_be_bytes);
         let header = self.buffer.get_mut(self.start..self.start + HEADER_LEN);
         if let Some([_, _, high, low, _, _, rest @ ..]) = header {
             [*high, *low] = flags.to_be_bytes();
-            rest.copy_from_slice(&counts);
+            rest.copy_from_slice(counts.as_flattened());
         }
         self.buffer.len() - self.start
     }

@@ -313,12 +313,14 @@ impl<'z, 'a, 'b, 'q> Answer<'z, 'a, 'b, 'q> {
 
     /// Adds to an answer what will be asked for next: the zone's servers, and addresses.
     fn add(&mut self, zone: &Zone, owner: NameRef<'_>, sets: &[RrSet]) {
-        let apex = zone.apex();
-        let is_apex = || apex.is_some_and(|apex| apex.owner.as_ref() == owner);
-        let has_servers = sets.iter().any(|set| set.kind == RecordType::NS) && is_apex();
         let mut servers = None;
-        if self.wants_servers && !has_servers {
-            servers = apex.and_then(|apex| Some((apex, apex.set(RecordType::NS)?)));
+        if self.wants_servers {
+            let apex = zone.apex();
+            let is_apex = || apex.is_some_and(|apex| apex.owner.as_ref() == owner);
+            let has_servers = sets.iter().any(|set| set.kind == RecordType::NS) && is_apex();
+            if !has_servers {
+                servers = apex.and_then(|apex| Some((apex, apex.set(RecordType::NS)?)));
+            }
         }
         if let Some((apex, set)) = servers {
             // RFC 2181 section 9: what was not asked for is left out in silence.
@@ -334,8 +336,12 @@ impl<'z, 'a, 'b, 'q> Answer<'z, 'a, 'b, 'q> {
         }
         let servers = servers.map(|(_, set)| set);
         let leads_on = |set: &&RrSet| leads_on(set.kind) && set.len() <= ADDITIONAL_TARGETS_MAX;
+        let mut leading = sets.iter().chain(servers).filter(leads_on).peekable();
+        if leading.peek().is_none() {
+            return;
+        }
         let mut added = Added::of_answer(owner, sets);
-        for set in sets.iter().chain(servers).filter(leads_on) {
+        for set in leading {
             for data in set.data() {
                 if let Some(name) = target(set.kind, owner, data) {
                     self.add_addresses(&mut added, name);

@@ -5,6 +5,7 @@ mod look_up;
 #[cfg(test)]
 mod model;
 mod node;
+mod octets;
 mod overlay;
 mod sort_key;
 #[cfg(test)]

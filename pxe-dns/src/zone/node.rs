@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::octets::Octets;
 use crate::{Name, NameRef, Record, RecordType};
 
 /// All records of a name.
@@ -20,7 +21,7 @@ pub(super) struct RrSet {
     pub(super) kind: RecordType,
     pub(super) ttl_seconds: u32,
     /// Data of each record, after its length (two octets).
-    data: Box<[u8]>,
+    data: Octets,
 }
 
 impl Node {
@@ -110,7 +111,7 @@ impl RrSet {
         Self {
             kind,
             ttl_seconds,
-            data: packed.into(),
+            data: Octets::new(&packed),
         }
     }
 
@@ -121,7 +122,7 @@ impl RrSet {
 
     /// The same from a place on, to which each record adds its [`packed_len`](Self::packed_len).
     pub(super) fn data_from(&self, at: usize) -> impl Iterator<Item = &[u8]> + Clone {
-        let mut rest = self.data.get(at..).unwrap_or_default();
+        let mut rest = self.data.as_slice().get(at..).unwrap_or_default();
         std::iter::from_fn(move || {
             let (len, after) = rest.split_first_chunk::<2>()?;
             let (data, after) = after.split_at_checked(usize::from(u16::from_be_bytes(*len)))?;

@@ -1,15 +1,13 @@
 //! Names in a form whose octets are in canonical order.
 
 use std::borrow::Borrow;
-use std::cmp::Ordering;
 
+use super::octets::Octets;
 use crate::name::LABELS_MAX;
 use crate::{NAME_LEN_MAX, NameRef};
 
 /// Octets of a key at most: each octet of a name may need two.
 const KEY_LEN_MAX: usize = 2 * NAME_LEN_MAX;
-/// Octets that a key has without memory of its own: `host-192-168-150-7`, say.
-const SHORT_LEN_MAX: usize = 22;
 /// Ends a label: before all octets of a longer one.
 const END: u8 = 0;
 /// Before an octet that would be `END` or this.
@@ -19,14 +17,8 @@ const ESCAPE: u8 = 1;
 ///
 /// Octets are compared as they are: that is the canonical order (RFC 4034 section 6.1). The key
 /// of a name is the beginning of the keys of all names below it.
-#[derive(Debug, Clone)]
-pub(super) enum SortKey {
-    Short {
-        len: u8,
-        octets: [u8; SHORT_LEN_MAX],
-    },
-    Long(Box<[u8]>),
-}
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SortKey(Octets);
 
 /// A key on the stack.
 #[derive(Debug, Clone)]
@@ -37,50 +29,17 @@ pub(super) struct KeyBuffer {
 
 impl SortKey {
     pub(super) fn new(key: &[u8]) -> Self {
-        let mut octets = [0; SHORT_LEN_MAX];
-        match octets.get_mut(..key.len()) {
-            Some(place) => {
-                place.copy_from_slice(key);
-                Self::Short {
-                    len: key.len() as u8,
-                    octets,
-                }
-            }
-            None => Self::Long(key.into()),
-        }
+        Self(Octets::new(key))
     }
 
     pub(super) fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Short { len, octets } => octets.get(..usize::from(*len)).unwrap_or_default(),
-            Self::Long(octets) => octets,
-        }
+        self.0.as_slice()
     }
 }
 
 impl Borrow<[u8]> for SortKey {
     fn borrow(&self) -> &[u8] {
         self.as_slice()
-    }
-}
-
-impl PartialEq for SortKey {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_slice() == other.as_slice()
-    }
-}
-
-impl Eq for SortKey {}
-
-impl Ord for SortKey {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.as_slice().cmp(other.as_slice())
-    }
-}
-
-impl PartialOrd for SortKey {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
     }
 }
 
@@ -91,9 +50,19 @@ impl KeyBuffer {
             octets: [0; KEY_LEN_MAX],
             len: 0,
         };
-        let mut labels = [&[][..]; LABELS_MAX];
-        for label in name.labels_in(&mut labels).iter().rev() {
-            key.push_label(label);
+        // Where its labels begin, which is always below 255.
+        let mut starts = [0_u8; LABELS_MAX];
+        let (mut count, mut at) = (0, 0);
+        for (start, label) in starts.iter_mut().zip(name.labels()) {
+            *start = at as u8;
+            count += 1;
+            at += 1 + label.len();
+        }
+        for start in starts.iter().take(count).rev() {
+            let rest = name.wire().get(usize::from(*start)..).unwrap_or_default();
+            if let Some((len, rest)) = rest.split_first() {
+                key.push_label(rest.get(..usize::from(*len)).unwrap_or_default());
+            }
         }
         key
     }
@@ -112,6 +81,16 @@ impl KeyBuffer {
 
     /// Makes this the key of a name below.
     pub(super) fn push_label(&mut self, label: &[u8]) {
+        let place = self.octets.get_mut(self.len..self.len + label.len());
+        if let Some(place) = place
+            && label.iter().all(|octet| *octet > ESCAPE)
+        {
+            place.copy_from_slice(label);
+            place.make_ascii_lowercase();
+            self.len += label.len();
+            self.push(END);
+            return;
+        }
         for octet in label {
             let lower = octet.to_ascii_lowercase();
             if lower <= ESCAPE {
