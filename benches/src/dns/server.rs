@@ -38,7 +38,7 @@ pub(super) enum Kind {
 
 impl Kind {
     pub(super) const ALL: [Self; 5] = [
-        Self::PxeDns,
+        Self::PxeServer,
         Self::Nsd,
         Self::Knot,
         Self::Named,
@@ -168,9 +168,11 @@ fn config_text(kind: Kind, directory: &Path, own: &Path, threads: usize) -> Stri
             r#"[server]
 user = "root"
 control = "{own}/control"
+[tree]
+root = "{own}"
 [dns]
 listen = "{ADDRESS}"
-rate_limit = false
+forward = []
 [[dns.zone]]
 name = "{FORWARD}"
 file = "{directory}/forward.zone"
