@@ -13,6 +13,7 @@ mod dhcp_trouble;
 mod differences;
 mod dns;
 mod dns_forward;
+mod dns_leases;
 mod firmware;
 mod grub;
 mod http;
@@ -136,6 +137,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         dns_forward::TESTS,
         dhcp_link::TESTS,
         dhcp_trouble::TESTS,
+        dns_leases::TESTS,
         grub::TESTS,
         menus::TESTS,
         nfs_link::TESTS,
