@@ -9,6 +9,7 @@
 //!   `privileges`, `port_holder`, `open_files`);
 //! - [`Running`] serves (`running`, `assemble`, `source`); its [`Handle`] reloads and stops it
 //!   (`reload`), and answers the control socket (`control/`, `status`);
+//! - leased machines have names in the DNS (`names/`);
 //! - what is decided about a machine holds for every protocol (`decisions/`, `addresses`);
 //! - the crates' events become [`Fact`]s (`observe/`), which the hub logs, counts, and keeps with
 //!   their [`Machine`] (`hub`, `log/`, `machines`, `timeline`);

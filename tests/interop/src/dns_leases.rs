@@ -70,7 +70,7 @@ fn is_gone(lan: &Lan, name: &str) -> Result<(), String> {
 }
 
 fn host_name(program: &Path) -> Result<(), String> {
-    let mut lan = named(program)?;
+    let lan = named(program)?;
     let name = "pc-7.matrix.lan";
     is_gone(&lan, name)?;
     let (address, _) = lan.lease(&mac(1), &["-x", "hostname:PC_7"])?;
@@ -98,7 +98,7 @@ fn host_name(program: &Path) -> Result<(), String> {
 }
 
 fn fqdn(program: &Path) -> Result<(), String> {
-    let mut lan = named(program)?;
+    let lan = named(program)?;
     for (last, said, name) in [
         (1, "pc1.example.com", "pc1.matrix.lan"),
         (2, "pc2.matrix.lan", "pc2.matrix.lan"),
@@ -113,7 +113,7 @@ fn fqdn(program: &Path) -> Result<(), String> {
 
 /// dhclient sends option 81 in wire form or as text, and hands its script what came back.
 fn dhclient(program: &Path) -> Result<(), String> {
-    let mut lan = named(program)?;
+    let lan = named(program)?;
     for (last, encoded, wants_update) in [(1, "on", "on"), (2, "off", "on"), (3, "on", "off")] {
         let hardware = mac(last);
         lan.client
