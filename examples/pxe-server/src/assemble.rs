@@ -288,6 +288,37 @@ mod tests {
     }
 
     #[test]
+    fn our_name_server_and_its_domain_are_told_where_nothing_else_is() {
+        let told = |dhcp: &str, subnet: &str| {
+            let text = format!(
+                "[tree]\nroot = \"/srv/tftp\"\n[dns]\nlisten = \"10.0.0.1:53\"\n\
+                 domain = \"lab.lan\"\n[dhcp]\nlisten = \"10.0.0.1\"\n{dhcp}\n\
+                 [[dhcp.subnet]]\nnetwork = \"10.0.0.0/8\"\npools = \"10.0.0.5\"\n{subnet}\n"
+            );
+            let config = Config::parse(&text, Path::new("test.toml")).expect("valid");
+            let engine = super::dhcp(&config, config.dhcp.as_ref().expect("configured"));
+            let options = engine.subnets[0].options.iter();
+            let of = |code: OptionCode| {
+                let mut options = options.clone().filter(|option| option.code == code);
+                let option = options.next();
+                assert!(options.next().is_none(), "twice");
+                option.map(|option| option.data.to_vec())
+            };
+            (
+                of(OptionCode::DOMAIN_NAME_SERVERS),
+                of(OptionCode::DOMAIN_NAME),
+            )
+        };
+        let ours = (Some(vec![10, 0, 0, 1]), Some(b"lab.lan".to_vec()));
+        assert_eq!(told("", ""), ours);
+        let others = (Some(vec![10, 0, 0, 9]), Some(b"a.lan".to_vec()));
+        let written = "dns_servers = \"10.0.0.9\"\ndomain_name = \"a.lan\"";
+        assert_eq!(told("", written), others);
+        let (servers, _) = told("options = { domain-name-servers = \"10.0.0.9\" }", "");
+        assert_eq!(servers, None, "the one of [dhcp] holds");
+    }
+
+    #[test]
     fn a_rule_that_boots_names_its_server_whatever_rules_before_it_add() {
         let text = "[tree]\nroot = \"/srv/tftp\"\n[dhcp]\nlisten = \"127.0.0.1\"\n\
             [[dhcp.subnet]]\nnetwork = \"10.0.0.0/8\"\npools = \"10.0.0.5\"\n\

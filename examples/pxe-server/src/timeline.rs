@@ -505,6 +505,29 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_name_that_there_is_not_stops_a_boot_and_no_system_that_runs() {
+        let unresolved = |millis| {
+            let what = What::Unresolved {
+                name: "files.lab.lan.".to_owned(),
+                reason: "there is no such name".to_owned(),
+            };
+            at(millis, Protocol::Dns, what)
+        };
+        let mut facts = vec![leased(1), sent(2, "bios/lpxelinux.0"), unresolved(3)];
+        assert_eq!(
+            standing(&facts),
+            "stopped at step 2 of 5 (loader): no address for files.lab.lan.: there is no such name"
+        );
+        facts.extend([
+            sent(1000, "/os/vmlinuz"),
+            sent(2000, "/os/initrd"),
+            unresolved(3000),
+        ]);
+        let started = "kernel and initrd are loaded, the system starts";
+        assert_eq!(standing(&facts), started);
+    }
+
     /// The end of a transfer is told when its last ACK was read: by then the machine may have asked
     /// for the next file, and been told that there is none.
     #[test]

@@ -40,7 +40,11 @@ pub(super) fn run(file: &Path, zone: Option<&str>, is_printed: bool) -> ExitCode
     let errors = errors.filter(|finding| finding.severity == Severity::Error);
     match read.zone {
         None => {
-            eprintln!("zone {name}: not loaded, {} errors", errors.count());
+            let errors = match errors.count() {
+                1 => "1 error".to_owned(),
+                count => format!("{count} errors"),
+            };
+            eprintln!("zone {name}: not loaded, {errors}");
             if zone.is_none() {
                 eprintln!("the zone's name is taken from the file's; --zone names another");
             }

@@ -264,3 +264,65 @@ impl DnsObserver {
 fn is_our_own(peer: &Peer) -> bool {
     peer.remote.port() == OWN_PORT
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machines::Machine;
+    use pxe_dns::{Service, Transport};
+    use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+    const LEASED: Ipv4Addr = Ipv4Addr::new(192, 168, 150, 30);
+    const MAC: MacAddr = MacAddr::new([0x52, 0x54, 0, 0, 0, 1]);
+
+    /// Asks a service without zones, which refuses all, for these names.
+    fn facts_after(from: Ipv4Addr, names: &[&str]) -> (Vec<String>, u64) {
+        let hub = Arc::new(Hub::new(Arc::default()));
+        let what = What::Leased {
+            address: LEASED,
+            seconds: 600,
+            file: None,
+        };
+        let leased = Fact::new(hub.now(), Protocol::Dhcp, what).with_mac(MAC);
+        hub.tell(leased, LogLevel::Info);
+        let observer = DnsObserver::new(Arc::clone(&hub));
+        let service = Service::builder()
+            .on_event(move |event| observer.observe(event))
+            .build();
+        for name in names {
+            let name: Name = name.parse().expect("a name");
+            let query = crate::dns::query(name.as_ref(), RecordType::A);
+            let peer = Peer::new(SocketAddr::new(IpAddr::V4(from), 40_000), Transport::Tcp);
+            let _ = service.handle(hub.now(), &peer, &query, &mut Vec::new());
+        }
+        let machine = hub.machines().by_mac(MAC);
+        let told = |machine: Machine| {
+            let facts = machine.facts.into_iter();
+            let facts = facts.filter(|fact| fact.protocol == Protocol::Dns);
+            facts.map(|fact| fact.what.to_string()).collect()
+        };
+        let refused = hub.counters().get(&(Protocol::Dns, "refused")).copied();
+        assert_eq!(hub.machines().len(), 1, "no other is remembered");
+        (
+            machine.map(told).unwrap_or_default(),
+            refused.unwrap_or_default(),
+        )
+    }
+
+    #[test]
+    fn a_name_in_vain_is_told_once_of_a_machine_that_has_a_lease() {
+        let (told, refused) = facts_after(LEASED, &["a.lan", "A.lan", "b.lan"]);
+        assert_eq!((told.len(), refused), (2, 3), "{told:?}");
+        let begin = "no address for a.lan.: it is in no zone here, and others are not asked";
+        assert!(told[0].starts_with(begin), "{told:?}");
+        let many: Vec<String> = (0..20).map(|number| format!("n{number}.lan")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        assert_eq!(facts_after(LEASED, &many).0.len(), FACTS_MAX);
+    }
+
+    #[test]
+    fn a_stranger_is_counted_and_not_remembered() {
+        let stranger = Ipv4Addr::new(192, 0, 2, 9);
+        assert_eq!(facts_after(stranger, &["a.lan"]), (Vec::new(), 1));
+    }
+}
