@@ -1,12 +1,21 @@
 //! Installs the Debian packages that a run needs.
 
 use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 /// What this crate itself runs.
 const OWN: [&str; 2] = ["iproute2", "util-linux"];
 
-/// Installs those of the packages that are missing. A package that cannot be had is an error: nothing is skipped.
+/// What Debian's packages ask before they start their services (deb-systemd-invoke(1p),
+/// invoke-rc.d(8)).
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+/// Says that nothing is to be started.
+const FORBIDS_ALL: &str = "#!/bin/sh\nexit 101\n";
+
+/// Installs those of the packages that are missing; their services are not started. A package that cannot be had is an error: nothing is skipped.
 ///
 /// # Errors
 /// What `dpkg-query` or `apt-get` said.
@@ -26,7 +35,36 @@ pub fn ensure<'a>(wanted: impl IntoIterator<Item = &'a String>) -> Result<(), St
     apt(&["update", "-qq"])?;
     let mut arguments = vec!["install", "-y", "-qq", "--no-install-recommends"];
     arguments.extend(&missing);
+    let _quiet = ServicesForbidden::new()?;
     apt(&arguments)
+}
+
+/// As long as this lives, packages that are installed start no service.
+struct ServicesForbidden {
+    /// Whether the policy is ours. The administrator's stays, whatever it says.
+    is_ours: bool,
+}
+
+impl ServicesForbidden {
+    fn new() -> Result<Self, String> {
+        let made = File::create_new(POLICY).and_then(|mut file| {
+            file.set_permissions(fs::Permissions::from_mode(0o755))?;
+            file.write_all(FORBIDS_ALL.as_bytes())
+        });
+        match made {
+            Ok(()) => Ok(Self { is_ours: true }),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(Self { is_ours: false }),
+            Err(error) => Err(format!("{POLICY}: {error}")),
+        }
+    }
+}
+
+impl Drop for ServicesForbidden {
+    fn drop(&mut self) {
+        if self.is_ours {
+            let _ = fs::remove_file(POLICY);
+        }
+    }
 }
 
 fn is_installed(package: &str) -> Result<bool, String> {
