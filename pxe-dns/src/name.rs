@@ -186,14 +186,25 @@ impl<'a> NameRef<'a> {
         Labels { rest: self }
     }
 
-    /// Its labels without the root's, from the left, in a place that has room for all.
-    pub(crate) fn labels_in<'p>(self, place: &'p mut [&'a [u8]; LABELS_MAX]) -> &'p [&'a [u8]] {
+    /// Its labels without the root's, from the right. `starts` is room for where they begin.
+    pub(crate) fn labels_from_right<'p>(
+        self,
+        starts: &'p mut [u8; LABELS_MAX],
+    ) -> impl Iterator<Item = &'a [u8]> + use<'a, 'p> {
         let mut count = 0;
-        for (slot, label) in place.iter_mut().zip(self.labels()) {
-            *slot = label;
+        let mut at = 0;
+        for (start, label) in starts.iter_mut().zip(self.labels()) {
+            // A name has fewer octets than this can say.
+            *start = at as u8;
+            at += 1 + label.len();
             count += 1;
         }
-        place.get(..count).unwrap_or_default()
+        let known = starts.get(..count).unwrap_or_default();
+        known.iter().rev().filter_map(move |start| {
+            let rest = self.wire.get(usize::from(*start)..)?;
+            let (len, rest) = rest.split_first()?;
+            rest.get(..usize::from(*len))
+        })
     }
 
     /// Whether this is the root.
@@ -275,16 +286,23 @@ impl Hash for NameRef<'_> {
 
 impl Ord for NameRef<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        let (mut ours, mut theirs) = ([&[][..]; LABELS_MAX], [&[][..]; LABELS_MAX]);
-        let (ours, theirs) = (self.labels_in(&mut ours), other.labels_in(&mut theirs));
-        for (ours, theirs) in ours.iter().rev().zip(theirs.iter().rev()) {
+        let (mut our_starts, mut their_starts) = ([0; LABELS_MAX], [0; LABELS_MAX]);
+        let ours = self.labels_from_right(&mut our_starts);
+        let mut theirs = other.labels_from_right(&mut their_starts);
+        for ours in ours {
+            let Some(theirs) = theirs.next() else {
+                return Ordering::Greater;
+            };
             let ours = ours.iter().map(u8::to_ascii_lowercase);
             match ours.cmp(theirs.iter().map(u8::to_ascii_lowercase)) {
                 Ordering::Equal => {}
                 unequal => return unequal,
             }
         }
-        ours.len().cmp(&theirs.len())
+        match theirs.next() {
+            Some(_) => Ordering::Less,
+            None => Ordering::Equal,
+        }
     }
 }
 

@@ -50,19 +50,8 @@ impl KeyBuffer {
             octets: [0; KEY_LEN_MAX],
             len: 0,
         };
-        // Where its labels begin, which is always below 255.
-        let mut starts = [0_u8; LABELS_MAX];
-        let (mut count, mut at) = (0, 0);
-        for (start, label) in starts.iter_mut().zip(name.labels()) {
-            *start = at as u8;
-            count += 1;
-            at += 1 + label.len();
-        }
-        for start in starts.iter().take(count).rev() {
-            let rest = name.wire().get(usize::from(*start)..).unwrap_or_default();
-            if let Some((len, rest)) = rest.split_first() {
-                key.push_label(rest.get(..usize::from(*len)).unwrap_or_default());
-            }
+        for label in name.labels_from_right(&mut [0; LABELS_MAX]) {
+            key.push_label(label);
         }
         key
     }
