@@ -13,44 +13,44 @@ use tokio::sync::Semaphore;
 type Say = dyn Fn(&Query<'_>, Transport) -> Vec<Vec<u8>> + Send + Sync;
 
 /// A server on the loopback interface.
-pub struct Fake {
-    pub address: SocketAddr,
+pub(crate) struct Fake {
+    pub(crate) address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
     /// As many queries are answered as this has permits.
-    pub permits: Arc<Semaphore>,
+    pub(crate) permits: Arc<Semaphore>,
 }
 
 /// A query that came.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
-    pub name: String,
-    pub transport: Transport,
-    pub has_edns: bool,
-    pub dnssec_ok: bool,
-    pub cd: bool,
+pub(crate) struct Asked {
+    pub(crate) name: String,
+    pub(crate) transport: Transport,
+    pub(crate) has_edns: bool,
+    pub(crate) dnssec_ok: bool,
+    pub(crate) cd: bool,
 }
 
 impl Fake {
     /// A server that answers at once.
-    pub async fn start(
+    pub(crate) async fn start(
         say: impl Fn(&Query<'_>, Transport) -> Vec<Vec<u8>> + Send + Sync + 'static,
     ) -> Self {
         Self::with_permits(Semaphore::MAX_PERMITS, say).await
     }
 
     /// A server that reads and says nothing.
-    pub async fn silent() -> Self {
+    pub(crate) async fn silent() -> Self {
         Self::start(|_, _| Vec::new()).await
     }
 
     /// A server that says this code and nothing else.
-    pub async fn saying(rcode: Rcode) -> Self {
+    pub(crate) async fn saying(rcode: Rcode) -> Self {
         Self::start(move |query, _| vec![respond(query, |response| response.set_rcode(rcode))])
             .await
     }
 
     /// A server that has this address for each name.
-    pub async fn with_address(address: [u8; 4]) -> Self {
+    pub(crate) async fn with_address(address: [u8; 4]) -> Self {
         Self::start(move |query, _| {
             vec![respond(query, |response| {
                 let pushed =
@@ -62,7 +62,7 @@ impl Fake {
     }
 
     /// A server that answers so many queries, and more when it gets more permits.
-    pub async fn with_permits(
+    pub(crate) async fn with_permits(
         permits: usize,
         say: impl Fn(&Query<'_>, Transport) -> Vec<Vec<u8>> + Send + Sync + 'static,
     ) -> Self {
@@ -82,17 +82,17 @@ impl Fake {
         fake
     }
 
-    pub fn upstream(&self) -> Upstream {
+    pub(crate) fn upstream(&self) -> Upstream {
         Upstream::plain(self.address)
     }
 
     /// The queries that came so far.
-    pub fn asked(&self) -> Vec<Asked> {
+    pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().expect("not poisoned").clone()
     }
 
     /// By what they came.
-    pub fn transports(&self) -> Vec<Transport> {
+    pub(crate) fn transports(&self) -> Vec<Transport> {
         self.asked().iter().map(|asked| asked.transport).collect()
     }
 }
@@ -162,7 +162,7 @@ impl Answering {
 }
 
 /// A response of this content.
-pub fn respond(query: &Query<'_>, write: impl FnOnce(&mut Response<'_>)) -> Vec<u8> {
+pub(crate) fn respond(query: &Query<'_>, write: impl FnOnce(&mut Response<'_>)) -> Vec<u8> {
     let mut message = Vec::new();
     let mut response = Response::new(query, 65_535, &mut message);
     response.set_recursion_available();
@@ -172,7 +172,7 @@ pub fn respond(query: &Query<'_>, write: impl FnOnce(&mut Response<'_>)) -> Vec<
 }
 
 /// Pushes a record, or panics.
-pub fn push(
+pub(crate) fn push(
     response: &mut Response<'_>,
     section: Section,
     owner: &str,
@@ -185,17 +185,17 @@ pub fn push(
     pushed.expect("it fits");
 }
 
-pub fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     text.parse().expect(text)
 }
 
 /// The wire form of a name.
-pub fn wire(text: &str) -> Vec<u8> {
+pub(crate) fn wire(text: &str) -> Vec<u8> {
     name(text).as_ref().wire().to_vec()
 }
 
 /// The data of an SOA record of this last number.
-pub fn soa(minimum: u32) -> Vec<u8> {
+pub(crate) fn soa(minimum: u32) -> Vec<u8> {
     let mut data = [wire("ns.example"), wire("admin.example")].concat();
     for number in [1, 3600, 600, 86_400, minimum] {
         data.extend_from_slice(&number.to_be_bytes());

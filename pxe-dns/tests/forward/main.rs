@@ -517,7 +517,7 @@ async fn identical_questions_are_asked_once() {
 async fn questions_that_wait_are_bounded() {
     let fake = Fake::with_permits(0, |query, _| {
         vec![respond(query, |response| {
-            response.set_rcode(Rcode::NXDOMAIN)
+            response.set_rcode(Rcode::NXDOMAIN);
         })]
     })
     .await;
@@ -1006,7 +1006,7 @@ fn a_zone_has_servers_and_is_named_once() {
     let none = HickoryForwarder::builder().zone(zone.clone(), []).build();
     let error = ForwardConfigError::NoServers { zone: zone.clone() };
     assert_eq!(none.err(), Some(error));
-    let builder = HickoryForwarder::builder().zone(zone.clone(), [server.clone()]);
+    let builder = HickoryForwarder::builder().zone(zone, [server.clone()]);
     let twice = builder.zone(name("CORP.example"), [server]).build();
     assert!(matches!(twice, Err(ForwardConfigError::ZoneTwice { .. })));
 }
