@@ -170,8 +170,8 @@ impl Zones {
             served.query = interfaces.access_list(config, dns, query);
             if let Some(zone) = configured {
                 served.transfer = interfaces.access_list(config, dns, &zone.allow_transfer);
-                // One that nobody wrote has such a serial already.
-                if zone.has_leases && loaded.file().is_some() {
+                // One that nobody wrote has such a serial already; without DHCP there are no leases.
+                if zone.has_leases && config.dhcp.is_some() && loaded.file().is_some() {
                     served.serial_offset = serial_offset();
                 }
             }

@@ -69,6 +69,9 @@ fn answers(server: &Path) -> Result<(), String> {
         findings.add(compared(server, &batch)?);
     }
     println!("{} answers compared", findings.exchanges);
+    for (rule, count) in &findings.hits {
+        println!("{count} differ as they should: {rule}");
+    }
     findings.verdict()
 }
 

@@ -1,7 +1,7 @@
 //! Where our answers differ from BIND's, and why they should.
 
 use super::comparison::{Aspect, Compared};
-use super::message::{ANY, CNAME, NS, Record, flag};
+use super::message::{ANY, AXFR, CNAME, NS, Record, flag};
 use super::pair::Exchange;
 
 /// A difference that may be, and has to be: one that no longer occurs is taken off the list.
@@ -33,8 +33,8 @@ const fn rule(
 const COOKIE: u16 = 10;
 const NOTAUTH: u16 = 9;
 const FORMERR: u16 = 1;
-const SERVFAIL: u16 = 2;
 const REFUSED: u16 = 5;
+const SERVFAIL: u16 = 2;
 
 pub(super) const RULES: [Rule; 17] = [
     rule(
@@ -99,13 +99,6 @@ pub(super) const RULES: [Rule; 17] = [
          resolver would have to ask again, and many do not.",
     ),
     rule(
-        "long-chains",
-        &[Aspect::Rcode],
-        |it| it.named.rcode == SERVFAIL && it.ours.rcode == 0 && is_long(it),
-        "After 11 aliases BIND says SERVFAIL beside those that it has found; ours says no error. \
-         A client that wants more can ask for the last alias.",
-    ),
-    rule(
         "addresses-of-delegations",
         &[Aspect::Additional, Aspect::Truncated],
         |it| !it.named.has(flag::AA) && !it.ours.has(flag::AA) && has_additional_of(it),
@@ -114,10 +107,29 @@ pub(super) const RULES: [Rule; 17] = [
     ),
     rule(
         "what-is-cut-off",
-        &[Aspect::Answer, Aspect::Authority, Aspect::Additional],
-        |it| it.named.has(flag::TC) && it.ours.has(flag::TC),
+        &[
+            Aspect::Truncated,
+            Aspect::Answer,
+            Aspect::Authority,
+            Aspect::Additional,
+        ],
+        |it| it.named.has(flag::TC) && (it.ours.has(flag::TC) || it.ours.rcode == SERVFAIL),
         "Of an answer that does not fit BIND sends what fits, ours whole sets of records or none: \
-         a client is to ask again by TCP either way (RFC 2181 section 9).",
+         a client is to ask again by TCP either way (RFC 2181 section 9). With SERVFAIL, after \
+         too many aliases, BIND sends none of them if not all fit.",
+    ),
+    rule(
+        "any-by-connection",
+        &[Aspect::Additional, Aspect::Case],
+        |it| is_any(it) && it.named.additional.is_empty(),
+        "To ANY by TCP ours adds the addresses that it would add to each of the types, BIND none.",
+    ),
+    rule(
+        "axfr-by-datagram",
+        &[Aspect::Rcode],
+        |it| it.query.is_some_and(|query| query.kind == AXFR) && it.ours.rcode == FORMERR,
+        "A whole zone is asked for by TCP (RFC 5936 section 4.2). By UDP ours says FORMERR whoever \
+         asks, BIND first REFUSED or NOTAUTH to who may not have it.",
     ),
     rule(
         "no-notify",
@@ -179,13 +191,6 @@ pub(super) const RULES: [Rule; 17] = [
         "BIND reads the options of EDNS and finds one that is cut off. Ours reads none.",
     ),
     rule(
-        "room-for-addresses",
-        &[Aspect::Additional],
-        |it| is_nearly_full(it) && !it.ours.has(flag::TC),
-        "Of the addresses that are added to an answer, each server has as many as fit, and they \
-         begin with different ones.",
-    ),
-    rule(
         "truncated-for-authority",
         &[Aspect::Truncated, Aspect::Authority, Aspect::Additional],
         |it| is_nearly_full(it) && it.ours.answer.len() >= it.named.answer.len(),
@@ -215,8 +220,11 @@ fn asks_with_option(it: &Compared<'_>, code: u16) -> bool {
 }
 
 fn is_any_by_datagram(it: &Compared<'_>) -> bool {
-    it.query
-        .is_some_and(|query| query.kind == ANY && !query.manner.by_tcp)
+    is_any(it) && it.query.is_some_and(|query| !query.manner.by_tcp)
+}
+
+fn is_any(it: &Compared<'_>) -> bool {
+    it.query.is_some_and(|query| query.kind == ANY)
 }
 
 /// Whether what ours answers is part of what BIND answers.
@@ -233,12 +241,6 @@ fn is_part(it: &Compared<'_>) -> bool {
 
 fn is_of_class(it: &Compared<'_>, class: u16) -> bool {
     it.query.is_some_and(|query| query.manner.class == class)
-}
-
-/// Whether so many aliases were followed that BIND goes no further.
-fn is_long(it: &Compared<'_>) -> bool {
-    const ALIASES_MAX: usize = 11;
-    it.named.answer.len() > ALIASES_MAX || it.named.has(flag::TC)
 }
 
 /// Whether the last alias that BIND knows of leads out of its owner's zone.
