@@ -303,3 +303,15 @@ fn text_for_mail_servers_is_where_they_look() {
     );
     fine("@ SPF \"v=spf1 -all\"\n@ TXT \"v=spf1 -all\"\n");
 }
+
+/// A set of records is answered as a whole or not at all (RFC 2181 section 5).
+#[test]
+fn a_set_of_records_fits_into_a_message() {
+    let addresses = |count: usize| -> String {
+        let lines = (0..count).map(|n| format!("many A 10.0.{}.{}\n", n >> 8, n & 0xff));
+        lines.collect()
+    };
+    fine(&addresses(4_000));
+    let text = "the A records of many.matrix.lan. are more than a message can hold (RFC 1035 section 4.2.2)";
+    refused(&addresses(20_000), 5, text);
+}

@@ -5,12 +5,39 @@ use std::collections::BTreeMap;
 use crate::{NameRef, Record, RecordType};
 
 /// The records of each name in a zone, and the names that only have others below them.
-pub(super) struct Index<'r> {
-    records: &'r [Record],
+pub(super) struct Index {
     origin: Vec<u8>,
     /// Names in wire form and lower case, with the indices of their records. What follows the
     /// first label of such a key is the key of the name above it.
-    names: BTreeMap<Vec<u8>, Vec<usize>>,
+    names: BTreeMap<Vec<u8>, OfName>,
+}
+
+/// The records of one name.
+#[derive(Debug, Default)]
+struct OfName {
+    indices: Vec<usize>,
+    /// The first of each type: a name may have many records.
+    firsts: BTreeMap<RecordType, usize>,
+}
+
+impl OfName {
+    fn first(&self, kind: RecordType) -> Option<usize> {
+        self.firsts.get(&kind).copied()
+    }
+
+    fn has_address(&self) -> bool {
+        self.first(RecordType::A)
+            .or(self.first(RecordType::AAAA))
+            .is_some()
+    }
+
+    fn found(&self) -> Found {
+        match self.first(RecordType::CNAME) {
+            _ if self.has_address() => Found::Address,
+            Some(alias) => Found::Alias(alias),
+            None => Found::Nothing,
+        }
+    }
 }
 
 /// What a question for the address of a name in the zone finds.
@@ -38,62 +65,49 @@ fn above(key: &[u8]) -> Option<&[u8]> {
     key.get(1 + usize::from(*len)..)
 }
 
-impl<'r> Index<'r> {
-    pub(super) fn new(origin: NameRef<'_>, records: &'r [Record]) -> Self {
+impl Index {
+    pub(super) fn new(origin: NameRef<'_>, records: &[Record]) -> Self {
         let origin = key(origin);
-        let mut names: BTreeMap<Vec<u8>, Vec<usize>> = BTreeMap::new();
+        let mut names: BTreeMap<Vec<u8>, OfName> = BTreeMap::new();
         for (index, record) in records.iter().enumerate() {
             let mut name = key(record.owner.as_ref());
-            names.entry(name.clone()).or_default().push(index);
+            let of_name = names.entry(name.clone()).or_default();
+            of_name.indices.push(index);
+            of_name.firsts.entry(record.kind).or_insert(index);
             while name.len() > origin.len()
                 && let Some(parent) = above(&name)
                 && !names.contains_key(parent)
             {
                 name = parent.to_vec();
-                names.insert(name.clone(), Vec::new());
+                names.insert(name.clone(), OfName::default());
             }
         }
-        Self {
-            records,
-            origin,
-            names,
-        }
+        Self { origin, names }
     }
 
     /// The indices of each name's records, in the order in which they stand in the files.
     pub(super) fn names(&self) -> impl Iterator<Item = &[usize]> {
-        self.names.values().map(Vec::as_slice)
+        self.names
+            .values()
+            .map(|of_name| of_name.indices.as_slice())
     }
 
     /// The indices of a name's records.
     pub(super) fn of_name(&self, name: NameRef<'_>) -> &[usize] {
-        self.names
-            .get(&key(name))
-            .map(Vec::as_slice)
+        let of_name = self.names.get(&key(name));
+        of_name
+            .map(|of_name| of_name.indices.as_slice())
             .unwrap_or_default()
     }
 
     /// The first record of this type that a name has.
     pub(super) fn first(&self, name: NameRef<'_>, kind: RecordType) -> Option<usize> {
-        self.first_of(self.names.get(&key(name))?, kind)
-    }
-
-    fn first_of(&self, indices: &[usize], kind: RecordType) -> Option<usize> {
-        let is_it = |index: &&usize| self.records.get(**index).is_some_and(|r| r.kind == kind);
-        indices.iter().find(is_it).copied()
-    }
-
-    fn has_address(&self, indices: &[usize]) -> bool {
-        let kinds = [RecordType::A, RecordType::AAAA];
-        kinds
-            .iter()
-            .any(|kind| self.first_of(indices, *kind).is_some())
+        self.names.get(&key(name))?.first(kind)
     }
 
     /// Whether a name has an address, be it one that only goes along with a delegation.
     pub(super) fn has_glue(&self, name: NameRef<'_>) -> bool {
-        let indices = self.names.get(&key(name));
-        indices.is_some_and(|indices| self.has_address(indices))
+        self.names.get(&key(name)).is_some_and(OfName::has_address)
     }
 
     /// Whether there is this name: with records, or with names below it.
@@ -109,16 +123,14 @@ impl<'r> Index<'r> {
         let mut rest = name.as_slice();
         let mut found = None;
         loop {
-            if let Some(indices) = self.names.get(rest) {
-                let dname = || self.first_of(indices, RecordType::DNAME);
-                let ns = || self.first_of(indices, RecordType::NS);
+            if let Some(of_name) = self.names.get(rest) {
                 if rest.len() < name.len()
-                    && let Some(dname) = dname()
+                    && let Some(dname) = of_name.first(RecordType::DNAME)
                 {
                     found = Some(Found::BelowDname(dname));
                 }
                 if rest.len() > self.origin.len()
-                    && let Some(ns) = ns()
+                    && let Some(ns) = of_name.first(RecordType::NS)
                 {
                     found = Some(Found::Delegation(ns));
                 }
@@ -136,27 +148,19 @@ impl<'r> Index<'r> {
             return cut;
         }
         let name = key(name);
-        if let Some(indices) = self.names.get(&name) {
-            return self.of(indices);
+        if let Some(of_name) = self.names.get(&name) {
+            return of_name.found();
         }
         // The wildcard below the closest name that there is (RFC 4592 section 3.3.1).
         let mut rest = name.as_slice();
         while let Some(above) = above(rest) {
             if self.names.contains_key(above) {
                 let wildcard = [b"\x01*", above].concat();
-                let indices = self.names.get(&wildcard);
-                return indices.map_or(Found::Nothing, |indices| self.of(indices));
+                let of_name = self.names.get(&wildcard);
+                return of_name.map_or(Found::Nothing, OfName::found);
             }
             rest = above;
         }
         Found::Nothing
-    }
-
-    fn of(&self, indices: &[usize]) -> Found {
-        match self.first_of(indices, RecordType::CNAME) {
-            _ if self.has_address(indices) => Found::Address,
-            Some(alias) => Found::Alias(alias),
-            None => Found::Nothing,
-        }
     }
 }

@@ -16,6 +16,10 @@ use crate::{Name, NameRef, Record, RecordType};
 
 /// Aliases of aliases that are followed.
 const CHAIN_LEN_MAX: usize = 16;
+/// Octets of a message at most (RFC 1035 section 4.2.2).
+const MESSAGE_LEN_MAX: usize = 65_535;
+/// Octets of a record before its data, if its name is a pointer (RFC 1035 section 4.1.3).
+const RECORD_HEAD_LEN: usize = 12;
 /// From here on a serial is no date of this century: `2100010100`.
 const LATE_SERIAL: u32 = 2_100_010_100;
 
@@ -81,7 +85,7 @@ struct Check<'r> {
     origin: NameRef<'r>,
     records: &'r [Record],
     places: &'r [Place],
-    index: Index<'r>,
+    index: Index,
 }
 
 impl Check<'_> {
@@ -232,6 +236,17 @@ impl Check<'_> {
                 None => {}
             }
             seen.entry(data).or_insert(*index);
+        }
+        let octets: usize = set
+            .iter()
+            .map(|(_, record)| RECORD_HEAD_LEN + record.data.len())
+            .sum();
+        if octets > MESSAGE_LEN_MAX {
+            let text = format!(
+                "the {kind} records of {} are more than a message can hold (RFC 1035 section 4.2.2)",
+                record.owner
+            );
+            self.fail(*first, text, findings);
         }
         // As in BIND, of records that do not follow each other the last tells the TTL.
         if set
