@@ -218,8 +218,8 @@ impl<'z, 'a, 'b, 'q> Answer<'z, 'a, 'b, 'q> {
             .and_then(|apex| Some((apex, apex.set(RecordType::SOA)?)));
         if let Some((apex, soa)) = apex {
             // As BIND's `zero-no-soa-ttl`: who looks for the zone of a name will ask again.
-            let ttl_seconds = match self.query.kind {
-                RecordType::SOA => 0,
+            let ttl_seconds = match (self.query.kind, rcode) {
+                (RecordType::SOA, Rcode::NXDOMAIN) => 0,
                 _ => zone.soa.negative_ttl_seconds,
             };
             let owner = apex.owner.as_ref();

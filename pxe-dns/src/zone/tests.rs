@@ -422,7 +422,8 @@ fn names_below_a_dname_are_called_otherwise() {
     assert_eq!((message.rcode, message.answers.len()), (Rcode::YXDOMAIN, 1));
 }
 
-/// RFC 2308 section 3: the TTL is the smaller one. Who asks for an SOA gets 0, as from BIND.
+/// RFC 2308 section 3: the TTL is the smaller one. Who asks for the SOA
+/// of a name that is not there gets 0, as from BIND.
 #[test]
 fn it_is_said_for_how_long_there_is_nothing() {
     let zones = zones([zone(
@@ -434,7 +435,8 @@ fn it_is_said_for_how_long_there_is_nothing() {
         &[
             ("a.example. AAAA", "NOERROR aa @ example. SOA 300"),
             ("b.example. AAAA", "NXDOMAIN aa @ example. SOA 300"),
-            ("a.example. SOA", "NOERROR aa @ example. SOA 0"),
+            ("a.example. SOA", "NOERROR aa @ example. SOA 300"),
+            ("b.example. SOA", "NXDOMAIN aa @ example. SOA 0"),
         ],
     );
     let short = "@ NS ns.example.com.\n";
