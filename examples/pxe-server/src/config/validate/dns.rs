@@ -223,11 +223,11 @@ fn lines(
 
 fn name(problems: &mut Problems<'_>, path: &str, text: &str, origin: NameRef<'_>) -> Option<Name> {
     let name = Name::from_text(text.as_bytes(), Some(origin));
-    let name = match name {
+    match name {
         Ok(name) if !name.as_ref().is_within(origin) => {
             let remedy = format!("write it without its last dot, or below {origin}");
             problems.error(path, format!("{text} is not in {origin}"), remedy);
-            return None;
+            None
         }
         Ok(name) => Some(name),
         Err(error) => {
@@ -235,8 +235,7 @@ fn name(problems: &mut Problems<'_>, path: &str, text: &str, origin: NameRef<'_>
             problems.error(path, format!("{text:?} is no domain name: {error}"), remedy);
             None
         }
-    };
-    name
+    }
 }
 
 fn server_name(
