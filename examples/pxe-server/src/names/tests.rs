@@ -233,7 +233,7 @@ fn the_zones_own_names_are_nobody_elses() {
             60,
             &b"\x03pxe\0"[..],
         ),
-        Record::new(pointer.clone(), RecordType::PTR, 60, &b"\x03old\0"[..]),
+        Record::new(pointer, RecordType::PTR, 60, &b"\x03old\0"[..]),
     ];
     let taken = Taken::of(zone, Some(&name("boot.matrix.lan")));
     let mut bench = Bench::new(Rules::new(&config(""), taken));
