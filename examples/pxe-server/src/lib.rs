@@ -1,5 +1,5 @@
-//! The network-boot server: DHCP, TFTP and HTTP from one tree of files and one configuration,
-//! composed of the `pxe-*` crates.
+//! The network-boot server: DHCP, TFTP, HTTP, NFS and DNS from one tree of files and one
+//! configuration, composed of the `pxe-*` crates.
 //!
 //! Everything is in this library, so that tests and the demo can start a server in their own
 //! process; the program only calls [`main`]. What is here, in the order in which it is met:
@@ -13,8 +13,10 @@
 //! - what is decided about a machine holds for every protocol (`decisions/`, `addresses`);
 //! - the crates' events become [`Fact`]s (`observe/`), which the hub logs, counts, and keeps with
 //!   their [`Machine`] (`hub`, `log/`, `machines`, `timeline`);
+//! - zones are read from files or made of the configuration (`dns/`), and leased machines are named
+//!   in them (`names/`);
 //! - the commands: `serve`, `client_commands`, `doctor/`, `init/`, `demo/`, `menu_commands/`,
-//!   all listed in `cli`; `menus/` reads boot menus out of the tree.
+//!   `dns_commands/`, all listed in `cli`; `menus/` reads boot menus out of the tree.
 //!
 //! # Example
 //!
