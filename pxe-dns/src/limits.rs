@@ -26,8 +26,8 @@ pub struct Limits {
     /// network that are switched on at once ask for some names each, in all less than the burst of
     /// 2000. A forged source gets at most 500 small responses in a second through us.
     pub responses_per_second: Option<NonZeroU32>,
-    /// Responses of all kinds in a second by UDP to one address (IPv6: /64) for which others are
-    /// asked. `None`: any number. Loopback is not counted.
+    /// Responses of all kinds in a second by UDP to one address for which others are asked. `None`:
+    /// any number. Loopback is not counted.
     ///
     /// 20,000: a whole class behind one address, or a server that forwards to us, needs less; a
     /// machine that runs wild does not take the whole server.

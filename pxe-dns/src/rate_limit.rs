@@ -196,10 +196,10 @@ impl RateLimit {
                 hasher.write(&[4, a, b, c, if is_own { d } else { 0 }]);
             }
             IpAddr::V6(ip) => {
-                // A host has its /64, a site mostly a /56.
-                let prefix_len = if is_own { 64 } else { 56 };
+                // All machines of a link share a /64; a site mostly has a /56.
+                let prefix_len = if is_own { 128 } else { 56 };
                 hasher.write_u8(6);
-                hasher.write_u64((ip.to_bits() >> (128 - prefix_len)) as u64);
+                hasher.write_u128(ip.to_bits() >> (128 - prefix_len));
             }
         }
         hasher.finish()
@@ -321,5 +321,19 @@ mod tests {
         assert!(sent(&limit, 1, own("192.168.150.7")) <= 200);
         assert!(sent(&limit, 1, own("192.168.150.8")) > 150);
         assert_eq!(sent(&limit, 1, stranger("192.0.2.1", Kind::Error)), 1000);
+    }
+
+    /// All machines of a link share one /64, be it of global or of link-local addresses.
+    #[test]
+    fn a_flood_of_one_of_our_own_leaves_its_ipv6_neighbours_served() {
+        let limit = limit(|limits| {
+            limits.own_responses_per_second = NonZeroU32::new(100);
+            limits.rate_limit_burst = Duration::from_secs(1);
+        });
+        for [flooder, neighbour] in [["fe80::7", "fe80::8"], ["2001:db8::7", "2001:db8::8"]] {
+            let own = |ip: &str| Account::Own(ip.parse().expect("an address"));
+            assert!(sent(&limit, 1, own(flooder)) <= 200);
+            assert!(sent(&limit, 1, own(neighbour)) > 150, "{neighbour}");
+        }
     }
 }
