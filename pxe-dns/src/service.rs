@@ -146,7 +146,9 @@ impl Service {
                     self.tell_with(|| Event::Malformed(*peer));
                     return Outcome::Ignored;
                 }
-                if self.verdict(now.mono, peer, may_recurse, Some(Kind::Error)) != Verdict::Send {
+                // One of our own has one account for all that it sends.
+                let kind = (!may_recurse).then_some(Kind::Error);
+                if self.verdict(now.mono, peer, may_recurse, kind) != Verdict::Send {
                     return Outcome::Ignored;
                 }
                 Response::reject(why, reply);

@@ -459,3 +459,15 @@ fn a_zone_goes_to_listed_addresses_by_tcp() {
     let (_, reply) = handle("matrix.lan", RecordType::IXFR, OWN, Transport::Udp);
     assert_eq!((said(&reply).rcode, said(&reply).answers), (0, 1));
 }
+
+/// What is no query costs one of our own as much of its rate as a query does: a machine that runs
+/// wild is not answered more often for sending nonsense.
+#[test]
+fn rejections_of_our_own_are_limited_too() {
+    let mut limits = Limits::default();
+    limits.own_responses_per_second = NonZeroU32::new(10);
+    let service = builder().limits(limits).build();
+    let header = &query("pxe.matrix.lan", RecordType::A)[..12];
+    let replied = (0..1000).filter(|_| matches!(ask(&service, OWN, header).0, Outcome::Replied));
+    assert_eq!(replied.count(), 40);
+}
