@@ -396,16 +396,28 @@ impl Service {
     ) -> Option<impl FnOnce() -> Answered + use<'a>> {
         let query = Query::parse(&forwarding.message).ok()?;
         let peer = &forwarding.peer;
-        let mut response = Response::new(&query, self.len_max(peer, &query), reply);
-        response.set_recursion_available();
-        let is_whole = forwarding.name.as_ref() != query.name && {
-            // The aliases that lead there. Whatever the zones have become meanwhile, they know.
-            let zones = self.inner.dynamic.zones();
-            zones.answer(peer, &query, &mut response) == ZoneAnswer::Complete
-        };
-        if !is_whole {
+        let (start, len_max) = (reply.len(), self.len_max(peer, &query));
+        let mut response = Response::new(&query, len_max, reply);
+        if forwarding.name.as_ref() == query.name {
             append(&mut response, resolved);
+        } else {
+            // The aliases that lead there, or what the zones have become meanwhile.
+            let zones = self.inner.dynamic.zones();
+            match zones.answer(peer, &query, &mut response) {
+                ZoneAnswer::Complete => {}
+                ZoneAnswer::Alias(name) if name == forwarding.name => {
+                    append(&mut response, resolved);
+                }
+                // Something else is to be asked now: by the client, once more.
+                _ => {
+                    response.finish();
+                    reply.truncate(start);
+                    response = Response::new(&query, len_max, reply);
+                    response.set_rcode(Rcode::SERVFAIL);
+                }
+            }
         }
+        response.set_recursion_available();
         let (rcode, is_truncated) = (response.rcode(), response.is_truncated());
         response.finish();
         Some(move || Answered {

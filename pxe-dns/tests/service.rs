@@ -471,3 +471,53 @@ fn rejections_of_our_own_are_limited_too() {
     let replied = (0..1000).filter(|_| matches!(ask(&service, OWN, header).0, Outcome::Replied));
     assert_eq!(replied.count(), 40);
 }
+
+/// The zones may have become others while others were asked: what they say now does not get into
+/// the sections of what was said then.
+#[test]
+fn zones_that_change_while_others_are_asked_spoil_no_response() {
+    let alias = |target: &str| {
+        let target = name(target).as_ref().wire().to_vec();
+        ServedZone::new(zone(
+            "matrix.lan",
+            [record("www.matrix.lan", RecordType::CNAME, &target)],
+        ))
+    };
+    let cut = ServedZone::new(zone(
+        "matrix.lan",
+        [record(
+            "www.matrix.lan",
+            RecordType::NS,
+            name("ns.example.org").as_ref().wire(),
+        )],
+    ));
+    let mut closed = alias("www.example.org");
+    closed.query = AccessList::none();
+    for (zones, expected) in [
+        (vec![alias("www.example.org")], (0, 2, 0)),
+        (vec![cut], (2, 0, 0)),
+        (vec![alias("www.example.net")], (2, 0, 0)),
+        (vec![closed], (2, 0, 0)),
+        (vec![], (2, 0, 0)),
+        // They know the whole answer now.
+        (vec![matrix_with_www()], (0, 1, 0)),
+    ] {
+        let service = builder().build();
+        let message = query("www.matrix.lan", RecordType::A);
+        let Outcome::Forward(forwarding) = ask(&service, OWN, &message).0 else {
+            panic!("the alias leads to others");
+        };
+        service.set_zones(zones);
+        let answer = record("www.example.org", RecordType::A, &[192, 0, 2, 1]);
+        let mut reply = Vec::new();
+        let resolved = Resolved::new(Rcode::NOERROR, vec![answer]);
+        service.answer_forwarded(&forwarding, &resolved, &mut reply);
+        let said = said(&reply);
+        assert_eq!((said.rcode, said.answers, said.authorities), expected);
+    }
+}
+
+fn matrix_with_www() -> ServedZone {
+    let www = record("www.matrix.lan", RecordType::A, &[192, 168, 150, 2]);
+    ServedZone::new(zone("matrix.lan", [www]))
+}
