@@ -42,7 +42,9 @@ pub struct Limits {
 
     /// Queries for which others are asked at once: 4096. Those beyond get SERVFAIL at once.
     pub forwards_max: usize,
-    /// The same for one client's address: 512, so that a class behind one address is served.
+    /// The same for one client's address: 128, so that a class behind one address is served, and
+    /// no single one takes all questions that `HickoryForwarder` asks
+    /// at once (256 by default).
     pub forwards_per_client_max: usize,
     /// For how long others may take to answer: 10 seconds, after which the client has asked again
     /// or given up. It gets SERVFAIL then.
@@ -77,7 +79,7 @@ impl Default for Limits {
             rate_limit_slip: NonZeroU32::new(2),
             rate_limit_buckets: 1 << 16,
             forwards_max: 4096,
-            forwards_per_client_max: 512,
+            forwards_per_client_max: 128,
             forward_max: Duration::from_secs(10),
             connections_max: 1024,
             connections_per_client_max: 64,

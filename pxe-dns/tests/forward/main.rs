@@ -8,10 +8,11 @@ use std::time::Duration;
 use fake::{Fake, name, push, respond, soa, wire};
 use pxe_dns::wire::Section;
 use pxe_dns::{
-    ForwardConfigError, ForwardError, ForwardLimits, Forwarder, HickoryForwarder,
-    HickoryForwarderBuilder, Name, Question, Rcode, Record, RecordType, Resolved, Transport,
-    Upstream,
+    AccessList, ForwardConfigError, ForwardError, ForwardLimits, Forwarder, HickoryForwarder,
+    HickoryForwarderBuilder, Name, Question, Rcode, Record, RecordType, Resolved, Server, Service,
+    Transport, Upstream,
 };
+use tokio::net::UdpSocket;
 
 fn asking(fakes: &[&Fake]) -> HickoryForwarderBuilder {
     let upstreams: Vec<Upstream> = fakes.iter().map(|fake| fake.upstream()).collect();
@@ -1069,4 +1070,63 @@ fn tls_needs_somebody_who_vouches_for_the_server() {
         );
     }
     assert_eq!(build("192.0.2.1", None), None);
+}
+
+/// One machine that asks for names whose servers are silent leaves room for others' questions.
+#[tokio::test]
+async fn one_client_does_not_take_all_questions_that_wait() {
+    let fake = Fake::start(
+        |query, _| match query.name.to_string().starts_with("flood") {
+            true => Vec::new(),
+            false => vec![respond(query, |response| {
+                let pushed = response.push(
+                    Section::Answer,
+                    query.name,
+                    RecordType::A,
+                    60,
+                    &[192, 0, 2, 1],
+                );
+                pushed.expect("it fits");
+            })],
+        },
+    )
+    .await;
+    let mut limits = ForwardLimits::default();
+    limits.deadline = Duration::from_secs(60);
+    let forwarder = asking(&[&fake])
+        .limits(limits)
+        .build()
+        .expect("a forwarder");
+    let service = Service::builder().recursion(AccessList::any()).build();
+    let udp = Server::bind_udp("127.0.0.1:0").expect("a port");
+    let address = udp.local_addr();
+    let server = Server::new(service).forwarder(Arc::new(forwarder.clone()));
+    let handle = server.listen(udp).start().expect("a server");
+    let query = |name: &str| {
+        [
+            b"\0\x07\x01\0\0\x01\0\0\0\0\0\0",
+            &wire(name)[..],
+            &[0, 1, 0, 1],
+        ]
+        .concat()
+    };
+    let flooder = UdpSocket::bind("127.0.0.1:0").await.expect("a socket");
+    flooder.connect(address).await.expect("connected");
+    let mut reply = [0; 512];
+    for n in 0.. {
+        let sent = query(&format!("flood{n}.example"));
+        flooder.send(&sent).await.expect("sent");
+        // Until it is told that it is enough.
+        if flooder.try_recv(&mut reply).is_ok() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(reply[3] & 0xf, 2);
+    let other = UdpSocket::bind("127.0.0.2:0").await.expect("a socket");
+    other.connect(address).await.expect("connected");
+    other.send(&query("boot.example")).await.expect("sent");
+    let len = other.recv(&mut reply).await.expect("a reply");
+    assert_eq!((reply[3] & 0xf, reply[7]), (0, 1), "{:?}", &reply[..len]);
+    drop(handle);
 }
