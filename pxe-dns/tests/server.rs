@@ -509,3 +509,60 @@ async fn swapping_zones_loses_no_query() {
     }
     assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
 }
+
+/// Who listens to events may panic: that costs what was under way, and no more.
+#[tokio::test]
+async fn a_panic_of_who_listens_does_not_silence_the_server() {
+    let service = Service::builder().on_event(|event| {
+        if let Event::Malformed(_) = event {
+            panic!("as a test wants it");
+        }
+    });
+    let (handle, udp, tcp) = serve(service.build(), "127.0.0.1");
+    // As many clients as meet each of the threads.
+    for _ in 0..32 {
+        let bad = client(udp, [127, 0, 0, 1]).await;
+        bad.send(&query(1)[..12]).await.expect("sent");
+        bad.send(&query(2)).await.expect("sent");
+        let mut stream = TcpStream::connect(tcp).await.expect("connected");
+        send_tcp(&mut stream, &query(1)[..12]).await;
+    }
+    for id in 0..32 {
+        assert_eq!(id_and_rcode(&ask_udp(udp, &query(id)).await), (id, 5));
+        let mut stream = TcpStream::connect(tcp).await.expect("connected");
+        send_tcp(&mut stream, &query(id)).await;
+        assert_eq!(id_and_rcode(&receive_tcp(&mut stream).await), (id, 5));
+    }
+    assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
+}
+
+/// The same of who is told that there are too many connections.
+#[tokio::test]
+async fn a_panic_of_who_listens_does_not_close_the_port() {
+    let mut limits = Limits::default();
+    limits.connections_max = 1;
+    let service = Service::builder().limits(limits).on_event(|event| {
+        if let Event::Limited(_) = event {
+            panic!("as a test wants it");
+        }
+    });
+    let (handle, _, tcp) = serve(service.build(), "127.0.0.1");
+    let mut first = TcpStream::connect(tcp).await.expect("connected");
+    send_tcp(&mut first, &query(1)).await;
+    assert_eq!(id_and_rcode(&receive_tcp(&mut first).await), (1, 5));
+    let mut second = TcpStream::connect(tcp).await.expect("connected");
+    assert!(soon(second.read_u8()).await.is_err());
+    drop(first);
+    let answered = async {
+        loop {
+            let mut stream = TcpStream::connect(tcp).await.expect("the port is open");
+            let sent = stream.write_all(&[&[0, 32][..], &query(3)].concat()).await;
+            // Closed at once, as long as the first has its place.
+            if sent.is_ok() && stream.read_u16().await.is_ok() {
+                break;
+            }
+        }
+    };
+    soon(answered).await;
+    assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
+}

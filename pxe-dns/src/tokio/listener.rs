@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,7 +52,9 @@ impl Listener {
             };
             match accepted {
                 Ok((stream, remote)) => {
-                    if let Some((connection, place)) = self.admit(stream, remote) {
+                    // A panic of who listens to events does not close the port.
+                    let admit = AssertUnwindSafe(|| self.admit(stream, remote));
+                    if let Ok(Some((connection, place))) = catch_unwind(admit) {
                         let stop = self.stop.clone();
                         connections.spawn(async move {
                             connection.serve(stop).await;
@@ -62,7 +65,8 @@ impl Listener {
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
                     let text = format!("{}: {error}", self.local);
-                    self.shared.tell(&Event::AcceptFailed(text));
+                    let tell = || self.shared.tell(&Event::AcceptFailed(text));
+                    let _ = catch_unwind(AssertUnwindSafe(tell));
                     tokio::select! {
                         () = tokio::time::sleep(ACCEPT_RETRY) => {}
                         () = stopped(&mut self.stop) => break,

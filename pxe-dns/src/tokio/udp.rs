@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrStorage,
     recvmmsg, sendmmsg, sendmsg, setsockopt, sockopt,
 };
+use pxe_core::Now;
 use tokio::runtime::Handle;
 
 use super::forwards::Begun;
@@ -279,16 +281,11 @@ impl Worker {
                 let start = datagram.index * QUERY_LEN_MAX;
                 let query = queries.get(start..start + datagram.len).unwrap_or_default();
                 let start = bytes.len();
-                let service = &self.shared.service;
-                match service.handle(now, &datagram.peer, query, &mut bytes) {
-                    Outcome::Replied => {}
-                    // A transfer is the outcome of a query by TCP alone.
-                    Outcome::Ignored | Outcome::Transfer(_) => bytes.truncate(start),
-                    Outcome::Forward(forwarding) => {
-                        if let Some(begun) = self.shared.forwards.begin(forwarding, &mut bytes) {
-                            self.forward(begun, datagram.client);
-                        }
-                    }
+                let answer = AssertUnwindSafe(|| self.answer(now, datagram, query, &mut bytes));
+                // A panic, of who listens to events say, costs one client an answer, and not all
+                // others theirs.
+                if !catch_unwind(answer).unwrap_or(false) {
+                    bytes.truncate(start);
                 }
                 if bytes.len() > start {
                     replies.push(Reply {
@@ -299,6 +296,23 @@ impl Worker {
                 }
             }
             self.send(&mut sending, &bytes, &replies);
+        }
+    }
+
+    /// Answers a query. Returns whether what it has appended is to be sent.
+    fn answer(&self, now: Now, datagram: &Datagram, query: &[u8], bytes: &mut Vec<u8>) -> bool {
+        let service = &self.shared.service;
+        match service.handle(now, &datagram.peer, query, bytes) {
+            Outcome::Replied => true,
+            // A transfer is the outcome of a query by TCP alone.
+            Outcome::Ignored | Outcome::Transfer(_) => false,
+            Outcome::Forward(forwarding) => match self.shared.forwards.begin(forwarding, bytes) {
+                None => true,
+                Some(begun) => {
+                    self.forward(begun, datagram.client);
+                    false
+                }
+            },
         }
     }
 
