@@ -566,3 +566,23 @@ async fn a_panic_of_who_listens_does_not_close_the_port() {
     soon(answered).await;
     assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
 }
+
+/// Bounds that are no bounds.
+#[tokio::test]
+async fn clients_may_have_all_the_time_there_is() {
+    let (service, _events) = told(Service::builder(), |limits| {
+        limits.idle_max = Duration::MAX;
+        limits.send_stalled_max = Duration::MAX;
+        limits.forward_max = Duration::MAX;
+        limits.rate_limit_burst = Duration::MAX;
+    });
+    let (handle, udp, tcp) = serve(service, "127.0.0.1");
+    let mut stream = TcpStream::connect(tcp).await.expect("connected");
+    for id in 0..3 {
+        send_tcp(&mut stream, &query(id)).await;
+        assert_eq!(id_and_rcode(&receive_tcp(&mut stream).await), (id, 5));
+        assert_eq!(id_and_rcode(&ask_udp(udp, &query(id)).await), (id, 5));
+    }
+    drop(stream);
+    assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
+}

@@ -122,12 +122,12 @@ impl Connection {
             }
             let (deadline, limit) = match (is_sending, is_waiting) {
                 (true, _) => (
-                    Some(self.taken + limits.send_stalled_max),
+                    self.taken.checked_add(limits.send_stalled_max),
                     "send_stalled_max",
                 ),
                 // Others answer in bounded time.
                 (false, true) => (None, ""),
-                (false, false) => (Some(self.heard + limits.idle_max), "idle_max"),
+                (false, false) => (self.heard.checked_add(limits.idle_max), "idle_max"),
             };
             let is_taking = self.intake == Intake::Open && !is_held_up;
             tokio::select! {
