@@ -586,3 +586,59 @@ async fn clients_may_have_all_the_time_there_is() {
     drop(stream);
     assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
 }
+
+/// Datagrams of each length and of each content, at a socket that has all addresses.
+#[tokio::test]
+async fn no_datagram_silences_the_server() {
+    let (service, _events) = told(Service::builder().recursion(AccessList::any()), |_| {});
+    let (handle, udp, _) = serve(service, "::");
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut draw = |below: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        usize::try_from(random % below as u64).expect("small")
+    };
+    let edns = [
+        &query(7)[..11],
+        &[1],
+        &query(7)[12..],
+        b"\0\0\x29\x04\xd0\0\0\x80\0\0\0",
+    ];
+    let whole = [query(7), edns.concat()];
+    for ip in ["127.0.0.1", "::1"] {
+        let server = SocketAddr::new(ip.parse().expect("an address"), udp.port());
+        for round in 0..40 {
+            let socket = UdpSocket::bind((ip, 0)).await.expect("a socket");
+            socket.connect(server).await.expect("connected");
+            for len in 0..=70 {
+                let mut message = vec![0; len];
+                match round {
+                    0 => {}
+                    1 => message.fill(0xff),
+                    2 => message.fill(0xc0),
+                    3..8 => message.fill_with(|| draw(256) as u8),
+                    _ => {
+                        message = whole[round % 2].clone();
+                        message.truncate(len.max(12));
+                        for _ in 0..=draw(4) {
+                            let at = draw(message.len());
+                            message[at] = draw(256) as u8;
+                        }
+                    }
+                }
+                socket.send(&message).await.expect("sent");
+            }
+            // Its last is answered, after whatever the others were answered by.
+            socket.send(&query(0xabcd)).await.expect("sent");
+            loop {
+                let reply = receive(&socket).await;
+                assert!(reply.len() >= 12 && reply[2] & 0x80 != 0, "{reply:?}");
+                if id_and_rcode(&reply).0 == 0xabcd {
+                    break;
+                }
+            }
+        }
+    }
+    assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
+}
