@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use pxe_dns::{
-    AccessList, Event, ForwardError, Forwarder, Limits, Question, Rcode, Record, RecordType,
-    Resolved, ServedZone, Server, ServerHandle, Service, ServiceBuilder, Transport, ZoneFile,
-    ZoneFileLimits,
+    AccessList, Event, ForwardError, Forwarder, Limits, MemForwarder, Name, Question, Rcode,
+    Record, RecordType, Resolved, ServedZone, Server, ServerHandle, Service, ServiceBuilder,
+    Transport, ZoneFile, ZoneFileLimits,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
@@ -639,6 +639,46 @@ async fn no_datagram_silences_the_server() {
                 }
             }
         }
+    }
+    assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
+}
+
+/// Forwarded responses that a connection has no room for keep their places among those that others
+/// are asked for: a client that takes nothing cannot gather them.
+#[tokio::test]
+async fn forwarded_responses_that_nobody_takes_are_bounded() {
+    let (service, _events) = told(Service::builder().recursion(AccessList::any()), |limits| {
+        limits.forwards_per_client_max = 4;
+        limits.queries_per_connection_max = 4;
+        limits.send_stalled_max = Duration::MAX;
+    });
+    let pxe: Name = "pxe.matrix.lan".parse().expect("a name");
+    let long = |n| Record::new(pxe.clone(), RecordType::A, 60, vec![n; 6000]);
+    let answer = Resolved::new(Rcode::NOERROR, (0..10).map(long).collect());
+    let forwarder = MemForwarder::new().with(pxe.clone(), RecordType::A, Ok(answer));
+    let udp = Server::bind_udp("127.0.0.1:0").expect("a UDP port");
+    let tcp = Server::bind_tcp("127.0.0.1:0").expect("a TCP port");
+    let (udp_address, tcp_address) = (udp.local_addr(), tcp.local_addr());
+    let server = Server::new(service).forwarder(Arc::new(forwarder));
+    let handle = server.listen(udp).listen(tcp).start().expect("a server");
+    let mut stream = TcpStream::connect(tcp_address).await.expect("connected");
+    // 60 MB of responses.
+    let many = [&[0, 32][..], &query(1)].concat().repeat(1000);
+    stream.write_all(&many).await.expect("sent");
+    let socket = client(udp_address, [127, 0, 0, 1]).await;
+    let refused = async {
+        loop {
+            socket.send(&query(2)).await.expect("sent");
+            if id_and_rcode(&receive(&socket).await) == (2, 2) {
+                break;
+            }
+        }
+    };
+    soon(refused).await;
+    // It gets them all the same, once it takes them.
+    for _ in 0..1000 {
+        let reply = receive_tcp(&mut stream).await;
+        assert_eq!(id_and_rcode(&reply).0, 1);
     }
     assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
 }

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::forwards::Begun;
 use super::listener::stopped;
 use super::server::Shared;
 use crate::{Event, Limited, Outcome, Peer, TcpClosed, Transfer, Transferred};
@@ -31,8 +32,9 @@ pub(super) struct Connection {
     /// What is to be sent, and how much of it is.
     unsent: Vec<u8>,
     sent: usize,
-    /// Queries that others are asked for.
-    forwards: JoinSet<Vec<u8>>,
+    /// Queries that others are asked for. A response keeps its place among them until there is
+    /// room for it here.
+    forwards: JoinSet<(Vec<u8>, Begun)>,
     /// Zones that the client gets, the first of them now.
     transfers: VecDeque<Transfer>,
     intake: Intake,
@@ -117,6 +119,7 @@ impl Connection {
             }
             let is_sending = !self.unsent.is_empty();
             let is_waiting = !self.forwards.is_empty();
+            let takes_answers = is_waiting && self.has_room_for_responses();
             if self.intake == Intake::Ended && !is_sending && !is_waiting {
                 return Ok(());
             }
@@ -136,9 +139,11 @@ impl Connection {
                     self.receive()?;
                 }
                 ready = self.stream.writable(), if is_sending => ready?,
-                Some(reply) = self.forwards.join_next(), if is_waiting => {
+                Some(done) = self.forwards.join_next(), if takes_answers => {
                     // A task that panicked has no reply; the client asks again.
-                    self.push(&reply.unwrap_or_default());
+                    if let Ok((reply, _begun)) = done {
+                        self.push(&reply);
+                    }
                 }
                 () = &mut stopped, if self.intake == Intake::Open => self.intake = Intake::Ended,
                 () = until(deadline), if deadline.is_some() => return Err(End::Limited(limit)),
@@ -150,7 +155,13 @@ impl Connection {
     fn has_room(&self) -> bool {
         let limits = self.shared.service.limits();
         self.forwards.len() + self.transfers.len() < limits.queries_per_connection_max.max(1)
-            && self.unsent.len() - self.sent < limits.response_bytes_max.max(1)
+            && self.has_room_for_responses()
+    }
+
+    /// Whether one more response may wait until the client takes it.
+    fn has_room_for_responses(&self) -> bool {
+        let limits = self.shared.service.limits();
+        self.unsent.len() - self.sent < limits.response_bytes_max.max(1)
     }
 
     /// Reads what is there, up to a bound: the rest waits in the system, and then in the client.
@@ -218,7 +229,7 @@ impl Connection {
                     self.forwards.spawn(async move {
                         let mut reply = Vec::new();
                         begun.finish(&mut reply).await;
-                        reply
+                        (reply, begun)
                     });
                 }
             }

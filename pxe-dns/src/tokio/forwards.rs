@@ -108,7 +108,7 @@ impl fmt::Debug for Forwards {
 
 impl Begun {
     /// Asks others. The response is appended to `reply`.
-    pub(super) async fn finish(self, reply: &mut Vec<u8>) {
+    pub(super) async fn finish(&self, reply: &mut Vec<u8>) {
         let Forwards {
             service, forwarder, ..
         } = &*self.forwards;
