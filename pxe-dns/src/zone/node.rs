@@ -1,6 +1,6 @@
 //! The records of one name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -28,15 +28,16 @@ impl Node {
     /// A node of records that all have this owner.
     pub(super) fn new(owner: Name, records: impl IntoIterator<Item = Record>) -> Self {
         let mut sets: Vec<(RecordType, u32, Vec<Bytes>)> = Vec::new();
+        // Found without going through all that there are: a name may have very many.
+        let mut places: BTreeMap<RecordType, usize> = BTreeMap::new();
+        let mut known: BTreeSet<(RecordType, Bytes)> = BTreeSet::new();
         for record in records {
-            let of_kind = sets.iter_mut().find(|(kind, ..)| *kind == record.kind);
-            match of_kind {
-                // RFC 2181 section 5: a record that is there twice is one.
-                Some((kind, _, data)) => {
-                    if !data.iter().any(|known| is_same(*kind, known, &record.data)) {
-                        data.push(record.data);
-                    }
-                }
+            let place = *places.entry(record.kind).or_insert(sets.len());
+            // RFC 2181 section 5: a record that is there twice is one.
+            let is_new = known.insert((record.kind, essence(record.kind, &record.data)));
+            match sets.get_mut(place) {
+                Some((_, _, data)) if is_new => data.push(record.data),
+                Some(_) => {}
                 None => sets.push((record.kind, record.ttl_seconds, vec![record.data])),
             }
         }
@@ -146,17 +147,17 @@ impl RrSet {
     }
 }
 
-/// Whether two records are the same: names in them are compared without regard to case
-/// (RFC 4034 section 6.2).
-fn is_same(kind: RecordType, a: &[u8], b: &[u8]) -> bool {
-    match kind {
-        RecordType::NS
-        | RecordType::CNAME
-        | RecordType::PTR
-        | RecordType::DNAME
-        | RecordType::MX
-        | RecordType::SRV
-        | RecordType::SOA => a.eq_ignore_ascii_case(b),
-        _ => a == b,
+/// What is equal in records that are the same: a name is compared without regard to case
+/// (RFC 4034 section 6.2), the numbers before it are not letters.
+fn essence(kind: RecordType, data: &Bytes) -> Bytes {
+    let numbers_len = match kind {
+        RecordType::NS | RecordType::CNAME | RecordType::PTR | RecordType::DNAME => 0,
+        RecordType::MX => 2,
+        RecordType::SRV => 6,
+        _ => return data.clone(),
+    };
+    match data.split_at_checked(numbers_len) {
+        Some((numbers, name)) => [numbers, &name.to_ascii_lowercase()].concat().into(),
+        None => data.clone(),
     }
 }

@@ -218,6 +218,15 @@ fn a_record_is_there_once() {
     assert_eq!(crate::records(&file).len(), 2);
 }
 
+/// Of a name in data case does not matter; 0x41 and 0x61 in a number are no letters.
+#[test]
+fn numbers_in_data_are_not_letters() {
+    let file = read_body("a MX 65 ns\na MX 97 ns\na SRV 0 0 8001 ns\na SRV 0 0 8033 ns\n");
+    assert_eq!(crate::records(&file).len(), 4);
+    let file = read_body("a MX 65 ns\na MX 65 NS\na SRV 0 0 8001 ns\na SRV 0 0 8001 NS\n");
+    assert_eq!(crate::records(&file).len(), 2);
+}
+
 #[test]
 fn hosts_have_names_of_hosts() {
     let text = "is no name of a host (letters, digits and hyphens), but has a A record";
