@@ -323,4 +323,14 @@ fn a_set_of_records_fits_into_a_message() {
     fine(&addresses(4_000));
     let text = "the A records of many.matrix.lan. are more than a message can hold (RFC 1035 section 4.2.2)";
     refused(&addresses(20_000), 5, text);
+    let file = read_body("one A 192.0.2.2\n".repeat(6_000));
+    assert_eq!(crate::records(&file).len(), 1);
+}
+
+/// One finding for a name, and one look for it: 20,000 times 20,000 would take minutes.
+#[test]
+fn many_records_of_a_name_are_looked_at_once() {
+    let file = read_body("$GENERATE 1-20000 a SPF $\n");
+    let about_mail = |line: &&String| line.contains("RFC 7208");
+    assert_eq!(findings(&file).iter().filter(about_mail).count(), 1);
 }

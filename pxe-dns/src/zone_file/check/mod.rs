@@ -239,6 +239,7 @@ impl Check<'_> {
         }
         let octets: usize = set
             .iter()
+            .filter(|(index, _)| !changes.doubles.contains(index))
             .map(|(_, record)| RECORD_HEAD_LEN + record.data.len())
             .sum();
         if octets > MESSAGE_LEN_MAX {
@@ -289,7 +290,10 @@ impl Check<'_> {
             let text = format!("{owner} is no hashed name, but has an NSEC3 record");
             self.fail(index, text, findings);
         }
-        if kind == RecordType::SPF && !self.has_spf_text(owner) {
+        // Once for each name, however many such records it has.
+        let is_first_spf =
+            kind == RecordType::SPF && self.index.first(owner, RecordType::SPF) == Some(index);
+        if is_first_spf && !self.has_spf_text(owner) {
             let text = format!(
                 "mail servers look for a TXT record of {owner}, no longer for SPF (RFC 7208 \
                  section 3.1)"
