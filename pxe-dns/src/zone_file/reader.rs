@@ -355,7 +355,11 @@ impl<'f> Reader<'f> {
         let owners = Template::parse(owners.text).map_err(|why| words.fault(why))?;
         let head = self.read_head(words, scope)?;
         let data = words.expect("the data")?;
-        let data = Template::parse(data.text).map_err(|why| words.fault(why))?;
+        let text = match data.is_quoted {
+            true => without_escaped_quotes(data.text),
+            false => data.text.to_vec(),
+        };
+        let data = Template::parse(&text).map_err(|why| words.fault(why))?;
         if words.peek().is_some() {
             return Err(words.fault("write the data of $GENERATE between quotes"));
         }
@@ -517,6 +521,25 @@ impl<'f> Reader<'f> {
 fn name(text: &[u8], words: &Words<'_, '_>, scope: &Scope) -> Result<Name, Fault> {
     let name = Name::from_text(text, Some(scope.origin.as_ref()));
     name.map_err(|why| words.fault(format!("{} is not a name: {why}", shown(text))))
+}
+
+/// What stood between quotes, with the quotes in it as those of a line of its own: BIND's
+/// `isc_lex_gettoken` drops the backslashes before them, and no others.
+fn without_escaped_quotes(text: &[u8]) -> Vec<u8> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.iter().copied();
+    while let Some(octet) = rest.next() {
+        match (octet, rest.clone().next()) {
+            (b'\\', Some(b'"')) => {}
+            (b'\\', Some(_)) => octets.push(octet),
+            _ => {
+                octets.push(octet);
+                continue;
+            }
+        }
+        octets.extend(rest.next());
+    }
+    octets
 }
 
 /// A class; none if it is none.

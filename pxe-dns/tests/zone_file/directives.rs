@@ -323,6 +323,22 @@ fn one_line_generates_many_records() {
     assert_eq!(records(&file), expected);
 }
 
+/// As `named-checkzone` of BIND 9.18 reads them.
+#[test]
+fn generated_text_may_have_quotes_of_its_own() {
+    let lines = [
+        r#"$GENERATE 1-1 a TXT "\"rack $; left\" row""#,
+        r#"$GENERATE 1-1 b TXT "\"\"""#,
+        r#"$GENERATE 1-1 c TXT "a\\$""#,
+    ];
+    let expected = [
+        r#"a.matrix.lan. 3600 IN TXT "rack 1; left" "row""#,
+        r#"b.matrix.lan. 3600 IN TXT """#,
+        r#"c.matrix.lan. 3600 IN TXT "a\\1""#,
+    ];
+    assert_eq!(records(&read_body(lines.join("\n") + "\n")), expected);
+}
+
 #[test]
 fn what_generates_nothing_is_told() {
     for (line, expected) in [
