@@ -31,7 +31,7 @@ pub(crate) use self::zones::Zones;
 const SOA_NUMBERS_LEN: usize = 20;
 /// Octets of a record's data at most, so that it fits into a message with the longest question
 /// and owner, and with EDNS.
-const DATA_LEN_MAX: usize = 64_900;
+pub(crate) const DATA_LEN_MAX: usize = 64_900;
 
 /// The records of a name and of all names below it, but for what is delegated.
 #[derive(Clone)]

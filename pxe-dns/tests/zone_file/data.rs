@@ -272,7 +272,12 @@ fn what_is_no_data_is_told() {
     let file = read_body(format!("r TXT {}\n", "\"aaaaaaaaaa\" ".repeat(6000)));
     assert_eq!(
         findings(&file),
-        ["db:5: error: the data is longer than 65535 octets"]
+        ["db:5: error: the data is longer than 64900 octets, for which no message has room"]
+    );
+    let file = read_body(format!("r TYPE65280 \\# 64901 {}\n", "00".repeat(64_901)));
+    assert_eq!(
+        findings(&file),
+        ["db:5: error: the data is longer than 64900 octets, for which no message has room"]
     );
 }
 

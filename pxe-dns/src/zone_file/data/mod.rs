@@ -15,10 +15,8 @@ use std::fmt::Write as _;
 
 pub(super) use self::form::number;
 use super::lexer::{Entry, Token};
+use crate::zone::DATA_LEN_MAX;
 use crate::{NameRef, RecordType};
-
-/// Octets of a record's data at most: what its length field can say (RFC 1035 section 3.2.1).
-const DATA_LEN_MAX: usize = 65_535;
 
 /// Why words mean nothing, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,7 +146,9 @@ pub(super) fn parse(
     digest::check(kind, &data).map_err(|why| words.fault(why))?;
     match data.len() {
         ..=DATA_LEN_MAX => Ok(data),
-        _ => Err(words.fault("the data is longer than 65535 octets")),
+        _ => Err(words.fault(format!(
+            "the data is longer than {DATA_LEN_MAX} octets, for which no message has room"
+        ))),
     }
 }
 
