@@ -7,6 +7,10 @@ use bytes::Bytes;
 use super::octets::Octets;
 use crate::{Name, NameRef, Record, RecordType};
 
+/// Octets of data, with their lengths, that a set has without memory of its own: the name
+/// `host-192-168-150-7.lan`, say.
+const SHORT_LEN_MAX: usize = 30;
+
 /// All records of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Node {
@@ -21,7 +25,7 @@ pub(super) struct RrSet {
     pub(super) kind: RecordType,
     pub(super) ttl_seconds: u32,
     /// Data of each record, after its length (two octets).
-    data: Octets,
+    data: Octets<SHORT_LEN_MAX>,
 }
 
 impl Node {

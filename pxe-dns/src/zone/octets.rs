@@ -2,23 +2,17 @@
 
 use std::cmp::Ordering;
 
-/// Octets without memory of their own: the key of `host-192-168-150-7`, say, or an address.
-const SHORT_LEN_MAX: usize = 22;
-
-/// Octets, compared as slices are. A few of them are where this is, so that none are fetched from
-/// elsewhere.
+/// Octets, compared as slices are. Up to `N` of them are where this is, so that none are fetched
+/// from elsewhere.
 #[derive(Debug, Clone)]
-pub(super) enum Octets {
-    Short {
-        len: u8,
-        octets: [u8; SHORT_LEN_MAX],
-    },
+pub(super) enum Octets<const N: usize> {
+    Short { len: u8, octets: [u8; N] },
     Long(Box<[u8]>),
 }
 
-impl Octets {
+impl<const N: usize> Octets<N> {
     pub(super) fn new(slice: &[u8]) -> Self {
-        let mut octets = [0; SHORT_LEN_MAX];
+        let mut octets = [0; N];
         match octets.get_mut(..slice.len()) {
             Some(place) => {
                 place.copy_from_slice(slice);
@@ -39,21 +33,21 @@ impl Octets {
     }
 }
 
-impl PartialEq for Octets {
+impl<const N: usize> PartialEq for Octets<N> {
     fn eq(&self, other: &Self) -> bool {
         self.as_slice() == other.as_slice()
     }
 }
 
-impl Eq for Octets {}
+impl<const N: usize> Eq for Octets<N> {}
 
-impl Ord for Octets {
+impl<const N: usize> Ord for Octets<N> {
     fn cmp(&self, other: &Self) -> Ordering {
         self.as_slice().cmp(other.as_slice())
     }
 }
 
-impl PartialOrd for Octets {
+impl<const N: usize> PartialOrd for Octets<N> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }

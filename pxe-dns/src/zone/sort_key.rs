@@ -8,6 +8,8 @@ use crate::{NAME_LEN_MAX, NameRef};
 
 /// Octets of a key at most: each octet of a name may need two.
 const KEY_LEN_MAX: usize = 2 * NAME_LEN_MAX;
+/// Octets that a key has without memory of its own: `host-192-168-150-7`, say.
+const SHORT_LEN_MAX: usize = 22;
 /// Ends a label: before all octets of a longer one.
 const END: u8 = 0;
 /// Before an octet that would be `END` or this.
@@ -18,7 +20,7 @@ const ESCAPE: u8 = 1;
 /// Octets are compared as they are: that is the canonical order (RFC 4034 section 6.1). The key
 /// of a name is the beginning of the keys of all names below it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct SortKey(Octets);
+pub(super) struct SortKey(Octets<SHORT_LEN_MAX>);
 
 /// A key on the stack.
 #[derive(Debug, Clone)]
