@@ -716,5 +716,9 @@ fn dynamic_records_are_answered_beside_those_of_the_zone() {
     ahead.serial_offset = 1000;
     drop(all.replace(vec![ahead]));
     assert_eq!(serial(&all), 1007);
+    drop(all.replace(vec![]));
+    let back = [zone("example.", "@ NS ns.example.com.\n")];
+    drop(all.replace(back.map(ServedZone::new).into()));
+    assert_eq!(serial(&all), 1008, "a zone that was gone does not go back");
     assert!(overlay::is_after(0, u32::MAX) && !overlay::is_after(u32::MAX, 0));
 }

@@ -13,6 +13,8 @@ pub(crate) struct Zones {
     served: Vec<ServedZone>,
     /// By the key of its name, where a zone is.
     index: BTreeMap<SortKey, usize>,
+    /// The last serials of zones that are served no longer: they may come back.
+    gone: BTreeMap<SortKey, u32>,
     /// Dynamic records by their name: those that are answered, and those that are not.
     dynamic: BTreeMap<Name, Vec<Record>>,
 }
@@ -26,6 +28,7 @@ impl Zones {
         let before = Self {
             index: std::mem::replace(&mut self.index, index.collect()),
             served: std::mem::replace(&mut self.served, zones),
+            gone: BTreeMap::new(),
             dynamic: BTreeMap::new(),
         };
         let owners: Vec<Name> = self.dynamic.keys().cloned().collect();
@@ -46,7 +49,17 @@ impl Zones {
             {
                 served.zone.increase_serial();
             }
+            if let Some(last) = self.gone.remove(served.zone.key.as_slice())
+                && !is_after(served.zone.serial(), last)
+            {
+                served.zone.set_serial(last);
+                served.zone.increase_serial();
+            }
         }
+        let gone = before.served.iter().map(|served| &served.zone);
+        let gone = gone.filter(|zone| !self.index.contains_key(zone.key.as_slice()));
+        self.gone
+            .extend(gone.map(|zone| (zone.key.clone(), zone.serial())));
         before.served
     }
 
