@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -680,5 +681,38 @@ async fn forwarded_responses_that_nobody_takes_are_bounded() {
         let reply = receive_tcp(&mut stream).await;
         assert_eq!(id_and_rcode(&reply).0, 1);
     }
+    assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
+}
+
+/// A client that sends more queries than are read at a time has its turn, and others theirs: tasks
+/// of other servers among them, which share the runtime.
+#[tokio::test]
+async fn a_flood_on_a_connection_lets_others_have_their_turn() {
+    let answered = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&answered);
+    let service = Service::builder().on_event(move |event| {
+        if let Event::Refused(_) = event {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let (handle, _, tcp) = serve(service.build(), "127.0.0.1");
+    // All of them wait in the system before the server has its first turn.
+    let mut stream = std::net::TcpStream::connect(tcp).expect("connected");
+    stream.set_nonblocking(true).expect("set");
+    let many = [&[0, 32][..], &refused(1)].concat().repeat(2000);
+    let sent = std::io::Write::write(&mut stream, &many).expect("sent") / 34;
+    assert!(sent > 1000, "{sent}");
+    let (mut before, mut longest) = (0, 0);
+    let turns = async {
+        while before < sent {
+            tokio::task::yield_now().await;
+            let now = answered.load(Ordering::Relaxed);
+            longest = longest.max(now - before);
+            before = now;
+        }
+    };
+    soon(turns).await;
+    assert!(longest <= 4096 / 34 + 1, "{longest} in one turn");
+    drop(stream);
     assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
 }

@@ -106,8 +106,14 @@ impl Connection {
         let mut stopped = pin!(stopped(&mut stop));
         let limits = self.shared.service.limits().clone();
         loop {
+            let taken_before = self.queries;
             let is_held_up = self.take_queries()?;
             self.send()?;
+            if self.queries > taken_before + 1 {
+                // A client with so many queries at once may have as many more: others have their
+                // turn, on this runtime, before those are read.
+                tokio::task::yield_now().await;
+            }
             let is_transferring = self.unsent.is_empty() && !self.transfers.is_empty();
             if is_transferring {
                 self.transfer();
