@@ -9,6 +9,9 @@ use crate::privileges::is_root;
 
 /// HTTP connections at once, as `pxe_http::Limits` bounds them by default, and what waits.
 const HTTP_CONNECTIONS: u64 = 2048;
+/// Sockets with which other name servers are asked, as `pxe_dns::ForwardLimits` bounds them by
+/// default: three for each of 256 questions.
+const DNS_QUESTIONS: u64 = 3 * 256;
 /// Shared open files of the tree, as `pxe_tree::DirOptions` bounds them by default.
 const SHARED_FILES: u64 = 4096;
 /// Listeners, the log, the runtime, the control socket and its connections.
@@ -44,7 +47,11 @@ fn wanted(config: &Config) -> u64 {
     };
     let nfs = config.nfs.as_ref();
     let nfs = nfs.and_then(|nfs| u64::try_from(nfs.connections_max).ok());
-    tftp + http + nfs.unwrap_or_default() + SHARED_FILES + OTHERS
+    let dns = config.dns.as_ref().map(|_| {
+        let connections = pxe_dns::Limits::default().connections_max as u64;
+        connections + DNS_QUESTIONS
+    });
+    tftp + http + nfs.unwrap_or_default() + dns.unwrap_or_default() + SHARED_FILES + OTHERS
 }
 
 /// The limit that is in force afterwards. It is never lowered.
@@ -75,6 +82,9 @@ mod tests {
         let none = wanted("[tftp]\nsingle_port = true\n");
         assert_eq!(wanted("[tftp]\ntransfers_max = 100\n"), none + 100);
         assert_eq!(wanted("[http]\n"), none + HTTP_CONNECTIONS);
+        let limits = pxe_dns::Limits::default();
+        let of_dns = limits.connections_max as u64 + DNS_QUESTIONS;
+        assert_eq!(wanted("[dns]\n"), none + of_dns);
         let nfs = "[nfs]\nconnections_max = 100\nexport = { clients = \"*\" }\n";
         assert_eq!(wanted(nfs), none + 100);
     }
