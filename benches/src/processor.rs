@@ -1,12 +1,47 @@
 //! Processors: the time that a process took of them, and on which of them it runs.
 
 use std::fs;
+use std::time::Duration;
 
+use clap::ValueEnum;
 use nix::sched::{CpuSet, sched_setaffinity};
+use nix::time::ClockId;
 use nix::unistd::Pid;
 
 /// Clock ticks a second in /proc/PID/stat (`USER_HZ`), the same on every architecture of Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
+
+/// Which processors a server and its load have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Placement {
+    /// The server and the load have the same one.
+    One,
+    /// Each has one of its own.
+    Two,
+    /// Both have both, as the kernel likes it.
+    Free,
+}
+
+impl Placement {
+    pub(crate) const ALL: [Self; 3] = [Self::One, Self::Two, Self::Free];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::One => "server and load on one CPU",
+            Self::Two => "server on CPU 1, load on CPU 0",
+            Self::Free => "server and load on both CPUs",
+        }
+    }
+
+    /// Of the server, and of the load.
+    pub(crate) const fn cpus(self) -> (&'static [usize], &'static [usize]) {
+        match self {
+            Self::One => (&[0], &[0]),
+            Self::Two => (&[1], &[0]),
+            Self::Free => (&[0, 1], &[0, 1]),
+        }
+    }
+}
 
 /// Processor time of a process, in seconds (proc(5), /proc/PID/stat fields 14 and 15).
 pub(crate) fn cpu_seconds(pid: u32) -> Option<f64> {
@@ -35,6 +70,12 @@ pub(crate) fn group(leader: u32) -> impl Iterator<Item = u32> {
 /// Processor time of all processes of a process group, in seconds.
 pub(crate) fn group_cpu_seconds(leader: u32) -> f64 {
     group(leader).filter_map(cpu_seconds).sum()
+}
+
+/// What the calling thread used of its processor.
+pub(crate) fn thread_cpu_time() -> Duration {
+    let time = ClockId::CLOCK_THREAD_CPUTIME_ID.now();
+    time.map(Duration::from).unwrap_or_default()
 }
 
 /// Puts the calling thread on these processors.

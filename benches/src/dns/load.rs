@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, MultiHeaders, recv, recvmmsg, send, sendmmsg};
-use nix::time::ClockId;
 
 use super::message::Exchange;
 use super::{ALONE, Clients, Outcome};
+use crate::processor::thread_cpu_time;
 
 /// A server that says nothing for so long has lost a query.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -101,7 +101,7 @@ impl<'e> Load<'e> {
     /// A text: a query is lost, or a response is wrong.
     pub(super) fn run(&mut self, ask: Clients, until: Until) -> Result<Outcome, String> {
         let clients = self.clients.get_mut(..ask.count).ok_or("few clients")?;
-        let (cpu, start) = (cpu_time(), Instant::now());
+        let (cpu, start) = (thread_cpu_time(), Instant::now());
         let (mut sent, mut answered) = (0, 0);
         // Sends as many queries for a client, unless it is enough.
         let mut begin = |client: &mut Client, count: usize, buffers: &mut Buffers| {
@@ -145,7 +145,7 @@ impl<'e> Load<'e> {
         Ok(Outcome {
             answered,
             elapsed,
-            busy: (cpu_time() - cpu).as_secs_f64() / elapsed.as_secs_f64(),
+            busy: (thread_cpu_time() - cpu).as_secs_f64() / elapsed.as_secs_f64(),
         })
     }
 }
@@ -264,10 +264,4 @@ fn wait(clients: &[Client], ready: &mut Vec<usize>) -> Result<(), String> {
         is_ready.then_some(index)
     }));
     Ok(())
-}
-
-/// What this thread used of its processor.
-fn cpu_time() -> Duration {
-    let time = ClockId::CLOCK_THREAD_CPUTIME_ID.now();
-    time.map(Duration::from).unwrap_or_default()
 }

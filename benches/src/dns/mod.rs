@@ -11,7 +11,7 @@ mod server;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use pxe_test_lab::{Namespace, POLL_INTERVAL, ensure, remove_stale, unique_name};
 
 pub(crate) use self::handle::run as handle;
@@ -20,7 +20,7 @@ use self::message::Exchange;
 use self::names::{Question, Zone};
 pub(crate) use self::serve::{ServeOptions, serve};
 use self::server::{ADDRESS, Kind, Running};
-use crate::processor::pin_this_thread;
+use crate::processor::{Placement, pin_this_thread};
 use crate::pxe_server;
 use crate::statistics::median;
 
@@ -31,38 +31,6 @@ const SEED: u64 = 1;
 /// Ports of clients, a hundred for each round: all servers have the same within one.
 const FIRST_PORT: u16 = 20_000;
 const PORTS_PER_ROUND: u16 = 100;
-
-/// Which processors they have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Placement {
-    /// The server and the load have the same one.
-    One,
-    /// Each has one of its own.
-    Two,
-    /// Both have both, as the kernel likes it.
-    Free,
-}
-
-impl Placement {
-    const ALL: [Self; 3] = [Self::One, Self::Two, Self::Free];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::One => "server and load on one CPU",
-            Self::Two => "server on CPU 1, load on CPU 0",
-            Self::Free => "server (2 threads) and load on both CPUs",
-        }
-    }
-
-    /// Of the server, and of the load.
-    const fn cpus(self) -> (&'static [usize], &'static [usize]) {
-        match self {
-            Self::One => (&[0], &[0]),
-            Self::Two => (&[1], &[0]),
-            Self::Free => (&[0, 1], &[0, 1]),
-        }
-    }
-}
 
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use pxe_test_lab::{Namespace, Output, Process};
 
-use super::Placement;
 use super::names::{FORWARD, REVERSE, TTL_SECONDS};
-use crate::processor::{group, group_cpu_seconds, pin_process};
+use crate::processor::{Placement, group, group_cpu_seconds, pin_process};
 
 /// Where all of them listen.
 pub(super) const ADDRESS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 53);

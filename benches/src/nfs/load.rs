@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::MsgFlags;
-use nix::time::ClockId;
 
 use super::client::{Check, Client, Expected, PATIENCE, SILENT, Step};
 use super::content::{self, DIRECTORY, Facts, LARGE, SMALL_COUNT};
 use super::message::Call;
+use crate::processor::thread_cpu_time;
 
 /// What one READ asks for.
 pub(crate) const READ_LEN: u32 = 1 << 20;
@@ -173,7 +173,7 @@ impl Load {
         clients: &mut [Client],
         scratch: &mut [u8],
     ) -> Result<Outcome, String> {
-        let (start, cpu) = (Instant::now(), cpu_time());
+        let (start, cpu) = (Instant::now(), thread_cpu_time());
         // Where each client is; they begin in different places.
         let share = |index: usize, all: u64| index as u64 * all / case.clients as u64;
         let all = match case.operation {
@@ -232,7 +232,7 @@ impl Load {
             operations: done,
             bytes,
             elapsed,
-            busy: (cpu_time() - cpu).as_secs_f64() / elapsed.as_secs_f64(),
+            busy: (thread_cpu_time() - cpu).as_secs_f64() / elapsed.as_secs_f64(),
         })
     }
 
@@ -293,10 +293,4 @@ fn wait(clients: &[Client], ready: &mut Vec<usize>) -> Result<(), String> {
         is_ready.then_some(index)
     }));
     Ok(())
-}
-
-/// What this thread used of its processor.
-fn cpu_time() -> Duration {
-    let time = ClockId::CLOCK_THREAD_CPUTIME_ID.now();
-    time.map(Duration::from).unwrap_or_default()
 }

@@ -11,50 +11,18 @@ mod server;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use pxe_test_lab::{Namespace, POLL_INTERVAL, ensure, remove_stale, unique_name};
 
 use self::client::Check;
 use self::load::{Case, Load, Operation, Outcome, Until};
 pub(crate) use self::serve::{ServeOptions, serve};
 use self::server::{Kind, Running};
-use crate::processor::pin_this_thread;
+use crate::processor::{Placement, pin_this_thread};
 use crate::statistics::median;
 
 const START_PATIENCE: Duration = Duration::from_secs(20);
 const CLIENTS_MAX: usize = 8;
-
-/// Which processors they have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Placement {
-    /// The server and the load have the same one.
-    One,
-    /// Each has one of its own.
-    Two,
-    /// Both have both, as the kernel likes it.
-    Free,
-}
-
-impl Placement {
-    const ALL: [Self; 3] = [Self::One, Self::Two, Self::Free];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::One => "server and load on one CPU",
-            Self::Two => "server on CPU 1, load on CPU 0",
-            Self::Free => "server and load on both CPUs",
-        }
-    }
-
-    /// Of the server, and of the load.
-    const fn cpus(self) -> (&'static [usize], &'static [usize]) {
-        match self {
-            Self::One => (&[0], &[0]),
-            Self::Two => (&[1], &[0]),
-            Self::Free => (&[0, 1], &[0, 1]),
-        }
-    }
-}
 
 /// What to measure.
 #[derive(Debug, Args)]
