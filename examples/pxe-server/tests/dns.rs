@@ -207,6 +207,55 @@ async fn a_changed_file_is_read_and_a_bad_one_leaves_the_zone_as_it_was() {
     running.stop().await.expect("no failure");
 }
 
+/// As `rsync -t` and `touch -r` leave it; and a file that was made readable is of another time of
+/// status as well, and of nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_changed_within_its_old_time_is_read() {
+    let site = Site::new("[[dns.zone]]\nname = \"matrix.lan\"\nfile = \"db.matrix.lan\"\n");
+    let path = site.path("db.matrix.lan");
+    let modified = |path: &PathBuf| std::fs::metadata(path).and_then(|file| file.modified());
+    let before = modified(&path).expect("readable");
+    let running = site.start().await;
+    let text = ZONE_FILE.replace("192.168.150.1", "192.168.150.9");
+    let mut file = std::fs::File::options()
+        .write(true)
+        .open(&path)
+        .expect("there");
+    std::io::Write::write_all(&mut file, text.as_bytes()).expect("writable");
+    file.set_modified(before).expect("writable");
+    drop(file);
+    assert_eq!(modified(&path).expect("readable"), before);
+    until_answered(dns(&running), "pxe.matrix.lan", "192.168.150.9").await;
+    running.stop().await.expect("no failure");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_says_the_same_needs_no_other_serial() {
+    let site = Site::new("[[dns.zone]]\nname = \"matrix.lan\"\nfile = \"db.matrix.lan\"\n");
+    let running = site.start().await;
+    std::fs::remove_file(site.path("db.matrix.lan")).expect("there");
+    let is_bad = |zone: &Value| zone["errors"] != json!([]);
+    until_zone(&site, is_bad).await;
+    std::fs::write(site.path("db.matrix.lan"), ZONE_FILE).expect("writable");
+    let zone = until_zone(&site, |zone| !is_bad(zone)).await;
+    assert_eq!(zone["warnings"], json!([]));
+    let other = ZONE_FILE.replace("192.168.150.1", "192.168.150.9");
+    std::fs::write(site.path("db.matrix.lan"), other).expect("writable");
+    until_answered(dns(&running), "pxe.matrix.lan", "192.168.150.9").await;
+    let zone = until_zone(&site, |zone| zone["warnings"] != json!([])).await;
+    assert!(zone.to_string().contains("increase it"), "{zone}");
+    running.stop().await.expect("no failure");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_in_the_place_of_a_zone_file_keeps_nobody_waiting() {
+    let site = Site::new("[[dns.zone]]\nname = \"matrix.lan\"\nfile = \"pipe\"\n");
+    let mode = nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR;
+    nix::unistd::mkfifo(&site.path("pipe"), mode).expect("made");
+    let error = Running::start(site.config()).await.expect_err("no file");
+    assert!(error.to_string().contains("is no file"), "{error}");
+}
+
 /// The first zone of `status`, once it is like this.
 async fn until_zone(site: &Site, is_so: impl Fn(&Value) -> bool) -> Value {
     let wait = async {

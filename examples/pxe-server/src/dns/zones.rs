@@ -2,10 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use pxe_dns::{Finding, Name, ServedZone, Severity, Zone, ZoneFile, ZoneFileLimits};
 
 use super::interfaces::Interfaces;
@@ -44,6 +46,8 @@ pub(crate) struct Stamp {
     inode: u64,
     len: u64,
     modified: (i64, i64),
+    /// Of what is in the inode: who may read it, and what was written with an old time.
+    changed: (i64, i64),
 }
 
 impl Stamp {
@@ -54,6 +58,7 @@ impl Stamp {
             inode: metadata.ino(),
             len: metadata.len(),
             modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
         })
     }
 }
@@ -131,7 +136,9 @@ impl Zones {
         match read {
             Ok(mut new) => {
                 let (serial, former) = (new.zone.serial(), loaded.zone.serial());
-                if serial == former {
+                // It may have been touched, or be as it was before it was broken.
+                let is_other = !new.zone.records().eq(loaded.zone.records());
+                if serial == former && is_other {
                     new.warnings.push(format!(
                         "{}: the zone has changed and its serial is {serial} as before: \
                          secondaries do not see it; increase it",
@@ -266,7 +273,11 @@ fn beside(own: &Path, asked: &str) -> PathBuf {
 /// The content of a file, or its first octets up to one more than these.
 fn read_bounded(path: &Path, octets_max: usize) -> Result<Vec<u8>, String> {
     let read = || -> std::io::Result<Vec<u8>> {
-        let file = std::fs::File::open(path)?;
+        // A pipe in its place would keep us waiting for its writer.
+        let file = File::options()
+            .read(true)
+            .custom_flags(OFlag::O_NONBLOCK.bits())
+            .open(path)?;
         if !file.metadata()?.is_file() {
             return Err(std::io::Error::other("is no file"));
         }
