@@ -256,6 +256,23 @@ async fn a_pipe_in_the_place_of_a_zone_file_keeps_nobody_waiting() {
     assert!(error.to_string().contains("is no file"), "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zone_may_be_written_around_that_of_the_server() {
+    let site = Site::new(
+        "domain = \"lab.matrix.lan\"\nserver_name = \"pxe\"\n\
+         [[dns.zone]]\nname = \"matrix.lan\"\nhosts = { nas = \"192.168.150.2\" }\n",
+    );
+    let running = site.start().await;
+    for (name, expected) in [
+        ("pxe.lab.matrix.lan", "pxe.lab.matrix.lan. A 127.0.0.1"),
+        ("nas.matrix.lan", "nas.matrix.lan. A 192.168.150.2"),
+    ] {
+        let reply = ask(dns(&running), name, RecordType::A);
+        assert_eq!(reply.answers, [expected]);
+    }
+    running.stop().await.expect("no failure");
+}
+
 /// The first zone of `status`, once it is like this.
 async fn until_zone(site: &Site, is_so: impl Fn(&Value) -> bool) -> Value {
     let wait = async {

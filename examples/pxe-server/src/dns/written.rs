@@ -90,7 +90,8 @@ pub(crate) fn written(config: &Config, dns: &Dns, interfaces: &Interfaces) -> Ve
         };
         let mut made = WrittenZone::new(zone.name.clone(), *ttl_seconds, &server, &zone.key);
         let is_ours = server.as_ref().is_within(zone.name.as_ref());
-        let mut has_server = !is_ours || !is_nearest(dns, zone, server.as_ref());
+        let is_elsewhere = !is_nearest(dns, zone, server.as_ref());
+        let mut has_server = !is_ours;
         for (label, addresses) in hosts {
             let key = format!("{}.hosts.{label}", zone.key);
             let Ok(name) = Name::from_text(label.as_bytes(), Some(zone.name.as_ref())) else {
@@ -110,8 +111,11 @@ pub(crate) fn written(config: &Config, dns: &Dns, interfaces: &Interfaces) -> Ve
         }
         if !has_server {
             for address in &own {
+                // A zone around the server's own has it as glue, which is answered to nobody.
                 made.push("dns.server_name", &address_line(&server, *address));
-                pointers.insert(*address, server.clone());
+                if !is_elsewhere {
+                    pointers.insert(*address, server.clone());
+                }
             }
         }
         for (index, record) in records.iter().enumerate() {
