@@ -99,6 +99,13 @@ fn whom_to_ask_is_the_system_nobody_or_some() {
 }
 
 #[test]
+fn a_port_that_is_taken_twice_is_said_once() {
+    let error = error("listen = [\"0.0.0.0:53\", \"127.0.0.1:53\"]");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(error.contains("cannot both be listened at"), "{error}");
+}
+
+#[test]
 fn errors_say_where_and_what_to_do() {
     for (more, expected) in [
         (

@@ -142,6 +142,7 @@ pub(super) fn distinct_listeners(
     // By both transports.
     let nfs = nfs.map(|nfs| ("nfs", nfs.listen.as_slice()));
     let dns = dns.and_then(|dns| Some(("dns", dns.listen.as_deref()?)));
+    let mut told: Vec<String> = Vec::new();
     for transport in [
         tftp.into_iter().chain(nfs).chain(dns).collect(),
         http.chain(nfs).chain(dns).collect::<Vec<_>>(),
@@ -155,7 +156,10 @@ pub(super) fn distinct_listeners(
                         false => format!("{listener} and {twin} cannot both be listened at"),
                     };
                     let path = format!("{key}.listen[{index}]");
-                    problems.error(&path, message, "remove one of them");
+                    if !told.contains(&path) {
+                        problems.error(&path, message, "remove one of them");
+                        told.push(path);
+                    }
                 }
                 seen.push(*listener);
             }
