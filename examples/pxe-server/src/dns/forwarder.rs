@@ -59,7 +59,8 @@ impl Asking {
             forward: Some(dns.forward.clone()),
             ..Self::default()
         };
-        let mut builder = HickoryForwarder::builder().own_addresses(own(config, dns, interfaces));
+        let mut builder =
+            HickoryForwarder::builder().own_addresses(interfaces.listeners(config, dns));
         match &dns.forward {
             DnsForward::Nobody => return Ok(asking),
             DnsForward::System => {}
@@ -149,19 +150,6 @@ impl Forwarder for CurrentForwarder {
     }
 }
 
-/// Where we are ourselves.
-fn own(config: &Config, dns: &Dns, interfaces: &Interfaces) -> Vec<SocketAddr> {
-    let listeners = interfaces.listeners(config, dns).into_iter();
-    let own = listeners.flat_map(|at| match at.ip().is_unspecified() {
-        true => {
-            let all = interfaces.addresses().into_iter();
-            all.map(|ip| SocketAddr::new(ip, at.port())).collect()
-        }
-        false => vec![at],
-    });
-    own.collect()
-}
-
 /// The servers that a resolv.conf names.
 pub(crate) fn system_name_servers(text: &[u8]) -> Vec<SocketAddr> {
     let text = String::from_utf8_lossy(text);
@@ -172,4 +160,22 @@ pub(crate) fn system_name_servers(text: &[u8]) -> Vec<SocketAddr> {
         Some(SocketAddr::new(ip, DNS_PORT))
     });
     servers.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All of 127.0.0.0/8 is at a server that listens everywhere, and no interface has it: what
+    /// is left of systemd-resolved's stub in a resolv.conf would be ourselves.
+    #[tokio::test]
+    async fn the_whole_loopback_network_is_ourselves_where_we_listen_everywhere() {
+        let text =
+            "[tree]\nroot = \"/\"\n[dns]\nlisten = \"0.0.0.0:53\"\nforward = \"127.0.0.53\"\n";
+        let config = Config::parse(text, Path::new("/x.toml")).expect("valid");
+        let dns = config.dns.as_ref().expect("configured");
+        let asking = Asking::of(&config, dns, &Interfaces::read(), &Asking::default());
+        let problem = asking.expect_err("ourselves");
+        assert!(problem.message.contains("itself"), "{problem:?}");
+    }
 }

@@ -53,11 +53,6 @@ impl Interfaces {
             .any(|own| own.address == address.to_canonical())
     }
 
-    /// Every address of this machine.
-    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
-        self.0.iter().map(|own| own.address).collect()
-    }
-
     /// The addresses to listen at.
     ///
     /// If nothing is said, they are those of the boot network: DHCP's interfaces, and the addresses

@@ -42,6 +42,14 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
     findings
 }
 
+/// What of the zones cannot be read by the user that this process has become, and was not told yet.
+pub(super) fn examine_as_user(config: &Config, told: &[Finding]) -> Vec<Finding> {
+    let is_told = |error: &str| told.iter().any(|one| one.to_string().contains(error));
+    let errors = check_zones(config).errors.into_iter();
+    let new = errors.filter(|error| !is_told(error));
+    new.map(|error| Finding::error(error, "")).collect()
+}
+
 fn examine_port(config: &Config, dns: &Dns, index: usize, address: SocketAddr) -> Finding {
     let bound = try_both(address).map(drop);
     let transport = match &bound {
@@ -105,7 +113,8 @@ fn examine_upstreams(dns: &Dns, listeners: &[SocketAddr], interfaces: &Interface
     let is_own = |server: &SocketAddr| {
         let mut listeners = listeners.iter();
         listeners.any(|at| {
-            let is_here = at.ip().is_unspecified() && interfaces.has(server.ip());
+            let is_ours = interfaces.has(server.ip()) || server.ip().is_loopback();
+            let is_here = at.ip().is_unspecified() && is_ours;
             at.port() == server.port() && (at.ip() == server.ip() || is_here)
         })
     };
@@ -200,6 +209,18 @@ mod tests {
         assert!(remedy("named", "10.0.0.1:53").is_some());
         assert_eq!(remedy("sleep", "10.0.0.1:53"), None);
         assert_eq!(held(None, SocketAddr::from(([10, 0, 0, 1], 53))), None);
+    }
+
+    /// Root reads everything: what the server's user cannot read is found as that user alone.
+    #[test]
+    fn a_zone_that_only_root_can_read_is_told_once() {
+        let text = "[tree]\nroot = \"/\"\n[dns]\nforward = []\n[[dns.zone]]\nname = \"lab.lan\"\n\
+                    file = \"/proc/self/no-such-zone\"\n";
+        let config = Config::parse(text, std::path::Path::new("/x.toml")).expect("valid");
+        let told = examine_as_user(&config, &[]);
+        assert_eq!(told.len(), 1);
+        assert!(told[0].is_error() && told[0].to_string().contains("no-such-zone"));
+        assert!(examine_as_user(&config, &told).is_empty());
     }
 
     #[test]

@@ -80,6 +80,7 @@ fn examine(file: &Path, wait: Duration) -> Vec<Finding> {
     let store = Store::of_service(&config);
     // The last: there is no way back to root.
     findings.extend(as_user(&config));
+    findings.extend(dns::examine_as_user(&config, &findings));
     let dhcp = config.dhcp.as_ref();
     if dhcp.is_some_and(|dhcp| dhcp.mode.gives_addresses()) {
         findings.extend(examine_store(&store));
