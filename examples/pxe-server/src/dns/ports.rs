@@ -26,6 +26,10 @@ use crate::port_holder::Transport;
 /// Ports that are tried where any would do: the one that TCP is given may be taken for UDP.
 const ANY_PORT_TRIES: usize = 16;
 
+/// How often, and after which pause, an address of ours is tried that cannot be bound yet.
+const OURS_TRIES: u32 = 50;
+const OURS_PAUSE: Duration = Duration::from_millis(100);
+
 /// Ports that are bound, and not served yet.
 #[derive(Debug)]
 pub(crate) struct BoundDns {
@@ -38,7 +42,7 @@ pub(crate) struct RunningDns {
     service: Service,
     server: Mutex<Serving>,
     forwarder: Arc<CurrentForwarder>,
-    zones: Mutex<Zones>,
+    zones: Mutex<Arc<Zones>>,
     /// Zones whose files had changed when they were looked at last, and how they were then.
     changing: Mutex<BTreeMap<Name, Vec<Option<Stamp>>>>,
     names: Arc<Names>,
@@ -60,10 +64,15 @@ impl BoundDns {
             return Ok(None);
         };
         let mut ports = Vec::new();
-        let listeners = Interfaces::read().listeners(config, dns);
+        let interfaces = Interfaces::read();
+        let listeners = interfaces.listeners(config, dns);
         for (index, address) in listeners.into_iter().enumerate() {
             let key = format!("dns.listen[{index}]");
-            let both = try_both(address).map_err(|(transport, error)| {
+            let both = match interfaces.has(address.ip()) {
+                true => once_it_is_ours(|| try_both(address)),
+                false => try_both(address),
+            };
+            let both = both.map_err(|(transport, error)| {
                 config.bind_error(&key, &address.to_string(), &error, transport, address)
             })?;
             ports.extend(both);
@@ -141,8 +150,8 @@ impl RunningDns {
     }
 
     /// The zones as they are now.
-    pub(crate) fn zones(&self) -> Zones {
-        lock(&self.zones).clone()
+    pub(crate) fn zones(&self) -> Arc<Zones> {
+        Arc::clone(&lock(&self.zones))
     }
 
     /// From now on these zones are served; no query is lost.
@@ -175,7 +184,7 @@ impl RunningDns {
         let own = zones.iter().flat_map(|(_, loaded)| loaded.zone.records());
         let taken = Taken::of(own, dns.server_name.as_ref());
         self.names.set_rules(Rules::new(config, taken));
-        *lock(&self.zones) = zones;
+        *lock(&self.zones) = Arc::new(zones);
     }
 
     /// Looks whether zones' files have changed, and reads those that have. One that changed since
@@ -184,7 +193,7 @@ impl RunningDns {
     /// Not to be called while another configuration is put in force.
     pub(crate) fn look_at_files(&self, config: &Config, hub: &Hub) {
         let Some(dns) = &config.dns else { return };
-        let mut zones = self.zones();
+        let zones = self.zones();
         let now = zones.changed();
         let before = std::mem::replace(&mut *lock(&self.changing), now.clone());
         let is_still = |(name, stamps): &(&Name, &Vec<_>)| before.get(*name) == Some(*stamps);
@@ -199,7 +208,13 @@ impl RunningDns {
                 }
             );
         }
-        for (name, _) in now.iter().filter(is_still) {
+        let still: Vec<&Name> = now.iter().filter(is_still).map(|(name, _)| name).collect();
+        if still.is_empty() && !is_new {
+            return;
+        }
+        // Only now, as that takes its time with many names.
+        let mut zones = Arc::unwrap_or_clone(zones);
+        for name in still {
             let Some(loaded) = zones.read_again(name) else {
                 continue;
             };
@@ -321,6 +336,26 @@ fn start_error(config: &Config, problems: Vec<Problem>) -> StartError {
     })
 }
 
+/// Tries again while the address is not there: nothing can be bound to an address of IPv6 until
+/// nobody else answers for it, which takes a second or two after its interface came up (RFC 4862
+/// section 5.4), and is when a machine starts its servers.
+fn once_it_is_ours<T>(
+    mut bind: impl FnMut() -> Result<T, (Transport, io::Error)>,
+) -> Result<T, (Transport, io::Error)> {
+    let mut tries = 1;
+    loop {
+        match bind() {
+            Err((_, error))
+                if error.kind() == io::ErrorKind::AddrNotAvailable && tries < OURS_TRIES =>
+            {
+                tries += 1;
+                std::thread::sleep(OURS_PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
+
 /// Binds the same port for TCP and for UDP.
 pub(crate) fn try_both(address: SocketAddr) -> Result<[Bound; 2], (Transport, io::Error)> {
     let mut tries = 1;
@@ -338,4 +373,28 @@ pub(crate) fn try_both(address: SocketAddr) -> Result<[Bound; 2], (Transport, io
 /// Each holder of these locks leaves its value whole, so a panic elsewhere spoils nothing.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_ipv6_that_is_still_tentative_is_waited_for() {
+        let mut tries = 0;
+        let bound = once_it_is_ours(|| {
+            tries += 1;
+            match tries {
+                3 => Ok(()),
+                _ => Err((Transport::Tcp, io::ErrorKind::AddrNotAvailable.into())),
+            }
+        });
+        assert!(bound.is_ok() && tries == 3);
+        let mut tries = 0;
+        let taken = once_it_is_ours::<()>(|| {
+            tries += 1;
+            Err((Transport::Udp, io::ErrorKind::AddrInUse.into()))
+        });
+        assert!(taken.is_err() && tries == 1);
+    }
 }
