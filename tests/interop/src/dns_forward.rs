@@ -176,10 +176,16 @@ fn certify(directory: &Path) -> Result<(), String> {
 }
 
 /// What is asked, and what dig then says. Unbound has all of these names.
+/// The TTL of 3999 s is less by some seconds when the cache is asked.
 const ASKED: [(&[&str], &[&str]); 12] = [
     (
         &["www.example"],
-        &["NOERROR", "192.0.2.80", "flags: qr rd ra;", "300"],
+        &[
+            "NOERROR",
+            "192.0.2.80",
+            "flags: qr rd ra;",
+            "www.example.\t\t39",
+        ],
     ),
     (
         &["+tcp", "www.example"],
