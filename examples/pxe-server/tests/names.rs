@@ -206,3 +206,29 @@ async fn option_81_is_answered_and_a_reload_moves_names() {
     assert_eq!(gw, ["gw.other.lan. A 127.0.0.1"]);
     running.stop().await.expect("no failure");
 }
+
+/// The server is called so in its SOA and NS records, in URLs and certificates: no machine may be,
+/// also where the zone's file does not have that name and the configuration says none.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_lease_takes_the_name_of_the_server() {
+    let mut site = Site::new();
+    let file = "$TTL 60\n@ SOA ns root 1 60 60 60 60\n@ NS ns\nns A 127.0.0.9\n";
+    fs::write(site.path("db"), file).expect("writable");
+    let zone = "[[dns.zone]]\nname = \"matrix.lan\"\nfile = \"db\"\n";
+    let text = site.text(zone).replace("server_name = \"pxe\"\n", "");
+    let running = Running::start(site.config(&text)).await;
+    let running = running.unwrap_or_else(|error| panic!("{error}"));
+    // The zone of addresses is made, with the server's name.
+    let servers = ask(dns(&running), "0.0.127.in-addr.arpa", RecordType::NS).answers;
+    let server = servers[0].rsplit(' ').next().expect("a name");
+    let label = server.strip_suffix(".matrix.lan.").expect("in the domain");
+    site.client.say(12, label.as_bytes());
+    site.lease(&running);
+    assert_eq!(a(&running, server).rcode, NXDOMAIN);
+    // Any other name of that length is given.
+    let other = "x".repeat(label.len());
+    site.client.say(12, other.as_bytes());
+    let address = site.lease(&running).address;
+    assert_named(&running, &format!("{other}.matrix.lan"), address);
+    running.stop().await.expect("no failure");
+}

@@ -14,6 +14,7 @@ use pxe_dns::{
 
 use super::forwarder::{Asking, CurrentForwarder, RESOLV_CONF};
 use super::interfaces::Interfaces;
+use super::written::server_name;
 use super::zones::{Stamp, Zones};
 use crate::bind::StartError;
 use crate::config::{Config, ConfigError, Dns, Problem};
@@ -182,7 +183,7 @@ impl RunningDns {
         };
         self.service.set_recursion(recursion);
         let own = zones.iter().flat_map(|(_, loaded)| loaded.zone.records());
-        let taken = Taken::of(own, dns.server_name.as_ref());
+        let taken = Taken::of(own, &server_name(config, dns, interfaces));
         self.names.set_rules(Rules::new(config, taken));
         *lock(&self.zones) = Arc::new(zones);
     }

@@ -55,7 +55,7 @@ pub(super) enum Unnamed {
 
 impl Taken {
     /// What records of zones take: all names that they are of, and `own`, the server's name.
-    pub(crate) fn of(records: impl IntoIterator<Item = Record>, own: Option<&Name>) -> Self {
+    pub(crate) fn of(records: impl IntoIterator<Item = Record>, own: &Name) -> Self {
         let mut taken = Self::default();
         for record in records {
             if let Some(address) = address_of_pointer(record.owner.as_ref()) {
@@ -72,9 +72,7 @@ impl Taken {
                 addresses.insert(octets.into());
             }
         }
-        if let Some(own) = own {
-            taken.names.entry(key_of(own.as_ref())).or_default();
-        }
+        taken.names.entry(key_of(own.as_ref())).or_default();
         taken
     }
 }

@@ -235,7 +235,7 @@ fn the_zones_own_names_are_nobody_elses() {
         ),
         Record::new(pointer, RecordType::PTR, 60, &b"\x03old\0"[..]),
     ];
-    let taken = Taken::of(zone, Some(&name("boot.matrix.lan")));
+    let taken = Taken::of(zone, &name("boot.matrix.lan"));
     let mut bench = Bench::new(Rules::new(&config(""), taken));
     for (last, said) in [(20, "pxe"), (21, "www"), (22, "boot"), (24, "wpad")] {
         bench.take(&lease(ip(last), last, 0, said));
