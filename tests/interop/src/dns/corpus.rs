@@ -81,6 +81,7 @@ const FILES: [(&str, &str); 39] = [
     ),
     (
         "dafydd2277__dhcpd-bind9/var/lib/bind/internal.example.com.zone",
+        // As its author calls it: a placeholder for whoever takes the file over.
         "FIXME_internal.example.com",
     ),
     (
