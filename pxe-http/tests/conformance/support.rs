@@ -1,7 +1,4 @@
-//! A server on loopback, a client that sees each byte, and blobs that misbehave on demand.
-
-// Each test file uses a part of it.
-#![allow(dead_code)]
+//! A client that sees each byte, and blobs that misbehave on demand.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -10,14 +7,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use pxe_http::{Event, Handle, Limits, Responded, Server};
 use pxe_tree::{
     Attributes, Blob, ErrorKind, FileRequest, MemBlob, NodeId, NodeKind, Opened, Source, Timestamp,
     source_fn,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::Semaphore;
 
 /// So that a broken server fails a test instead of hanging it; no test depends on its length.
 pub(crate) async fn within_bounds<T>(future: impl Future<Output = T>) -> T {
@@ -26,76 +21,13 @@ pub(crate) async fn within_bounds<T>(future: impl Future<Output = T>) -> T {
         .expect("an end within a minute")
 }
 
-pub(crate) struct Running {
-    pub(crate) address: std::net::SocketAddr,
-    pub(crate) handle: Handle,
-    pub(crate) events: mpsc::UnboundedReceiver<Event>,
-}
+/// A connection to a server, whatever it runs over.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl Running {
-    pub(crate) fn start(limits: Limits, source: Arc<dyn Source>) -> Self {
-        let bound = Server::bind("127.0.0.1:0").expect("a port");
-        let address = bound.local_addr();
-        let (sender, events) = mpsc::unbounded_channel();
-        let handle = Server::new()
-            .limits(limits)
-            .on_event(move |event| {
-                let _ = sender.send(event.clone());
-            })
-            .listen(bound, source)
-            .start()
-            .expect("a runtime");
-        Self {
-            address,
-            handle,
-            events,
-        }
-    }
-
-    /// The files of [`files`], under default limits.
-    pub(crate) fn with_files() -> Self {
-        Self::start(Limits::default(), files())
-    }
-
-    pub(crate) fn with_blob(blob: Arc<dyn Blob>) -> Self {
-        Self::start(Limits::default(), only(blob))
-    }
-
-    pub(crate) async fn connect(&self) -> Client {
-        let stream = within_bounds(TcpStream::connect(self.address))
-            .await
-            .expect("a connection");
-        Client { stream }
-    }
-
-    /// Everything that the server sends until it closes.
-    pub(crate) async fn exchange(&self, request: impl AsRef<[u8]>) -> Vec<u8> {
-        let mut client = self.connect().await;
-        client.send(request).await;
-        client.rest().await
-    }
-
-    /// The next event that the function takes; others are passed over.
-    pub(crate) async fn event<T>(&mut self, take: impl Fn(Event) -> Option<T>) -> T {
-        loop {
-            let event = within_bounds(self.events.recv()).await.expect("an event");
-            if let Some(taken) = take(event) {
-                return taken;
-            }
-        }
-    }
-
-    pub(crate) async fn response_event(&mut self) -> Responded {
-        self.event(|event| match event {
-            Event::Response(responded) => Some(responded),
-            _ => None,
-        })
-        .await
-    }
-}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Box<dyn Stream>,
 }
 
 impl Client {
@@ -233,6 +165,12 @@ impl PatternBlob {
             ends: None,
             gate: None,
         }
+    }
+
+    /// Lets all reads through that wait, and will wait.
+    pub(crate) fn open_gate(&self) {
+        let (_, gate) = self.gate.as_ref().expect("a gate");
+        gate.add_permits(Semaphore::MAX_PERMITS / 2);
     }
 
     fn fill(&self, offset: u64, buf: &mut [u8]) -> pxe_tree::Result<usize> {

@@ -1,0 +1,120 @@
+//! How long a connection lives, and which bytes on it are requests.
+
+use std::sync::Arc;
+
+use pxe_http::{Event, ResponseEnd};
+use tokio::io::AsyncWriteExt;
+
+use crate::driver::Driver;
+use crate::support::{PatternBlob, Response};
+use crate::{on_every_driver, on_own_drivers};
+
+on_every_driver! {
+    http_1_0_keeps_its_connection_only_if_asked_to,
+    pipelined_requests_are_answered_in_order,
+    a_post_with_a_body_is_refused_and_its_body_is_no_request,
+    a_client_that_closes_its_sending_side_gets_its_file,
+}
+
+on_own_drivers! {
+    a_client_that_leaves_is_told_of,
+    garbage_is_answered_400_and_told_of,
+}
+
+async fn http_1_0_keeps_its_connection_only_if_asked_to(driver: Driver) {
+    let server = driver.with_files().await;
+    let mut client = server.connect().await;
+    client
+        .send("GET /hello HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+        .await;
+    let head = client.head().await;
+    assert!(
+        head.ends_with("\r\nConnection: keep-alive\r\n\r\n"),
+        "{head}"
+    );
+    client.body(13).await;
+    client.send("GET /hello HTTP/1.0\r\n\r\n").await;
+    let last = Response::parse(&client.rest().await);
+    assert_eq!(last.field("Connection"), Some("close"));
+    assert_eq!(last.body, b"hello, world\n");
+}
+
+async fn pipelined_requests_are_answered_in_order(driver: Driver) {
+    let mut server = driver.with_files().await;
+    let request = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n\
+        HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\n\
+        GET /none HTTP/1.1\r\nHost: a\r\n\r\n\
+        GET /hello HTTP/1.1\r\nHost: a\r\nRange: bytes=7-11\r\nConnection: close\r\n\r\n";
+    let bytes = server.exchange(request).await;
+    let text = String::from_utf8(bytes).expect("text");
+    let parts: Vec<_> = text.split("HTTP/1.1 ").collect();
+    assert_eq!(parts.len(), 5, "{text}");
+    assert!(parts[1].starts_with("200 ") && parts[1].ends_with("\r\n\r\nhello, world\n"));
+    assert!(parts[2].starts_with("200 ") && parts[2].ends_with("\r\n\r\n"));
+    assert!(
+        parts[3].starts_with("404 ") && parts[3].ends_with("/none: no such file or directory\n")
+    );
+    assert!(parts[4].starts_with("206 ") && parts[4].ends_with("\r\n\r\nworld"));
+    for bytes_sent in [13, 0, 47, 5] {
+        let response = server.response_event().await;
+        assert_eq!(response.bytes_sent, bytes_sent, "{response:?}");
+        assert_eq!(response.end, ResponseEnd::Complete);
+    }
+}
+
+async fn a_post_with_a_body_is_refused_and_its_body_is_no_request(driver: Driver) {
+    let server = driver.with_files().await;
+    let body = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
+    let request = format!(
+        "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let response = Response::parse(&server.exchange(request).await);
+    assert_eq!(response.status, "HTTP/1.1 405 Method Not Allowed");
+    assert_eq!(response.field("Allow"), Some("GET, HEAD"));
+    assert_eq!(response.field("Connection"), Some("close"));
+    assert_eq!(
+        response.body,
+        b"405 Method Not Allowed\nPOST: only GET and HEAD are served\n"
+    );
+}
+
+async fn a_client_that_closes_its_sending_side_gets_its_file(driver: Driver) {
+    let server = driver.with_blob(Arc::new(PatternBlob::new(1 << 20))).await;
+    let mut client = server.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.stream.shutdown().await.expect("half a close");
+    let response = Response::parse(&client.rest().await);
+    assert_eq!(response.body.len(), 1 << 20);
+}
+
+async fn a_client_that_leaves_is_told_of(driver: Driver) {
+    let mut server = driver.with_blob(Arc::new(PatternBlob::new(1 << 40))).await;
+    let mut client = server.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.head().await;
+    drop(client);
+    let told = server.response_event().await;
+    assert_eq!(told.end, ResponseEnd::Disconnected);
+    assert!(told.bytes_sent < told.bytes_expected);
+}
+
+async fn garbage_is_answered_400_and_told_of(driver: Driver) {
+    for garbage in [
+        "garbage\r\n\r\n",
+        "GET / HTTP/7.3\r\n\r\n",
+        "\u{1}\u{2}\u{3}\r\n\r\n",
+        "GET /\r\n\r\n",
+    ] {
+        let mut server = driver.with_files().await;
+        let bytes = server.exchange(garbage).await;
+        assert!(bytes.starts_with(b"HTTP/1.1 400 "), "{garbage:?}");
+        let cause = server
+            .event(|event| match event {
+                Event::Malformed(malformed) => Some(malformed.cause),
+                _ => None,
+            })
+            .await;
+        assert!(!cause.is_empty());
+    }
+}
