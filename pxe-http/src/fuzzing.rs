@@ -63,7 +63,7 @@ pub fn fuzz_plan(data: &[u8]) {
     let media_type = HeaderValue::from_static("application/octet-stream");
     let outcome = match (head.route(), outcome % 8) {
         (Err(rejection), _) => Outcome::Rejected(rejection),
-        (Ok(_), 0) => Outcome::Directory,
+        (Ok(_), 0) => Outcome::Directory(None),
         (Ok(_), 1) => Outcome::Moved(target),
         (Ok(_), 2) => {
             let index = usize::from(change) % ErrorKind::ALL.len();

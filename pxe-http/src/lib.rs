@@ -87,6 +87,7 @@ mod event;
 #[doc(hidden)]
 pub mod fuzzing;
 mod limits;
+mod listing;
 mod media_type;
 mod plan;
 mod range;
@@ -101,6 +102,7 @@ pub use crate::event::{
     AcceptFailed, Event, Limit, Limited, Malformed, Requested, Responded, ResponseEnd,
 };
 pub use crate::limits::Limits;
+pub use crate::listing::{Listing, ListingEntry, ListingLimits, Omitted};
 pub use crate::media_type::MediaTypes;
 pub use crate::plan::{Outcome, Piece, Plan, plan};
 pub use crate::request::{Rejection, RequestHead, Route};

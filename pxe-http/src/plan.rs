@@ -13,7 +13,7 @@ use pxe_tree::{Attributes, ErrorKind, Timestamp, TreePath};
 
 use crate::condition::{Validators, Verdict, evaluate, heeds_range, http_date};
 use crate::range::{RangeAnswer, read_range};
-use crate::{Rejection, RequestHead};
+use crate::{Listing, Rejection, RequestHead};
 
 /// What was found at the path of a request.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +26,13 @@ pub enum Outcome<'a> {
         /// Its type, from [`MediaTypes`](crate::MediaTypes) or elsewhere.
         media_type: &'a HeaderValue,
     },
-    /// A directory. There are no listings yet: it is answered with 403.
-    Directory,
+    /// A directory, with what it holds; `None` is answered with 403.
+    ///
+    /// If the path has no slash at its end, the client is sent to the path that has one, whatever
+    /// is given here: see [`Route::has_final_slash`](crate::Route::has_final_slash). For a
+    /// directory that neither is listed nor has an index, give
+    /// [`Failed(IsADirectory)`](ErrorKind::IsADirectory) instead: 403 at once.
+    Directory(Option<&'a Listing>),
     /// It lies elsewhere: a URI, or an absolute path on this server. A client of HTTP/1.0 is told
     /// the path as a URI, with the name that it gave to this server in `Host`.
     Moved(&'a str),
@@ -113,7 +118,7 @@ pub fn plan(head: &RequestHead<'_>, outcome: Outcome<'_>, now: Timestamp) -> Pla
             attributes,
             media_type,
         } => plan_file(head, attributes, media_type, now),
-        Outcome::Directory => plan_error(head, ErrorKind::IsADirectory, now),
+        Outcome::Directory(listing) => plan_directory(head, listing, now),
         Outcome::Failed(kind) | Outcome::Rejected(Rejection::BadPath(kind)) => {
             plan_error(head, kind, now)
         }
@@ -190,6 +195,45 @@ fn plan_file(
         vec![Piece::File(range)]
     };
     fields.finish(head, status, body)
+}
+
+/// RFC 3986 section 5.2.3: what a page of a directory names lies below it only if its path ends in
+/// a slash.
+fn plan_directory(head: &RequestHead<'_>, listing: Option<&Listing>, now: Timestamp) -> Plan {
+    match (head.route(), listing) {
+        (Ok(route), _) if !route.has_final_slash => {
+            let mut to = directory_uri(&route.path);
+            if let Some(query) = route.query {
+                to.push('?');
+                to.push_str(query);
+            }
+            plan_moved(head, &to, now)
+        }
+        _ => plan_error(head, ErrorKind::IsADirectory, now),
+    }
+}
+
+/// The path of a directory as a URI has it. Made of its names, and so without a doubled slash at
+/// its beginning, behind which a browser would look for the name of another server.
+fn directory_uri(path: &TreePath) -> String {
+    let mut uri = String::from("/");
+    for name in path.names() {
+        push_segment(&mut uri, name.as_bytes());
+        uri.push('/');
+    }
+    uri
+}
+
+/// A name as a segment of a URI's path: all but unreserved characters (RFC 3986 section 2.3) and
+/// the colons of MAC addresses are percent-encoded.
+fn push_segment(uri: &mut String, name: &[u8]) {
+    for &byte in name {
+        if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            let _ = write!(uri, "%{byte:02X}");
+        }
+    }
 }
 
 fn plan_error(head: &RequestHead<'_>, kind: ErrorKind, now: Timestamp) -> Plan {

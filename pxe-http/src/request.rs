@@ -113,8 +113,13 @@ impl<'a> RequestHead<'a> {
             return Err(Rejection::BadHost);
         }
         let (path, query) = split_target(self.target).ok_or(Rejection::BadTarget)?;
+        let has_final_slash = path.ends_with('/') || path.is_empty();
         let path = TreePath::from_uri_path(path).map_err(Rejection::BadPath)?;
-        Ok(Route { path, query })
+        Ok(Route {
+            path,
+            query,
+            has_final_slash,
+        })
     }
 }
 
@@ -126,6 +131,9 @@ pub struct Route<'a> {
     pub path: TreePath,
     /// The query, without its question mark and as it came.
     pub query: Option<&'a str>,
+    /// Whether the path ends in a slash, as that of a directory has to: a directory need not be
+    /// read if it does not.
+    pub has_final_slash: bool,
 }
 
 /// Why a request is answered without looking for a file.

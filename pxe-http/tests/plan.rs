@@ -384,18 +384,22 @@ fn pages_name_the_path_and_the_cause() {
         "404 Not Found\n/efi64/shim_x.efi: no such file or directory\n"
     );
     assert_eq!(
-        page_of("/bios", Outcome::Directory),
+        page_of("/bios/", Outcome::Directory(None)),
         "403 Forbidden\n/bios: is a directory\n"
     );
     assert_eq!(
-        page_of("*", Outcome::Directory),
+        page_of("/bios", Outcome::Failed(ErrorKind::IsADirectory)),
+        "403 Forbidden\n/bios: is a directory\n"
+    );
+    assert_eq!(
+        page_of("*", Outcome::Directory(None)),
         "400 Bad Request\n*: not a path to a file\n"
     );
     assert_eq!(
-        page_of("/a%00", Outcome::Directory),
+        page_of("/a%00", Outcome::Directory(None)),
         "404 Not Found\n/a%00: invalid name\n"
     );
-    let long = page_of(&format!("/{}", "a".repeat(300)), Outcome::Directory);
+    let long = page_of(&format!("/{}", "a".repeat(300)), Outcome::Directory(None));
     assert!(long.starts_with("414 URI Too Long\n/aaa") && long.len() < 400);
 }
 
@@ -435,6 +439,27 @@ fn methods_other_than_get_and_head_get_405_with_allow() {
         plan(&head, outcome, NOW).status,
         StatusCode::METHOD_NOT_ALLOWED
     );
+}
+
+/// RFC 3986 section 5.2.3: the names on a directory's page are relative to what its path has before
+/// the last slash.
+#[test]
+fn a_directory_without_its_final_slash_is_redirected() {
+    let client = Client::http_1_1(&[]);
+    for (target, to) in [
+        ("/bios", "/bios/"),
+        ("/bios?a=b/c", "/bios/?a=b/c"),
+        ("http://10.0.0.1/a%20b/52:54", "/a%20b/52:54/"),
+        // Not the directory of a server named a.
+        ("//a", "/a/"),
+        ("/a/..//b", "/b/"),
+    ] {
+        let plan = client.ask(&Method::GET, target, Outcome::Directory(None));
+        assert_eq!(plan.status, StatusCode::FOUND, "{target}");
+        assert_eq!(text(&plan, &LOCATION), Some(to));
+    }
+    let plan = Client::lpxelinux().ask(&Method::GET, "/bios", Outcome::Directory(None));
+    assert_eq!(text(&plan, &LOCATION), Some("http://10.0.0.1:8080/bios/"));
 }
 
 #[test]

@@ -182,7 +182,7 @@ impl PeerService {
                 }
             }
             Ok((Opened::Moved(to), _)) => Outcome::Moved(to),
-            Ok((Opened::Directory(..), _)) => Outcome::Directory,
+            Ok((Opened::Directory(..), _)) => Outcome::Failed(pxe_tree::ErrorKind::IsADirectory),
             // A kind of answer that pxe-tree may add: nothing here can serve it.
             Ok(_) => Outcome::Failed(pxe_tree::ErrorKind::Unsupported),
         };
