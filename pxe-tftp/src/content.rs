@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::negotiate::Mode;
+use crate::send_buffer::SendBuffer;
 
 /// Most that one `Want` asks for, in bytes, unless one block is larger.
 const WANT_BYTES_MAX: u64 = 1 << 20;
@@ -165,7 +166,7 @@ impl Content {
     }
 
     /// Appends `len` octets from `offset` of the stream on; they have to be at hand.
-    pub(crate) fn append(&self, offset: u64, len: usize, out: &mut Vec<u8>) {
+    pub(crate) fn append(&self, offset: u64, len: usize, out: &mut SendBuffer) {
         match &self.form {
             Form::Octet { chunks, .. } => {
                 let mut at = offset;
@@ -179,13 +180,13 @@ impl Content {
                     }
                     let from = (at - chunk.offset) as usize;
                     let upto = (end.min(chunk.end()) - chunk.offset) as usize;
-                    out.extend_from_slice(chunk.bytes.get(from..upto).unwrap_or_default());
+                    out.share(&chunk.bytes, from..upto);
                     at = chunk.end();
                 }
             }
             Form::Netascii { stream, start, .. } => {
                 let from = (offset - start) as usize;
-                out.extend(stream.iter().skip(from).take(len));
+                out.make(|made| made.extend(stream.iter().skip(from).take(len)));
             }
         }
     }
@@ -225,13 +226,13 @@ mod tests {
                 .supply(cut as u64, Bytes::copy_from_slice(&text[cut..]))
                 .unwrap();
             assert_eq!(content.last_block(8), Some(2));
-            let mut out = Vec::new();
+            let mut out = SendBuffer::new();
             for block in 1..=2 {
                 let len = content.block_len(block, 8).unwrap();
                 content.append((block - 1) * 8, len, &mut out);
                 content.release(block * 8);
             }
-            assert_eq!(out, expected);
+            assert_eq!(out.to_vec(), expected);
         }
     }
 

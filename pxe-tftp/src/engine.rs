@@ -15,6 +15,7 @@ use crate::flow::{Acked, Expired, Flow};
 use crate::negotiate::{Terms, blksize_of_mtu, negotiate};
 use crate::output::{FileInfo, Incoming, Output};
 use crate::reply::{RateLimit, Remembered, Replies, Reply};
+use crate::send_buffer::SendBuffer;
 use crate::transfer::{State, Table, Transfer};
 use crate::wire::{ErrorCode, Opcode, Options, Packet};
 
@@ -363,23 +364,23 @@ impl Engine {
         self.table.next_timer()
     }
 
-    /// Appends datagrams to `buf`, all to one destination and within `limit`, and says how to
-    /// send them. `None`: there is nothing to send now.
+    /// Puts datagrams into `out` in place of what is there, all to one destination and within
+    /// `limit`, and says how to send them. `None`: there is nothing to send now.
     pub fn poll_transmit(
         &mut self,
         now: Now,
         limit: BatchLimit,
-        buf: &mut Vec<u8>,
+        out: &mut SendBuffer,
     ) -> Option<Transmit> {
-        let begin = buf.len();
+        out.clear();
         if let Some(reply) = self.replies.pop() {
-            reply.encode(buf);
+            out.make(|made| reply.encode(made));
             if reply.closes {
                 let socket = reply.socket;
                 self.close(socket);
             }
             let to = Destination::Unicast(reply.peer.remote);
-            let transmit = Transmit::new(reply.socket, to, buf.len() - begin);
+            let transmit = Transmit::new(reply.socket, to, out.len());
             return Some(transmit.with_source(reply.peer.local_ip));
         }
         while let Some(id) = self.ready.pop_front() {
@@ -390,12 +391,12 @@ impl Engine {
             let State::Running { socket, flow, .. } = &mut transfer.state else {
                 continue;
             };
-            let Some(segment_size) = flow.fill(now.mono, limit, buf) else {
+            let Some(segment_size) = flow.fill(now.mono, limit, out) else {
                 continue;
             };
             let to = Destination::Unicast(transfer.peer.remote);
             let mut transmit =
-                Transmit::new(*socket, to, buf.len() - begin).with_source(transfer.peer.local_ip);
+                Transmit::new(*socket, to, out.len()).with_source(transfer.peer.local_ip);
             transmit.segment_size = segment_size;
             if !flow.is_verified() {
                 self.table.greeted(now.mono, id);

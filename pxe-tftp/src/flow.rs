@@ -10,6 +10,7 @@ use pxe_core::{BatchLimit, Instant};
 use crate::config::Config;
 use crate::content::{Content, Unexpected};
 use crate::negotiate::{Mode, Negotiated};
+use crate::send_buffer::SendBuffer;
 use crate::wire;
 
 /// Octets of a DATA packet before its payload.
@@ -459,7 +460,7 @@ impl Flow {
         &mut self,
         now: Instant,
         limit: BatchLimit,
-        buf: &mut Vec<u8>,
+        out: &mut SendBuffer,
     ) -> Option<Option<NonZeroUsize>> {
         if let Phase::Greeting {
             oack: Some(oack),
@@ -470,7 +471,7 @@ impl Flow {
                 return None;
             }
             oack.due = false;
-            buf.extend_from_slice(&oack.packet);
+            out.make(|made| made.extend_from_slice(&oack.packet));
             *sends += 1;
             self.last_sent = now;
             if *sends == 1 {
@@ -491,9 +492,10 @@ impl Flow {
                 break;
             };
             // The number wraps to 0 after 65535, as every client expects that gets that far.
-            wire::encode_data_header(buf, self.next as u16);
+            let number = self.next as u16;
+            out.make(|made| wire::encode_data_header(made, number));
             let offset = (self.next - 1) * u64::from(blksize);
-            self.content.append(offset, len, buf);
+            self.content.append(offset, len, out);
             self.next += 1;
             if len < usize::from(blksize) {
                 break;

@@ -16,6 +16,7 @@ use crate::error::Refusal;
 use crate::event::TransferId;
 use crate::negotiate::Requested;
 use crate::output::{FileInfo, Incoming, Output};
+use crate::send_buffer::SendBuffer;
 use crate::wire::{ErrorCode, Packet};
 use op::{Input, Op};
 
@@ -97,7 +98,7 @@ struct Harness {
     sockets: BTreeSet<SocketId>,
     next_socket: u32,
     accounts: BTreeMap<SocketAddr, Account>,
-    buf: Vec<u8>,
+    buf: SendBuffer,
 }
 
 fn config(ports: PortMode) -> Config {
@@ -144,7 +145,7 @@ pub fn fuzz_engine(data: &[u8]) {
         sockets: (0..LISTENERS).map(SocketId).collect(),
         next_socket: LISTENERS,
         accounts: BTreeMap::new(),
-        buf: Vec::new(),
+        buf: SendBuffer::new(),
     };
     while !input.0.is_empty() {
         let op = Op::decode(&mut input);
@@ -361,20 +362,20 @@ impl Harness {
         let segments_max = NonZeroUsize::new(usize::from(segments % 64) + 1);
         let limit = BatchLimit::new(segments_max.unwrap_or(NonZeroUsize::MIN), 65_000);
         for _ in 0..most {
-            self.buf.clear();
             let now = self.now;
             let Some(transmit) = self.engine.poll_transmit(now, limit, &mut self.buf) else {
                 assert!(self.buf.is_empty());
                 return;
             };
-            assert_eq!(transmit.len, self.buf.len());
+            let sent = self.buf.to_vec();
+            assert_eq!((transmit.len, transmit.len), (self.buf.len(), sent.len()));
             assert!(
                 self.sockets.contains(&transmit.socket),
                 "not by a closed socket"
             );
             assert_eq!(transmit.source, Some(IpAddr::V4(Ipv4Addr::LOCALHOST)));
             let mut count = 0;
-            for segment in transmit.segments(&self.buf) {
+            for segment in transmit.segments(&sent) {
                 let packet = Packet::decode(segment);
                 assert!(
                     matches!(
@@ -393,7 +394,7 @@ impl Harness {
                 .accounts
                 .get_mut(&remote)
                 .expect("nobody is sent to unasked");
-            let last = transmit.segments(&self.buf).last().map(Packet::decode);
+            let last = transmit.segments(&sent).last().map(Packet::decode);
             account.last = match last {
                 Some(Ok(Packet::Data { block, .. })) => Some((transmit.socket, block)),
                 _ => Some((transmit.socket, 0)),

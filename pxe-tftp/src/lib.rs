@@ -38,13 +38,13 @@
 //! ```
 //! use std::time::Duration;
 //! use pxe_core::{BatchLimit, Instant, Now, RecvMeta, SocketId, UnixTime};
-//! use pxe_tftp::{Config, Engine, FileInfo, Output, PortMode, Refusal};
+//! use pxe_tftp::{Config, Engine, FileInfo, Output, PortMode, Refusal, SendBuffer};
 //!
 //! let mut engine = Engine::new(Config::new().with_ports(PortMode::Single));
 //! let file = bytes::Bytes::from_static(b"hello");
 //! let mut now = Now::new(Instant::EPOCH, UnixTime::from_seconds(0));
 //! let client = RecvMeta::new(SocketId(0), "192.0.2.7:49153".parse().unwrap());
-//! let mut sent = Vec::new();
+//! let mut buffer = SendBuffer::new();
 //!
 //! for datagram in [&b"\0\x01hello.txt\0octet\0"[..], b"\0\x04\0\x01"] {
 //!     now = now + Duration::from_millis(1);
@@ -67,10 +67,10 @@
 //!             _ => {} // sockets, in the mode where each transfer has one of its own
 //!         }
 //!     }
-//!     while let Some(transmit) = engine.poll_transmit(now, BatchLimit::ONE, &mut sent) {
-//!         // Send `sent` from `transmit.socket` to `transmit.to`; it is cleared for the next one.
-//!         assert_eq!(sent, b"\0\x03\0\x01hello");
-//!         sent.clear();
+//!     while let Some(transmit) = engine.poll_transmit(now, BatchLimit::ONE, &mut buffer) {
+//!         // Send it from `transmit.socket` to `transmit.to`, and gather `buffer.slices()` for it.
+//!         assert_eq!(transmit.len, 9);
+//!         assert_eq!(buffer.to_vec(), b"\0\x03\0\x01hello");
 //!     }
 //! }
 //! assert!(engine.is_idle());
@@ -108,6 +108,7 @@ mod listener;
 mod negotiate;
 mod output;
 mod reply;
+mod send_buffer;
 #[cfg(feature = "tokio")]
 mod tokio;
 mod transfer;
@@ -119,6 +120,7 @@ pub use crate::error::Refusal;
 pub use crate::event::{Event, Filename, Limit, Outcome, Peer, PeerMessage, Report, TransferId};
 pub use crate::negotiate::{Mode, Negotiated, Requested};
 pub use crate::output::{FileInfo, Incoming, Output};
+pub use crate::send_buffer::SendBuffer;
 #[cfg(feature = "tokio")]
 pub use crate::tokio::{Handle, Server};
 pub use crate::wire::ErrorCode;

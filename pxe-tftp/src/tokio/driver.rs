@@ -31,6 +31,7 @@ use crate::engine::Engine;
 use crate::error::Refusal;
 use crate::event::{Filename, TransferId};
 use crate::output::{FileInfo, Incoming, Output};
+use crate::send_buffer::SendBuffer;
 use crate::wire::ErrorCode;
 
 /// Receive calls on one socket before the others have their turn.
@@ -89,7 +90,7 @@ pub(super) struct Driver {
     mtus: Mtus,
     timer: Pin<Box<Sleep>>,
     buffers: RecvBuffers,
-    send_buffer: Vec<u8>,
+    send_buffer: SendBuffer,
     /// Sockets that have something to read, and were not looked at yet.
     ready: Vec<SocketId>,
 }
@@ -135,7 +136,7 @@ impl Driver {
             mtus: Mtus::default(),
             timer: Box::pin(sleep_until(epoch)),
             buffers: RecvBuffers::default(),
-            send_buffer: Vec::with_capacity(SEND_BYTES_MAX),
+            send_buffer: SendBuffer::new(),
             ready: Vec::new(),
         })
     }
@@ -323,13 +324,11 @@ impl Driver {
             }
             let now = self.now();
             let limit = self.batch_limit();
-            self.send_buffer.clear();
             // One send, then outputs again: closing a socket must not wait for long.
             while let Some(transmit) = self.engine.poll_transmit(now, limit, &mut self.send_buffer)
             {
                 idle = false;
                 self.send(now, &transmit);
-                self.send_buffer.clear();
             }
             if idle {
                 return progress;
@@ -358,7 +357,7 @@ impl Driver {
         socket.send(
             to,
             transmit.source,
-            &self.send_buffer,
+            &self.send_buffer.to_vec(),
             segment_size,
             &mut |to, failure| engine.handle_send_failure(now, Destination::Unicast(to), failure),
         );

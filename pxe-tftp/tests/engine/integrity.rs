@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use pxe_core::{BatchLimit, RecvMeta, SocketId};
 use pxe_tftp::wire::Opcode;
-use pxe_tftp::{Config, Outcome, PortMode};
+use pxe_tftp::{Config, Outcome, PortMode, SendBuffer};
 
 use crate::client::{Ask, Ending};
 use crate::world::{Drain, LISTENER, Link, Random, World, content};
@@ -183,7 +183,7 @@ fn transfers_with_much_to_send_take_turns() {
     }
     world.outputs(usize::MAX);
     let mut turns = Vec::new();
-    let mut buf = Vec::new();
+    let mut buf = SendBuffer::new();
     while let Some(transmit) = world
         .engine
         .poll_transmit(world.now, BatchLimit::ONE, &mut buf)

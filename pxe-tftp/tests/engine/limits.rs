@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use pxe_core::{BatchLimit, SocketId};
 use pxe_tftp::wire::{ErrorCode, Opcode, Packet};
-use pxe_tftp::{Config, Event, Incoming, Limit, Limits, Outcome, Output, Refusal};
+use pxe_tftp::{Config, Event, Incoming, Limit, Limits, Outcome, Output, Refusal, SendBuffer};
 
 use crate::client::{Ask, Ending};
 use crate::world::{LISTENER, World, content};
@@ -177,7 +177,7 @@ fn what_waits_for_the_driver_is_bounded() {
     });
     assert!(lost > Some(10_000));
     let now = world.now;
-    let mut buf = Vec::new();
+    let mut buf = SendBuffer::new();
     let mut replies = 0;
     while world
         .engine
@@ -211,7 +211,7 @@ fn acknowledged_data_are_let_go_of() {
                 world.engine.handle_data(world.now, transfer, offset, bytes);
             }
         }
-        let mut buf = Vec::new();
+        let mut buf = SendBuffer::new();
         let sent = world
             .engine
             .poll_transmit(world.now, BatchLimit::ONE, &mut buf);

@@ -8,7 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use pxe_core::{BatchLimit, Destination, Instant, Now, RecvMeta, SocketId, UnixTime};
 use pxe_tftp::wire::Packet;
-use pxe_tftp::{Config, Engine, ErrorCode, Event, FileInfo, Outcome, Output, Refusal, Report};
+use pxe_tftp::{
+    Config, Engine, ErrorCode, Event, FileInfo, Outcome, Output, Refusal, Report, SendBuffer,
+};
 
 use crate::client::{Ask, Client, Ending};
 
@@ -116,6 +118,7 @@ pub(crate) struct World {
     queue: BTreeMap<(Instant, u64), Delivery>,
     sequence: u64,
     next_socket: u32,
+    buffer: SendBuffer,
 }
 
 impl World {
@@ -142,6 +145,7 @@ impl World {
             queue: BTreeMap::new(),
             sequence: 0,
             next_socket: 1,
+            buffer: SendBuffer::new(),
         }
     }
 
@@ -404,13 +408,12 @@ impl World {
             _ => BatchLimit::new(NonZeroUsize::new(64).unwrap(), 65_000),
         };
         for done in 0..most {
-            // What the engine appends must not depend on what is there.
-            let mut buf = b"kept".to_vec();
-            let Some(transmit) = self.engine.poll_transmit(self.now, limit, &mut buf) else {
-                assert_eq!(buf, b"kept");
+            let Some(transmit) = self.engine.poll_transmit(self.now, limit, &mut self.buffer)
+            else {
+                assert!(self.buffer.is_empty());
                 return done > 0;
             };
-            let payload = buf.strip_prefix(b"kept").expect("only appended").to_vec();
+            let payload = self.buffer.to_vec();
             assert_eq!(payload.len(), transmit.len);
             assert!(payload.len() <= 65_507);
             assert_eq!(
