@@ -3,7 +3,7 @@
 //!
 //! - [`plan()`] is a pure function from a request's head and what was found to the whole response:
 //!   status, header fields in the order in which they must be sent, and the pieces of the body.
-//!   GET, HEAD, single ranges, conditional requests (RFC 9110). It needs no runtime.
+//!   GET, HEAD, ranges, conditional requests, listings (RFC 9110). It needs no runtime.
 //! - `FileService` answers requests from any [`pxe_tree::Source`] over hyper, and `Server` runs it
 //!   on any number of listeners with bounds on everything that a peer can make it hold (both with
 //!   the feature `hyper`, which is on by default).
@@ -75,10 +75,10 @@
 //!
 //! # What it does not do
 //!
-//! Multiple ranges (they get the whole file, as RFC 9110 section 14.2 allows), directory listings
-//! (403), TLS, HTTP/2, uploads, compression.
+//! TLS, HTTP/2, uploads, compression.
 #![forbid(unsafe_code)]
 
+mod byteranges;
 mod condition;
 mod cookie;
 #[cfg(feature = "hyper")]

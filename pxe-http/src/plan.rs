@@ -11,6 +11,7 @@ use http::header::{
 use http::{HeaderValue, Method, StatusCode, Version};
 use pxe_tree::{Attributes, ErrorKind, Timestamp, TreePath};
 
+use crate::byteranges::Byteranges;
 use crate::condition::{Validators, Verdict, evaluate, heeds_range, http_date};
 use crate::range::{RangeAnswer, read_range};
 use crate::{Listing, Rejection, RequestHead};
@@ -104,7 +105,9 @@ impl Plan {
 ///   `Content-Length`), so it knows no ranges (RFC 9110 section 14.2).
 /// - `Range` is heeded in HTTP/1.0 as well: a client that sends it knows what it means, and one
 ///   that does not (lpxelinux, which takes no status but 200) never gets a 206.
-/// - Several ranges, and anything malformed in `Range`, are ignored: 200 with the whole file.
+/// - Anything malformed in `Range` is ignored: 200 with the whole file. Several ranges become
+///   `multipart/byteranges` (section 14.6); those that overlap or touch are joined first, and of
+///   more than 256 none is heeded, so that no request gets more than the file (section 17.15).
 /// - Conditions have the precedence of RFC 9110 section 13.2.2.
 /// - Error pages are short plain text that names the path and the cause.
 pub fn plan(head: &RequestHead<'_>, outcome: Outcome<'_>, now: Timestamp) -> Plan {
@@ -170,12 +173,21 @@ fn plan_file(
         }
         _ => RangeAnswer::Whole,
     };
-    let (status, range) = match answer {
-        RangeAnswer::Whole => (StatusCode::OK, 0..len),
+    let (status, content_type, body) = match answer {
+        RangeAnswer::Whole if len == 0 => (StatusCode::OK, media_type.clone(), Vec::new()),
+        RangeAnswer::Whole => {
+            let body = vec![Piece::File(0..len)];
+            (StatusCode::OK, media_type.clone(), body)
+        }
         RangeAnswer::Part(range) => {
             let value = format!("bytes {}-{}/{len}", range.start, range.end - 1);
             fields.push_text(CONTENT_RANGE, &value);
-            (StatusCode::PARTIAL_CONTENT, range)
+            let body = vec![Piece::File(range)];
+            (StatusCode::PARTIAL_CONTENT, media_type.clone(), body)
+        }
+        RangeAnswer::Parts(ranges) => {
+            let parts = Byteranges::new(&ranges, attributes, media_type, now);
+            (StatusCode::PARTIAL_CONTENT, parts.content_type, parts.body)
         }
         RangeAnswer::Unsatisfiable => {
             let cause = format!("{}: has only {len} bytes", shown_path(head));
@@ -184,16 +196,12 @@ fn plan_file(
                 .finish(head, now);
         }
     };
-    fields.push(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
-    fields.push(CONTENT_TYPE, media_type.clone());
+    let body_len: u64 = body.iter().map(Piece::len).sum();
+    fields.push(CONTENT_LENGTH, HeaderValue::from(body_len));
+    fields.push(CONTENT_TYPE, content_type);
     fields.push_validators(&validators, now);
     // Always there, and always after Content-Length.
     fields.push(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    let body = if range.is_empty() {
-        Vec::new()
-    } else {
-        vec![Piece::File(range)]
-    };
     fields.finish(head, status, body)
 }
 

@@ -267,14 +267,73 @@ fn unsatisfiable_ranges_are_told_the_length() {
 }
 
 #[test]
-fn multiple_broken_and_repeated_ranges_get_the_whole_file() {
-    for value in ["bytes=0-1,4-5", "bytes=9-1", "lines=1-2", "garbage"] {
+fn broken_and_repeated_ranges_get_the_whole_file() {
+    for value in ["bytes=0-1,x", "bytes=9-1", "lines=1-2", "garbage"] {
         let plan = Client::http_1_1(&[(RANGE, value)]).get("/a");
         assert_eq!(plan.status, StatusCode::OK, "{value}");
         assert_eq!(plan.body_len(), 1000);
     }
     let twice = Client::http_1_1(&[(RANGE, "bytes=0-1"), (RANGE, "bytes=0-1")]);
     assert_eq!(twice.get("/a").status, StatusCode::OK);
+}
+
+/// RFC 9110 section 14.6, to the byte.
+#[test]
+fn several_ranges_are_parts_of_one_body() {
+    let client = Client::http_1_1(&[(RANGE, "bytes=-1,2000-,0-9")]);
+    let plan = client.get("/a.txt");
+    assert_eq!(plan.status, StatusCode::PARTIAL_CONTENT);
+    assert_eq!(
+        names(&plan),
+        [
+            "date",
+            "content-length",
+            "content-type",
+            "last-modified",
+            "etag",
+            "accept-ranges"
+        ]
+    );
+    let boundary = text(&plan, &CONTENT_TYPE)
+        .and_then(|value| value.strip_prefix("multipart/byteranges; boundary="))
+        .expect("a boundary");
+    assert!(!boundary.is_empty() && boundary.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    let part = |range: &str| {
+        format!(
+            "--{boundary}\r\nContent-Type: text/plain; charset=utf-8\r\n\
+             Content-Range: bytes {range}/1000\r\n\r\n"
+        )
+    };
+    let piece = |text: String| Piece::Text(text.into());
+    assert_eq!(
+        plan.body,
+        [
+            piece(part("999-999")),
+            Piece::File(999..1000),
+            piece(format!("\r\n{}", part("0-9"))),
+            Piece::File(0..10),
+            piece(format!("\r\n--{boundary}--\r\n")),
+        ]
+    );
+    let len = plan.body_len().to_string();
+    assert_eq!(text(&plan, &CONTENT_LENGTH), Some(len.as_str()));
+
+    // Of one range that is left, or that all were joined to, the plain form.
+    for value in ["bytes=5-6,1000-", "bytes=5-5,6-6", "bytes=5-6,5-6,6-6"] {
+        let plan = Client::http_1_1(&[(RANGE, value)]).get("/a.txt");
+        assert_eq!(plan.body, [Piece::File(5..7)], "{value}");
+        assert_eq!(plan.headers[1].1, "bytes 5-6/1000");
+    }
+}
+
+#[test]
+fn head_knows_no_ranges() {
+    for value in ["bytes=0-9", "bytes=0-9,20-29", "bytes=1000-"] {
+        let client = Client::http_1_1(&[(RANGE, value)]);
+        let plan = client.file(&Method::HEAD, "/a", 1000);
+        assert_eq!(plan.status, StatusCode::OK, "{value}");
+        assert_eq!(text(&plan, &CONTENT_LENGTH), Some("1000"));
+    }
 }
 
 #[test]
