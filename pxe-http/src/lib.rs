@@ -4,14 +4,14 @@
 //! - [`plan()`] is a pure function from a request's head and what was found to the whole response:
 //!   status, header fields in the order in which they must be sent, and the pieces of the body.
 //!   GET, HEAD, ranges, conditional requests, listings (RFC 9110). It needs no runtime.
-//! - `FileService` answers requests from any [`pxe_tree::Source`] over hyper, and `Server` runs it
-//!   on any number of listeners with bounds on everything that a peer can make it hold (both with
-//!   the feature `hyper`, which is on by default).
+//! - `Server` answers requests from any [`pxe_tree::Source`], on any number of listeners, with
+//!   bounds on everything that a peer can make it hold (feature `tokio`, which is on by default).
+//! - `FileService` is the same for a server of your own: a service of hyper (feature `hyper`).
 //!
 //! # Serve a tree
 //!
 //! ```
-//! # #[cfg(feature = "hyper")]
+//! # #[cfg(feature = "tokio")]
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use std::{sync::Arc, time::Duration};
 //! use pxe_http::Server;
@@ -33,7 +33,7 @@
 //!     Ok(())
 //! })
 //! # }
-//! # #[cfg(not(feature = "hyper"))]
+//! # #[cfg(not(feature = "tokio"))]
 //! # fn main() {}
 //! ```
 //!
@@ -81,7 +81,7 @@
 mod byteranges;
 mod condition;
 mod cookie;
-#[cfg(feature = "hyper")]
+#[cfg(any(feature = "tokio", feature = "hyper"))]
 mod driver;
 mod event;
 #[doc(hidden)]
@@ -94,10 +94,12 @@ mod range;
 mod request;
 
 pub use crate::cookie::bootif;
+#[cfg(any(feature = "tokio", feature = "hyper"))]
+pub use crate::driver::Peer;
 #[cfg(feature = "hyper")]
-pub use crate::driver::{
-    BodyError, Bound, FileBody, FileService, Handle, Peer, PeerService, Server,
-};
+pub use crate::driver::{BodyError, FileBody, FileService, PeerService};
+#[cfg(feature = "tokio")]
+pub use crate::driver::{Bound, Handle, Server};
 pub use crate::event::{
     AcceptFailed, Event, Limit, Limited, Malformed, Requested, Responded, ResponseEnd,
 };
@@ -107,6 +109,6 @@ pub use crate::media_type::MediaTypes;
 pub use crate::plan::{Outcome, Piece, Plan, plan};
 pub use crate::request::{Rejection, RequestHead, Route};
 
-#[cfg(all(doctest, feature = "hyper"))]
+#[cfg(all(doctest, feature = "tokio"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

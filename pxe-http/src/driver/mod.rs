@@ -1,11 +1,27 @@
-//! The driver: sockets, clocks and hyper, around [`plan`](crate::plan()).
+//! The drivers around [`plan`](crate::plan()): sockets and clocks.
 
+#[cfg(feature = "tokio")]
+mod admission;
+mod answer;
+#[cfg(feature = "hyper")]
 mod body;
-mod connection;
+#[cfg(feature = "tokio")]
+mod hyper_connection;
+#[cfg(feature = "tokio")]
+mod hyper_stream;
+#[cfg(feature = "tokio")]
+mod listener;
 mod observer;
+mod peer;
+#[cfg(feature = "tokio")]
 mod server;
+#[cfg(feature = "hyper")]
 mod service;
 
+#[cfg(feature = "hyper")]
 pub use self::body::{BodyError, FileBody};
+pub use self::peer::Peer;
+#[cfg(feature = "tokio")]
 pub use self::server::{Bound, Handle, Server};
-pub use self::service::{FileService, Peer, PeerService};
+#[cfg(feature = "hyper")]
+pub use self::service::{FileService, PeerService};

@@ -38,7 +38,7 @@ impl From<&Limits> for Timeouts {
 /// The times are kept here and not by hyper's own timer, since it has one for heads and for idle
 /// connections together, and none for clients that read nothing.
 #[derive(Debug)]
-pub(super) struct Connection<S> {
+pub(super) struct HyperStream<S> {
     stream: S,
     flow: Arc<Flow>,
     timeouts: Timeouts,
@@ -47,7 +47,7 @@ pub(super) struct Connection<S> {
     armed: Option<Limit>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> HyperStream<S> {
     pub(super) fn new(stream: S, flow: Arc<Flow>, timeouts: Timeouts) -> Self {
         Self {
             stream,
@@ -102,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Read for Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Read for HyperStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -136,7 +136,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Read for Connection<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Write for Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Write for HyperStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -184,8 +184,8 @@ mod tests {
     use tokio::task::JoinHandle;
     use tokio::time::{sleep, timeout};
 
-    use super::super::server::http1_builder;
-    use super::super::service::{FileService, Peer};
+    use super::super::hyper_connection::http1_builder;
+    use super::super::{peer::Peer, service::FileService};
     use super::*;
 
     const FILE_LEN: usize = 100_000;
@@ -225,7 +225,7 @@ mod tests {
         let service = FileService::new(Arc::new(source))
             .for_peer(Peer::new("10.0.0.7:49153".parse().expect("an address")))
             .with_flow(Arc::clone(&flow));
-        let socket = Connection::new(stream, Arc::clone(&flow), Timeouts::from(&limits));
+        let socket = HyperStream::new(stream, Arc::clone(&flow), Timeouts::from(&limits));
         let connection = http1_builder(&limits).serve_connection(socket, service);
         let task = tokio::spawn(async move {
             let _ = connection.await;

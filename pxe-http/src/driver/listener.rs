@@ -1,0 +1,169 @@
+//! A port, and the connections that come to it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::task::JoinSet;
+
+use super::admission::{Admission, Place};
+use super::answer::Files;
+use super::hyper_connection;
+use super::peer::Peer;
+use crate::event::{AcceptFailed, Event, Limit};
+
+pub(super) struct Listener {
+    pub(super) socket: TcpListener,
+    pub(super) local: SocketAddr,
+    pub(super) files: Files,
+    pub(super) admission: Arc<Admission>,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+/// A connection that was let in, apart from its socket: what runs on it needs no more.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) remote: SocketAddr,
+    pub(super) local: SocketAddr,
+    pub(super) files: Files,
+    /// Kept as long as the connection is open.
+    pub(super) place: Place,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+impl Admitted {
+    pub(super) const fn peer(&self) -> Peer {
+        Peer::new(self.remote).with_local(self.local)
+    }
+
+    /// Tells that this connection reached a bound.
+    pub(super) fn tell_limit(&self, limit: Limit) {
+        let admission = &self.place.admission;
+        admission.tell_limit(limit, Some(self.remote), self.local);
+    }
+}
+
+impl Listener {
+    pub(super) async fn run(mut self) {
+        let mut connections = JoinSet::new();
+        loop {
+            while connections.try_join_next().is_some() {}
+            let accepted = tokio::select! {
+                accepted = self.socket.accept() => accepted,
+                () = stopped(&mut self.stop) => break,
+            };
+            match accepted {
+                Ok((stream, remote)) => {
+                    let Some(admitted) = self.admit(&stream, unmapped(remote)) else {
+                        continue;
+                    };
+                    // One connection a listener waits here, the others in the operating system.
+                    let Some(permit) = self.permit().await else {
+                        break;
+                    };
+                    connections.spawn(serve(stream, admitted, permit));
+                }
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(error) => {
+                    let error = Arc::new(error);
+                    self.admission.observer.tell(|| {
+                        Event::AcceptFailed(AcceptFailed {
+                            local: self.local,
+                            error,
+                        })
+                    });
+                    // Out of descriptors or memory: waiting is all that can help.
+                    tokio::select! {
+                        () = tokio::time::sleep(Duration::from_millis(100)) => {}
+                        () = stopped(&mut self.stop) => break,
+                    }
+                }
+            }
+        }
+        // Refuses newcomers while the rest finishes.
+        drop(self.socket);
+        while connections.join_next().await.is_some() {}
+    }
+
+    /// Waits until fewer than `connections_max` are served; `None` if the server stops.
+    async fn permit(&mut self) -> Option<OwnedSemaphorePermit> {
+        if let Some(permit) = self.admission.try_permit() {
+            return Some(permit);
+        }
+        self.admission
+            .tell_limit(Limit::Connections, None, self.local);
+        tokio::select! {
+            permit = self.admission.permit() => permit,
+            () = stopped(&mut self.stop) => None,
+        }
+    }
+
+    /// Gives a connection its place, or refuses it.
+    fn admit(&self, stream: &TcpStream, remote: SocketAddr) -> Option<Admitted> {
+        let local = stream.local_addr().map_or(self.local, unmapped);
+        let Some(place) = Place::take(&self.admission, remote.ip()) else {
+            // One try: a fresh connection's send buffer takes it, or the client gets nothing.
+            let _ = stream.try_write(
+                b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\
+                  Connection: close\r\n\r\n",
+            );
+            let limit = Limit::ConnectionsPerClient;
+            self.admission.tell_limit(limit, Some(remote), local);
+            return None;
+        };
+        // Without it, the last piece of a response may wait for the client's delayed ACK.
+        let _ = stream.set_nodelay(true);
+        Some(Admitted {
+            remote,
+            local,
+            files: self.files.clone(),
+            place,
+            stop: self.stop.clone(),
+        })
+    }
+}
+
+/// Serves a connection to its end.
+async fn serve(stream: TcpStream, admitted: Admitted, _permit: OwnedSemaphorePermit) {
+    let peer = admitted.peer();
+    hyper_connection::serve(stream, peer, admitted).await;
+}
+
+/// Resolves once the server stops, or has gone.
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|&stop| stop).await;
+}
+
+/// An IPv4 client of an IPv6 socket is an IPv4 client: policies and logs know it as such.
+fn unmapped(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Errors of `accept` that say nothing of the listener (accept(2)).
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ipv4_clients_of_an_ipv6_socket_are_ipv4_clients() {
+        let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        assert_eq!(
+            unmapped(address("[::ffff:10.0.0.7]:49153")),
+            address("10.0.0.7:49153")
+        );
+        assert_eq!(unmapped(address("[fe80::1]:80")), address("[fe80::1]:80"));
+    }
+}
