@@ -8,10 +8,15 @@
 mod dhcp;
 mod dns;
 mod flush;
+mod http;
+mod memory;
 mod menu;
+mod network;
 mod nfs;
+mod pattern;
 mod processor;
 mod pxe_server;
+mod random;
 mod statistics;
 
 use std::process::ExitCode;
@@ -30,6 +35,11 @@ enum Command {
     /// pxe-dns, for itself.
     #[command(hide = true)]
     DnsServe(dns::ServeOptions),
+    /// HTTP: against nginx, lighttpd and static-web-server.
+    Http(http::Options),
+    /// pxe-http, for itself.
+    #[command(hide = true)]
+    HttpServe(http::ServeOptions),
     /// NFS: against nfs-ganesha and nfs3_server.
     Nfs(nfs::Options),
     /// One of the servers of `nfs`, for itself: ours, or nfs3_server.
@@ -45,6 +55,8 @@ fn main() -> ExitCode {
         Command::Dns(options) => dns::run(&options),
         Command::DnsHandle => dns::handle(),
         Command::DnsServe(options) => dns::serve(&options),
+        Command::Http(options) => http::run(&options),
+        Command::HttpServe(options) => http::serve(&options),
         Command::Nfs(options) => nfs::run(&options),
         Command::NfsServe(options) => nfs::serve(&options),
         Command::Menu(options) => {

@@ -7,6 +7,8 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
+use crate::random::SplitMix;
+
 /// The zone of the names.
 pub(crate) const FORWARD: &str = "bench.example";
 /// The zone of the addresses.
@@ -133,18 +135,6 @@ fn reverse_question(number: u16) -> Question {
         name: reverse(number),
         kind: TYPE_PTR,
         answer: Answer::Name(host(number)),
-    }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): the same numbers in each run.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ mixed >> 31
     }
 }
 

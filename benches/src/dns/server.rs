@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use pxe_test_lab::{Namespace, Output, Process};
 
 use super::names::{FORWARD, REVERSE, TTL_SECONDS};
+use crate::memory::group_memory_bytes;
 use crate::processor::{Placement, group, group_cpu_seconds, pin_process};
 
 /// Where all of them listen.
@@ -129,16 +130,9 @@ impl Running {
         group_cpu_seconds(self.process.id())
     }
 
-    /// Bytes of memory of all its processes; what they share counts once (proc(5), `Pss`).
+    /// Bytes of memory of all its processes.
     pub(super) fn memory_bytes(&self) -> u64 {
-        group(self.process.id())
-            .filter_map(|pid| {
-                let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
-                let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-                let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-                Some(kibibytes * 1024)
-            })
-            .sum()
+        group_memory_bytes(self.process.id())
     }
 
     /// # Errors

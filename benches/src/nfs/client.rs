@@ -9,8 +9,9 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
 use socket2::{Domain, Socket, Type};
 
-use super::content::{self, Facts};
+use super::content::Facts;
 use super::message::{Call, READ_HEAD_LEN, Reply};
+use crate::pattern;
 
 /// Connections come from ports below this, as Linux makes them.
 const PRIVILEGED_PORTS: u16 = 1024;
@@ -213,7 +214,7 @@ impl Client {
                 if given != len || record_len != Some(READ_HEAD_LEN + len) {
                     return Err(format!("READ gives {given} of {len} bytes"));
                 }
-                if !content::is_content(offset, first) {
+                if !pattern::is_at(offset, first) {
                     return Err(format!("READ gives other bytes at {offset}"));
                 }
                 self.body = Some(Body {
@@ -252,7 +253,7 @@ impl Client {
         let taken = take(&self.stream, buffer, flags)?;
         let at = body.offset + (body.len - body.left) as u64;
         let seen = buffer.get(..taken).unwrap_or_default();
-        if is_looked_at && !content::is_content(at, seen) {
+        if is_looked_at && !pattern::is_at(at, seen) {
             return Err(format!("READ gives other bytes at {at} or after"));
         }
         let left = body.left - taken;

@@ -12,12 +12,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use pxe_test_lab::{Namespace, POLL_INTERVAL, ensure, remove_stale, unique_name};
+use pxe_test_lab::{POLL_INTERVAL, ensure, remove_stale};
 
 use self::client::Check;
 use self::load::{Case, Load, Operation, Outcome, Until};
 pub(crate) use self::serve::{ServeOptions, serve};
 use self::server::{Kind, Running};
+use crate::network;
 use crate::processor::{Placement, pin_this_thread};
 use crate::statistics::median;
 
@@ -119,7 +120,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
                 continue;
             };
             println!("round {}: {}", round + 1, kind.name());
-            let namespace = network()?;
+            let namespace = network::loopback()?;
             let running = Running::start(kind, &namespace, directory.path(), &root)?;
             let measured =
                 namespace.enter(|| measure(options, &running, kind, number, &root, &mut table));
@@ -205,14 +206,6 @@ fn mounted(kind: Kind, root: &Path) -> Result<Load, String> {
             other => return other,
         }
     }
-}
-
-/// A namespace whose loopback interface has the segments of a real network: with its own of 64 KiB
-/// some servers wait for acknowledgements that are late.
-fn network() -> Result<Namespace, String> {
-    let namespace = Namespace::new(&unique_name())?;
-    namespace.ip(&["link", "set", "lo", "mtu", "1500"])?;
-    Ok(namespace)
 }
 
 fn report(options: &Options, kinds: &[Kind], table: &Table, elapsed: Duration) {

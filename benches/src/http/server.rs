@@ -1,0 +1,248 @@
+//! The servers that are compared: how each is configured and started.
+//!
+//! All alike: one directory, as many workers as CPUs, no log of requests, nothing compressed, no
+//! end of a connection after a number of requests or a short time. All else is as each is shipped:
+//! nginx keeps no files open (`open_file_cache` is off), lighttpd remembers what it found out about
+//! them (`server.stat-cache-engine`).
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use pxe_test_lab::{Namespace, Output, Process};
+
+use super::load::What;
+use crate::memory::group_memory_bytes;
+use crate::processor::{Placement, group, group_cpu_seconds, pin_process};
+
+/// Where all of them listen.
+pub(super) const ADDRESS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 80);
+/// How many connections each can have at least.
+pub(super) const CONNECTIONS_MAX: usize = 12_000;
+/// How many files and sockets each can have open, and the load.
+pub(super) const FILES_MAX: usize = 16_000;
+
+/// One of the servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Kind {
+    /// This project's.
+    #[value(name = "pxe-server")]
+    PxeServer,
+    /// Its crate alone, as a process of this program.
+    #[value(name = "pxe-http")]
+    PxeHttp,
+    /// nginx, with sendfile, as Debian configures it.
+    Nginx,
+    /// nginx without sendfile, for the ranges alone: copying is faster there.
+    #[value(name = "nginx-copying")]
+    NginxCopying,
+    /// lighttpd.
+    Lighttpd,
+    /// static-web-server.
+    #[value(name = "static-web-server")]
+    StaticWebServer,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 5] = [
+        Self::PxeServer,
+        Self::Nginx,
+        Self::NginxCopying,
+        Self::Lighttpd,
+        Self::StaticWebServer,
+    ];
+    pub(super) const PACKAGES: [&str; 2] = ["lighttpd", "nginx"];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::PxeServer => "pxe-server",
+            Self::PxeHttp => "pxe-http",
+            Self::Nginx => "nginx",
+            Self::NginxCopying => "nginx-copying",
+            Self::Lighttpd => "lighttpd",
+            Self::StaticWebServer => "static-web-server",
+        }
+    }
+
+    /// Whether this is measured of it.
+    pub(super) fn takes_part_in(self, what: What) -> bool {
+        self != Self::NginxCopying || what == What::Range
+    }
+}
+
+/// The programs that are no packages.
+#[derive(Debug, Clone)]
+pub(super) struct Programs {
+    pub(super) pxe_server: PathBuf,
+    pub(super) static_web_server: PathBuf,
+}
+
+/// A server that runs.
+#[derive(Debug)]
+pub(super) struct Running {
+    process: Process,
+    kind: Kind,
+    log: PathBuf,
+}
+
+impl Running {
+    /// Starts a server in a namespace, on the CPUs of a placement and with as many threads or
+    /// processes. It serves `root`, and gets a directory of its own below `directory`.
+    ///
+    /// # Errors
+    /// A text that names the server.
+    pub(super) fn start(
+        kind: Kind,
+        programs: &Programs,
+        namespace: &Namespace,
+        directory: &Path,
+        root: &Path,
+        placement: Placement,
+    ) -> Result<Self, String> {
+        let own = directory.join(kind.name());
+        let at = |error: std::io::Error| format!("{}: {error}", kind.name());
+        fs::create_dir_all(&own).map_err(at)?;
+        let config = own.join("config");
+        let (cpus, _) = placement.cpus();
+        fs::write(&config, config_text(kind, &own, root, cpus.len())).map_err(at)?;
+        let log = own.join("log");
+        let mut command = namespace.command("taskset");
+        let names: Vec<String> = cpus.iter().map(usize::to_string).collect();
+        command.args(["-c", &names.join(",")]);
+        match kind {
+            Kind::PxeServer => command.arg(&programs.pxe_server).arg("serve").arg(config),
+            Kind::PxeHttp => {
+                let program = std::env::current_exe().map_err(at)?;
+                command.arg(program).arg("http-serve").arg(root)
+            }
+            Kind::Nginx | Kind::NginxCopying => command.args(["nginx", "-c"]).arg(config),
+            Kind::Lighttpd => command.args(["lighttpd", "-D", "-f"]).arg(config),
+            Kind::StaticWebServer => {
+                command.arg(&programs.static_web_server);
+                command.arg("--config-file").arg(config)
+            }
+        };
+        let process = Process::spawn(command, kind.name(), &log, Output::Log)?;
+        Ok(Self { process, kind, log })
+    }
+
+    /// Puts all its threads on the CPUs of a placement, if that asks for one.
+    ///
+    /// # Errors
+    /// A text that names the CPUs.
+    pub(super) fn pin(&self, placement: Placement) -> Result<(), String> {
+        match placement.cpus() {
+            (cpus @ [_], _) => group(self.process.id()).try_for_each(|pid| pin_process(pid, cpus)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Processor time that all its processes used, in seconds.
+    pub(super) fn cpu_seconds(&self) -> f64 {
+        // setpriv, `ip netns exec` and taskset replace themselves; it leads a group of its own.
+        group_cpu_seconds(self.process.id())
+    }
+
+    /// Bytes of memory of all its processes.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        group_memory_bytes(self.process.id())
+    }
+
+    /// # Errors
+    /// A text with the log's end, if it has ended already.
+    pub(super) fn stop(mut self) -> Result<(), String> {
+        match self.process.ended() {
+            Some(status) => Err(self.failed(&format!("ended: {status}"))),
+            // Its workers end with it only if it is asked to end.
+            None => self.process.terminate().map(drop),
+        }
+    }
+
+    /// What went wrong, with the end of the server's log.
+    pub(super) fn failed(&self, error: &str) -> String {
+        let log = fs::read(&self.log).unwrap_or_default();
+        let tail = log.get(log.len().saturating_sub(2000)..);
+        let tail = String::from_utf8_lossy(tail.unwrap_or_default());
+        format!("{}: {error}\n{tail}", self.kind.name())
+    }
+}
+
+fn config_text(kind: Kind, own: &Path, root: &Path, workers: usize) -> String {
+    let (own, root) = (own.display(), root.display());
+    let (ip, port) = (ADDRESS.ip(), ADDRESS.port());
+    match kind {
+        Kind::PxeServer => format!(
+            r#"[server]
+user = "root"
+control = "{own}/control"
+[log]
+level = "error"
+[tree]
+root = "{root}"
+[http]
+listen = "{ADDRESS}"
+"#
+        ),
+        Kind::PxeHttp => String::new(),
+        Kind::Nginx | Kind::NginxCopying => {
+            let sendfile = match kind {
+                Kind::Nginx => "on",
+                _ => "off",
+            };
+            format!(
+                "user root;
+worker_processes {workers};
+worker_rlimit_nofile {FILES_MAX};
+daemon off;
+pid {own}/pid;
+error_log stderr crit;
+events {{ worker_connections {CONNECTIONS_MAX}; }}
+http {{
+  include /etc/nginx/mime.types;
+  default_type application/octet-stream;
+  types_hash_max_size 2048;
+  sendfile {sendfile};
+  tcp_nopush on;
+  access_log off;
+  keepalive_requests 1000000000;
+  client_body_temp_path {own};
+  proxy_temp_path {own};
+  fastcgi_temp_path {own};
+  uwsgi_temp_path {own};
+  scgi_temp_path {own};
+  server {{
+    listen {ADDRESS};
+    root {root};
+  }}
+}}
+"
+            )
+        }
+        Kind::Lighttpd => format!(
+            r#"server.bind = "{ip}"
+server.port = {port}
+server.document-root = "{root}"
+server.errorlog = "/dev/stderr"
+server.max-worker = {workers}
+server.max-fds = {FILES_MAX}
+server.max-connections = {CONNECTIONS_MAX}
+server.max-keep-alive-requests = 1000000000
+server.max-keep-alive-idle = 75
+include_shell "/usr/share/lighttpd/create-mime.conf.pl"
+server.modules = ( "mod_staticfile" )
+"#,
+            // One worker alone needs no process that watches it.
+            workers = if workers > 1 { workers } else { 0 },
+        ),
+        Kind::StaticWebServer => format!(
+            r#"[general]
+host = "{ip}"
+port = {port}
+root = "{root}"
+log-level = "error"
+threads-multiplier = 1
+"#
+        ),
+    }
+}
