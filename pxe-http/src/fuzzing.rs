@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 use std::num::NonZeroU64;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, LOCATION};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
-use pxe_tree::{Attributes, ErrorKind, NodeId, NodeKind, Timestamp};
+use pxe_tree::{Attributes, ErrorKind, NameBuf, NodeId, NodeKind, Timestamp};
 
-use crate::{Outcome, Piece, Plan, Rejection, RequestHead, bootif, plan};
+use crate::{Listing, ListingEntry, Outcome, Piece, Plan, Rejection, RequestHead, bootif, plan};
 
 /// Plans a response to arbitrary bytes and checks what every response has to obey.
 ///
@@ -61,9 +61,11 @@ pub fn fuzz_plan(data: &[u8]) {
     attributes.change = u64::from(change);
     attributes.modified = seconds(modified);
     let media_type = HeaderValue::from_static("application/octet-stream");
+    let listing = listing(target);
     let outcome = match (head.route(), outcome % 8) {
         (Err(rejection), _) => Outcome::Rejected(rejection),
-        (Ok(_), 0) => Outcome::Directory(None),
+        (Ok(_), 0) if change % 2 == 0 => Outcome::Directory(None),
+        (Ok(_), 0) => Outcome::Directory(Some(&listing)),
         (Ok(_), 1) => Outcome::Moved(target),
         (Ok(_), 2) => {
             let index = usize::from(change) % ErrorKind::ALL.len();
@@ -93,6 +95,20 @@ pub fn fuzz_plan(data: &[u8]) {
             "HEAD differs from GET"
         );
     }
+}
+
+/// A directory whose entries are named as the target's segments are.
+fn listing(target: &str) -> Listing {
+    let kinds = [NodeKind::File, NodeKind::Directory, NodeKind::Link];
+    let names = target.split('/').map(|name| name.as_bytes().to_vec());
+    let entries = names
+        .zip(kinds.into_iter().cycle())
+        .filter_map(|(name, kind)| {
+            let mut entry = ListingEntry::new(NameBuf::new(name).ok()?, kind);
+            entry.target = (kind == NodeKind::Link).then(|| entry.name.as_bytes().to_vec().into());
+            Some(entry)
+        });
+    Listing::new(entries.collect())
 }
 
 /// A time from a byte: some before 1970, some beyond what HTTP can say.
@@ -158,12 +174,33 @@ fn check(head: &RequestHead<'_>, outcome: &Outcome<'_>, plan: &Plan) {
             assert!(range.start < range.end && range.end <= attributes.len);
         }
     }
-    // A page repeats what the peer sent: it stays short, and breaks no terminal.
+    // A page repeats what the peer sent: it stays short, breaks no terminal, and runs no script.
+    if plan.status == StatusCode::PARTIAL_CONTENT {
+        return;
+    }
     for piece in &plan.body {
         if let Piece::Text(text) = piece {
-            assert!(text.len() < 4096, "a long page");
+            let lists = plan.status == StatusCode::OK;
+            assert!(lists || text.len() < 4096, "a long page");
             let text = std::str::from_utf8(text).expect("UTF-8");
             assert!(text.chars().all(|c| c == '\n' || !c.is_control()));
+            let is_html = plan
+                .header(&CONTENT_TYPE)
+                .is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+            assert!(!is_html || only_known_elements(text), "{text}");
         }
     }
+}
+
+/// Whether every `<` on a page begins an element that this crate writes.
+fn only_known_elements(html: &str) -> bool {
+    const NAMES: [&str; 16] = [
+        "!DOCTYPE", "html", "head", "meta", "title", "style", "body", "h1", "p", "a", "table",
+        "thead", "tbody", "tr", "th", "td",
+    ];
+    html.split('<').skip(1).all(|tag| {
+        let tag = tag.strip_prefix('/').unwrap_or(tag);
+        let end = tag.find([' ', '>']).unwrap_or(tag.len());
+        NAMES.contains(&&tag[..end])
+    })
 }

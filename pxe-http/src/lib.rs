@@ -78,9 +78,11 @@
 //! TLS, HTTP/2, uploads, compression.
 #![forbid(unsafe_code)]
 
+mod accept;
 mod byteranges;
 mod condition;
 mod cookie;
+mod date;
 #[cfg(any(feature = "tokio", feature = "hyper"))]
 mod driver;
 mod event;
@@ -88,7 +90,9 @@ mod event;
 pub mod fuzzing;
 mod limits;
 mod listing;
+mod listing_page;
 mod media_type;
+mod page;
 mod plan;
 mod range;
 mod request;

@@ -32,7 +32,19 @@ impl Default for ListingLimits {
 /// The entries of a directory, in the order in which they are shown: directories first, then all
 /// else, each by name.
 ///
-/// [`plan`](crate::plan()) makes a page of it, or JSON.
+/// [`plan`](crate::plan()) makes a page of it: HTML for people, or JSON for a client whose `Accept`
+/// puts `application/json` before `text/html`. A page has at most 1 MiB, and says how many entries
+/// it leaves out. JSON has this form (a link's target and a name lose what is not UTF-8, a
+/// reference is exact; what is not known is left out; `omitted` is null if it is not known):
+///
+/// ```json
+/// {"path":"/os/","entries":[
+/// {"name":"debian","href":"debian/","type":"directory","modified":"2026-11-21T08:49:37Z"},
+/// {"name":"current","href":"current","type":"link","target":"debian"},
+/// {"name":"linux","href":"linux","type":"file","size":8765432,"modified":"2026-11-21T08:49:37Z"},
+/// {"name":"pipe","href":"pipe","type":"other"}
+/// ],"omitted":0}
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Listing {
@@ -106,21 +118,20 @@ impl Listing {
         let mut first: Vec<DirEntry> = Vec::new();
         let mut scanned = 0_u64;
         let mut after = Cookie::START;
-        let mut end = false;
-        while !end && scanned < limits.scanned_max {
+        let end = loop {
             let page = tree.read_dir(dir, after, PAGE_ENTRIES).await?;
             scanned = scanned.saturating_add(page.entries.len() as u64);
-            match page.entries.last() {
-                Some(last) => after = last.cookie,
-                // Only a last page may be empty.
-                None => break,
-            }
-            end = page.end;
+            // Only a last page may be empty.
+            let last = page.entries.last().map(|entry| entry.cookie);
             first.extend(page.entries);
             if first.len() > entries_max.saturating_mul(2) {
                 keep_first(&mut first, entries_max);
             }
-        }
+            match last {
+                Some(cookie) if !page.end && scanned < limits.scanned_max => after = cookie,
+                _ => break page.end,
+            }
+        };
         keep_first(&mut first, entries_max);
         let omitted = match scanned.saturating_sub(first.len() as u64) {
             _ if !end => Omitted::Unknown,

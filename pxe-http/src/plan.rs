@@ -6,13 +6,16 @@ use std::ops::Range;
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
-    HeaderName, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER,
+    HeaderName, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER, VARY,
 };
 use http::{HeaderValue, Method, StatusCode, Version};
 use pxe_tree::{Attributes, ErrorKind, Timestamp, TreePath};
 
 use crate::byteranges::Byteranges;
-use crate::condition::{Validators, Verdict, evaluate, heeds_range, http_date};
+use crate::condition::{Validators, Verdict, evaluate, heeds_range};
+use crate::date::Date;
+use crate::listing_page::{listing_page, push_segment};
+use crate::page::{Page, Shown};
 use crate::range::{RangeAnswer, read_range};
 use crate::{Listing, Rejection, RequestHead};
 
@@ -109,7 +112,8 @@ impl Plan {
 ///   `multipart/byteranges` (section 14.6); those that overlap or touch are joined first, and of
 ///   more than 256 none is heeded, so that no request gets more than the file (section 17.15).
 /// - Conditions have the precedence of RFC 9110 section 13.2.2.
-/// - Error pages are short plain text that names the path and the cause.
+/// - Error pages are short and name the path and the cause: plain text, or HTML to a client that
+///   says in `Accept` that it would rather have that. Listings are HTML, or JSON in the same way.
 pub fn plan(head: &RequestHead<'_>, outcome: Outcome<'_>, now: Timestamp) -> Plan {
     // The method decides first, so that no caller can answer a POST with a file by mistake.
     let outcome = match *head.method {
@@ -128,17 +132,17 @@ pub fn plan(head: &RequestHead<'_>, outcome: Outcome<'_>, now: Timestamp) -> Pla
         Outcome::Moved(to) => plan_moved(head, to, now),
         Outcome::Rejected(Rejection::MethodNotAllowed) => {
             let cause = format!("{}: only GET and HEAD are served", head.method);
-            let page = Page::new(StatusCode::METHOD_NOT_ALLOWED, &cause);
-            page.after(ALLOW, HeaderValue::from_static("GET, HEAD"))
+            Refusal::new(StatusCode::METHOD_NOT_ALLOWED, cause)
+                .after(ALLOW, HeaderValue::from_static("GET, HEAD"))
                 .finish(head, now)
         }
         Outcome::Rejected(Rejection::BadTarget) => {
             let cause = format!("{}: not a path to a file", Shown(head.target));
-            Page::new(StatusCode::BAD_REQUEST, &cause).finish(head, now)
+            Refusal::new(StatusCode::BAD_REQUEST, cause).finish(head, now)
         }
         Outcome::Rejected(Rejection::BadHost) => {
             let cause = "HTTP/1.1 needs exactly one Host field (RFC 9112 section 3.2)";
-            Page::new(StatusCode::BAD_REQUEST, cause).finish(head, now)
+            Refusal::new(StatusCode::BAD_REQUEST, cause).finish(head, now)
         }
     }
 }
@@ -158,13 +162,7 @@ fn plan_file(
             fields.push_validators(&validators, now);
             return fields.finish(head, StatusCode::NOT_MODIFIED, Vec::new());
         }
-        Verdict::PreconditionFailed => {
-            let cause = format!(
-                "{}: not the version that the request is about",
-                shown_path(head)
-            );
-            return Page::new(StatusCode::PRECONDITION_FAILED, &cause).finish(head, now);
-        }
+        Verdict::PreconditionFailed => return plan_precondition_failed(head, now),
     }
     let mut ranges = head.headers.get_all(RANGE).iter();
     let answer = match (ranges.next(), ranges.next()) {
@@ -191,7 +189,7 @@ fn plan_file(
         }
         RangeAnswer::Unsatisfiable => {
             let cause = format!("{}: has only {len} bytes", shown_path(head));
-            return Page::new(StatusCode::RANGE_NOT_SATISFIABLE, &cause)
+            return Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, cause)
                 .before(CONTENT_RANGE, &format!("bytes */{len}"))
                 .finish(head, now);
         }
@@ -208,17 +206,44 @@ fn plan_file(
 /// RFC 3986 section 5.2.3: what a page of a directory names lies below it only if its path ends in
 /// a slash.
 fn plan_directory(head: &RequestHead<'_>, listing: Option<&Listing>, now: Timestamp) -> Plan {
-    match (head.route(), listing) {
-        (Ok(route), _) if !route.has_final_slash => {
-            let mut to = directory_uri(&route.path);
-            if let Some(query) = route.query {
-                to.push('?');
-                to.push_str(query);
-            }
-            plan_moved(head, &to, now)
+    let Ok(route) = head.route() else {
+        return plan_error(head, ErrorKind::IsADirectory, now);
+    };
+    if !route.has_final_slash {
+        let mut to = directory_uri(&route.path);
+        if let Some(query) = route.query {
+            to.push('?');
+            to.push_str(query);
         }
-        _ => plan_error(head, ErrorKind::IsADirectory, now),
+        return plan_moved(head, &to, now);
     }
+    let Some(listing) = listing else {
+        return plan_error(head, ErrorKind::IsADirectory, now);
+    };
+    let page = listing_page(listing, &route.path, head.headers);
+    let validators = Validators::of_page(&page.text);
+    let mut fields = Fields::new(now);
+    match evaluate(head.headers, &validators) {
+        Verdict::Perform => {
+            fields.push_page(&page);
+            fields.push_validators(&validators, now);
+            fields.finish(head, StatusCode::OK, vec![Piece::Text(page.text)])
+        }
+        Verdict::NotModified => {
+            fields.push(VARY, HeaderValue::from_static("accept"));
+            fields.push_validators(&validators, now);
+            fields.finish(head, StatusCode::NOT_MODIFIED, Vec::new())
+        }
+        Verdict::PreconditionFailed => plan_precondition_failed(head, now),
+    }
+}
+
+fn plan_precondition_failed(head: &RequestHead<'_>, now: Timestamp) -> Plan {
+    let cause = format!(
+        "{}: not the version that the request is about",
+        shown_path(head)
+    );
+    Refusal::new(StatusCode::PRECONDITION_FAILED, cause).finish(head, now)
 }
 
 /// The path of a directory as a URI has it. Made of its names, and so without a doubled slash at
@@ -232,27 +257,15 @@ fn directory_uri(path: &TreePath) -> String {
     uri
 }
 
-/// A name as a segment of a URI's path: all but unreserved characters (RFC 3986 section 2.3) and
-/// the colons of MAC addresses are percent-encoded.
-fn push_segment(uri: &mut String, name: &[u8]) {
-    for &byte in name {
-        if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
-            uri.push(char::from(byte));
-        } else {
-            let _ = write!(uri, "%{byte:02X}");
-        }
-    }
-}
-
 fn plan_error(head: &RequestHead<'_>, kind: ErrorKind, now: Timestamp) -> Plan {
     let status =
         StatusCode::from_u16(kind.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let page = Page::new(status, &format!("{}: {kind}", shown_path(head)));
+    let refusal = Refusal::new(status, format!("{}: {kind}", shown_path(head)));
     if status == StatusCode::SERVICE_UNAVAILABLE {
         // iPXE tries again after that time (src/net/tcp/httpcore.c).
-        return page.before(RETRY_AFTER, "1").finish(head, now);
+        return refusal.before(RETRY_AFTER, "1").finish(head, now);
     }
-    page.finish(head, now)
+    refusal.finish(head, now)
 }
 
 /// 302: lpxelinux follows 301, 302, 303 and 307, but not 308 (syslinux, core/fs/pxe/http.c), and
@@ -270,7 +283,7 @@ fn plan_moved(head: &RequestHead<'_>, to: &str, now: Timestamp) -> Plan {
         to.insert_str(0, &format!("{}://{authority}", head.protocol));
     }
     let cause = format!("{}: lies at {}", shown_path(head), Shown(&to));
-    Page::new(StatusCode::FOUND, &cause)
+    Refusal::new(StatusCode::FOUND, cause)
         .before(LOCATION, &to)
         .finish(head, now)
 }
@@ -297,24 +310,8 @@ fn shown_path(head: &RequestHead<'_>) -> String {
     }
 }
 
-/// A peer's text on a page: harmless and not long.
-struct Shown<'a>(&'a str);
-
-impl std::fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const CHARS_MAX: usize = 300;
-        for character in self.0.chars().take(CHARS_MAX) {
-            if character.is_control() {
-                f.write_char(char::REPLACEMENT_CHARACTER)?;
-            } else {
-                f.write_char(character)?;
-            }
-        }
-        if self.0.chars().nth(CHARS_MAX).is_some() {
-            f.write_str("...")?;
-        }
-        Ok(())
-    }
+fn http_date(seconds: i64) -> Option<HeaderValue> {
+    Date::from_seconds(seconds)?.to_http()
 }
 
 /// Header fields in the making.
@@ -338,6 +335,13 @@ impl Fields {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.push(name, value);
         }
+    }
+
+    fn push_page(&mut self, page: &Page) {
+        self.push(CONTENT_LENGTH, HeaderValue::from(page.text.len()));
+        self.push(CONTENT_TYPE, page.media_type.clone());
+        // RFC 9110 section 12.5.5: `Accept` chose its form.
+        self.push(VARY, HeaderValue::from_static("accept"));
     }
 
     fn push_validators(&mut self, validators: &Validators, now: Timestamp) {
@@ -374,20 +378,19 @@ impl Fields {
     }
 }
 
-/// A short text that says why there is no file.
-struct Page {
+/// A page that says why there is no file, with the fields that its status asks for.
+struct Refusal {
     status: StatusCode,
-    text: String,
+    cause: String,
     before: Option<(HeaderName, String)>,
     after: Option<(HeaderName, HeaderValue)>,
 }
 
-impl Page {
-    fn new(status: StatusCode, cause: &str) -> Self {
-        let reason = status.canonical_reason().unwrap_or("Error");
+impl Refusal {
+    fn new(status: StatusCode, cause: impl Into<String>) -> Self {
         Self {
             status,
-            text: format!("{} {reason}\n{cause}\n", status.as_str()),
+            cause: cause.into(),
             before: None,
             after: None,
         }
@@ -414,15 +417,11 @@ impl Page {
         if let Some((name, value)) = self.before {
             fields.push_text(name, &value);
         }
-        fields.push(CONTENT_LENGTH, HeaderValue::from(self.text.len()));
-        fields.push(
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-        );
+        let page = Page::of_status(self.status, &self.cause, head.headers);
+        fields.push_page(&page);
         if let Some((name, value)) = self.after {
             fields.push(name, value);
         }
-        let body = vec![Piece::Text(Bytes::from(self.text))];
-        fields.finish(head, self.status, body)
+        fields.finish(head, self.status, vec![Piece::Text(page.text)])
     }
 }

@@ -539,8 +539,10 @@ fn field() -> impl Strategy<Value = String> {
     prop_oneof![
         "(Range|If-Range|If-Match|If-None-Match|Connection|Host|Cookie):[ -~]{0,30}",
         "Range: bytes=[0-9]{0,4}-[0-9]{0,4}",
+        "Range: bytes=[0-9]{1,2}-,[0-9]{1,3}-[0-9]{3},-[0-9]{1,2}",
         "If-(Un)?modified-Since: Sun, 06 Nov 1994 08:4[0-9]:[0-5][0-9] GMT",
         "If-(None-)?Match: (W/)?\"0-1-[0-9a-f]{1,3}-[0-9]\"",
+        "Accept: (text/html|text/plain|application/json|\\*/\\*)(;q=0\\.[0-9])?",
         "[ -~]{0,40}",
     ]
 }
