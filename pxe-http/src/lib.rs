@@ -83,6 +83,7 @@ mod byteranges;
 mod condition;
 mod cookie;
 mod date;
+mod directories;
 #[cfg(any(feature = "tokio", feature = "hyper"))]
 mod driver;
 mod event;
@@ -98,6 +99,7 @@ mod range;
 mod request;
 
 pub use crate::cookie::bootif;
+pub use crate::directories::Directories;
 #[cfg(any(feature = "tokio", feature = "hyper"))]
 pub use crate::driver::Peer;
 #[cfg(feature = "hyper")]

@@ -18,6 +18,10 @@ pub struct ListingLimits {
     /// How many names are looked at to find those that come first, and to count the others; what
     /// lies beyond is not even counted. 262,144 by default: about 0.1 s of work.
     pub scanned_max: u64,
+    /// How many listings a server reads and sends at once, since each costs up to 1 MiB until its
+    /// client has taken it; at least 1. Whoever comes beyond it gets 503 and may ask again. 32 by
+    /// default.
+    pub at_once_max: usize,
 }
 
 impl Default for ListingLimits {
@@ -25,6 +29,7 @@ impl Default for ListingLimits {
         Self {
             entries_max: 4096,
             scanned_max: 1 << 18,
+            at_once_max: 32,
         }
     }
 }

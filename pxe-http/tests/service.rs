@@ -45,7 +45,7 @@ async fn a_tree_is_served_with_its_links() {
 }
 
 #[tokio::test]
-async fn a_directory_is_forbidden_until_there_are_listings() {
+async fn a_directory_is_forbidden_unless_it_is_to_be_listed() {
     let files = FileService::new(tree());
     for path in ["/os", "/os/", "/bios/os"] {
         let request = Request::get(path).header("Host", "a");

@@ -5,18 +5,20 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;
 use http::header::{COOKIE, HeaderName, RANGE, USER_AGENT};
-use pxe_tree::{Blob, FileRequest, Opened, Source, Timestamp, TreePath};
+use pxe_tree::{Blob, ErrorKind, FileRequest, Opened, Source, Timestamp, TreePath};
 
+use super::directory::{DirectoryDesk, ListingPlace};
 use super::observer::{Observer, Report};
 use super::peer::Peer;
 use crate::event::{Event, Requested};
-use crate::{MediaTypes, Outcome, Plan, RequestHead, bootif, plan};
+use crate::{Listing, MediaTypes, Outcome, Plan, Rejection, RequestHead, Route, bootif, plan};
 
 /// What is served, and who is told of it; clones share everything.
 #[derive(Debug, Clone)]
 pub(super) struct Files {
     pub(super) source: Arc<dyn Source>,
     pub(super) media_types: Arc<MediaTypes>,
+    pub(super) directories: Arc<DirectoryDesk>,
     pub(super) observer: Observer,
 }
 
@@ -48,40 +50,28 @@ impl Files {
         if let Some(request) = &request {
             self.observer.tell(|| Event::Request(Arc::clone(request)));
         }
-        let opened = match &route {
-            Err(rejection) => Err(Outcome::Rejected(*rejection)),
-            Ok(route) => {
-                let mut asked = FileRequest::new(peer.protocol, peer.remote, &route.path)
-                    .with_http(
-                        route.query,
-                        text(head.headers, &USER_AGENT),
-                        text(head.headers, &COOKIE),
-                    );
-                if let Some(local) = peer.local {
-                    asked = asked.with_local(local);
-                }
-                match self.source.open(&asked).await {
-                    Ok(opened) => Ok((opened, &route.path)),
-                    Err(error) => Err(Outcome::Failed(error.kind())),
-                }
-            }
+        let found = match &route {
+            Err(rejection) => Found::Rejected(*rejection),
+            Ok(route) => self.find(peer, head, route).await,
         };
-        let mut blob: Option<Arc<dyn Blob>> = None;
-        let outcome = match &opened {
-            Err(outcome) => *outcome,
-            Ok((Opened::File(file), path)) => {
-                blob = Some(Arc::clone(file));
-                Outcome::File {
-                    attributes: file.attributes(),
-                    media_type: self.media_types.of(path),
-                }
+        let outcome = match &found {
+            Found::File { blob, path } => Outcome::File {
+                attributes: blob.attributes(),
+                media_type: self.media_types.of(path),
+            },
+            Found::Directory(listed) => {
+                Outcome::Directory(listed.as_ref().map(|(listing, _)| listing))
             }
-            Ok((Opened::Moved(to), _)) => Outcome::Moved(to),
-            Ok((Opened::Directory(..), _)) => Outcome::Failed(pxe_tree::ErrorKind::IsADirectory),
-            // A kind of answer that pxe-tree may add: nothing here can serve it.
-            Ok(_) => Outcome::Failed(pxe_tree::ErrorKind::Unsupported),
+            Found::Moved(to) => Outcome::Moved(to),
+            Found::Failed(kind) => Outcome::Failed(*kind),
+            Found::Rejected(rejection) => Outcome::Rejected(*rejection),
         };
         let plan = plan(head, outcome, now);
+        let (blob, listing_place) = match found {
+            Found::File { blob, .. } => (Some(blob), None),
+            Found::Directory(Some((_, place))) => (None, Some(place)),
+            _ => (None, None),
+        };
         let report = Report {
             observer: self.observer.clone(),
             request,
@@ -89,9 +79,52 @@ impl Files {
             bytes_expected: plan.body_len(),
             bytes_sent: 0,
             started,
+            _listing_place: listing_place,
         };
         Answer { plan, blob, report }
     }
+
+    async fn find(&self, peer: Peer, head: &RequestHead<'_>, route: &Route<'_>) -> Found {
+        let mut asked = FileRequest::new(peer.protocol, peer.remote, &route.path).with_http(
+            route.query,
+            text(head.headers, &USER_AGENT),
+            text(head.headers, &COOKIE),
+        );
+        if let Some(local) = peer.local {
+            asked = asked.with_local(local);
+        }
+        match self.source.open(&asked).await {
+            Ok(Opened::File(blob)) => Found::File {
+                blob,
+                path: route.path.clone(),
+            },
+            Ok(Opened::Moved(to)) => Found::Moved(to),
+            Ok(Opened::Directory(tree, node)) => {
+                // Boxed: directories are rare, and their futures large.
+                let found = self
+                    .directories
+                    .find(&*self.source, &asked, route, &*tree, node);
+                Box::pin(found).await
+            }
+            // A kind of answer that pxe-tree may add: nothing here can serve it.
+            Ok(_) => Found::Failed(ErrorKind::Unsupported),
+            Err(error) => Found::Failed(error.kind()),
+        }
+    }
+}
+
+/// What was found for a request: all that an [`Outcome`] borrows.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// A file, and the path that its type comes from.
+    File {
+        blob: Arc<dyn Blob>,
+        path: TreePath,
+    },
+    Directory(Option<(Listing, ListingPlace)>),
+    Moved(String),
+    Failed(ErrorKind),
+    Rejected(Rejection),
 }
 
 fn requested(peer: Peer, head: &RequestHead<'_>, path: Option<TreePath>) -> Requested {

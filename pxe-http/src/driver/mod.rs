@@ -5,6 +5,7 @@ mod admission;
 mod answer;
 #[cfg(feature = "hyper")]
 mod body;
+mod directory;
 #[cfg(feature = "tokio")]
 mod hyper_connection;
 #[cfg(feature = "tokio")]

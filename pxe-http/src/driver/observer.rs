@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use http::StatusCode;
 
+use super::directory::ListingPlace;
 use crate::event::{Event, Limit, Requested, Responded, ResponseEnd};
 
 type OnEvent = dyn Fn(&Event) + Send + Sync;
@@ -47,6 +48,8 @@ pub(super) struct Report {
     pub(super) bytes_expected: u64,
     pub(super) bytes_sent: u64,
     pub(super) started: Instant,
+    /// Held until the response has ended.
+    pub(super) _listing_place: Option<ListingPlace>,
 }
 
 impl Report {

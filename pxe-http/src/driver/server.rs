@@ -12,10 +12,11 @@ use tokio::task::JoinSet;
 
 use super::admission::Admission;
 use super::answer::Files;
+use super::directory::DirectoryDesk;
 use super::listener::Listener;
 use super::observer::Observer;
 use crate::event::Event;
-use crate::{Limits, MediaTypes};
+use crate::{Directories, Limits, MediaTypes};
 
 /// A file server on any number of listeners.
 ///
@@ -47,6 +48,7 @@ use crate::{Limits, MediaTypes};
 pub struct Server {
     limits: Limits,
     media_types: MediaTypes,
+    directories: Directories,
     observer: Observer,
     listeners: Vec<(Bound, Arc<dyn Source>)>,
 }
@@ -103,6 +105,12 @@ impl Server {
         self
     }
 
+    /// What is answered to requests for directories; 403 by default.
+    pub fn directories(mut self, directories: Directories) -> Self {
+        self.directories = directories;
+        self
+    }
+
     /// A function that is told what happens.
     pub fn on_event(mut self, on_event: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.observer = Observer::new(on_event);
@@ -124,6 +132,7 @@ impl Server {
         let mut handle = Handle {
             admission: Arc::new(Admission::new(self.limits, self.observer.clone())),
             media_types: Arc::new(self.media_types),
+            directories: Arc::new(DirectoryDesk::new(self.directories)),
             observer: self.observer,
             stop: watch::Sender::new(false),
             listeners: JoinSet::new(),
@@ -141,6 +150,7 @@ impl Server {
 pub struct Handle {
     admission: Arc<Admission>,
     media_types: Arc<MediaTypes>,
+    directories: Arc<DirectoryDesk>,
     observer: Observer,
     stop: watch::Sender<bool>,
     listeners: JoinSet<()>,
@@ -159,6 +169,7 @@ impl Handle {
             files: Files {
                 source,
                 media_types: Arc::clone(&self.media_types),
+                directories: Arc::clone(&self.directories),
                 observer: self.observer.clone(),
             },
             admission: Arc::clone(&self.admission),

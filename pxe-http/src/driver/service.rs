@@ -12,10 +12,11 @@ use pxe_tree::Source;
 
 use super::answer::{Files, civil_time};
 use super::body::FileBody;
+use super::directory::DirectoryDesk;
 use super::observer::{Flow, Observer};
 use super::peer::Peer;
 use crate::event::Event;
-use crate::{MediaTypes, RequestHead};
+use crate::{Directories, MediaTypes, RequestHead};
 
 /// Answers requests from a [`Source`]; clones share everything.
 ///
@@ -32,6 +33,7 @@ impl FileService {
         Self::from_files(Files {
             source,
             media_types: Arc::default(),
+            directories: Arc::default(),
             observer: Observer::default(),
         })
     }
@@ -44,6 +46,13 @@ impl FileService {
     #[must_use]
     pub fn media_types(mut self, media_types: MediaTypes) -> Self {
         self.files.media_types = Arc::new(media_types);
+        self
+    }
+
+    /// The same with another answer to requests for directories than 403.
+    #[must_use]
+    pub fn directories(mut self, directories: Directories) -> Self {
+        self.files.directories = Arc::new(DirectoryDesk::new(directories));
         self
     }
 

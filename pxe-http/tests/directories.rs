@@ -1,0 +1,121 @@
+//! What a service answers for directories, as it is told to.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use http_body::Body;
+use pxe_http::{Directories, FileBody, FileService, ListingLimits, Peer};
+use pxe_tree::{
+    ErrorKind, FileRequest, MemTree, NameBuf, Opened, Source, Tree, TreeSource, source_fn,
+};
+
+async fn get(files: &FileService, path: &str) -> Response<FileBody> {
+    let peer = Peer::new("10.0.0.7:49153".parse().expect("an address"));
+    let request = Request::get(path).header("Host", "a");
+    let request = request.body(()).expect("a request");
+    files.respond(peer, request).await
+}
+
+async fn text(response: Response<FileBody>) -> String {
+    let mut body = response.into_body();
+    let mut bytes = Vec::new();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let data = frame.expect("no failure").into_data().expect("data");
+        bytes.extend_from_slice(&data);
+    }
+    String::from_utf8(bytes).expect("text")
+}
+
+fn tree() -> Arc<dyn Source> {
+    let tree = MemTree::new();
+    tree.insert_file("os/linux", "kernel").expect("free");
+    tree.insert_file("site/index.html", "<p>welcome</p>")
+        .expect("free");
+    // Browsers are sent to the file that the link leads to, not to the link.
+    tree.insert_link("linked/index.html", "../site/index.html")
+        .expect("free");
+    tree.insert_file("odd/index.html/x", "").expect("free");
+    Arc::new(TreeSource::new(Arc::new(tree)))
+}
+
+#[tokio::test]
+async fn directories_are_refused_by_default() {
+    let files = FileService::new(tree());
+    for path in ["/", "/os", "/os/", "/site/"] {
+        assert_eq!(get(&files, path).await.status(), 403, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn directories_are_listed_where_that_is_wanted() {
+    let files = FileService::new(tree()).directories(Directories::listed());
+    let moved = get(&files, "/os?x").await;
+    assert_eq!(moved.status(), 302);
+    assert_eq!(moved.headers()["location"], "/os/?x");
+    let listing = get(&files, "/os/").await;
+    assert_eq!(listing.status(), 200);
+    assert_eq!(
+        listing.headers()["content-type"],
+        "text/html; charset=utf-8"
+    );
+    assert!(text(listing).await.contains("<a href=\"linux\">linux</a>"));
+}
+
+#[tokio::test]
+async fn an_index_is_a_directorys_page() {
+    let files = FileService::new(tree()).directories(Directories::listed());
+    for path in ["/site/", "/linked/"] {
+        let page = get(&files, path).await;
+        assert_eq!(page.status(), 200);
+        assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
+        assert_eq!(text(page).await, "<p>welcome</p>");
+    }
+    // What only has its name does not count.
+    let listing = get(&files, "/odd/").await;
+    assert!(text(listing).await.contains("index.html/"));
+
+    let mut unlisted = Directories::refused();
+    unlisted.index = NameBuf::new("index.html").ok();
+    let files = FileService::new(tree()).directories(unlisted);
+    assert_eq!(get(&files, "/site").await.status(), 302);
+    assert_eq!(get(&files, "/site/").await.status(), 200);
+    assert_eq!(get(&files, "/os/").await.status(), 403);
+}
+
+/// An index that may not be read is not passed over: a listing would show what it was to hide.
+#[tokio::test]
+async fn an_index_that_cannot_be_read_hides_its_directory() {
+    let tree: Arc<dyn Tree> = Arc::new(MemTree::new());
+    let source = source_fn(
+        move |request: &FileRequest<'_>| match request.path.is_root() {
+            true => Ok(Opened::Directory(Arc::clone(&tree), tree.root())),
+            false => Err(ErrorKind::PermissionDenied.into()),
+        },
+    );
+    let files = FileService::new(Arc::new(source)).directories(Directories::listed());
+    assert_eq!(get(&files, "/").await.status(), 403);
+}
+
+/// Each listing may take a MiB until its client has it.
+#[tokio::test]
+async fn listings_under_way_are_bounded() {
+    let mut limits = ListingLimits::default();
+    limits.at_once_max = 2;
+    let mut directories = Directories::refused();
+    directories.listing = Some(limits);
+    let files = FileService::new(tree()).directories(directories);
+    let first = get(&files, "/os/").await;
+    let second = get(&files.clone(), "/").await;
+    let third = get(&files, "/os/").await;
+    assert_eq!(third.status(), 503);
+    assert_eq!(third.headers()["retry-after"], "1");
+    // A place is given back with the end of a response, whether it was read or not.
+    drop(second);
+    assert_eq!(get(&files, "/os/").await.status(), 200);
+    text(first).await;
+    let kept = get(&files, "/os/").await;
+    assert_eq!(get(&files, "/os/").await.status(), 200);
+    drop(kept);
+}
