@@ -22,6 +22,8 @@ pub enum Event {
     Limited(Limited),
     /// A peer sent what is no HTTP request; its connection was closed.
     Malformed(Malformed),
+    /// A connection that should have become one over TLS did not, and was closed.
+    HandshakeFailed(HandshakeFailed),
     /// A connection could not be accepted; the server tries again.
     AcceptFailed(AcceptFailed),
 }
@@ -103,11 +105,14 @@ pub struct Limited {
 pub enum Limit {
     /// `connections_max`: the listener waits until a connection ends. Told once per wait.
     Connections,
-    /// `connections_per_client_max`: the connection was answered 503 and closed.
+    /// `connections_per_client_max`: the connection was answered 503 and closed; one for TLS was
+    /// closed without a word.
     ConnectionsPerClient,
     /// `head_bytes_max`, or 100 header fields: the request was answered 431 and its connection
     /// closed. A target of more than 65,534 bytes: the same with 414.
     HeadBytes,
+    /// `handshake_timeout`: the connection was closed.
+    HandshakeTime,
     /// `head_timeout`: the connection was closed.
     HeadTime,
     /// `idle_timeout`: the connection was closed, which is normal.
@@ -125,6 +130,18 @@ pub struct Malformed {
     /// At which of our addresses.
     pub local: SocketAddr,
     /// What was wrong with it.
+    pub cause: String,
+}
+
+/// A handshake of TLS that failed.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct HandshakeFailed {
+    /// With whom.
+    pub remote: SocketAddr,
+    /// At which of our addresses.
+    pub local: SocketAddr,
+    /// What stood in the way, as far as the client said it.
     pub cause: String,
 }
 

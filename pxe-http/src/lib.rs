@@ -106,8 +106,11 @@ pub use crate::driver::Peer;
 pub use crate::driver::{BodyError, FileBody, FileService, PeerService};
 #[cfg(feature = "tokio")]
 pub use crate::driver::{Bound, Handle, Server};
+#[cfg(feature = "tls")]
+pub use crate::driver::{Certificate, CurrentIdentity, Identity, IdentityError, Instead, KeyKind};
 pub use crate::event::{
-    AcceptFailed, Event, Limit, Limited, Malformed, Requested, Responded, ResponseEnd,
+    AcceptFailed, Event, HandshakeFailed, Limit, Limited, Malformed, Requested, Responded,
+    ResponseEnd,
 };
 pub use crate::limits::Limits;
 pub use crate::listing::{Listing, ListingEntry, ListingLimits, Omitted};

@@ -33,6 +33,12 @@ pub struct Limits {
     /// Default 16 KiB: lpxelinux sends half a KiB, and a path may have three bytes of escape for
     /// each of its 4,095.
     pub head_bytes_max: usize,
+    /// How long the handshake of a connection over TLS may take, from its acceptance on. It counts
+    /// as a connection meanwhile.
+    ///
+    /// Default 30 s: firmware that calculates with large numbers is slow, and iPXE asks a server
+    /// of its own for certificates that it lacks in between.
+    pub handshake_timeout: Duration,
     /// How long a request's head may take, from its first byte to its last.
     ///
     /// Default 10 s: it is one packet, sent again at most a few times.
@@ -41,7 +47,8 @@ pub struct Limits {
     ///
     /// Default 60 s: iPXE's SAN boot asks over one connection, with pauses.
     pub idle_timeout: Duration,
-    /// How long a client may take nothing at all of a response.
+    /// How long a client may take nothing at all of a response; over TLS, less than the 64 KiB
+    /// that are encrypted ahead.
     ///
     /// Default 60 s: firmware that writes what it got to flash or a slow disk stops reading
     /// meanwhile.
@@ -59,6 +66,7 @@ impl Default for Limits {
             connections_max: 1024,
             connections_per_client_max: 64,
             head_bytes_max: 16 * 1024,
+            handshake_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             stall_timeout: Duration::from_secs(60),

@@ -88,11 +88,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HyperStream<S> {
     }
 
     /// The outcome of a write, or the end of patience.
-    fn stalls(
+    fn stalls<T>(
         &mut self,
         cx: &mut Context<'_>,
-        written: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.disarm(Limit::StallTime);
             return written;
@@ -159,9 +159,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Write for HyperStream<S> {
         self.stream.is_write_vectored()
     }
 
-    /// hyper calls this when its own buffer is empty, so everything so far is out then.
+    /// hyper calls this when its own buffer is empty, so everything so far is out then. A stream
+    /// over TLS has a buffer of its own, and waits here.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        ready!(self.stalls(cx, flushed))?;
         if self.flow.flushed() {
             self.armed = None;
         }
@@ -169,7 +171,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Write for HyperStream<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let shut_down = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.stalls(cx, shut_down)
     }
 }
 

@@ -13,6 +13,8 @@ use super::admission::{Admission, Place};
 use super::answer::Files;
 use super::hyper_connection;
 use super::peer::Peer;
+#[cfg(feature = "tls")]
+use super::tls::{self, CurrentIdentity};
 use crate::event::{AcceptFailed, Event, Limit};
 
 pub(super) struct Listener {
@@ -21,6 +23,17 @@ pub(super) struct Listener {
     pub(super) files: Files,
     pub(super) admission: Arc<Admission>,
     pub(super) stop: watch::Receiver<bool>,
+    pub(super) transport: Transport,
+}
+
+/// What carries the requests that come to a port.
+#[derive(Debug, Clone)]
+pub(super) enum Transport {
+    /// The connection itself.
+    Plain,
+    /// TLS, with this identity of ours.
+    #[cfg(feature = "tls")]
+    Tls(CurrentIdentity),
 }
 
 /// A connection that was let in, apart from its socket: what runs on it needs no more.
@@ -64,7 +77,8 @@ impl Listener {
                     let Some(permit) = self.permit().await else {
                         break;
                     };
-                    connections.spawn(serve(stream, admitted, permit));
+                    let transport = self.transport.clone();
+                    connections.spawn(serve(stream, transport, admitted, permit));
                 }
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
@@ -105,11 +119,14 @@ impl Listener {
     fn admit(&self, stream: &TcpStream, remote: SocketAddr) -> Option<Admitted> {
         let local = stream.local_addr().map_or(self.local, unmapped);
         let Some(place) = Place::take(&self.admission, remote.ip()) else {
-            // One try: a fresh connection's send buffer takes it, or the client gets nothing.
-            let _ = stream.try_write(
-                b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\
-                  Connection: close\r\n\r\n",
-            );
+            // Over TLS nobody could read it before a handshake, which costs more than it tells.
+            if matches!(self.transport, Transport::Plain) {
+                // One try: a fresh connection's send buffer takes it, or the client gets nothing.
+                let _ = stream.try_write(
+                    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\
+                      Connection: close\r\n\r\n",
+                );
+            }
             let limit = Limit::ConnectionsPerClient;
             self.admission.tell_limit(limit, Some(remote), local);
             return None;
@@ -127,9 +144,20 @@ impl Listener {
 }
 
 /// Serves a connection to its end.
-async fn serve(stream: TcpStream, admitted: Admitted, _permit: OwnedSemaphorePermit) {
-    let peer = admitted.peer();
-    hyper_connection::serve(stream, peer, admitted).await;
+async fn serve(
+    stream: TcpStream,
+    transport: Transport,
+    admitted: Admitted,
+    _permit: OwnedSemaphorePermit,
+) {
+    match transport {
+        Transport::Plain => {
+            let peer = admitted.peer();
+            hyper_connection::serve(stream, peer, admitted).await;
+        }
+        #[cfg(feature = "tls")]
+        Transport::Tls(identity) => tls::serve(stream, &identity, admitted).await,
+    }
 }
 
 /// Resolves once the server stops, or has gone.

@@ -18,6 +18,8 @@ mod peer;
 mod server;
 #[cfg(feature = "hyper")]
 mod service;
+#[cfg(feature = "tls")]
+mod tls;
 
 #[cfg(feature = "hyper")]
 pub use self::body::{BodyError, FileBody};
@@ -26,3 +28,5 @@ pub use self::peer::Peer;
 pub use self::server::{Bound, Handle, Server};
 #[cfg(feature = "hyper")]
 pub use self::service::{FileService, PeerService};
+#[cfg(feature = "tls")]
+pub use self::tls::{Certificate, CurrentIdentity, Identity, IdentityError, Instead, KeyKind};

@@ -13,8 +13,10 @@ use tokio::task::JoinSet;
 use super::admission::Admission;
 use super::answer::Files;
 use super::directory::DirectoryDesk;
-use super::listener::Listener;
+use super::listener::{Listener, Transport};
 use super::observer::Observer;
+#[cfg(feature = "tls")]
+use super::tls::CurrentIdentity;
 use crate::event::Event;
 use crate::{Directories, Limits, MediaTypes};
 
@@ -50,7 +52,7 @@ pub struct Server {
     media_types: MediaTypes,
     directories: Directories,
     observer: Observer,
-    listeners: Vec<(Bound, Arc<dyn Source>)>,
+    listeners: Vec<(Bound, Transport, Arc<dyn Source>)>,
 }
 
 /// A listener that is bound and not yet served.
@@ -120,7 +122,21 @@ impl Server {
     /// Serves this source on that port. To replace its content while it runs, give a `Source`
     /// that asks another one, which you replace.
     pub fn listen(mut self, bound: Bound, source: Arc<dyn Source>) -> Self {
-        self.listeners.push((bound, source));
+        self.listeners.push((bound, Transport::Plain, source));
+        self
+    }
+
+    /// Serves this source on that port over TLS. Give a [`CurrentIdentity`] to replace the
+    /// certificate while it runs.
+    #[cfg(feature = "tls")]
+    pub fn listen_tls(
+        mut self,
+        bound: Bound,
+        identity: impl Into<CurrentIdentity>,
+        source: Arc<dyn Source>,
+    ) -> Self {
+        let transport = Transport::Tls(identity.into());
+        self.listeners.push((bound, transport, source));
         self
     }
 
@@ -137,8 +153,8 @@ impl Server {
             stop: watch::Sender::new(false),
             listeners: JoinSet::new(),
         };
-        for (bound, source) in self.listeners {
-            handle.listen(bound, source)?;
+        for (bound, transport, source) in self.listeners {
+            handle.serve(bound, transport, source)?;
         }
         Ok(handle)
     }
@@ -162,6 +178,29 @@ impl Handle {
     /// # Errors
     /// There is no current tokio runtime, or it takes no more sockets.
     pub fn listen(&mut self, bound: Bound, source: Arc<dyn Source>) -> io::Result<()> {
+        self.serve(bound, Transport::Plain, source)
+    }
+
+    /// Serves one more port over TLS, under the same limits.
+    ///
+    /// # Errors
+    /// There is no current tokio runtime, or it takes no more sockets.
+    #[cfg(feature = "tls")]
+    pub fn listen_tls(
+        &mut self,
+        bound: Bound,
+        identity: impl Into<CurrentIdentity>,
+        source: Arc<dyn Source>,
+    ) -> io::Result<()> {
+        self.serve(bound, Transport::Tls(identity.into()), source)
+    }
+
+    fn serve(
+        &mut self,
+        bound: Bound,
+        transport: Transport,
+        source: Arc<dyn Source>,
+    ) -> io::Result<()> {
         let runtime = tokio::runtime::Handle::try_current().map_err(io::Error::other)?;
         let listener = Listener {
             socket: TcpListener::from_std(bound.listener)?,
@@ -174,6 +213,7 @@ impl Handle {
             },
             admission: Arc::clone(&self.admission),
             stop: self.stop.subscribe(),
+            transport,
         };
         self.listeners.spawn_on(listener.run(), &runtime);
         Ok(())

@@ -1,35 +1,51 @@
 //! What the cases run on.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
+#[cfg(feature = "tls")]
+use pxe_http::CurrentIdentity;
 use pxe_http::{Event, FileService, Handle, Limits, Peer, Responded, Server};
-use pxe_tree::{Blob, Source};
+use pxe_tree::{Blob, Protocol, Source};
+use rustls::pki_types::ServerName;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsConnector;
 
-use crate::support::{Client, files, only, within_bounds};
+use crate::support::{Client, Stream, files, only, within_bounds};
+#[cfg(feature = "tls")]
+use crate::tls::Authority;
 
 /// Something that serves HTTP by this crate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Driver {
     /// [`Server`], on plain connections.
     OwnServer,
+    /// [`Server`], over TLS.
+    #[cfg(feature = "tls")]
+    Tls,
     /// A server of someone else's that gives each connection a `PeerService`.
     HyperService,
 }
 
 impl Driver {
+    /// As which requests are known.
+    pub(crate) const fn protocol(self) -> Protocol {
+        match self {
+            #[cfg(feature = "tls")]
+            Self::Tls => Protocol::Https,
+            Self::OwnServer | Self::HyperService => Protocol::Http,
+        }
+    }
+
     /// Serves this source on loopback, within these limits if they are ours to keep.
     pub(crate) async fn start(self, limits: Limits, source: Arc<dyn Source>) -> Running {
-        let (sender, events) = mpsc::unbounded_channel();
-        let on_event = move |event: &Event| {
-            let _ = sender.send(event.clone());
-        };
+        let (on_event, events) = heard();
         let (address, served) = match self {
             Self::OwnServer => {
                 let bound = Server::bind("127.0.0.1:0").expect("a port");
@@ -37,6 +53,14 @@ impl Driver {
                 let address = bound.local_addr();
                 let handle = server.listen(bound, source).start().expect("a runtime");
                 (address, Served::Ours(handle))
+            }
+            #[cfg(feature = "tls")]
+            Self::Tls => {
+                let authority = Authority::new();
+                let identity = authority.identity(&["127.0.0.1"]);
+                let mut running = Running::over_tls(limits, identity.into(), source);
+                running.trust = Some(authority.known_to_client());
+                return running;
             }
             Self::HyperService => {
                 let files = FileService::new(source).on_event(on_event);
@@ -48,6 +72,7 @@ impl Driver {
             }
         };
         Running {
+            trust: None,
             address,
             served,
             events,
@@ -62,6 +87,18 @@ impl Driver {
     pub(crate) async fn with_blob(self, blob: Arc<dyn Blob>) -> Running {
         self.start(Limits::default(), only(blob)).await
     }
+}
+
+/// What is to be told the events, and where they come out.
+fn heard() -> (
+    impl Fn(&Event) + Send + Sync,
+    mpsc::UnboundedReceiver<Event>,
+) {
+    let (sender, events) = mpsc::unbounded_channel();
+    let on_event = move |event: &Event| {
+        let _ = sender.send(event.clone());
+    };
+    (on_event, events)
 }
 
 /// A server as someone else would write it who has read the documentation of `FileService`.
@@ -82,6 +119,7 @@ async fn serve_by_hyper(listener: TcpListener, files: FileService) {
 /// A driver on loopback.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    trust: Option<TlsConnector>,
     served: Served,
     pub(crate) events: mpsc::UnboundedReceiver<Event>,
 }
@@ -94,14 +132,69 @@ enum Served {
     },
 }
 
+/// Where the drivers are.
+pub(crate) fn server_name() -> ServerName<'static> {
+    "127.0.0.1".try_into().expect("a name")
+}
+
+/// What it takes to connect to a driver.
+#[derive(Clone)]
+pub(crate) struct Dialer {
+    address: SocketAddr,
+    /// What a client over TLS has to know.
+    trust: Option<TlsConnector>,
+}
+
+impl Dialer {
+    /// The same, as a client over TLS that knows this.
+    #[cfg(feature = "tls")]
+    pub(crate) fn trusting(mut self, trust: TlsConnector) -> Self {
+        self.trust = Some(trust);
+        self
+    }
+
+    /// A connection, or why there is none over TLS.
+    pub(crate) async fn dial(&self) -> io::Result<Client> {
+        let stream = within_bounds(TcpStream::connect(self.address)).await;
+        let stream = stream.expect("a connection");
+        let stream: Box<dyn Stream> = match &self.trust {
+            None => Box::new(stream),
+            Some(trust) => Box::new(within_bounds(trust.connect(server_name(), stream)).await?),
+        };
+        Ok(Client { stream })
+    }
+}
+
 impl Running {
-    pub(crate) async fn connect(&self) -> Client {
-        let stream = within_bounds(TcpStream::connect(self.address))
-            .await
-            .expect("a connection");
-        Client {
-            stream: Box::new(stream),
+    /// Our server over TLS; a client has to say yet whom it trusts.
+    #[cfg(feature = "tls")]
+    pub(crate) fn over_tls(
+        limits: Limits,
+        identity: CurrentIdentity,
+        source: Arc<dyn Source>,
+    ) -> Self {
+        let (on_event, events) = heard();
+        let bound = Server::bind("127.0.0.1:0").expect("a port");
+        let address = bound.local_addr();
+        let server = Server::new().limits(limits).on_event(on_event);
+        let server = server.listen_tls(bound, identity, source);
+        Self {
+            address,
+            trust: None,
+            served: Served::Ours(server.start().expect("a runtime")),
+            events,
         }
+    }
+
+    pub(crate) fn dialer(&self) -> Dialer {
+        Dialer {
+            address: self.address,
+            trust: self.trust.clone(),
+        }
+    }
+
+    pub(crate) async fn connect(&self) -> Client {
+        self.dialer().dial().await.expect("a handshake")
     }
 
     /// Everything that the server sends until it closes.

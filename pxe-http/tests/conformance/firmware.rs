@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pxe_http::{Event, ResponseEnd};
-use pxe_tree::{Protocol, TreePath};
+use pxe_tree::TreePath;
 
 use crate::driver::Driver;
 use crate::on_every_driver;
@@ -57,7 +57,7 @@ async fn lpxelinux_is_told_of_as_an_event_with_its_mac_address(driver: Driver) {
         .await;
     assert_eq!(request.remote.ip(), server.address.ip());
     assert_eq!(request.local, Some(server.address));
-    assert_eq!(request.protocol, Protocol::Http);
+    assert_eq!(request.protocol, driver.protocol());
     assert_eq!(request.method, "GET");
     assert_eq!(request.target, "/hello");
     assert_eq!(request.path, TreePath::parse("hello").ok());

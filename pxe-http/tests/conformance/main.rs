@@ -4,6 +4,7 @@
 //! | module | driver |
 //! |---|---|
 //! | `own_server` | `Server`, on plain connections |
+//! | `over_tls` | `Server::listen_tls`, to a client that knows the CA |
 //! | `hyper_service` | `PeerService`, run by hyper's own `http1::Builder` in a server of someone else's |
 //!
 //! A case says on which of them it runs: [`on_every_driver`] for what HTTP and the clients demand,
@@ -18,6 +19,8 @@ mod firmware;
 mod limits;
 mod shutdown;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;
 
 /// Makes a test of each case for each driver.
 macro_rules! on_every_driver {
@@ -25,6 +28,12 @@ macro_rules! on_every_driver {
         mod own_server {
             $(#[tokio::test] async fn $case() {
                 super::$case(crate::driver::Driver::OwnServer).await;
+            })+
+        }
+        #[cfg(feature = "tls")]
+        mod over_tls {
+            $(#[tokio::test] async fn $case() {
+                super::$case(crate::driver::Driver::Tls).await;
             })+
         }
         mod hyper_service {
@@ -42,6 +51,12 @@ macro_rules! on_own_drivers {
         mod limited_own_server {
             $(#[tokio::test] async fn $case() {
                 super::$case(crate::driver::Driver::OwnServer).await;
+            })+
+        }
+        #[cfg(feature = "tls")]
+        mod limited_over_tls {
+            $(#[tokio::test] async fn $case() {
+                super::$case(crate::driver::Driver::Tls).await;
             })+
         }
     };
