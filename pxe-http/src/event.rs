@@ -42,8 +42,8 @@ pub struct Requested {
     pub method: Method,
     /// The version of the request line.
     pub version: Version,
-    /// The target as it came, except that hyper drops a fragment and writes the scheme of an
-    /// absolute form in lower case: at most as long as a request's head may be.
+    /// The target as it came, except that of an absolute form hyper's service has only the path and
+    /// the query: at most as long as a request's head may be.
     pub target: String,
     /// The path that was looked for; `None` if the request was rejected before.
     pub path: Option<TreePath>,
@@ -108,8 +108,10 @@ pub enum Limit {
     /// `connections_per_client_max`: the connection was answered 503 and closed; one for TLS was
     /// closed without a word.
     ConnectionsPerClient,
-    /// `head_bytes_max`, or 100 header fields: the request was answered 431 and its connection
-    /// closed. A target of more than 65,534 bytes: the same with 414.
+    /// `requests_per_client_per_second`: the request was answered 429 and its connection closed.
+    RequestRate,
+    /// `head_bytes_max`, or 100 header fields: the request was answered 431, or 414 if the request
+    /// line alone is too long, and its connection closed.
     HeadBytes,
     /// `handshake_timeout`: the connection was closed.
     HandshakeTime,
@@ -119,6 +121,9 @@ pub enum Limit {
     IdleTime,
     /// `stall_timeout`: the connection was closed.
     StallTime,
+    /// `source_timeout`: the request was answered 503, or its connection closed if the response
+    /// had begun.
+    SourceTime,
 }
 
 /// What a peer sent instead of a request.

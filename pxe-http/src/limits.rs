@@ -1,5 +1,6 @@
 //! The bounds on what peers can make a server hold.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// Bounds on what peers can make a `Server` hold and wait for. What happens at each is said by
@@ -17,16 +18,28 @@ pub struct Limits {
     /// Connections served at once, over all listeners; at least 1. One more per listener may be
     /// open and wait.
     ///
-    /// Beyond it the listeners stop accepting: a booting machine then waits in the operating
-    /// system's queue and tries again by TCP's own means, while a refusal would end its boot.
+    /// Beyond it the listeners stop accepting, and connections that have waited for a request of
+    /// their client for a second or more are closed to make room, the oldest first. A booting
+    /// machine waits in the operating system's queue meanwhile and tries again by TCP's own means,
+    /// while a refusal would end its boot.
     ///
-    /// Default 1024: each costs a file descriptor, about 10 KiB when idle, and one chunk of 64
-    /// KiB while it sends.
+    /// Default 4096: each costs a file descriptor, some 3 KiB when idle, and one chunk of 64 KiB
+    /// while it sends what neither is a file of the operating system nor lies in memory.
     pub connections_max: usize,
     /// Connections at once from one address; at least 1.
     ///
-    /// Default 64: a download tool opens 16, and machines behind one NAT share an address.
+    /// Default 1024: a download tool opens 16, and a school's machines behind one NAT share an
+    /// address.
     pub connections_per_client_max: usize,
+    /// Requests a second that one address, or one /64 of IPv6, may make for long; `None`: any
+    /// number.
+    ///
+    /// Default 1000: a booting machine makes some 10 to 200 in all.
+    pub requests_per_client_per_second: Option<NonZeroU32>,
+    /// Requests that it may make at once after a pause; at least 32.
+    ///
+    /// Default 100,000: 500 machines behind one NAT that boot at once.
+    pub requests_per_client_burst: u32,
     /// Bytes of a request's head, request line included; at least 8192, smaller values count as
     /// that.
     ///
@@ -47,12 +60,21 @@ pub struct Limits {
     ///
     /// Default 60 s: iPXE's SAN boot asks over one connection, with pauses.
     pub idle_timeout: Duration,
-    /// How long a client may take nothing at all of a response; over TLS, less than the 64 KiB
-    /// that are encrypted ahead.
+    /// How long a client may take for [`taken_bytes_least`](Self::taken_bytes_least) of a response;
+    /// over TLS, for anything beyond the 64 KiB that are encrypted ahead.
     ///
     /// Default 60 s: firmware that writes what it got to flash or a slow disk stops reading
     /// meanwhile.
     pub stall_timeout: Duration,
+    /// Bytes of a response, or its rest, that a client has to take within
+    /// [`stall_timeout`](Self::stall_timeout); at least 1.
+    ///
+    /// Default 4096: 68 bytes a second, less than the slowest link that a machine boots from.
+    pub taken_bytes_least: usize,
+    /// How long the source may take to open a file, and for each piece that is read of it.
+    ///
+    /// Default 60 s: a network file system that hangs, rather than a disk that has to spin up.
+    pub source_timeout: Duration,
 }
 
 impl Limits {
@@ -63,13 +85,17 @@ impl Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections_max: 1024,
-            connections_per_client_max: 64,
+            connections_max: 4096,
+            connections_per_client_max: 1024,
+            requests_per_client_per_second: NonZeroU32::new(1000),
+            requests_per_client_burst: 100_000,
             head_bytes_max: 16 * 1024,
             handshake_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             stall_timeout: Duration::from_secs(60),
+            taken_bytes_least: 4096,
+            source_timeout: Duration::from_secs(60),
         }
     }
 }

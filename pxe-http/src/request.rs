@@ -80,7 +80,7 @@ impl<'a> RequestHead<'a> {
     }
 
     /// Whether content follows the head (RFC 9112 section 6.3).
-    fn has_content(&self) -> bool {
+    pub(crate) fn has_content(&self) -> bool {
         self.headers.contains_key(TRANSFER_ENCODING)
             || self
                 .headers

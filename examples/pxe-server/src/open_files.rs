@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::privileges::is_root;
 
 /// HTTP connections at once, as `pxe_http::Limits` bounds them by default, and what waits.
-const HTTP_CONNECTIONS: u64 = 2048;
+const HTTP_CONNECTIONS: u64 = 4096 + 256;
 /// Sockets with which other name servers are asked, as `pxe_dns::ForwardLimits` bounds them by
 /// default: three for each of 256 questions.
 const DNS_QUESTIONS: u64 = 3 * 256;

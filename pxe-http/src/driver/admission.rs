@@ -4,21 +4,38 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use super::observer::Observer;
+use super::rate::Rates;
+use super::seat::{Leave, Seat};
 use crate::Limits;
 use crate::event::{Event, Limit, Limited};
+
+/// How long a connection has to be idle before it is closed to make room for another.
+const IDLE_LEAST: Duration = Duration::from_secs(1);
 
 /// What all connections of a server share, whatever runs on them.
 #[derive(Debug)]
 pub(super) struct Admission {
     pub(super) limits: Limits,
     pub(super) observer: Observer,
+    pub(super) rates: Rates,
     permits: Arc<Semaphore>,
-    /// Connections of each client; as many entries as there are connections at most.
-    clients: Mutex<HashMap<IpAddr, usize>>,
+    places: Mutex<Places>,
+}
+
+/// As many entries as there are connections at most.
+#[derive(Debug, Default)]
+struct Places {
+    /// Connections of each client.
+    clients: HashMap<IpAddr, usize>,
+    seats: HashMap<u64, Arc<Seat>>,
+    next_number: u64,
+    is_stopping: bool,
 }
 
 impl Admission {
@@ -26,15 +43,25 @@ impl Admission {
         let connections_max = limits.connections_max.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             permits: Arc::new(Semaphore::new(connections_max)),
+            rates: Rates::new(&limits),
             limits,
             observer,
-            clients: Mutex::default(),
+            places: Mutex::default(),
         }
     }
 
     /// How many connections there are.
     pub(super) fn connections(&self) -> usize {
-        self.clients().values().sum()
+        self.places().seats.len()
+    }
+
+    /// Has all connections end as soon as nothing is under way on them.
+    pub(super) fn stop(&self) {
+        let mut places = self.places();
+        places.is_stopping = true;
+        for seat in places.seats.values() {
+            seat.ask(Leave::ServerStops);
+        }
     }
 
     /// Tells that a bound was reached.
@@ -53,42 +80,80 @@ impl Admission {
         Arc::clone(&self.permits).try_acquire_owned().ok()
     }
 
-    /// Waits until fewer than `connections_max` are given.
+    /// Waits until fewer than `connections_max` are given. Meanwhile those that wait for their
+    /// clients' requests are closed, one after the other, the one that waits the longest first.
     pub(super) async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.permits).acquire_owned().await.ok()
+        loop {
+            let again = self.make_room();
+            let permit = Arc::clone(&self.permits).acquire_owned();
+            if let Ok(permit) = tokio::time::timeout_at(again, permit).await {
+                return permit.ok();
+            }
+        }
     }
 
-    fn clients(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Asks one connection to leave. Returns when it is time to look again.
+    fn make_room(&self) -> Instant {
+        let now = Instant::now();
+        let places = self.places();
+        let waiting = places.seats.values().filter_map(|seat| {
+            let since = seat.waits_since()?;
+            Some((since, seat))
+        });
+        match waiting.min_by_key(|(since, _)| *since) {
+            Some((since, seat)) if since + IDLE_LEAST <= now => {
+                seat.ask(Leave::MakeRoom);
+                now + Duration::from_millis(100)
+            }
+            Some((since, _)) => since + IDLE_LEAST,
+            None => now + IDLE_LEAST,
+        }
+    }
+
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A connection's place in the table of clients; dropping it gives the place back.
+/// A connection's place among all; dropping it gives the place back.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) admission: Arc<Admission>,
+    pub(super) seat: Arc<Seat>,
     client: IpAddr,
+    number: u64,
 }
 
 impl Place {
     /// `None` if the client has too many already.
     pub(super) fn take(admission: &Arc<Admission>, client: IpAddr) -> Option<Self> {
-        let mut clients = admission.clients();
-        let count = clients.entry(client).or_default();
+        let mut places = admission.places();
+        let count = places.clients.entry(client).or_default();
         if *count >= admission.limits.connections_per_client_max.max(1) {
             return None;
         }
         *count += 1;
+        let seat = Arc::new(Seat::default());
+        if places.is_stopping {
+            seat.ask(Leave::ServerStops);
+        }
+        let number = places.next_number;
+        places.next_number = number.wrapping_add(1);
+        places.seats.insert(number, Arc::clone(&seat));
         Some(Self {
             admission: Arc::clone(admission),
+            seat,
             client,
+            number,
         })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut entry) = self.admission.clients().entry(self.client) {
+        let mut places = self.admission.places();
+        places.seats.remove(&self.number);
+        if let Entry::Occupied(mut entry) = places.clients.entry(self.client) {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
                 entry.remove();

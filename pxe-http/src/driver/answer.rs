@@ -1,7 +1,7 @@
 //! From a request's head to its response: what all drivers do alike.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;
 use http::header::{COOKIE, HeaderName, RANGE, USER_AGENT};
@@ -22,6 +22,13 @@ pub(super) struct Files {
     pub(super) observer: Observer,
 }
 
+/// A request that was told of.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    route: Result<Route<'a>, Rejection>,
+    report: Report,
+}
+
 /// The response to one request.
 #[derive(Debug)]
 pub(super) struct Answer {
@@ -35,13 +42,20 @@ pub(super) struct Answer {
 impl Files {
     /// Tells of the request, opens what it asks for, and plans the response. `now` is the civil
     /// time.
+    #[cfg(feature = "hyper")]
     pub(super) async fn answer(
         &self,
         peer: Peer,
         head: &RequestHead<'_>,
         now: Timestamp,
     ) -> Answer {
-        let started = Instant::now();
+        let asked = self.ask(peer, head);
+        let found = self.find(peer, head, &asked).await;
+        self.plan(head, asked, found, now)
+    }
+
+    /// Tells of the request.
+    pub(super) fn ask<'a>(&self, peer: Peer, head: &RequestHead<'a>) -> Asked<'a> {
         let route = head.route();
         let request = self.observer.listens().then(|| {
             let path = route.as_ref().ok().map(|route| route.path.clone());
@@ -50,10 +64,19 @@ impl Files {
         if let Some(request) = &request {
             self.observer.tell(|| Event::Request(Arc::clone(request)));
         }
-        let found = match &route {
-            Err(rejection) => Found::Rejected(*rejection),
-            Ok(route) => self.find(peer, head, route).await,
-        };
+        let report = Report::new(self.observer.clone(), request);
+        Asked { route, report }
+    }
+
+    /// Plans the response. `now` is the civil time.
+    pub(super) fn plan(
+        &self,
+        head: &RequestHead<'_>,
+        asked: Asked<'_>,
+        found: Found,
+        now: Timestamp,
+    ) -> Answer {
+        let mut report = asked.report;
         let outcome = match &found {
             Found::File { blob, path } => Outcome::File {
                 attributes: blob.attributes(),
@@ -67,24 +90,30 @@ impl Files {
             Found::Rejected(rejection) => Outcome::Rejected(*rejection),
         };
         let plan = plan(head, outcome, now);
-        let (blob, listing_place) = match found {
-            Found::File { blob, .. } => (Some(blob), None),
-            Found::Directory(Some((_, place))) => (None, Some(place)),
-            _ => (None, None),
-        };
-        let report = Report {
-            observer: self.observer.clone(),
-            request,
-            status: plan.status,
-            bytes_expected: plan.body_len(),
-            bytes_sent: 0,
-            started,
-            _listing_place: listing_place,
+        report.status = plan.status;
+        report.bytes_expected = plan.body_len();
+        let blob = match found {
+            Found::File { blob, .. } => Some(blob),
+            Found::Directory(Some((_, place))) => {
+                report.listing_place = Some(place);
+                None
+            }
+            _ => None,
         };
         Answer { plan, blob, report }
     }
 
-    async fn find(&self, peer: Peer, head: &RequestHead<'_>, route: &Route<'_>) -> Found {
+    /// Opens what is asked for. It may take its time.
+    pub(super) async fn find(
+        &self,
+        peer: Peer,
+        head: &RequestHead<'_>,
+        asked: &Asked<'_>,
+    ) -> Found {
+        let route = match &asked.route {
+            Ok(route) => route,
+            Err(rejection) => return Found::Rejected(*rejection),
+        };
         let mut asked = FileRequest::new(peer.protocol, peer.remote, &route.path).with_http(
             route.query,
             text(head.headers, &USER_AGENT),

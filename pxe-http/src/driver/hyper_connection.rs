@@ -7,7 +7,7 @@ use hyper::server::conn::http1;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::hyper_stream::{HyperStream, Timeouts};
-use super::listener::{Admitted, stopped};
+use super::listener::Admitted;
 use super::observer::Flow;
 use super::peer::Peer;
 use super::service::FileService;
@@ -15,7 +15,7 @@ use crate::Limits;
 use crate::event::{Event, Limit, Malformed};
 
 /// Serves a connection to its end.
-pub(super) async fn serve<S>(stream: S, peer: Peer, mut admitted: Admitted)
+pub(super) async fn serve<S>(stream: S, peer: Peer, admitted: Admitted)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -30,7 +30,7 @@ where
         let mut connection = pin!(connection);
         tokio::select! {
             result = connection.as_mut() => result,
-            () = stopped(&mut admitted.stop) => {
+            _ = admitted.place.seat.leave() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }

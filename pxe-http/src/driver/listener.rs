@@ -5,17 +5,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 
 use super::admission::{Admission, Place};
 use super::answer::Files;
-use super::hyper_connection;
+use super::connection::{self, linger};
+use super::outgoing::refusal;
 use super::peer::Peer;
 #[cfg(feature = "tls")]
 use super::tls::{self, CurrentIdentity};
 use crate::event::{AcceptFailed, Event, Limit};
+
+/// Refused connections whose clients are given time to read why; the others are closed at once.
+const REFUSED_MAX: usize = 64;
 
 pub(super) struct Listener {
     pub(super) socket: TcpListener,
@@ -44,7 +50,6 @@ pub(super) struct Admitted {
     pub(super) files: Files,
     /// Kept as long as the connection is open.
     pub(super) place: Place,
-    pub(super) stop: watch::Receiver<bool>,
 }
 
 impl Admitted {
@@ -62,6 +67,7 @@ impl Admitted {
 impl Listener {
     pub(super) async fn run(mut self) {
         let mut connections = JoinSet::new();
+        let mut refused = JoinSet::new();
         loop {
             while connections.try_join_next().is_some() {}
             let accepted = tokio::select! {
@@ -71,6 +77,13 @@ impl Listener {
             match accepted {
                 Ok((stream, remote)) => {
                     let Some(admitted) = self.admit(&stream, unmapped(remote)) else {
+                        while refused.try_join_next().is_some() {}
+                        // Over TLS nobody could read it before a handshake, which costs more than
+                        // it tells.
+                        if refused.len() < REFUSED_MAX && matches!(self.transport, Transport::Plain)
+                        {
+                            refused.spawn(refuse(stream));
+                        }
                         continue;
                     };
                     // One connection a listener waits here, the others in the operating system.
@@ -119,14 +132,6 @@ impl Listener {
     fn admit(&self, stream: &TcpStream, remote: SocketAddr) -> Option<Admitted> {
         let local = stream.local_addr().map_or(self.local, unmapped);
         let Some(place) = Place::take(&self.admission, remote.ip()) else {
-            // Over TLS nobody could read it before a handshake, which costs more than it tells.
-            if matches!(self.transport, Transport::Plain) {
-                // One try: a fresh connection's send buffer takes it, or the client gets nothing.
-                let _ = stream.try_write(
-                    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\
-                      Connection: close\r\n\r\n",
-                );
-            }
             let limit = Limit::ConnectionsPerClient;
             self.admission.tell_limit(limit, Some(remote), local);
             return None;
@@ -138,8 +143,21 @@ impl Listener {
             local,
             files: self.files.clone(),
             place,
-            stop: self.stop.clone(),
         })
+    }
+}
+
+/// Tells a client that it has too many connections.
+async fn refuse(mut stream: TcpStream) {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let cause = "too many connections from your address";
+    // A fresh connection's send buffer takes it.
+    if stream
+        .write_all(&refusal(status, Some(cause), Some(1)))
+        .await
+        .is_ok()
+    {
+        linger(&mut stream).await;
     }
 }
 
@@ -151,17 +169,14 @@ async fn serve(
     _permit: OwnedSemaphorePermit,
 ) {
     match transport {
-        Transport::Plain => {
-            let peer = admitted.peer();
-            hyper_connection::serve(stream, peer, admitted).await;
-        }
+        Transport::Plain => connection::serve(stream, admitted).await,
         #[cfg(feature = "tls")]
         Transport::Tls(identity) => tls::serve(stream, &identity, admitted).await,
     }
 }
 
 /// Resolves once the server stops, or has gone.
-pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|&stop| stop).await;
 }
 

@@ -5,15 +5,29 @@ mod admission;
 mod answer;
 #[cfg(feature = "hyper")]
 mod body;
+#[cfg(feature = "tokio")]
+mod connection;
 mod directory;
 #[cfg(feature = "tokio")]
+mod head;
+#[cfg(all(feature = "tokio", feature = "hyper"))]
 mod hyper_connection;
-#[cfg(feature = "tokio")]
+#[cfg(all(feature = "tokio", feature = "hyper"))]
 mod hyper_stream;
 #[cfg(feature = "tokio")]
 mod listener;
 mod observer;
+#[cfg(feature = "tokio")]
+mod outgoing;
+#[cfg(feature = "tokio")]
+mod patience;
 mod peer;
+#[cfg(feature = "tokio")]
+mod rate;
+#[cfg(feature = "tokio")]
+mod scratch;
+#[cfg(feature = "tokio")]
+mod seat;
 #[cfg(feature = "tokio")]
 mod server;
 #[cfg(feature = "hyper")]

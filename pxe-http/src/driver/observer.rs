@@ -49,12 +49,29 @@ pub(super) struct Report {
     pub(super) bytes_sent: u64,
     pub(super) started: Instant,
     /// Held until the response has ended.
-    pub(super) _listing_place: Option<ListingPlace>,
+    pub(super) listing_place: Option<ListingPlace>,
 }
 
 impl Report {
-    pub(super) fn tell(self, end: ResponseEnd) {
-        let Some(request) = self.request else {
+    /// The report on a response that begins now, and of which nothing else is known yet.
+    pub(super) fn new(observer: Observer, request: Option<Arc<Requested>>) -> Self {
+        Self {
+            observer,
+            request,
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            bytes_expected: 0,
+            bytes_sent: 0,
+            started: Instant::now(),
+            listing_place: None,
+        }
+    }
+
+    pub(super) fn tell(mut self, end: ResponseEnd) {
+        self.tell_once(end);
+    }
+
+    fn tell_once(&mut self, end: ResponseEnd) {
+        let Some(request) = self.request.take() else {
             return;
         };
         self.observer.tell(|| {
@@ -67,6 +84,14 @@ impl Report {
                 end,
             })
         });
+    }
+}
+
+impl Drop for Report {
+    /// For responses whose task was ended from outside, or failed: who was told of a request is
+    /// told of its end.
+    fn drop(&mut self) {
+        self.tell_once(ResponseEnd::Disconnected);
     }
 }
 

@@ -228,6 +228,7 @@ impl Handle {
     /// `grace`, and then ends what is left. Returns how many connections had to be ended.
     pub async fn shutdown(mut self, grace: Duration) -> usize {
         self.stop.send_replace(true);
+        self.admission.stop();
         let all_ended = async { while self.listeners.join_next().await.is_some() {} };
         match tokio::time::timeout(grace, all_ended).await {
             Ok(()) => 0,

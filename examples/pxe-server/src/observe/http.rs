@@ -34,7 +34,9 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
                 Limit::HeadBytes => (LogLevel::Warn, "the request's head is too long"),
                 Limit::HeadTime => (LogLevel::Debug, "the request's head takes too long"),
                 Limit::IdleTime => (LogLevel::Debug, "idle for too long"),
-                Limit::StallTime => (LogLevel::Warn, "took nothing for too long"),
+                Limit::StallTime => (LogLevel::Warn, "took too little for too long"),
+                Limit::SourceTime => (LogLevel::Error, "the files take too long to be read"),
+                Limit::RequestRate => (LogLevel::Warn, "too many of its requests"),
                 _ => (LogLevel::Warn, "another limit"),
             };
             let what = What::Note {

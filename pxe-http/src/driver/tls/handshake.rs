@@ -10,20 +10,20 @@ use tokio_rustls::server::TlsStream;
 
 use super::identity::CurrentIdentity;
 use crate::driver::hyper_connection;
-use crate::driver::listener::{Admitted, stopped};
+use crate::driver::listener::Admitted;
 use crate::event::{Event, HandshakeFailed, Limit, Malformed};
 
 /// Serves a connection to its end.
 pub(in crate::driver) async fn serve(
     stream: TcpStream,
     identity: &CurrentIdentity,
-    mut admitted: Admitted,
+    admitted: Admitted,
 ) {
     let timeout = admitted.place.admission.limits.handshake_timeout;
     // Nothing was asked yet that a server which stops would have to answer.
     let begun = tokio::select! {
         begun = tokio::time::timeout(timeout, begin(stream, identity)) => begun,
-        () = stopped(&mut admitted.stop) => return,
+        _ = admitted.place.seat.leave() => return,
     };
     let failed = match begun {
         Ok(Begun::Encrypted(stream)) => {
