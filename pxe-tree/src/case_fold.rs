@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::listing_cache::{ListingCache, Turn, list};
 use crate::{
     Attributes, Blob, Capacity, Cookie, DirPage, ErrorKind, ListedPage, Name, NameBuf, NodeId,
-    NodeKey, Result, Tree,
+    NodeKey, Result, Tree, TreePath,
 };
 
 /// A tree whose names are found in upper and lower case: Windows' boot manager asks for
@@ -155,6 +155,11 @@ impl Tree for CaseFold {
 
     async fn open(&self, node: NodeId) -> Result<Arc<dyn Blob>> {
         self.inner.open(node).await
+    }
+
+    fn open_again(&self, path: &TreePath) -> Option<Arc<dyn Blob>> {
+        // Names as they were asked for come first.
+        self.inner.open_again(path)
     }
 
     fn key(&self, node: NodeId) -> Result<NodeKey> {

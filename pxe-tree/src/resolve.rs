@@ -1,9 +1,11 @@
 //! The one resolver: from a path to a node, over any tree.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::{
-    Attributes, Error, ErrorKind, Name, NameBuf, NodeId, NodeKind, Result, Tree, TreePath,
+    Attributes, Blob, Error, ErrorKind, Name, NameBuf, NodeId, NodeKind, Result, Tree, TreePath,
 };
 
 /// How many symbolic links one walk follows: as many as Linux does (path_resolution(7)).
@@ -110,6 +112,17 @@ impl Resolver {
     pub const fn keeping_last_link(mut self) -> Self {
         self.keeps_last_link = true;
         self
+    }
+
+    /// The file that a path leads to, where that is known from a moment ago.
+    pub(crate) fn open_again(&self, tree: &dyn Tree, path: &TreePath) -> Option<Arc<dyn Blob>> {
+        if self.root.is_some() {
+            return None;
+        }
+        match self.base.is_root() {
+            true => tree.open_again(path),
+            false => tree.open_again(&self.base.join(path).ok()?),
+        }
     }
 
     /// Walks a path.

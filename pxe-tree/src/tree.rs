@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::{
     Attributes, Blob, Capacity, Cookie, DirPage, ErrorKind, ListedEntry, ListedPage, Name, NodeId,
-    NodeKey, Result,
+    NodeKey, Result, TreePath,
 };
 
 /// A read-only namespace of nodes: a directory, the inside of an image, generated files, or a
@@ -56,6 +56,15 @@ pub trait Tree: Debug + Send + Sync + 'static {
     /// # Errors
     /// `IsADirectory`, `NotAFile` (also for a link), `PermissionDenied`, `Stale`, `Busy`, `Io`.
     async fn open(&self, node: NodeId) -> Result<Arc<dyn Blob>>;
+
+    /// The file that this path led to when it was opened a moment ago, if its names lead to it still
+    /// and it is unchanged: the same as looking up one name after the other and opening what is
+    /// there, without links on the way. It waits for nothing. `None` where that would have to be
+    /// done, and by default.
+    fn open_again(&self, path: &TreePath) -> Option<Arc<dyn Blob>> {
+        let _ = path;
+        None
+    }
 
     /// The node's name beyond the life of this process.
     ///

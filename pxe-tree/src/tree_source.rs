@@ -61,6 +61,9 @@ impl TreeSource {
     }
 
     async fn open_path(&self, path: &TreePath) -> Result<Opened> {
+        if let Some(blob) = self.resolver.open_again(&*self.tree, path) {
+            return Ok(Opened::File(blob));
+        }
         let found = self.resolver.resolve(&*self.tree, path).await?.attributes;
         match found.kind {
             NodeKind::Directory => Ok(Opened::Directory(Arc::clone(&self.tree), found.node)),

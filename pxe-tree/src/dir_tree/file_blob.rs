@@ -104,6 +104,11 @@ impl FileBlob {
             && (attributes.len, attributes.modified) == (stat.len, stat.modified)
             && attributes.changed == stat.changed
     }
+
+    /// The same, where it is not known either whether it is the file.
+    pub(super) fn is_of(&self, stat: &Stat) -> bool {
+        self.file.identity == stat.identity && self.is_fresh(stat)
+    }
 }
 
 impl OpenFile {

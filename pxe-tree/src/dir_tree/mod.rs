@@ -2,6 +2,7 @@
 
 mod file_blob;
 mod fs_type;
+mod kept;
 mod keys;
 mod listing;
 mod look;
@@ -29,6 +30,7 @@ use rustix::io::Errno;
 use tokio::sync::Semaphore;
 
 use self::file_blob::{FileBlob, HINTS_MAX, OpenFiles};
+use self::kept::Kept;
 use self::look::Seen;
 use self::misses::{MISSED_FOR, Misses};
 use self::recency::Recency;
@@ -67,8 +69,11 @@ use crate::{
 /// What the kernel had in its caches a second ago is taken to be there still.
 /// Without a tokio runtime the calling thread waits.
 ///
-/// No descriptor is kept but the root's, and those of files for as long as somebody has their
-/// blobs (or writes to them): nothing below the root is held mounted, or on its medium, longer.
+/// No descriptor is kept but the root's, those of files for as long as somebody has their blobs (or
+/// writes to them), and those of 256 files ([`DirOptions::shared_files_max`]) that were asked for within the
+/// last second, so that the next client has them at once. These are closed two seconds after that at the latest, by a
+/// thread that is there for so long; a deleted file takes its space until then. They are on the
+/// root's own file system: nothing below the root is held mounted longer.
 ///
 /// # Files that change
 ///
@@ -147,7 +152,8 @@ pub struct DirOptions {
     /// Nodes that are known at once; 131,072 by default, at some 400 bytes each. Those not used
     /// for long are forgotten and become `Stale`. At least 16.
     pub nodes_max: usize,
-    /// Open files that are shared; 4,096 by default. Beyond, each reader opens for itself.
+    /// Open files that are shared; 4,096 by default. Beyond, each reader opens for itself. One in 16
+    /// of them may stay open for a moment after the last reader.
     pub shared_files_max: usize,
     /// Directory entries that are looked at to find a key that is not where it was; 16,384 by
     /// default.
@@ -243,6 +249,7 @@ struct Shared {
     table: Mutex<Table>,
     recency: Recency,
     files: OpenFiles,
+    kept: Kept,
     hints: Arc<Semaphore>,
     root_fs: OnceLock<FileSystem>,
     file_systems: Mutex<HashMap<(u32, u32), FileSystem>>,
@@ -322,6 +329,7 @@ impl DirTree {
                 recency: Recency::new(options.settled_for),
                 root_fs: OnceLock::new(),
                 files: OpenFiles::new(options.shared_files_max),
+                kept: Kept::new(options.shared_files_max),
                 hints: Arc::new(Semaphore::new(HINTS_MAX)),
                 file_systems: Mutex::default(),
                 listed: ListingCache::default(),
@@ -506,6 +514,7 @@ impl Shared {
 
     fn open(&self, node: NodeId, wait: Wait) -> Result<Arc<FileBlob>, Halt> {
         // Looked at before it is opened: opening a device can already do something.
+        let now = self.recency.now();
         let Seen { place, stat, .. } = self.see(node, wait)?;
         match stat.kind {
             NodeKind::File => {}
@@ -513,6 +522,9 @@ impl Shared {
             _ => return Err(ErrorKind::NotAFile.into()),
         }
         if let Some(blob) = self.files.shared(&stat) {
+            if self.keeps(&stat) {
+                self.kept.put(&place.path, &blob, now, None);
+            }
             return Ok(blob);
         }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -524,8 +536,42 @@ impl Shared {
         let fs = self.file_system(stat.identity.dev, fd.as_fd())?;
         let attributes = stat.attributes(node, fs.fsid);
         let (wall, hints) = (Arc::clone(&self.wall), Arc::clone(&self.hints));
-        let blob = FileBlob::new(fd, &stat, attributes, place.path, wall, hints);
-        Ok(self.files.share(blob, &stat))
+        let blob = FileBlob::new(fd, &stat, attributes, place.path.clone(), wall, hints);
+        let blob = self.files.share(blob, &stat);
+        if self.keeps(&stat) {
+            self.kept.put(&place.path, &blob, now, Some(now));
+        }
+        Ok(blob)
+    }
+
+    /// Whether a file stays open for a moment: where the kernel can be asked for it on the spot.
+    fn keeps(&self, stat: &Stat) -> bool {
+        stat.identity.dev == self.root_identity.dev && self.wall.answers_now()
+    }
+
+    /// The file at this path, if it is open still, unchanged, and at its place.
+    fn open_again(&self, path: &[u8]) -> Option<Arc<FileBlob>> {
+        let now = self.recency.now();
+        let (blob, walked) = self.kept.get(path, now)?;
+        // As long as it is open, the kernel has it and what is above it in its caches.
+        let in_place = self.recency.is_in_place(walked, now);
+        let stat = match in_place {
+            true => self.wall.glance(path),
+            false => {
+                let reached = self.wall.open(path, OFlags::PATH, Wait::Never);
+                reached.ok().and_then(|fd| Stat::of(fd).ok())
+            }
+        };
+        let stat = stat.filter(|stat| blob.is_of(stat));
+        match (stat, in_place) {
+            (None, _) => {
+                self.kept.forget(path);
+                return None;
+            }
+            (Some(_), true) => {}
+            (Some(stat), false) => self.kept.walked(path, &stat, now),
+        }
+        Some(blob)
     }
 
     /// The node of a key where its hints lead, or else wherever it is now.
@@ -608,7 +654,12 @@ impl Tree for DirTree {
         let blob = self
             .answer(move |shared, wait| shared.open(node, wait))
             .await?;
+        self.shared.kept.watch(&self.shared);
         Ok(blob)
+    }
+
+    fn open_again(&self, path: &TreePath) -> Option<Arc<dyn Blob>> {
+        Some(self.shared.open_again(path.as_bytes())?)
     }
 
     fn key(&self, node: NodeId) -> Result<NodeKey> {

@@ -14,6 +14,14 @@ const CACHED_FOR: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Moment(u64);
 
+#[cfg(test)]
+impl Moment {
+    /// So much later.
+    pub(super) fn after(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(nanos(time)))
+    }
+}
+
 /// Decides what is recent.
 #[derive(Debug)]
 pub(super) struct Recency {
