@@ -9,6 +9,7 @@ use http::HeaderValue;
 use pxe_tree::{Attributes, Timestamp};
 
 use crate::Piece;
+use crate::fields::field_value;
 
 /// A `multipart/byteranges` body.
 pub(crate) struct Byteranges {
@@ -57,10 +58,10 @@ impl Byteranges {
             begin = end;
         }
         body.push(Piece::Text(text.slice(begin..)));
-        let content_type = format!("multipart/byteranges; boundary={boundary}");
+        let content_type = format_args!("multipart/byteranges; boundary={boundary}");
         Self {
-            // Made here of visible ASCII alone.
-            content_type: HeaderValue::try_from(content_type)
+            // Visible ASCII alone, so that there is a value.
+            content_type: field_value(content_type)
                 .unwrap_or(HeaderValue::from_static("multipart/byteranges")),
             body,
         }

@@ -11,6 +11,7 @@ use pxe_tree::{Attributes, Timestamp};
 
 use crate::RequestHead;
 use crate::date::SECONDS_END;
+use crate::fields::field_value;
 
 fn parse_http_date(value: &HeaderValue) -> Option<i64> {
     let time: SystemTime = httpdate::parse_http_date(value.to_str().ok()?).ok()?;
@@ -21,7 +22,7 @@ fn parse_http_date(value: &HeaderValue) -> Option<i64> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Validators {
     /// The entity tag, with `W/` if it is weak, and quotes.
-    pub(crate) etag: Option<String>,
+    pub(crate) etag: Option<HeaderValue>,
     /// Seconds since 1970 of the last modification, which may be in the future: a machine without
     /// a battery for its clock begins in 1970.
     pub(crate) last_modified: Option<i64>,
@@ -44,10 +45,10 @@ impl Validators {
             ..
         } = *attributes;
         let etag = if change != 0 {
-            Some(format!("\"{fsid:x}-{fileid:x}-{len:x}-{change:x}\""))
+            field_value(format_args!("\"{fsid:x}-{fileid:x}-{len:x}-{change:x}\""))
         } else if modified != Timestamp::default() {
             let Timestamp { seconds, nanos } = modified;
-            Some(format!(
+            field_value(format_args!(
                 "W/\"{fsid:x}-{fileid:x}-{len:x}-{seconds:x}.{nanos:x}\""
             ))
         } else {
@@ -71,7 +72,11 @@ impl Validators {
         let mut hasher = DefaultHasher::new();
         hasher.write(text);
         Self {
-            etag: Some(format!("\"{:x}-{:016x}\"", text.len(), hasher.finish())),
+            etag: field_value(format_args!(
+                "\"{:x}-{:016x}\"",
+                text.len(),
+                hasher.finish()
+            )),
             last_modified: None,
         }
     }
@@ -90,7 +95,7 @@ pub(crate) enum Verdict {
 
 /// Steps 1 to 4 of RFC 9110 section 13.2.2, for GET and HEAD of content that exists.
 pub(crate) fn evaluate(headers: &HeaderMap, validators: &Validators) -> Verdict {
-    let etag = validators.etag.as_deref();
+    let etag = validators.etag.as_ref().map(HeaderValue::as_bytes);
     if headers.contains_key(IF_MATCH) {
         if !any_tag(headers, &IF_MATCH, |tag| strongly_equal(tag, etag)) {
             return Verdict::PreconditionFailed;
@@ -136,7 +141,7 @@ pub(crate) fn heeds_range(head: &RequestHead<'_>, validators: &Validators, now: 
         return validators.last_modified == Some(date) && date < now.seconds;
     }
     let tag = condition.as_bytes().trim_ascii();
-    strongly_equal(tag, validators.etag.as_deref())
+    strongly_equal(tag, validators.etag.as_ref().map(HeaderValue::as_bytes))
 }
 
 /// The date of a field that must not be repeated; `None` if it is absent or no date, since both
@@ -159,16 +164,16 @@ fn any_tag(headers: &HeaderMap, name: &HeaderName, test: impl Fn(&[u8]) -> bool)
 }
 
 /// RFC 9110 section 8.8.3.2: equal, and neither is weak.
-fn strongly_equal(tag: &[u8], ours: Option<&str>) -> bool {
-    ours.is_some_and(|ours| !ours.starts_with("W/") && ours.as_bytes() == tag)
+fn strongly_equal(tag: &[u8], ours: Option<&[u8]>) -> bool {
+    ours.is_some_and(|ours| !ours.starts_with(b"W/") && ours == tag)
 }
 
 /// RFC 9110 section 8.8.3.2: equal but for the mark of weakness.
-fn weakly_equal(tag: &[u8], ours: Option<&str>) -> bool {
+fn weakly_equal(tag: &[u8], ours: Option<&[u8]>) -> bool {
     fn opaque(tag: &[u8]) -> &[u8] {
         tag.strip_prefix(b"W/").unwrap_or(tag)
     }
-    ours.is_some_and(|ours| opaque(ours.as_bytes()) == opaque(tag))
+    ours.is_some_and(|ours| opaque(ours) == opaque(tag))
 }
 
 /// The entity tags of a list; ends at the first that is malformed. Tags may contain commas.
@@ -205,7 +210,7 @@ mod tests {
 
     fn validators() -> Validators {
         Validators {
-            etag: Some("\"a,b\"".into()),
+            etag: Some(HeaderValue::from_static("\"a,b\"")),
             last_modified: Some(MODIFIED),
         }
     }
@@ -334,12 +339,17 @@ mod tests {
 
         attributes.modified = Timestamp::from_seconds(MODIFIED);
         let dated = Validators::of(&attributes);
-        assert!(dated.etag.is_some_and(|etag| etag.starts_with("W/\"")));
+        assert!(
+            dated
+                .etag
+                .is_some_and(|etag| etag.as_bytes().starts_with(b"W/\""))
+        );
         assert_eq!(dated.last_modified, Some(MODIFIED));
 
         attributes.change = 7;
         let stamped = Validators::of(&attributes).etag.expect("a tag");
-        assert!(stamped.starts_with('"') && stamped.ends_with("-7\""));
+        let text = stamped.to_str().expect("text");
+        assert!(text.starts_with('"') && text.ends_with("-7\""));
         attributes.change = 8;
         assert_ne!(Validators::of(&attributes).etag, Some(stamped));
     }

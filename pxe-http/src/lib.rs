@@ -87,6 +87,7 @@ mod directories;
 #[cfg(any(feature = "tokio", feature = "hyper"))]
 mod driver;
 mod event;
+mod fields;
 #[doc(hidden)]
 pub mod fuzzing;
 mod limits;

@@ -5,15 +5,15 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
-    HeaderName, LAST_MODIFIED, LOCATION, RANGE, RETRY_AFTER, VARY,
+    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderName, LOCATION, RANGE,
+    RETRY_AFTER, VARY,
 };
 use http::{HeaderValue, Method, StatusCode, Version};
 use pxe_tree::{Attributes, ErrorKind, Timestamp, TreePath};
 
 use crate::byteranges::Byteranges;
 use crate::condition::{Validators, Verdict, evaluate, heeds_range};
-use crate::date::Date;
+use crate::fields::Fields;
 use crate::listing_page::{listing_page, push_segment};
 use crate::page::{Page, Shown};
 use crate::range::{RangeAnswer, read_range};
@@ -159,7 +159,7 @@ fn plan_file(
     match evaluate(head.headers, &validators) {
         Verdict::Perform => {}
         Verdict::NotModified => {
-            fields.push_validators(&validators, now);
+            fields.push_validators(validators, now);
             return fields.finish(head, StatusCode::NOT_MODIFIED, Vec::new());
         }
         Verdict::PreconditionFailed => return plan_precondition_failed(head, now),
@@ -178,8 +178,11 @@ fn plan_file(
             (StatusCode::OK, media_type.clone(), body)
         }
         RangeAnswer::Part(range) => {
-            let value = format!("bytes {}-{}/{len}", range.start, range.end - 1);
-            fields.push_text(CONTENT_RANGE, &value);
+            let last = range.end.saturating_sub(1);
+            fields.push_text(
+                CONTENT_RANGE,
+                format_args!("bytes {}-{last}/{len}", range.start),
+            );
             let body = vec![Piece::File(range)];
             (StatusCode::PARTIAL_CONTENT, media_type.clone(), body)
         }
@@ -197,7 +200,7 @@ fn plan_file(
     let body_len: u64 = body.iter().map(Piece::len).sum();
     fields.push(CONTENT_LENGTH, HeaderValue::from(body_len));
     fields.push(CONTENT_TYPE, content_type);
-    fields.push_validators(&validators, now);
+    fields.push_validators(validators, now);
     // Always there, and always after Content-Length.
     fields.push(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     fields.finish(head, status, body)
@@ -226,12 +229,12 @@ fn plan_directory(head: &RequestHead<'_>, listing: Option<&Listing>, now: Timest
     match evaluate(head.headers, &validators) {
         Verdict::Perform => {
             fields.push_page(&page);
-            fields.push_validators(&validators, now);
+            fields.push_validators(validators, now);
             fields.finish(head, StatusCode::OK, vec![Piece::Text(page.text)])
         }
         Verdict::NotModified => {
             fields.push(VARY, HeaderValue::from_static("accept"));
-            fields.push_validators(&validators, now);
+            fields.push_validators(validators, now);
             fields.finish(head, StatusCode::NOT_MODIFIED, Vec::new())
         }
         Verdict::PreconditionFailed => plan_precondition_failed(head, now),
@@ -310,74 +313,6 @@ fn shown_path(head: &RequestHead<'_>) -> String {
     }
 }
 
-fn http_date(seconds: i64) -> Option<HeaderValue> {
-    Date::from_seconds(seconds)?.to_http()
-}
-
-/// Header fields in the making.
-struct Fields(Vec<(HeaderName, HeaderValue)>);
-
-impl Fields {
-    fn new(now: Timestamp) -> Self {
-        let mut fields = Self(Vec::with_capacity(8));
-        if let Some(date) = http_date(now.seconds) {
-            fields.push(DATE, date);
-        }
-        fields
-    }
-
-    fn push(&mut self, name: HeaderName, value: HeaderValue) {
-        self.0.push((name, value));
-    }
-
-    /// For text made here, which is always visible ASCII.
-    fn push_text(&mut self, name: HeaderName, value: &str) {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.push(name, value);
-        }
-    }
-
-    fn push_page(&mut self, page: &Page) {
-        self.push(CONTENT_LENGTH, HeaderValue::from(page.text.len()));
-        self.push(CONTENT_TYPE, page.media_type.clone());
-        // RFC 9110 section 12.5.5: `Accept` chose its form.
-        self.push(VARY, HeaderValue::from_static("accept"));
-    }
-
-    fn push_validators(&mut self, validators: &Validators, now: Timestamp) {
-        // RFC 9110 section 8.8.2.1: a time in the future is replaced by that of the message.
-        let last_modified = validators.last_modified.map(|date| date.min(now.seconds));
-        if let Some(date) = last_modified.and_then(http_date) {
-            self.push(LAST_MODIFIED, date);
-        }
-        if let Some(etag) = &validators.etag {
-            self.push_text(ETAG, etag);
-        }
-    }
-
-    fn finish(mut self, head: &RequestHead<'_>, status: StatusCode, body: Vec<Piece>) -> Plan {
-        let keep_alive = head.keep_alive();
-        // HTTP/1.1 stays open unless told otherwise, earlier versions close (RFC 9112 section
-        // 9.3); what differs from that has to be said. `close` is always said, since some
-        // firmware's clients wait for it.
-        if !keep_alive {
-            self.push(CONNECTION, HeaderValue::from_static("close"));
-        } else if head.version < Version::HTTP_11 {
-            self.push(CONNECTION, HeaderValue::from_static("keep-alive"));
-        }
-        let body = match *head.method {
-            Method::HEAD => Vec::new(),
-            _ => body,
-        };
-        Plan {
-            status,
-            headers: self.0,
-            body,
-            keep_alive,
-        }
-    }
-}
-
 /// A page that says why there is no file, with the fields that its status asks for.
 struct Refusal {
     status: StatusCode,
@@ -415,7 +350,7 @@ impl Refusal {
     fn finish(self, head: &RequestHead<'_>, now: Timestamp) -> Plan {
         let mut fields = Fields::new(now);
         if let Some((name, value)) = self.before {
-            fields.push_text(name, &value);
+            fields.push_text(name, format_args!("{value}"));
         }
         let page = Page::of_status(self.status, &self.cause, head.headers);
         fields.push_page(&page);

@@ -77,12 +77,18 @@ impl TreePath {
         if path.len() > 3 * Self::LEN_MAX {
             return Err(ErrorKind::NameTooLong);
         }
-        let mut builder = Builder::default();
+        let mut builder = Builder {
+            joined: BytesMut::with_capacity(path.len()),
+        };
         let mut decoded = Vec::new();
         for segment in path.split('/') {
-            decoded.clear();
-            percent_decode(segment.as_bytes(), &mut decoded);
-            builder.push(&decoded)?;
+            if segment.contains('%') {
+                decoded.clear();
+                percent_decode(segment.as_bytes(), &mut decoded);
+                builder.push(&decoded)?;
+            } else {
+                builder.push(segment.as_bytes())?;
+            }
         }
         builder.finish()
     }
