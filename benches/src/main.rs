@@ -18,6 +18,7 @@ mod processor;
 mod pxe_server;
 mod random;
 mod statistics;
+mod tftp;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,11 @@ enum Command {
     /// One of the servers of `nfs`, for itself: ours, or nfs3_server.
     #[command(hide = true)]
     NfsServe(nfs::ServeOptions),
+    /// TFTP: against tftpd-hpa, dnsmasq, atftpd and rs-tftpd.
+    Tftp(tftp::Options),
+    /// One of the servers of `tftp`, for itself: our crate, or the least possible server.
+    #[command(hide = true)]
+    TftpServe(tftp::ServeOptions),
     /// Menus: how the time to read, check and render one grows with its labels. Needs no root.
     Menu(menu::Options),
 }
@@ -59,6 +65,8 @@ fn main() -> ExitCode {
         Command::HttpServe(options) => http::serve(&options),
         Command::Nfs(options) => nfs::run(&options),
         Command::NfsServe(options) => nfs::serve(&options),
+        Command::Tftp(options) => tftp::run(&options),
+        Command::TftpServe(options) => tftp::serve(&options),
         Command::Menu(options) => {
             menu::run(&options);
             Ok(())

@@ -1,6 +1,7 @@
 //! Processors: the time that a process took of them, and on which of them it runs.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -70,6 +71,75 @@ pub(crate) fn group(leader: u32) -> impl Iterator<Item = u32> {
 /// Processor time of all processes of a process group, in seconds.
 pub(crate) fn group_cpu_seconds(leader: u32) -> f64 {
     group(leader).filter_map(cpu_seconds).sum()
+}
+
+/// The processor time of a process and of all that it starts, to the microsecond: a control group
+/// of its own. It also counts those that have ended.
+#[derive(Debug)]
+pub(crate) struct Account {
+    group: PathBuf,
+}
+
+impl Account {
+    /// Where version 2 of control groups is mounted, and its file that says so (cgroups(7)).
+    const UNIFIED: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/cgroup.controllers"];
+    /// The same for version 1 and its controller of accounts.
+    const ACCOUNTS: &str = "/sys/fs/cgroup/cpuacct";
+    /// How often its removal is tried.
+    const REMOVALS_MAX: usize = 50;
+
+    /// Begins one for a process that has started nothing yet.
+    ///
+    /// # Errors
+    /// A text that names the control group.
+    pub(crate) fn open(pid: u32) -> Result<Self, String> {
+        let [unified, is_unified] = Self::UNIFIED;
+        let parent = match Path::new(is_unified).exists() {
+            true => unified,
+            false => Self::ACCOUNTS,
+        };
+        let group = Path::new(parent).join(format!("pxe-bench-{pid}"));
+        let at = |error: std::io::Error| format!("{}: {error}", group.display());
+        fs::create_dir(&group).map_err(at)?;
+        let account = Self {
+            group: group.clone(),
+        };
+        fs::write(group.join("cgroup.procs"), pid.to_string()).map_err(at)?;
+        Ok(account)
+    }
+
+    /// What has been used, in seconds.
+    ///
+    /// # Errors
+    /// A text that names the control group.
+    pub(crate) fn seconds(&self) -> Result<f64, String> {
+        let unreadable = || format!("{}: no CPU time", self.group.display());
+        // Nanoseconds in version 1 (its documentation cpuacct.rst).
+        if let Ok(usage) = fs::read_to_string(self.group.join("cpuacct.usage")) {
+            let nanoseconds: f64 = usage.trim().parse().map_err(|_| unreadable())?;
+            return Ok(nanoseconds / 1e9);
+        }
+        let stat = fs::read_to_string(self.group.join("cpu.stat")).map_err(|_| unreadable())?;
+        let usage = stat
+            .lines()
+            .find_map(|line| line.strip_prefix("usage_usec "));
+        let microseconds: Option<f64> = usage.and_then(|usage| usage.parse().ok());
+        Ok(microseconds.ok_or_else(unreadable)? / 1e6)
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        // It is empty once its processes are gone; until then the system refuses.
+        for _ in 0..Self::REMOVALS_MAX {
+            match fs::remove_dir(&self.group) {
+                Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
+                    std::thread::sleep(pxe_test_lab::POLL_INTERVAL);
+                }
+                _ => return,
+            }
+        }
+    }
 }
 
 /// What the calling thread used of its processor.
