@@ -1,4 +1,4 @@
-//! The network that servers of TCP are compared in.
+//! The network that servers of files are compared in.
 
 use pxe_test_lab::{Namespace, unique_name};
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use pxe_test_lab::{Namespace, POLL_INTERVAL, ensure, remove_stale, unique_name};
+use pxe_test_lab::{Namespace, POLL_INTERVAL, ensure, remove_stale};
 
 use self::case::{Case, Kind as Measured};
 use self::content::Content;
@@ -24,6 +24,7 @@ use self::programs::Programs;
 use self::report::{Figures, Table};
 pub(crate) use self::serve::{ServeOptions, serve};
 use self::server::{Kind, Running};
+use crate::network::loopback;
 use crate::processor::{Placement, pin_this_thread};
 
 const START_PATIENCE: Duration = Duration::from_secs(20);
@@ -188,11 +189,9 @@ fn settle(running: &Running) -> Result<(), String> {
     Ok(())
 }
 
-/// A namespace whose loopback interface has the MTU of Ethernet: it is what some servers make blocks
-/// no longer than.
+/// A namespace whose loopback interface has the MTU of Ethernet: some servers make no block longer.
 fn network() -> Result<Namespace, String> {
-    let namespace = Namespace::new(&unique_name())?;
-    namespace.ip(&["link", "set", "lo", "mtu", "1500"])?;
+    let namespace = loopback()?;
     // Without an address that is not of loopback alone, tftpd-hpa takes the machine for one without
     // IPv4 (getaddrinfo(3), AI_ADDRCONFIG).
     namespace.ip(&["address", "add", "192.0.2.1/32", "dev", "lo"])?;

@@ -44,7 +44,7 @@ impl Programs {
 
 /// rs-tftpd, which no distribution has, from its published crate.
 fn rs_tftpd() -> Result<PathBuf, String> {
-    let root = target()?.join(format!("bench-rs-tftpd-{RS_TFTPD_VERSION}"));
+    let root = target()?.join(format!("peers/rs-tftpd-{RS_TFTPD_VERSION}"));
     let program = root.join("bin/tftpd");
     if program.exists() {
         return Ok(program);
@@ -60,17 +60,15 @@ fn rs_tftpd() -> Result<PathBuf, String> {
         RS_TFTPD_VERSION,
     ]);
     command.arg("--root").arg(&root).arg("tftpd");
-    command.env("CARGO_TARGET_DIR", root.join("target"));
+    command.env("CARGO_TARGET_DIR", target()?.join("peers/build"));
     pxe_test_lab::run(&mut command)?;
-    // Its intermediate files are of no more use.
-    let _ = std::fs::remove_dir_all(root.join("target"));
     Ok(program)
 }
 
 /// A program of a Debian package that is unpacked, not installed: the packages of TFTP servers
 /// exclude each other.
 fn unpacked(package: &str, program: &str) -> Result<PathBuf, String> {
-    let root = target()?.join(format!("bench-{package}"));
+    let root = target()?.join(format!("peers/{package}"));
     let program = root.join(program);
     if program.exists() {
         return Ok(program);

@@ -2,6 +2,7 @@
 
 use super::content::{Content, File};
 use super::packet::{BLKSIZE_DEFAULT, Packet, Wish};
+use crate::random::SplitMix;
 
 /// Of so many blocks the first sending of one is lost, where losses are simulated: 0.05 %.
 const LOST_OF: u64 = 2000;
@@ -181,11 +182,7 @@ impl Transfer {
         let Some(seed) = self.loss_seed else {
             return false;
         };
-        // The finalizer of SplitMix64 (Steele, Lea and Flood, 2014).
-        let mut mixed = (seed << 32 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ mixed >> 31) % LOST_OF == 0
+        SplitMix(seed << 32 ^ number).next().is_multiple_of(LOST_OF)
     }
 }
 
