@@ -134,7 +134,7 @@ impl Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Transfers at once, in all, with the requests that wait for the driver. Beyond: ERROR 0,
+    /// Transfers at once, in all (over all threads of the driver), with the requests that wait for the driver. Beyond: ERROR 0,
     /// "server busy", unless one can be [displaced](Self::displaced_after). Default: 4096, a large
     /// site that boots at once.
     pub transfers_max: usize,
@@ -179,6 +179,10 @@ pub struct Limits {
     /// Ended transfers of single-port mode that are remembered, so that a late ACK does not get
     /// an ERROR which the same client's next transfer would take for its own. Default: 1024.
     pub remembered_max: usize,
+    /// File data that are kept for other transfers of the same file, in bytes, over all threads of
+    /// the driver; the engine does not look at it. Default: 16 MiB: in a class that boots at once,
+    /// the machines are within a few chunks of each other.
+    pub cache_bytes_max: usize,
     /// How long the driver may take to answer for a request, or to open a socket.
     /// Default: 30 s. The client gets an ERROR then.
     pub accept_timeout: Duration,
@@ -204,6 +208,7 @@ impl Default for Limits {
             replies_max: 1024,
             outputs_max: 8192,
             remembered_max: 1024,
+            cache_bytes_max: 16 << 20,
             accept_timeout: Duration::from_secs(30),
             data_timeout: Duration::from_secs(60),
         }
@@ -245,6 +250,8 @@ impl Limits {
         with_outputs_max outputs_max: usize;
         /// Sets [`remembered_max`](Self::remembered_max).
         with_remembered_max remembered_max: usize;
+        /// Sets [`cache_bytes_max`](Self::cache_bytes_max).
+        with_cache_bytes_max cache_bytes_max: usize;
         /// Sets [`accept_timeout`](Self::accept_timeout).
         with_accept_timeout accept_timeout: Duration;
         /// Sets [`data_timeout`](Self::data_timeout).

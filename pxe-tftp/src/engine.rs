@@ -26,6 +26,8 @@ pub struct Engine {
     /// New requests are refused.
     pub(crate) draining: bool,
     pub(crate) table: Table,
+    /// Transfers of other engines, that count towards the same bound.
+    pub(crate) elsewhere: usize,
     /// Transfers that have something to send, each once; served in turn.
     ready: VecDeque<TransferId>,
     replies: Replies,
@@ -63,6 +65,12 @@ impl Engine {
         for id in self.table.ids() {
             self.finish(now.mono, id, Outcome::Failed(refusal.clone()));
         }
+    }
+
+    /// Counts so many transfers of other engines, which serve the same clients on other threads,
+    /// towards [`Limits::transfers_max`](crate::Limits::transfers_max).
+    pub const fn set_transfers_elsewhere(&mut self, transfers: usize) {
+        self.elsewhere = transfers;
     }
 
     /// How many requests and transfers there are.

@@ -152,7 +152,7 @@ impl Engine {
             && !self.displace(now, self.table.longest_unanswered_of(ip))
         {
             Limit::TransfersPerRemote
-        } else if self.table.len() >= limits.transfers_max
+        } else if self.table.len().saturating_add(self.elsewhere) >= limits.transfers_max
             && !self.displace(now, self.table.longest_unanswered())
         {
             Limit::Transfers

@@ -1,28 +1,44 @@
-//! The driver: sockets, the clock and files for one [`Engine`](crate::Engine), on tokio.
+//! The driver: threads, each with sockets, the clock and files for one
+//! [`Engine`](crate::Engine) of its own.
 
+mod backlog;
 mod bind;
-mod driver;
+mod chunks;
+mod control;
 mod files;
+mod fragments;
 mod icmp;
+mod jobs;
+mod listener;
+mod mailbox;
 mod mtu;
-mod readiness;
-mod socket;
+mod poller;
+mod slices;
+mod transfer_socket;
+mod worker;
 
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
+use std::panic::resume_unwind;
+use std::pin::pin;
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use ::tokio::runtime;
+use ::tokio::sync::mpsc;
+use futures_util::FutureExt;
 use pxe_tree::Source;
 
 use crate::config::Config;
 use crate::event::Event;
-use driver::Driver;
-use readiness::Shared;
+use chunks::Chunks;
+use control::Shared;
+use worker::{Common, Worker};
 
-/// Sees every event, in order, from the task that runs the server: it must not block.
+/// Sees every event, those of a transfer in order, from the threads that serve: it must not block.
 type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 
 /// A TFTP server whose sockets are bound, and which does not serve yet.
@@ -50,7 +66,8 @@ type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 /// ```
 #[must_use = "a server serves when it is run"]
 pub struct Server {
-    sockets: Vec<UdpSocket>,
+    /// For each address, the sockets among which the system divides the clients.
+    groups: Vec<Vec<UdpSocket>>,
     config: Config,
     observer: Observer,
     grace: Duration,
@@ -63,7 +80,8 @@ impl Server {
     /// 10 MB/s.
     pub const GRACE_DEFAULT: Duration = Duration::from_secs(30);
 
-    /// Binds a UDP socket to `addr`.
+    /// Binds UDP sockets to `addr`: as many as there are processors that this program may use, up
+    /// to 16. Each is served by a thread.
     ///
     /// The wildcard addresses are right: answers leave from the address that was asked all the
     /// same. `[::]` takes IPv4 as well. Port 0 lets the system choose.
@@ -72,24 +90,28 @@ impl Server {
     ///
     /// The system's: the address is in use or not ours, or the port needs privileges.
     pub fn bind(addr: SocketAddr, config: Config) -> io::Result<Self> {
-        Self::from_socket(bind::bind_listener(addr)?, config)
+        Ok(Self::new(bind::bind_listeners(addr)?, config))
     }
 
-    /// Takes a socket that is bound already, for example by a service manager.
+    /// Takes a socket that is bound already, for example by a service manager. It is served by one
+    /// thread.
     ///
     /// # Errors
     ///
     /// The system's: it is no UDP socket.
     pub fn from_socket(socket: UdpSocket, config: Config) -> io::Result<Self> {
         socket.local_addr()?;
-        socket.set_nonblocking(true)?;
-        Ok(Self {
-            sockets: vec![socket],
+        Ok(Self::new(vec![socket], config))
+    }
+
+    fn new(sockets: Vec<UdpSocket>, config: Config) -> Self {
+        Self {
+            groups: vec![sockets],
             config,
             observer: Arc::new(|_| {}),
             grace: Self::GRACE_DEFAULT,
             shared: Arc::default(),
-        })
+        }
     }
 
     /// Serves on this address too.
@@ -97,9 +119,9 @@ impl Server {
     /// # Errors
     ///
     /// As [`bind`](Self::bind).
-    pub fn and_bind(self, addr: SocketAddr) -> io::Result<Self> {
-        let socket = bind::bind_listener(addr)?;
-        self.and_socket(socket)
+    pub fn and_bind(mut self, addr: SocketAddr) -> io::Result<Self> {
+        self.groups.push(bind::bind_listeners(addr)?);
+        Ok(self)
     }
 
     /// Serves on this socket too.
@@ -109,12 +131,12 @@ impl Server {
     /// As [`from_socket`](Self::from_socket).
     pub fn and_socket(mut self, socket: UdpSocket) -> io::Result<Self> {
         socket.local_addr()?;
-        socket.set_nonblocking(true)?;
-        self.sockets.push(socket);
+        self.groups.push(vec![socket]);
         Ok(self)
     }
 
-    /// Calls `observer` with each event. It runs on the server's task: it must not block.
+    /// Calls `observer` with each event. It runs on the threads that serve, maybe on several at
+    /// once; the events of one transfer come in order. It must not block.
     pub fn on_event(mut self, observer: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         self.observer = Arc::new(observer);
         self
@@ -126,25 +148,26 @@ impl Server {
         self
     }
 
-    /// The address that the first socket is bound to.
+    /// The address that was bound first.
     ///
     /// # Errors
     ///
     /// The system's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        match self.sockets.first() {
+        match self.groups.first().and_then(|group| group.first()) {
             Some(socket) => socket.local_addr(),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
     }
 
-    /// The addresses that all sockets are bound to, in the order in which they were given.
+    /// The addresses that are bound, in the order in which they were given.
     ///
     /// # Errors
     ///
     /// The system's.
     pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
-        self.sockets.iter().map(UdpSocket::local_addr).collect()
+        let sockets = self.groups.iter().filter_map(|group| group.first());
+        sockets.map(UdpSocket::local_addr).collect()
     }
 
     /// A remote control that stays valid while the server runs.
@@ -156,6 +179,9 @@ impl Server {
 
     /// Serves files from `source` until `shutdown` completes, or [`Handle::shut_down`] is called,
     /// and the running transfers are over (or the grace period is).
+    ///
+    /// Clients are served by threads, each with its own sockets and transfers, and not by tasks of
+    /// the runtime. That is for the source: what it cannot answer at once it goes on with there.
     ///
     /// Dropping the future ends all transfers at once, without a word to their clients.
     ///
@@ -172,27 +198,47 @@ impl Server {
         shutdown: impl Future<Output = ()> + Send,
     ) -> io::Result<()> {
         let handle = self.handle();
-        let driver = Driver::new(
-            self.sockets,
-            self.config,
-            source,
-            self.observer,
-            self.grace,
-            self.shared,
-        )?;
-        let mut driver = std::pin::pin!(driver.run());
-        ::tokio::select! {
-            result = &mut driver => return result,
-            () = shutdown => handle.shut_down(),
+        let mut threads = Threads::start(self, source)?;
+        let mut shutdown = pin!(shutdown.fuse());
+        loop {
+            ::tokio::select! {
+                result = threads.next_end() => match result {
+                    Some(result) => result?,
+                    None => return Ok(()),
+                },
+                () = &mut shutdown => handle.shut_down(),
+            }
         }
-        driver.await
+    }
+
+    /// The listening sockets of each thread.
+    fn divide(groups: Vec<Vec<UdpSocket>>) -> Vec<Vec<UdpSocket>> {
+        let mut threads: Vec<Vec<UdpSocket>> = Vec::new();
+        // Single sockets last, and not all to one thread.
+        let (shared, single): (Vec<_>, Vec<_>) =
+            groups.into_iter().partition(|group| group.len() > 1);
+        for group in shared {
+            for (number, socket) in group.into_iter().enumerate() {
+                match threads.get_mut(number) {
+                    Some(thread) => thread.push(socket),
+                    None => threads.push(vec![socket]),
+                }
+            }
+        }
+        for socket in single.into_iter().flatten() {
+            match threads.iter_mut().min_by_key(|thread| thread.len()) {
+                Some(thread) => thread.push(socket),
+                None => threads.push(vec![socket]),
+            }
+        }
+        threads
     }
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
-            .field("sockets", &self.sockets)
+            .field("sockets", &self.groups)
             .field("config", &self.config)
             .field("grace", &self.grace)
             .finish_non_exhaustive()
@@ -209,11 +255,78 @@ impl Handle {
     /// Begins a graceful shutdown: new requests get an ERROR, running transfers go on until they
     /// are over or the grace period is. Then [`Server::run`] returns.
     pub fn shut_down(&self) {
-        self.shared.control(|control| control.shut_down = true);
+        self.shared.wish(|wishes| wishes.shut_down = true);
     }
 
     /// Changes the configuration for new transfers; running ones keep theirs.
     pub fn reconfigure(&self, config: Config) {
-        self.shared.control(|control| control.config = Some(config));
+        self.shared.wish(|wishes| wishes.config = Some(config));
+    }
+}
+
+/// The threads of a server that runs. They end when this is dropped.
+struct Threads {
+    shared: Arc<Shared>,
+    threads: Vec<Option<JoinHandle<io::Result<()>>>>,
+    /// Tells the number of a thread that ends.
+    ends: mpsc::UnboundedReceiver<usize>,
+}
+
+/// Tells of a thread's end, be it a panic.
+struct End(usize, mpsc::UnboundedSender<usize>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let _ = self.1.send(self.0);
+    }
+}
+
+impl Threads {
+    fn start(server: Server, source: Arc<dyn Source>) -> io::Result<Self> {
+        let divided = Server::divide(server.groups);
+        let shared = server.shared;
+        shared.prepare(divided.len())?;
+        let common = Common {
+            chunks: Arc::new(Chunks::new(server.config.limits.cache_bytes_max)),
+            config: server.config,
+            source,
+            observer: server.observer,
+            grace: server.grace,
+            shared: Arc::clone(&shared),
+            runtime: runtime::Handle::current(),
+        };
+        let (sender, ends) = mpsc::unbounded_channel();
+        let mut started = Self {
+            shared,
+            threads: Vec::new(),
+            ends,
+        };
+        for (number, sockets) in divided.into_iter().enumerate() {
+            let worker = Worker::new(number, sockets, common.clone())?;
+            let end = End(number, sender.clone());
+            let thread = thread::Builder::new().name(format!("tftp-{number}"));
+            let thread = thread.spawn(move || {
+                let _end = end;
+                worker.run()
+            })?;
+            started.threads.push(Some(thread));
+        }
+        Ok(started)
+    }
+
+    /// How the next thread ends; `None` when all have.
+    async fn next_end(&mut self) -> Option<io::Result<()>> {
+        let number = self.ends.recv().await?;
+        let thread = self.threads.get_mut(number).and_then(Option::take)?;
+        match thread.join() {
+            Ok(result) => Some(result),
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.shared.abandon();
     }
 }

@@ -1,17 +1,13 @@
 //! What ICMP said of packets that were sent.
 
-use std::io;
-use std::net::SocketAddr;
+use std::io::{self, IoSliceMut};
+use std::net::{SocketAddr, SocketAddrV6, UdpSocket};
+use std::os::fd::AsRawFd;
 
-/// To whom the packet was that ICMP answered, and how. quinn-udp reads this queue too, but leaves
-/// out the port, by which the clients behind one address differ.
-#[cfg(target_os = "linux")]
-pub(super) fn take_icmp_error(socket: &::tokio::net::UdpSocket) -> Option<(SocketAddr, io::Error)> {
-    use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
-    use std::io::IoSliceMut;
-    use std::net::SocketAddrV6;
-    use std::os::fd::AsRawFd;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
 
+/// To whom the packet was that ICMP answered, and how.
+pub(super) fn take_icmp_error(socket: &UdpSocket) -> Option<(SocketAddr, io::Error)> {
     let mut packet = [0; 4];
     let mut packet = [IoSliceMut::new(&mut packet)];
     // Each of the two messages has an error (16 bytes) and an address (16 or 28) in it.
@@ -34,11 +30,4 @@ pub(super) fn take_icmp_error(socket: &::tokio::net::UdpSocket) -> Option<(Socke
         peer,
         io::Error::from_raw_os_error(i32::try_from(errno).ok()?),
     ))
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(super) fn take_icmp_error(
-    _socket: &::tokio::net::UdpSocket,
-) -> Option<(SocketAddr, io::Error)> {
-    None
 }

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::time::Duration;
-
-use ::tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How long an answer is good: a machine fetches dozens of files within seconds.
 const FRESH: Duration = Duration::from_secs(10);
@@ -50,7 +48,6 @@ fn ask_route(remote: SocketAddr, local: Option<IpAddr>) -> io::Result<u32> {
     route_mtu(&socket, remote)
 }
 
-#[cfg(target_os = "linux")]
 fn route_mtu(socket: &UdpSocket, remote: SocketAddr) -> io::Result<u32> {
     Ok(match remote {
         SocketAddr::V4(_) => rustix::net::sockopt::ip_mtu(socket)?,
@@ -58,16 +55,10 @@ fn route_mtu(socket: &UdpSocket, remote: SocketAddr) -> io::Result<u32> {
     })
 }
 
-#[cfg(not(target_os = "linux"))]
-fn route_mtu(_socket: &UdpSocket, _remote: SocketAddr) -> io::Result<u32> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[cfg(target_os = "linux")]
     #[test]
     fn loopback_has_an_mtu() {
         let mut mtus = Mtus::default();

@@ -1,0 +1,146 @@
+//! What a server's handles and its threads tell each other.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::config::Config;
+
+/// What is common to a server's threads. It exists before they do: a handle may be used then.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    wishes: Mutex<Wishes>,
+    /// How often the wishes have changed: a thread looks at them when this has.
+    changes: AtomicU64,
+    threads: OnceLock<Box<[Thread]>>,
+    /// Threads that have no transfer left to wait for.
+    finished: AtomicUsize,
+    /// The future that runs the server is gone: everything ends at once.
+    abandoned: AtomicBool,
+}
+
+/// What others know of a thread.
+#[derive(Debug)]
+struct Thread {
+    waker: Waker,
+    transfers: AtomicUsize,
+}
+
+/// What the handles want.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wishes {
+    pub(super) shut_down: bool,
+    pub(super) config: Option<Config>,
+}
+
+impl Shared {
+    /// Prepares for so many threads; once.
+    pub(super) fn prepare(&self, threads: usize) -> io::Result<()> {
+        let thread = |_| {
+            Ok(Thread {
+                waker: Waker::new()?,
+                transfers: AtomicUsize::new(0),
+            })
+        };
+        let threads: io::Result<Box<[_]>> = (0..threads).map(thread).collect();
+        let threads = threads?;
+        self.threads.get_or_init(|| threads);
+        Ok(())
+    }
+
+    fn threads(&self) -> &[Thread] {
+        self.threads.get().map_or(&[], |threads| threads)
+    }
+
+    pub(super) fn waker(&self, thread: usize) -> Option<&Waker> {
+        Some(&self.threads().get(thread)?.waker)
+    }
+
+    fn wake_all(&self) {
+        self.threads().iter().for_each(|thread| thread.waker.wake());
+    }
+
+    /// Changes what is wished, and lets every thread know.
+    pub(super) fn wish(&self, change: impl FnOnce(&mut Wishes)) {
+        change(&mut lock(&self.wishes));
+        self.changes.fetch_add(1, Ordering::Release);
+        self.wake_all();
+    }
+
+    /// What is wished, if that has changed since `seen`.
+    pub(super) fn wishes(&self, seen: &mut u64) -> Option<Wishes> {
+        let changes = self.changes.load(Ordering::Acquire);
+        if mem::replace(seen, changes) == changes {
+            return None;
+        }
+        Some(lock(&self.wishes).clone())
+    }
+
+    /// How many transfers the other threads have.
+    pub(super) fn transfers_elsewhere(&self, thread: usize) -> usize {
+        let others = self.threads().iter().enumerate();
+        let others = others.filter(|(other, _)| *other != thread);
+        others
+            .map(|(_, other)| other.transfers.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    pub(super) fn set_transfers(&self, thread: usize, transfers: usize) {
+        if let Some(mine) = self.threads().get(thread) {
+            mine.transfers.store(transfers, Ordering::Relaxed);
+        }
+    }
+
+    /// A thread that shuts down has no transfer left.
+    pub(super) fn finish_one(&self) {
+        if self.finished.fetch_add(1, Ordering::AcqRel) + 1 == self.threads().len() {
+            self.wake_all();
+        }
+    }
+
+    /// Whether all threads have none left.
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire) >= self.threads().len()
+    }
+
+    /// Ends everything at once.
+    pub(super) fn abandon(&self) {
+        self.abandoned.store(true, Ordering::Release);
+        self.wake_all();
+    }
+
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Acquire)
+    }
+}
+
+/// Wakes a thread that waits for its sockets.
+#[derive(Debug)]
+pub(super) struct Waker(OwnedFd);
+
+impl Waker {
+    pub(super) fn new() -> io::Result<Self> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        Ok(Self(eventfd(0, flags)?))
+    }
+
+    /// Its number is not read by anybody: each change of it wakes, as the thread is told of edges.
+    pub(super) fn wake(&self) {
+        let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+    }
+}
+
+impl AsFd for Waker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// The values behind these locks are whole at every moment, so a panic elsewhere harms nothing.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

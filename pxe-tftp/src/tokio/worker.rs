@@ -1,0 +1,608 @@
+//! A thread that owns one engine, its sockets and its files.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ::tokio::runtime::Handle;
+use pxe_core::{
+    BatchLimit, Destination, IfIndex, Instant as Mono, Now, RecvMeta, SendFailure, SocketId,
+    Transmit, UnixTime,
+};
+use pxe_tree::{Blob, ErrorKind, FileRequest, Opened, Protocol, Source, TreePath};
+
+use super::Observer;
+use super::bind::Ports;
+use super::chunks::Chunks;
+use super::control::Shared;
+use super::files::{Files, Range, Read};
+use super::jobs::{Done, Jobs, Look, Mail, unless_panicked};
+use super::listener::{Listener, RecvBatch};
+use super::mailbox::Mailbox;
+use super::mtu::Mtus;
+use super::poller::{Events, Poller, Ready};
+use super::transfer_socket::{Sent, TransferSocket};
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::error::Refusal;
+use crate::event::{Filename, TransferId};
+use crate::output::{FileInfo, Incoming, Output};
+use crate::send_buffer::SendBuffer;
+use crate::wire::ErrorCode;
+
+/// The greatest payload of one UDP send: 65535 octets less the headers of IPv6 and UDP.
+const SEND_BYTES_MAX: usize = 65_535 - 48;
+/// Datagrams in one send at most: Linux takes 64 (`UDP_MAX_SEGMENTS`), newer ones more.
+const SEND_SEGMENTS_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
+/// Longer datagrams are cut off: clients send ACKs and short ERRORs.
+const RECV_BYTES: usize = 2048;
+
+enum Phase {
+    Serving,
+    /// New requests are refused; at the given time, running transfers are broken off.
+    Draining(Instant),
+    /// They are being broken off.
+    Ending,
+    /// There are none left; the other threads' are waited for.
+    Finished,
+}
+
+/// What all threads of a server have in common, from the start.
+#[derive(Clone)]
+pub(super) struct Common {
+    pub(super) config: Config,
+    pub(super) source: Arc<dyn Source>,
+    pub(super) observer: Observer,
+    pub(super) grace: Duration,
+    pub(super) shared: Arc<Shared>,
+    pub(super) chunks: Arc<Chunks<Look>>,
+    pub(super) runtime: Handle,
+}
+
+pub(super) struct Worker {
+    common: Common,
+    /// Which of the threads it is.
+    number: usize,
+    engine: Engine,
+    epoch: Instant,
+    phase: Phase,
+    /// Which wishes of the handles it knows.
+    wishes_seen: u64,
+    poller: Poller,
+    /// By [`SocketId`], from 0.
+    listeners: Vec<Listener>,
+    /// By [`SocketId`], from the number of listeners on.
+    sockets: Vec<Option<TransferSocket>>,
+    /// Free places of `sockets`.
+    free: Vec<usize>,
+    ports: Ports,
+    files: Files,
+    jobs: Jobs,
+    mailbox: Arc<Mailbox<Mail>>,
+    mtus: Mtus,
+    recv_buffer: Vec<u8>,
+    send_buffer: SendBuffer,
+}
+
+impl Worker {
+    /// Number `number` of the threads, with these listening sockets.
+    pub(super) fn new(number: usize, sockets: Vec<UdpSocket>, common: Common) -> io::Result<Self> {
+        let waker = common.shared.waker(number);
+        let poller = Poller::new(waker.ok_or(io::ErrorKind::NotFound)?)?;
+        let mut listeners = Vec::new();
+        for (id, socket) in (0..).map(SocketId).zip(sockets) {
+            let listener = Listener::new(id, socket)?;
+            poller.add(&listener, id)?;
+            listeners.push(listener);
+        }
+        let mailbox = Arc::new(Mailbox::new(Arc::clone(&common.shared), number));
+        Ok(Self {
+            number,
+            engine: Engine::new(common.config.clone()),
+            epoch: Instant::now(),
+            phase: Phase::Serving,
+            wishes_seen: 0,
+            poller,
+            listeners,
+            sockets: Vec::new(),
+            free: Vec::new(),
+            ports: Ports {
+                range: common.config.port_range.clone(),
+                // The threads begin at different places.
+                tried: u16::try_from(number << 8).unwrap_or_default(),
+            },
+            files: Files::new(Arc::clone(&common.chunks)),
+            jobs: Jobs::new(common.runtime.clone(), Arc::clone(&mailbox)),
+            mailbox,
+            mtus: Mtus::default(),
+            recv_buffer: vec![0; RECV_BYTES],
+            send_buffer: SendBuffer::new(),
+            common,
+        })
+    }
+
+    /// Serves until a shutdown is complete, over all threads.
+    pub(super) fn run(mut self) -> io::Result<()> {
+        // Sources may want the runtime when they are polled here.
+        let runtime = self.common.runtime.clone();
+        let _entered = runtime.enter();
+        let (mut events, mut batch) = (Events::new(), RecvBatch::new());
+        loop {
+            self.poller.wait(&mut events, self.timeout())?;
+            if self.common.shared.is_abandoned() || self.common.shared.is_finished() {
+                return Ok(());
+            }
+            self.handle_wishes();
+            self.handle_ready(&events, &mut batch)?;
+            self.handle_time();
+            self.finish_if_done();
+        }
+    }
+
+    fn now(&self) -> Now {
+        let nanos = self.epoch.elapsed().as_nanos();
+        let mono = Mono::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
+        // TFTP has no use for the time of day.
+        Now::new(mono, UnixTime::from_seconds(0))
+    }
+
+    /// How long nothing is to be done unless something happens.
+    fn timeout(&self) -> Option<Duration> {
+        let grace = match self.phase {
+            Phase::Draining(until) => Some(until),
+            Phase::Serving | Phase::Ending | Phase::Finished => None,
+        };
+        let engine = self.engine.poll_timeout();
+        let engine = engine.map(|at| self.epoch + Duration::from_nanos(at.as_nanos()));
+        let deadline = engine.into_iter().chain(grace).min()?;
+        Some(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    fn handle_wishes(&mut self) {
+        let Some(wishes) = self.common.shared.wishes(&mut self.wishes_seen) else {
+            return;
+        };
+        if let Some(config) = wishes.config {
+            self.ports.range.clone_from(&config.port_range);
+            self.common
+                .chunks
+                .set_bytes_max(config.limits.cache_bytes_max);
+            self.engine.set_config(config.clone());
+            self.common.config = config;
+        }
+        if wishes.shut_down && matches!(self.phase, Phase::Serving) {
+            self.engine.shut_down();
+            self.phase = Phase::Draining(Instant::now() + self.common.grace);
+        }
+    }
+
+    /// Takes what the sockets have: listening ones first, so that a repeated request is seen
+    /// before the packets that end its transfer.
+    fn handle_ready(&mut self, events: &Events, batch: &mut RecvBatch) -> io::Result<()> {
+        for index in 0..events.len() {
+            match events.ready(index) {
+                Some(Ready::Waker) => self.handle_mail(),
+                Some(Ready::Socket { id, writable }) if self.is_listener(id) => {
+                    self.handle_listener(batch, id, writable)?;
+                }
+                _ => {}
+            }
+        }
+        for index in 0..events.len() {
+            if let Some(Ready::Socket { id, writable }) = events.ready(index)
+                && !self.is_listener(id)
+            {
+                self.handle_socket(id, writable);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_listener(&self, id: SocketId) -> bool {
+        (id.0 as usize) < self.listeners.len()
+    }
+
+    fn handle_listener(
+        &mut self,
+        batch: &mut RecvBatch,
+        id: SocketId,
+        writable: bool,
+    ) -> io::Result<()> {
+        let now = self.now();
+        let Some(listener) = self.listeners.get_mut(id.0 as usize) else {
+            return Ok(());
+        };
+        let mut failures = Vec::new();
+        let mut failed = |to, failure| failures.push((to, failure));
+        if writable && listener.flush(&mut failed) {
+            let _ = self.poller.set_writable(&*listener, id, false);
+        }
+        let (engine, shared, number) = (&mut self.engine, &self.common.shared, self.number);
+        let result = listener.recv(
+            batch,
+            |meta, payload| {
+                engine.set_transfers_elsewhere(shared.transfers_elsewhere(number));
+                engine.handle_datagram(now, &meta, payload);
+                shared.set_transfers(number, engine.transfers());
+            },
+            &mut failed,
+        );
+        self.handle_failures(now, &failures);
+        self.drain_engine(now);
+        result
+    }
+
+    fn handle_failures(&mut self, now: Now, failures: &[(SocketAddr, SendFailure)]) {
+        for (to, failure) in failures {
+            let to = Destination::Unicast(*to);
+            self.engine.handle_send_failure(now, to, *failure);
+        }
+    }
+
+    fn socket_mut(&mut self, id: SocketId) -> Option<&mut TransferSocket> {
+        let index = (id.0 as usize).checked_sub(self.listeners.len())?;
+        self.sockets.get_mut(index)?.as_mut()
+    }
+
+    fn handle_socket(&mut self, id: SocketId, writable: bool) {
+        let index = (id.0 as usize).checked_sub(self.listeners.len());
+        let socket = index.and_then(|index| self.sockets.get_mut(index));
+        let Some(Some(socket)) = socket else {
+            return;
+        };
+        let remote = socket.remote();
+        let received = socket.recv(&mut self.recv_buffer);
+        let now = self.now();
+        if writable {
+            self.flush(now, id);
+        }
+        match received {
+            Ok(Some(len)) => {
+                let meta = RecvMeta::new(id, remote);
+                let payload = self.recv_buffer.get(..len).unwrap_or(&self.recv_buffer);
+                self.engine.handle_datagram(now, &meta, payload);
+            }
+            Ok(None) => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                self.handle_failures(now, &[(remote, SendFailure::Unreachable)]);
+            }
+            // These may pass, and else the time comes when it is given up.
+            Err(_) => {}
+        }
+        self.drain_engine(now);
+    }
+
+    fn flush(&mut self, now: Now, id: SocketId) {
+        let Some(socket) = self.socket_mut(id) else {
+            return;
+        };
+        let (sent, remote) = (socket.flush(), socket.remote());
+        if sent != Sent::NoRoom {
+            self.set_writable(id, false);
+        }
+        self.handle_sent(now, id, remote, sent);
+    }
+
+    fn set_writable(&mut self, id: SocketId, writable: bool) {
+        let index = (id.0 as usize).checked_sub(self.listeners.len());
+        let result = match index {
+            None => self
+                .listeners
+                .get(id.0 as usize)
+                .map(|listener| self.poller.set_writable(listener, id, writable)),
+            Some(index) => self
+                .sockets
+                .get(index)
+                .and_then(Option::as_ref)
+                .map(|socket| self.poller.set_writable(socket, id, writable)),
+        };
+        debug_assert!(matches!(result, None | Some(Ok(()))), "{result:?}");
+    }
+
+    /// Takes what became of a send.
+    fn handle_sent(&mut self, now: Now, id: SocketId, to: SocketAddr, sent: Sent) {
+        match sent {
+            Sent::Done => {}
+            Sent::NoRoom => self.set_writable(id, true),
+            Sent::Singly => self.handle_failures(now, &[(to, SendFailure::TooLarge)]),
+            Sent::Failed(failure) => self.handle_failures(now, &[(to, failure)]),
+        }
+    }
+
+    fn handle_mail(&mut self) {
+        let mails = self.mailbox.take();
+        if mails.is_empty() {
+            return;
+        }
+        for mail in mails {
+            match mail {
+                Mail::Done(done) => {
+                    self.jobs.ended(&done);
+                    self.handle_done(done);
+                }
+                Mail::Look(transfer) => self.read(transfer),
+            }
+        }
+        let now = self.now();
+        self.drain_engine(now);
+    }
+
+    /// Does what is due.
+    fn handle_time(&mut self) {
+        let due = |at: Mono, now: Now| at <= now.mono;
+        let now = self.now();
+        if self.engine.poll_timeout().is_some_and(|at| due(at, now)) {
+            self.engine.handle_timeout(now);
+            self.drain_engine(now);
+        }
+        if let Phase::Draining(until) = self.phase
+            && Instant::now() >= until
+        {
+            let refusal = Refusal::new(ErrorCode::NOT_DEFINED, "server is shutting down");
+            self.engine.abort_all(now, &refusal);
+            self.phase = Phase::Ending;
+            self.drain_engine(now);
+        }
+    }
+
+    fn finish_if_done(&mut self) {
+        let ends = matches!(self.phase, Phase::Draining(_) | Phase::Ending);
+        if ends && self.engine.is_idle() {
+            self.phase = Phase::Finished;
+            self.common.shared.finish_one();
+        }
+    }
+
+    /// Does what the engine asks for until it asks no more.
+    fn drain_engine(&mut self, now: Now) {
+        loop {
+            let mut idle = true;
+            while let Some(output) = self.engine.poll_output() {
+                idle = false;
+                self.handle_output(now, output);
+            }
+            let limit = BatchLimit::new(SEND_SEGMENTS_MAX, SEND_BYTES_MAX);
+            while let Some(transmit) = self.engine.poll_transmit(now, limit, &mut self.send_buffer)
+            {
+                idle = false;
+                self.send(now, &transmit);
+            }
+            if idle {
+                break;
+            }
+        }
+        self.common
+            .shared
+            .set_transfers(self.number, self.engine.transfers());
+    }
+
+    fn send(&mut self, now: Now, transmit: &Transmit) {
+        let Destination::Unicast(to) = transmit.to else {
+            return;
+        };
+        let (id, segment_size) = (transmit.socket, transmit.segment_size);
+        let mut failures = Vec::new();
+        let sent = match self.listeners.get_mut(id.0 as usize) {
+            Some(listener) => listener.send(
+                to,
+                transmit.source,
+                &self.send_buffer,
+                segment_size,
+                &mut |to, failure| failures.push((to, failure)),
+            ),
+            None => {
+                let index = (id.0 as usize).checked_sub(self.listeners.len());
+                match index.and_then(|index| self.sockets.get_mut(index)) {
+                    Some(Some(socket)) => socket.send(&self.send_buffer, segment_size),
+                    _ => return,
+                }
+            }
+        };
+        self.send_buffer.clear();
+        self.handle_failures(now, &failures);
+        self.handle_sent(now, id, to, sent);
+    }
+
+    fn handle_output(&mut self, now: Now, output: Output) {
+        match output {
+            Output::Incoming(incoming) => self.open_file(incoming),
+            Output::OpenSocket {
+                transfer,
+                local_ip,
+                remote,
+                interface,
+            } => self.open_socket(now, transfer, local_ip, remote, interface),
+            Output::CloseSocket { socket } => self.close_socket(socket),
+            Output::Want {
+                transfer,
+                offset,
+                len,
+            } => {
+                self.files.want(transfer, Range { offset, len });
+                self.read(transfer);
+            }
+            Output::Release { transfer } => {
+                self.files.release(transfer);
+                self.jobs.abort(transfer);
+            }
+            Output::Event(event) => (self.common.observer)(&event),
+        }
+    }
+
+    fn open_file(&mut self, incoming: Incoming) {
+        let path = match TreePath::from_tftp(incoming.filename().as_bytes()) {
+            Ok(path) => path,
+            Err(kind) => return self.refuse(incoming, kind),
+        };
+        let transfer = incoming.transfer();
+        let source = Arc::clone(&self.common.source);
+        let peer = *incoming.peer();
+        let local = self.local_addr(incoming.socket(), peer.local_ip);
+        let job = Box::pin(async move {
+            let mut request = FileRequest::new(Protocol::Tftp, peer.remote, &path);
+            if let Some(local) = local {
+                request = request.with_local(local);
+            }
+            let result = unless_panicked(source.open(&request)).await;
+            Done::Opened(incoming, result)
+        });
+        if let Some(done) = self.jobs.start(transfer, job) {
+            self.handle_done(done);
+        }
+    }
+
+    /// The address at which a request came in, where it is known.
+    fn local_addr(&self, listener: SocketId, asked: Option<IpAddr>) -> Option<SocketAddr> {
+        let bound = self.listeners.get(listener.0 as usize)?.local_addr();
+        match asked {
+            Some(ip) => Some(SocketAddr::new(ip, bound.port())),
+            None => Some(bound).filter(|bound| !bound.ip().is_unspecified()),
+        }
+    }
+
+    fn read(&mut self, transfer: TransferId) {
+        let mailbox = Arc::clone(&self.mailbox);
+        let look = Look { mailbox, transfer };
+        match self.files.read(self.common.config.chunk_bytes, look) {
+            Read::Now(want, bytes) => {
+                let now = self.now();
+                self.engine.handle_data(now, transfer, want.offset, bytes);
+            }
+            Read::Failed(error) => self.fail(transfer, &error),
+            Read::Gone | Read::Awaited => {}
+            Read::Later {
+                blob,
+                want,
+                read,
+                reading,
+            } => {
+                let job = Box::pin(async move {
+                    let read_at = blob.read_at(read.offset, read.len);
+                    let result = unless_panicked(read_at).await.map(|bytes| {
+                        if let Some(reading) = reading {
+                            reading.finish(&bytes);
+                        }
+                        want.of(read.offset, &bytes)
+                    });
+                    Done::Data {
+                        transfer,
+                        want,
+                        result,
+                    }
+                });
+                if let Some(done) = self.jobs.start(transfer, job) {
+                    self.handle_done(done);
+                }
+            }
+        }
+    }
+
+    fn handle_done(&mut self, done: Done) {
+        let now = self.now();
+        match done {
+            Done::Opened(incoming, Ok(Opened::File(blob))) => self.accept(now, incoming, blob),
+            Done::Opened(incoming, Ok(Opened::Directory(..))) => {
+                self.refuse(incoming, ErrorKind::IsADirectory);
+            }
+            Done::Opened(incoming, Ok(Opened::Moved(to))) => {
+                let text = format!("{} has moved to {to}", incoming.filename());
+                let refusal = Refusal::new(ErrorCode::FILE_NOT_FOUND, text);
+                self.engine.refuse(now, incoming, refusal);
+            }
+            Done::Opened(incoming, Ok(_)) => self.refuse(incoming, ErrorKind::Unsupported),
+            Done::Opened(incoming, Err(error)) => self.refuse(incoming, error.kind()),
+            Done::Data {
+                transfer,
+                want,
+                result,
+            } => match result {
+                Ok(bytes) => self.engine.handle_data(now, transfer, want.offset, bytes),
+                Err(error) => self.fail(transfer, &error),
+            },
+        }
+    }
+
+    fn accept(&mut self, now: Now, incoming: Incoming, blob: Arc<dyn Blob>) {
+        let peer = *incoming.peer();
+        let mtu = self.mtus.towards(peer.remote, peer.local_ip);
+        let file = FileInfo::new(blob.attributes().len).with_mtu(mtu);
+        let transfer = incoming.transfer();
+        self.files
+            .insert(transfer, incoming.filename().clone(), blob);
+        if !self.engine.accept(now, incoming, file) {
+            self.files.release(transfer);
+        }
+    }
+
+    fn refuse(&mut self, incoming: Incoming, kind: ErrorKind) {
+        let refusal = refusal_of(kind, incoming.filename());
+        let now = self.now();
+        self.engine.refuse(now, incoming, refusal);
+    }
+
+    fn fail(&mut self, transfer: TransferId, error: &pxe_tree::Error) {
+        let Some(name) = self.files.name(transfer) else {
+            return;
+        };
+        let refusal = refusal_of(error.kind(), name);
+        let now = self.now();
+        self.engine.handle_data_failure(now, transfer, refusal);
+    }
+
+    fn open_socket(
+        &mut self,
+        now: Now,
+        transfer: TransferId,
+        local_ip: Option<IpAddr>,
+        remote: SocketAddr,
+        interface: Option<IfIndex>,
+    ) {
+        match self.try_open_socket(local_ip, remote, interface) {
+            Ok(id) => self.engine.handle_socket_opened(now, transfer, id),
+            Err(error) => {
+                let text = format!("server has no port for this transfer: {}", error.kind());
+                let refusal = Refusal::new(ErrorCode::NOT_DEFINED, text);
+                self.engine.handle_socket_failed(now, transfer, refusal);
+            }
+        }
+    }
+
+    fn try_open_socket(
+        &mut self,
+        local_ip: Option<IpAddr>,
+        remote: SocketAddr,
+        interface: Option<IfIndex>,
+    ) -> io::Result<SocketId> {
+        let socket = TransferSocket::open(local_ip, remote, interface, &mut self.ports)?;
+        let index = self.free.pop().unwrap_or(self.sockets.len());
+        let id = u32::try_from(index + self.listeners.len());
+        let id = SocketId(id.map_err(|_| io::ErrorKind::OutOfMemory)?);
+        if let Err(error) = self.poller.add(&socket, id) {
+            if index < self.sockets.len() {
+                self.free.push(index);
+            }
+            return Err(error);
+        }
+        match self.sockets.get_mut(index) {
+            Some(place) => *place = Some(socket),
+            None => self.sockets.push(Some(socket)),
+        }
+        Ok(id)
+    }
+
+    fn close_socket(&mut self, id: SocketId) {
+        let index = (id.0 as usize).checked_sub(self.listeners.len());
+        let Some(index) = index else { return };
+        let place = self.sockets.get_mut(index);
+        if place.is_some_and(|place| place.take().is_some()) {
+            self.free.push(index);
+        }
+    }
+}
+
+/// What a client is told, with the code of pxe-tree's one table.
+fn refusal_of(kind: ErrorKind, filename: &Filename) -> Refusal {
+    Refusal::new(ErrorCode(kind.tftp_code()), format!("{kind}: {filename}"))
+}
