@@ -101,6 +101,7 @@ impl Server {
     /// The system's: it is no UDP socket.
     pub fn from_socket(socket: UdpSocket, config: Config) -> io::Result<Self> {
         socket.local_addr()?;
+        bind::enlarge(&socket);
         Ok(Self::new(vec![socket], config))
     }
 
@@ -131,6 +132,7 @@ impl Server {
     /// As [`from_socket`](Self::from_socket).
     pub fn and_socket(mut self, socket: UdpSocket) -> io::Result<Self> {
         socket.local_addr()?;
+        bind::enlarge(&socket);
         self.groups.push(vec![socket]);
         Ok(self)
     }

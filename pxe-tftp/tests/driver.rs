@@ -93,6 +93,8 @@ struct Client {
     server: SocketAddr,
     /// Where the transfer's packets come from.
     peer: Option<SocketAddr>,
+    /// Where those of earlier transfers came from: on a busy machine, some are late.
+    former: Vec<SocketAddr>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -110,11 +112,11 @@ impl Client {
         };
         let socket = UdpSocket::bind((local, 0)).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let peer = None;
         Self {
             socket,
             server,
-            peer,
+            peer: None,
+            former: Vec::new(),
         }
     }
 
@@ -127,13 +129,19 @@ impl Client {
         let mut out = Vec::new();
         wire::encode_request(&mut out, opcode, &request);
         self.socket.send_to(&out, self.server).unwrap();
-        self.peer = None;
+        self.former.extend(self.peer.take());
         self.receive()
     }
 
     fn receive(&mut self) -> Got {
         let mut buffer = vec![0; 70_000];
-        let (len, from) = self.socket.recv_from(&mut buffer).expect("an answer");
+        let (len, from) = loop {
+            let (len, from) = self.socket.recv_from(&mut buffer).expect("an answer");
+            let late = self.peer != Some(from) && self.former.contains(&from);
+            if !late || from == self.server {
+                break (len, from);
+            }
+        };
         assert_eq!(
             from,
             *self.peer.get_or_insert(from),
@@ -194,6 +202,8 @@ impl Client {
                     self.acknowledge(expected.wrapping_sub(1));
                     in_window = 0;
                 }
+                // Repeated, since this thread was long in coming.
+                Got::Oack(_) => self.acknowledge(0),
                 other => return Err(other),
             }
             got = self.receive();
@@ -438,7 +448,8 @@ fn a_closed_port_of_the_client_ends_its_transfer() {
             server.await_outcome(),
             Outcome::SendFailed(SendFailure::Unreachable)
         );
-        assert!(matches!(neighbour.receive(), Got::Data(2, _)));
+        // Its first block may have been repeated before it was acknowledged.
+        while !matches!(neighbour.receive(), Got::Data(2, _)) {}
     }
 }
 
@@ -549,18 +560,18 @@ fn many_clients_are_served_at_once() {
     });
 }
 
-/// More clients than one turn of the driver takes, each of which acknowledges at once, on the
-/// server's own thread; until `done`, which is given the block that each has got.
+/// More clients than one turn of a thread takes, each of which acknowledges at once; until `done`,
+/// which is given the block that each has got.
 fn storm(config: Config, mut done: impl FnMut(SocketAddr, &[u16]) -> bool) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        // Sockets that are ready again are told of before the driver's next turn.
-        .event_interval(1)
         .build()
         .unwrap();
-    let server = Server::bind("127.0.0.1:0".parse().unwrap(), config).unwrap();
+    // One thread: between several, the system divides the processors.
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = Server::from_socket(socket, config).unwrap();
     let addr = server.local_addr().unwrap();
-    let mut clients: Vec<_> = (0..150).map(|_| Client::of(addr)).collect();
+    let mut clients: Vec<_> = (0..300).map(|_| Client::of(addr)).collect();
     let mut received = vec![0; clients.len()];
     let deadline = std::time::Instant::now() + PATIENCE;
     runtime.block_on(async {

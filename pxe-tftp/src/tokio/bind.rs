@@ -4,11 +4,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
+use std::os::fd::AsFd;
 use std::thread::available_parallelism;
 
 use nix::sys::socket::{setsockopt, sockopt};
 use pxe_core::IfIndex;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 /// Threads at most, each with a socket of its own at each address.
 const THREADS_MAX: usize = 16;
@@ -58,9 +59,19 @@ fn listener(addr: SocketAddr) -> io::Result<Socket> {
     } else {
         setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
     }
-    // Less is good too.
-    let _ = socket.set_recv_buffer_size(LISTENER_RECV_BUFFER_BYTES);
+    enlarge(&socket);
     Ok(socket)
+}
+
+/// Has the kernel queue more requests, if it will.
+pub(super) fn enlarge(socket: &impl AsFd) {
+    let socket = SockRef::from(socket);
+    if socket
+        .recv_buffer_size()
+        .is_ok_and(|size| size < LISTENER_RECV_BUFFER_BYTES)
+    {
+        let _ = socket.set_recv_buffer_size(LISTENER_RECV_BUFFER_BYTES);
+    }
 }
 
 /// The ports that transfers may have, and where the search for a free one goes on.

@@ -32,18 +32,24 @@ const ERRORS_MAX: u32 = 1000;
 /// Room for what is received: one per thread.
 #[derive(Debug)]
 pub(super) struct RecvBatch {
-    headers: MultiHeaders<SockaddrStorage>,
+    /// For each listening socket: the room for addresses and options in them becomes what was
+    /// last needed.
+    headers: Vec<MultiHeaders<SockaddrStorage>>,
     bytes: Vec<u8>,
 }
 
 impl RecvBatch {
-    pub(super) fn new() -> Self {
-        let control = nix::cmsg_space!(libc::in_pktinfo, libc::in6_pktinfo);
+    pub(super) fn new(listeners: usize) -> Self {
         Self {
-            headers: MultiHeaders::preallocate(RECV_BATCH, Some(control)),
+            headers: (0..listeners).map(|_| headers()).collect(),
             bytes: vec![0; RECV_BATCH * RECV_BYTES],
         }
     }
+}
+
+fn headers() -> MultiHeaders<SockaddrStorage> {
+    let control = nix::cmsg_space!(libc::in_pktinfo, libc::in6_pktinfo);
+    MultiHeaders::preallocate(RECV_BATCH, Some(control))
 }
 
 /// Requests come in by it; in single-port mode, everything does.
@@ -265,16 +271,26 @@ fn recv_batch(
     received: &mut impl FnMut(RecvMeta, &[u8]),
 ) -> Result<(), Errno> {
     let mut metas = [const { None }; RECV_BATCH];
+    let Some(headers_of_socket) = batch.headers.get_mut(id.0 as usize) else {
+        return Ok(());
+    };
+    let mut complete = true;
     {
         let mut chunks = batch.bytes.chunks_mut(RECV_BYTES);
         let mut slices: [[IoSliceMut<'_>; 1]; RECV_BATCH] =
             std::array::from_fn(|_| [IoSliceMut::new(chunks.next().unwrap_or_default())]);
         let flags = MsgFlags::MSG_DONTWAIT;
-        let headers = &mut batch.headers;
-        let messages = recvmmsg(socket.as_raw_fd(), headers, slices.iter_mut(), flags, None)?;
-        for (meta, message) in metas.iter_mut().zip(messages) {
-            *meta = meta_of(id, &message).map(|meta| (meta, message.bytes));
+        let (fd, headers) = (socket.as_raw_fd(), &mut *headers_of_socket);
+        let messages = recvmmsg(fd, headers, slices.iter_mut(), flags, None)?;
+        for (place, message) in metas.iter_mut().zip(messages) {
+            let meta = meta_of(id, &message);
+            complete &= meta.is_some_and(|meta| meta.local_ip.is_some());
+            *place = meta.map(|meta| (meta, message.bytes));
         }
+    }
+    if !complete {
+        // Queued before the socket was told to say which address was asked.
+        *headers_of_socket = headers();
     }
     for (bytes, meta) in batch.bytes.chunks(RECV_BYTES).zip(metas) {
         if let Some((meta, len)) = meta {
@@ -292,7 +308,7 @@ fn meta_of(id: SocketId, message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<R
         (None, None) => return None,
     };
     let mut meta = RecvMeta::new(id, remote);
-    for control in message.cmsgs().ok()? {
+    for control in message.cmsgs().into_iter().flatten() {
         match control {
             ControlMessageOwned::Ipv4PacketInfo(info) => {
                 let [asked, ours] = [info.ipi_addr, info.ipi_spec_dst]

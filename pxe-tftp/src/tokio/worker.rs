@@ -128,7 +128,7 @@ impl Worker {
         // Sources may want the runtime when they are polled here.
         let runtime = self.common.runtime.clone();
         let _entered = runtime.enter();
-        let (mut events, mut batch) = (Events::new(), RecvBatch::new());
+        let (mut events, mut batch) = (Events::new(), RecvBatch::new(self.listeners.len()));
         loop {
             self.poller.wait(&mut events, self.timeout())?;
             if self.common.shared.is_abandoned() || self.common.shared.is_finished() {
