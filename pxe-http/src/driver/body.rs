@@ -13,7 +13,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pxe_tree::{Blob, Direct, ErrorKind};
 
-use super::observer::{Flow, Report};
+use super::flow::Flow;
+use super::observer::Report;
 use crate::Piece;
 use crate::event::ResponseEnd;
 

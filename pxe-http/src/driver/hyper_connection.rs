@@ -6,9 +6,9 @@ use std::sync::Arc;
 use hyper::server::conn::http1;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::flow::Flow;
 use super::hyper_stream::{HyperStream, Timeouts};
 use super::listener::Admitted;
-use super::observer::Flow;
 use super::peer::Peer;
 use super::service::FileService;
 use crate::Limits;

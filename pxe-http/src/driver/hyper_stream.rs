@@ -11,7 +11,7 @@ use hyper::rt::ReadBufCursor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::observer::{Flow, Phase};
+use super::flow::{Flow, Phase};
 use crate::Limits;
 use crate::event::Limit;
 

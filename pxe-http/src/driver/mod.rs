@@ -8,11 +8,15 @@ mod body;
 #[cfg(feature = "tokio")]
 mod connection;
 mod directory;
+#[cfg(feature = "hyper")]
+// Without TLS, the services have no connection of ours that they run on.
+#[cfg_attr(not(feature = "tls"), allow(dead_code))]
+mod flow;
 #[cfg(feature = "tokio")]
 mod head;
-#[cfg(all(feature = "tokio", feature = "hyper"))]
+#[cfg(feature = "tls")]
 mod hyper_connection;
-#[cfg(all(feature = "tokio", feature = "hyper"))]
+#[cfg(feature = "tls")]
 mod hyper_stream;
 #[cfg(feature = "tokio")]
 mod listener;

@@ -65,7 +65,7 @@ impl Seat {
     }
 
     /// Resolves once the connection is to leave, for those that do not say what they wait for.
-    #[cfg(feature = "hyper")]
+    #[cfg(feature = "tls")]
     pub(super) async fn leave(&self) -> Leave {
         std::future::poll_fn(|cx| {
             let mut state = self.state();

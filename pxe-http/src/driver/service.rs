@@ -13,7 +13,8 @@ use pxe_tree::Source;
 use super::answer::{Files, civil_time};
 use super::body::FileBody;
 use super::directory::DirectoryDesk;
-use super::observer::{Flow, Observer};
+use super::flow::Flow;
+use super::observer::Observer;
 use super::peer::Peer;
 use crate::event::Event;
 use crate::{Directories, MediaTypes, RequestHead};
@@ -94,6 +95,7 @@ pub struct PeerService {
 
 impl PeerService {
     /// The same, telling where it is to the connection that it runs on.
+    #[cfg(feature = "tls")]
     pub(super) fn with_flow(mut self, flow: Arc<Flow>) -> Self {
         self.flow = Some(flow);
         self
