@@ -11,25 +11,15 @@ use crate::{Listing, ListingEntry, Outcome, Piece, Plan, Rejection, RequestHead,
 
 /// Plans a response to arbitrary bytes and checks what every response has to obey.
 ///
-/// The first eight bytes choose method, version, outcome, length, stamp and times; then comes the
+/// The first eight bytes choose method, version, and what is there (see `Choice`); then comes the
 /// target up to a newline, then a header field a line.
 ///
 /// # Panics
 /// If [`plan`](crate::plan()) breaks a promise.
 pub fn fuzz_plan(data: &[u8]) {
-    let Some((choice, text)) = data.split_first_chunk::<8>() else {
+    let Some((&[method, version, ref choice @ ..], text)) = data.split_first_chunk::<8>() else {
         return;
     };
-    let [
-        method,
-        version,
-        outcome,
-        len,
-        len_shift,
-        change,
-        modified,
-        now,
-    ] = *choice;
     let method = match method % 6 {
         0..=2 => Method::GET,
         3 | 4 => Method::HEAD,
@@ -54,19 +44,60 @@ pub fn fuzz_plan(data: &[u8]) {
         let _ = bootif(value);
     }
     let head = RequestHead::new(&method, target, version, &headers);
+    plan_and_check(&head, *choice);
+}
 
+/// Reads arbitrary bytes as a connection's requests, one after the other, and checks the response
+/// to each.
+///
+/// The first seven bytes choose where the bytes are cut, and what is there; the rest are those of
+/// the connection.
+///
+/// # Panics
+/// If a head is read otherwise when its bytes come in two parts, or
+/// [`plan`](crate::plan()) breaks a promise.
+#[cfg(feature = "tokio")]
+pub fn fuzz_head(data: &[u8]) {
+    use crate::driver::Head;
+
+    const LEN_MAX: usize = 8192;
+    let Some((&[cut, ref choice @ ..], mut bytes)) = data.split_first_chunk::<7>() else {
+        return;
+    };
+    while let Ok(Some((head, len))) = Head::parse(bytes, LEN_MAX) {
+        assert!((1..=bytes.len().min(LEN_MAX)).contains(&len));
+        let cut = usize::from(cut) * len / 256;
+        assert_eq!(Head::parse(&bytes[..cut], LEN_MAX), Ok(None), "cut");
+        let whole = Head::parse(&bytes[..len], LEN_MAX);
+        assert_eq!(whole.as_ref().ok(), Some(&Some((head, len))), "followed");
+        let Ok(Some((head, _))) = whole else { return };
+        let planned = plan_and_check(&head.request(), *choice);
+        if !planned.keep_alive {
+            return;
+        }
+        bytes = &bytes[len..];
+    }
+}
+
+/// What is there, chosen by bytes: outcome, length and its shift, change stamp, time of
+/// modification, and the time now.
+type Choice = [u8; 6];
+
+fn plan_and_check(head: &RequestHead<'_>, choice: Choice) -> Plan {
+    let [outcome, len, len_shift, change, modified, now] = choice;
+    let now = seconds(now);
     let node = NodeId::new(NonZeroU64::MIN);
     let len = u64::from(len) << (len_shift % 57);
     let mut attributes = Attributes::new(node, NodeKind::File, len);
     attributes.change = u64::from(change);
     attributes.modified = seconds(modified);
     let media_type = HeaderValue::from_static("application/octet-stream");
-    let listing = listing(target);
+    let listing = listing(head.target);
     let outcome = match (head.route(), outcome % 8) {
         (Err(rejection), _) => Outcome::Rejected(rejection),
         (Ok(_), 0) if change % 2 == 0 => Outcome::Directory(None),
         (Ok(_), 0) => Outcome::Directory(Some(&listing)),
-        (Ok(_), 1) => Outcome::Moved(target),
+        (Ok(_), 1) => Outcome::Moved(head.target),
         (Ok(_), 2) => {
             let index = usize::from(change) % ErrorKind::ALL.len();
             Outcome::Failed(ErrorKind::ALL[index])
@@ -76,25 +107,26 @@ pub fn fuzz_plan(data: &[u8]) {
             media_type: &media_type,
         },
     };
-    let planned = plan(&head, outcome, seconds(now));
-    check(&head, &outcome, &planned);
+    let planned = plan(head, outcome, now);
+    check(head, &outcome, &planned);
     // The same again: nothing but the arguments decides.
-    assert_eq!(planned, plan(&head, outcome, seconds(now)));
+    assert_eq!(planned, plan(head, outcome, now));
 
     // HEAD tells exactly what GET would, were it not for ranges.
-    let mut whole = headers.clone();
+    let mut whole = head.headers.clone();
     whole.remove(http::header::RANGE);
-    let get = RequestHead::new(&Method::GET, target, version, &whole);
-    let probe = RequestHead::new(&Method::HEAD, target, version, &whole);
+    let get = RequestHead::new(&Method::GET, head.target, head.version, &whole);
+    let probe = RequestHead::new(&Method::HEAD, head.target, head.version, &whole);
     if !matches!(outcome, Outcome::Rejected(_)) {
-        let get = plan(&get, outcome, seconds(now));
-        let probe = plan(&probe, outcome, seconds(now));
+        let get = plan(&get, outcome, now);
+        let probe = plan(&probe, outcome, now);
         assert_eq!(
             (get.status, get.headers),
             (probe.status, probe.headers),
             "HEAD differs from GET"
         );
     }
+    planned
 }
 
 /// A directory whose entries are named as the target's segments are.
@@ -155,6 +187,9 @@ fn check(head: &RequestHead<'_>, outcome: &Outcome<'_>, plan: &Plan) {
             assert!(asked_for_part && *head.method == Method::GET);
             let parts = plan.body.len() > 1;
             assert_eq!(plan.header(&CONTENT_RANGE).is_none(), parts);
+            if parts {
+                check_parts(plan);
+            }
         }
         StatusCode::RANGE_NOT_SATISFIABLE => assert!(asked_for_part),
         StatusCode::METHOD_NOT_ALLOWED => {
@@ -190,6 +225,38 @@ fn check(head: &RequestHead<'_>, outcome: &Outcome<'_>, plan: &Plan) {
             assert!(!is_html || only_known_elements(text), "{text}");
         }
     }
+}
+
+/// RFC 9110 section 14.6: a boundary before each part and at the end; no byte is sent twice.
+fn check_parts(plan: &Plan) {
+    let boundary = plan
+        .header(&CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("multipart/byteranges; boundary="))
+        .expect("a boundary");
+    let mut ranges = Vec::new();
+    for pair in plan.body.chunks(2) {
+        let Piece::Text(text) = &pair[0] else {
+            panic!("a part without its head");
+        };
+        let text = std::str::from_utf8(text).expect("UTF-8");
+        match pair.get(1) {
+            Some(Piece::File(range)) => {
+                let last = range.end - 1;
+                assert!(text.trim_start().starts_with(&format!("--{boundary}\r\n")));
+                assert!(
+                    text.contains(&format!("\r\nContent-Range: bytes {}-{last}/", range.start))
+                );
+                assert!(text.ends_with("\r\n\r\n"));
+                ranges.push(range.clone());
+            }
+            Some(Piece::Text(_)) => panic!("a part without content"),
+            None => assert_eq!(text, format!("\r\n--{boundary}--\r\n")),
+        }
+    }
+    assert!(ranges.len() > 1 && plan.body.len() == 2 * ranges.len() + 1);
+    ranges.sort_by_key(|range| range.start);
+    assert!(ranges.is_sorted_by(|range, next| range.end < next.start));
 }
 
 /// Whether every `<` on a page begins an element that this crate writes.

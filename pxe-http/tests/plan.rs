@@ -568,3 +568,27 @@ proptest! {
         fuzzing::fuzz_plan(&data);
     }
 }
+
+#[cfg(feature = "tokio")]
+proptest! {
+    #[test]
+    fn every_head_is_read_alike_in_parts_and_answered(
+        choice in any::<[u8; 7]>(),
+        requests in prop::collection::vec(
+            ("(GET|HEAD|POST) (/[a-z0-9/%.?]{0,20}|[ -~]{0,10}) HTTP/1\\.[01]", prop::collection::vec(field(), 0..4)),
+            1..4,
+        ),
+    ) {
+        let mut data = choice.to_vec();
+        for (line, fields) in requests {
+            data.extend_from_slice(line.as_bytes());
+            data.extend_from_slice(b"\r\nHost: a\r\n");
+            for field in fields {
+                data.extend_from_slice(field.as_bytes());
+                data.extend_from_slice(b"\r\n");
+            }
+            data.extend_from_slice(b"\r\n");
+        }
+        fuzzing::fuzz_head(&data);
+    }
+}

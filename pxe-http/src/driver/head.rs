@@ -11,16 +11,16 @@ const FIELDS_MAX: usize = 100;
 
 /// A request's head, apart from the bytes that it was read from.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Head {
-    pub(super) method: Method,
-    pub(super) target: String,
-    pub(super) version: Version,
-    pub(super) headers: HeaderMap,
+pub(crate) struct Head {
+    pub(crate) method: Method,
+    pub(crate) target: String,
+    pub(crate) version: Version,
+    pub(crate) headers: HeaderMap,
 }
 
 /// Why bytes are no head that is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// No HTTP/1.x; what is wrong with it.
     Malformed(&'static str),
     /// More fields than [`FIELDS_MAX`], or more bytes than are allowed.
@@ -30,13 +30,13 @@ pub(super) enum Refusal {
 }
 
 impl Head {
-    pub(super) fn request(&self) -> RequestHead<'_> {
+    pub(crate) fn request(&self) -> RequestHead<'_> {
         RequestHead::new(&self.method, &self.target, self.version, &self.headers)
     }
 
     /// The head at the beginning of these bytes, and its length; `None` if it does not end in
     /// them. It may have so many bytes.
-    pub(super) fn parse(bytes: &[u8], len_max: usize) -> Result<Option<(Self, usize)>, Refusal> {
+    pub(crate) fn parse(bytes: &[u8], len_max: usize) -> Result<Option<(Self, usize)>, Refusal> {
         let too_long = || match bytes.iter().take(len_max).any(|&byte| byte == b'\n') {
             true => Refusal::TooLong,
             false => Refusal::TargetTooLong,

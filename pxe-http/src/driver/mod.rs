@@ -41,6 +41,8 @@ mod tls;
 
 #[cfg(feature = "hyper")]
 pub use self::body::{BodyError, FileBody};
+#[cfg(feature = "tokio")]
+pub(crate) use self::head::Head;
 pub use self::peer::Peer;
 #[cfg(feature = "tokio")]
 pub use self::server::{Bound, Handle, Server};

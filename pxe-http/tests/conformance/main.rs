@@ -18,6 +18,9 @@ mod fields;
 mod firmware;
 mod limits;
 mod shutdown;
+mod suite;
+#[path = "../suite/mod.rs"]
+mod suite_cases;
 mod support;
 #[cfg(feature = "tls")]
 mod tls;
