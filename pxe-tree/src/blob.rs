@@ -27,6 +27,9 @@ use crate::{Attributes, Result};
 /// checks, setting an extended attribute, the `atime` or the `mtime` (to what it was), and renaming
 /// another name of the same file (a hard link).
 ///
+/// Content that a blob holds in memory as a whole cannot be made of two versions: its readers finish
+/// with the one that they began with.
+///
 /// What cannot be seen: a write that comes after the last check; writes within the tick of the
 /// file system's clock that leave the size alone; more writes through a memory map to a page that
 /// was written to already; and a write that leaves the size alone, whose

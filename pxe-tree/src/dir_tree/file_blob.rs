@@ -5,12 +5,14 @@ use std::io::IoSliceMut;
 use std::num::NonZeroU64;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use rustix::fs::OFlags;
 use rustix::io::{Errno, ReadWriteFlags};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::Semaphore;
 
 use super::blocking;
@@ -34,6 +36,8 @@ struct OpenFile {
     wall: Arc<Wall>,
     explained: Mutex<Explained>,
     stale: AtomicBool,
+    /// All of a short file, once it was read as a whole: whoever has it open finishes with that.
+    content: OnceLock<Bytes>,
     /// Whether the file system answers from its cache when asked to (`RWF_NOWAIT`).
     reads_now: AtomicBool,
     /// Whether the kernel is being told what will be needed.
@@ -42,6 +46,12 @@ struct OpenFile {
     hints: Arc<Semaphore>,
 }
 
+/// Content of so many bytes stays in memory as long as its file is open: menus and small loaders,
+/// which many machines ask for at once.
+const CONTENT_MAX: u64 = 16 << 10;
+/// How old a file's last change has to be for that. A second change within one tick of the file
+/// system's clock (10 ms at most; two seconds on FAT) does not show in its times.
+const CONTENT_SETTLED: Duration = Duration::from_secs(3);
 /// Files whose hints are given at once: each holds a thread of the blocking pool, whose others
 /// (512 in all by default) are for those who read.
 pub(super) const HINTS_MAX: usize = 64;
@@ -90,6 +100,7 @@ impl FileBlob {
                 wall,
                 explained: Mutex::new(Explained::of(stat)),
                 stale: AtomicBool::new(false),
+                content: OnceLock::new(),
                 reads_now: AtomicBool::new(true),
                 advising: AtomicBool::new(false),
                 hints,
@@ -174,8 +185,36 @@ impl OpenFile {
         }
     }
 
+    /// A range, which lies within the content, if it is in memory here.
+    fn known(&self, offset: u64, len: usize) -> Option<Bytes> {
+        let content = self.content.get()?;
+        let begin = usize::try_from(offset).ok()?;
+        let end = begin.checked_add(len)?;
+        (end <= content.len()).then(|| content.slice(begin..end))
+    }
+
+    /// Remembers the content, which was read just now and checked since.
+    fn remember(&self, content: &[u8]) {
+        let is_all = content.len() as u64 == self.attributes.len && !content.is_empty();
+        if is_all && self.attributes.len <= CONTENT_MAX && is_settled(self.explained().changed) {
+            let _ = self.content.set(Bytes::copy_from_slice(content));
+        }
+    }
+
     /// Fills the buffer, which lies within the content, then checks.
-    fn fill(&self, mut offset: u64, buf: &mut [u8], wait: Wait) -> Result<(), Halt> {
+    fn fill(&self, offset: u64, buf: &mut [u8], wait: Wait) -> Result<(), Halt> {
+        if let Some(known) = self.known(offset, buf.len()) {
+            buf.copy_from_slice(&known);
+            return Ok(());
+        }
+        self.fill_from_file(offset, buf, wait)?;
+        if self.content.get().is_none() {
+            self.remember(buf);
+        }
+        Ok(())
+    }
+
+    fn fill_from_file(&self, mut offset: u64, buf: &mut [u8], wait: Wait) -> Result<(), Halt> {
         if self.stale.load(Ordering::Relaxed) {
             return Err(ErrorKind::Stale.into());
         }
@@ -229,10 +268,21 @@ impl OpenFile {
     }
 
     fn read(&self, offset: u64, len: usize, wait: Wait) -> Result<Bytes, Halt> {
-        let mut buf = vec![0; self.within(offset, len)];
+        let len = self.within(offset, len);
+        if let Some(known) = self.known(offset, len) {
+            return Ok(known);
+        }
+        let mut buf = vec![0; len];
         self.fill(offset, &mut buf, wait)?;
         Ok(buf.into())
     }
+}
+
+/// Whether a change is so old that each later one shows in the file's times.
+fn is_settled(changed: Timestamp) -> bool {
+    let now = clock_gettime(ClockId::RealtimeCoarse);
+    let age = now.tv_sec.saturating_sub(changed.seconds);
+    u64::try_from(age).is_ok_and(|age| age > CONTENT_SETTLED.as_secs())
 }
 
 #[async_trait]
@@ -356,6 +406,41 @@ mod tests {
     use crate::{DirTree, Name, Tree};
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_short_file_in_memory_is_read_to_its_end_as_it_was() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("menu");
+        std::fs::write(&path, "first").expect("write");
+        let tree = DirTree::new(dir.path()).expect("a directory");
+        let open = async || {
+            let name = Name::new("menu").expect("valid");
+            let node = tree.lookup(tree.root(), name).await.expect("there").node;
+            let opened = tree.shared.open(node, Wait::Allowed);
+            opened.map_err(crate::Error::from).expect("open")
+        };
+        let blob = open().await;
+        assert_eq!(blob.read_at(0, 100).await.expect("read"), "first");
+        // It was changed just now: a second change may not show.
+        assert!(blob.file.content.get().is_none());
+        blob.file.content.set("first".into()).expect("not yet");
+        std::fs::write(&path, "other!").expect("write");
+        let mut buf = [0; 9];
+        assert_eq!(blob.read_now(2, &mut buf).expect("read"), Some(3));
+        assert_eq!(&buf[..3], b"rst");
+        assert_eq!(blob.read_at(1, 2).await.expect("read"), "ir");
+        assert_eq!(blob.read_at(5, 2).await.expect("at the end"), "");
+        assert_eq!(open().await.read_at(0, 9).await.expect("read"), "other!");
+    }
+
+    #[test]
+    fn what_changed_just_now_is_not_settled() {
+        let now = clock_gettime(ClockId::Realtime).tv_sec;
+        for (age, settled) in [(-10, false), (0, false), (2, false), (100, true)] {
+            let changed = Timestamp::from_seconds(now - age);
+            assert_eq!(is_settled(changed), settled, "{age}");
+        }
+    }
 
     /// However many files are read that are on a slow medium: threads are left to the reads.
     #[test]
