@@ -106,9 +106,7 @@ impl<'f> Client<'f> {
     pub(super) fn connect(from: Ipv4Addr, server: SocketAddrV4) -> Result<Self, String> {
         let connect = || {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-            if from != Ipv4Addr::LOCALHOST {
-                socket.bind(&SocketAddrV4::new(from, 0).into())?;
-            }
+            socket.bind(&SocketAddrV4::new(from, 0).into())?;
             socket.connect(&server.into())?;
             socket.set_read_timeout(Some(PATIENCE))?;
             socket.set_write_timeout(Some(PATIENCE))?;

@@ -19,6 +19,9 @@ const RANGE_LEN: u64 = 64 << 10;
 const WHOLE_EACH: u64 = 16;
 /// How often something is taken from one connection while others wait.
 const TURNS_MAX: usize = 3;
+/// The first of the addresses that connections come from. Each has one of its own in each run, as
+/// machines have: servers may bound what one client asks for.
+const FROM: Ipv4Addr = Ipv4Addr::new(127, 2, 0, 1);
 /// Room for what is taken at once.
 const SCRATCH_LEN: usize = 1 << 20;
 
@@ -69,6 +72,8 @@ pub(super) struct Load<'f> {
     files: &'f Files,
     random: SplitMix,
     asked: u64,
+    /// How many connections there were, but for those in the place of others.
+    connected: u32,
     scratch: Vec<u8>,
 }
 
@@ -78,6 +83,7 @@ impl<'f> Load<'f> {
             files,
             random: SplitMix(1),
             asked: 0,
+            connected: 0,
             scratch: vec![0; SCRATCH_LEN],
         }
     }
@@ -142,7 +148,9 @@ impl<'f> Load<'f> {
         until: Until,
         scratch: &mut [u8],
     ) -> Result<Outcome, String> {
-        let mut clients = Clients::connect(case.connections)?;
+        let from = Ipv4Addr::from_bits(FROM.to_bits() + self.connected);
+        self.connected += case.connections as u32;
+        let mut clients = Clients::connect(from, case.connections)?;
         let (start, cpu) = (Instant::now(), thread_cpu_time());
         let (mut begun, mut done, mut bytes) = (0, 0, 0);
         for client in &mut clients.all {
@@ -234,15 +242,18 @@ impl<'f> Load<'f> {
 /// Connections, and what wakes when one of them has something.
 struct Clients<'f> {
     all: Vec<Client<'f>>,
+    /// The address of the first.
+    from: Ipv4Addr,
     epoll: Epoll,
     events: Vec<EpollEvent>,
 }
 
 impl<'f> Clients<'f> {
-    fn connect(count: usize) -> Result<Self, String> {
+    fn connect(from: Ipv4Addr, count: usize) -> Result<Self, String> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC);
         let mut clients = Self {
             all: Vec::new(),
+            from,
             epoll: epoll.map_err(|errno| format!("epoll: {errno}"))?,
             events: vec![EpollEvent::empty(); count],
         };
@@ -254,7 +265,8 @@ impl<'f> Clients<'f> {
     }
 
     fn connect_one(&self, index: usize) -> Result<Client<'f>, String> {
-        let client = Client::connect(Ipv4Addr::LOCALHOST, ADDRESS)?;
+        let from = Ipv4Addr::from_bits(self.from.to_bits() + index as u32);
+        let client = Client::connect(from, ADDRESS)?;
         let event = EpollEvent::new(EpollFlags::EPOLLIN, index as u64);
         let added = self.epoll.add(&client, event);
         added.map_err(|errno| format!("epoll: {errno}"))?;

@@ -28,6 +28,7 @@ pub(crate) fn serve(options: &ServeOptions) -> Result<(), String> {
     let mut limits = Limits::default();
     limits.connections_max = CONNECTIONS_MAX;
     limits.connections_per_client_max = CONNECTIONS_MAX;
+    limits.requests_per_client_per_second = None;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
