@@ -77,6 +77,13 @@ impl fmt::Debug for Name {
 
 /// Writes bytes that a peer chose so that a terminal or a log takes no harm.
 pub(crate) fn write_escaped(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    // As nearly all of them are; each request writes its path some times.
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
+    if bytes.iter().all(is_plain)
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
+        return f.write_str(text);
+    }
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
             if character.is_control() || character == '\\' {

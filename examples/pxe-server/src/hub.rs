@@ -133,10 +133,12 @@ impl Hub {
 
     /// Takes a fact in: counts it, remembers it with its machine, and logs it.
     pub(crate) fn tell(&self, fact: Fact, level: LogLevel) {
-        self.count(fact.protocol, fact.what.name(), 1);
-        if let What::Sent { bytes, .. } | What::Failed { bytes, .. } = &fact.what {
-            self.count(fact.protocol, "bytes", *bytes);
-        }
+        let bytes = match &fact.what {
+            What::Sent { bytes, .. } | What::Failed { bytes, .. } => Some(("bytes", *bytes)),
+            _ => None,
+        };
+        let all = [(fact.what.name(), 1)].into_iter().chain(bytes);
+        self.count_all(fact.protocol, all);
         log::write(&self.machines.record(fact), level);
     }
 
@@ -169,9 +171,15 @@ impl Hub {
 
     /// Adds to a counter of `status`.
     pub(crate) fn count(&self, protocol: Protocol, name: &'static str, more: u64) {
+        self.count_all(protocol, [(name, more)]);
+    }
+
+    fn count_all(&self, protocol: Protocol, all: impl IntoIterator<Item = (&'static str, u64)>) {
         let mut counters = lock(&self.counters);
-        let counter = counters.entry((protocol, name)).or_default();
-        *counter = counter.saturating_add(more);
+        for (name, more) in all {
+            let counter = counters.entry((protocol, name)).or_default();
+            *counter = counter.saturating_add(more);
+        }
     }
 
     /// A transfer begins.
@@ -190,9 +198,9 @@ impl Hub {
         }
     }
 
-    /// A transfer ended, or was none.
-    pub(crate) fn end(&self, key: TransferKey) {
-        lock(&self.transfers).remove(&key);
+    /// A transfer ended, or was none. Returns what was known of it, unless there were too many.
+    pub(crate) fn end(&self, key: TransferKey) -> Option<Transfer> {
+        lock(&self.transfers).remove(&key)
     }
 
     /// How often each thing happened; `bytes` counts bytes of content.

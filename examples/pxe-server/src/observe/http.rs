@@ -17,13 +17,14 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
             hub.begin(key(request), request.remote.ip(), file(request), None);
         }
         Event::Response(response) => {
-            hub.end(key(&response.request));
+            let ended = hub.end(key(&response.request));
+            let file = ended.map_or_else(|| file(&response.request), |transfer| transfer.file);
             let denied = (response.status.as_u16() == 403)
-                .then(|| hub.denied(response.request.remote.ip(), &file(&response.request)))
+                .then(|| hub.denied(response.request.remote.ip(), &file))
                 .flatten();
             let (level, what) = match denied {
                 Some(denied) => (LogLevel::Warn, denied),
-                None => responded(response),
+                None => responded(response, file),
             };
             hub.tell(fact(hub, &response.request, what), level);
         }
@@ -98,8 +99,7 @@ fn file(request: &Requested) -> String {
     }
 }
 
-fn responded(response: &Responded) -> (LogLevel, What) {
-    let file = file(&response.request);
+fn responded(response: &Responded, file: String) -> (LogLevel, What) {
     let status = response.status.as_u16();
     let bytes = response.bytes_sent;
     let failed = |reason: String| {
