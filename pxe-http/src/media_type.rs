@@ -19,9 +19,9 @@ use pxe_tree::TreePath;
 /// use pxe_tree::TreePath;
 ///
 /// let mut types = MediaTypes::new();
-/// types.insert("wim", HeaderValue::from_static("application/x-ms-wim"));
-/// let path = TreePath::parse("sources/BOOT.WIM").unwrap();
-/// assert_eq!(types.of(&path), "application/x-ms-wim");
+/// types.insert("sdi", HeaderValue::from_static("application/x-ms-sdi"));
+/// let path = TreePath::parse("boot/BOOT.SDI").unwrap();
+/// assert_eq!(types.of(&path), "application/x-ms-sdi");
 /// ```
 #[derive(Debug, Clone)]
 pub struct MediaTypes {
@@ -31,16 +31,21 @@ pub struct MediaTypes {
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// Extensions in lower case.
+/// Extensions in lower case. Types that IANA does not know are those of freedesktop.org's
+/// shared-mime-info.
 const DEFAULTS: &[(&str, &str)] = &[
+    ("bz2", "application/x-bzip2"),
     ("cfg", TEXT),
     ("conf", TEXT),
+    ("cpio", "application/x-cpio"),
     ("css", "text/css; charset=utf-8"),
+    ("deb", "application/vnd.debian.binary-package"),
     ("efi", "application/efi"),
     ("gif", "image/gif"),
     ("gz", "application/gzip"),
     ("htm", "text/html; charset=utf-8"),
     ("html", "text/html; charset=utf-8"),
+    ("ign", "application/json"),
     ("img", "application/vnd.efi-img"),
     ("ipxe", TEXT),
     ("iso", "application/vnd.efi-iso"),
@@ -53,12 +58,21 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("md", TEXT),
     ("menu", TEXT),
     ("png", "image/png"),
+    ("preseed", TEXT),
+    ("rpm", "application/x-rpm"),
     ("sh", TEXT),
+    ("sqfs", "application/vnd.squashfs"),
+    ("squashfs", "application/vnd.squashfs"),
     ("svg", "image/svg+xml"),
+    ("tar", "application/x-tar"),
+    ("toml", TEXT),
     ("txt", TEXT),
+    ("wim", "application/x-ms-wim"),
     ("xml", "application/xml"),
+    ("xz", "application/x-xz"),
     ("yaml", TEXT),
     ("yml", TEXT),
+    ("zst", "application/zstd"),
 ];
 
 impl MediaTypes {
@@ -154,11 +168,24 @@ mod tests {
     }
 
     #[test]
+    fn images_of_operating_systems_have_types_of_their_own() {
+        assert_eq!(of("live/filesystem.squashfs"), "application/vnd.squashfs");
+        assert_eq!(of("sources/boot.WIM"), "application/x-ms-wim");
+        assert_eq!(of("installer.ign"), "application/json");
+    }
+
+    #[test]
+    fn no_extension_is_twice() {
+        assert!(DEFAULTS.is_sorted_by(|(a, _), (b, _)| a < b));
+    }
+
+    #[test]
     fn all_else_is_a_stream_of_octets() {
         for path in [
             "",
             "linux",
             "initrd",
+            "vmlinuz-6.12.48+deb13-amd64",
             "bios/lpxelinux.0",
             "efi",
             "a.efi.sig",

@@ -119,3 +119,27 @@ async fn listings_under_way_are_bounded() {
     assert_eq!(get(&files, "/os/").await.status(), 200);
     drop(kept);
 }
+
+#[cfg(feature = "tokio")]
+#[tokio::test]
+async fn a_server_lists_directories_as_well() {
+    use std::time::Duration;
+
+    use pxe_http::Server;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    let bound = Server::bind("127.0.0.1:0").expect("a port");
+    let address = bound.local_addr();
+    let server = Server::new().directories(Directories::listed());
+    let handle = server.listen(bound, tree()).start().expect("a runtime");
+    let mut stream = TcpStream::connect(address).await.expect("a connection");
+    let request = b"GET /os/ HTTP/1.0\r\nAccept: application/json\r\n\r\n";
+    stream.write_all(request).await.expect("to be taken");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("text");
+    assert!(answer.contains(" 200 OK\r\n"), "{answer}");
+    let entry = r#"{"name":"linux","href":"linux","type":"file","size":6}"#;
+    assert!(answer.contains(entry), "{answer}");
+    handle.shutdown(Duration::ZERO).await;
+}
