@@ -37,7 +37,7 @@ pub struct Limits {
     /// Default 10,000: a sixth of what one processor answers, while a booting machine makes some 10
     /// to 200 in all.
     pub requests_per_client_per_second: Option<NonZeroU32>,
-    /// Requests that it may make at once after a pause; at least 32.
+    /// Requests that it may make at once after a pause; at least 1.
     ///
     /// Default 1,000,000: thousands of machines behind one NAT that boot at once.
     pub requests_per_client_burst: u32,

@@ -11,8 +11,9 @@ use crate::Limits;
 
 /// Clients that are counted at once.
 const CLIENTS_MAX: usize = 4096;
-/// Requests that a connection may answer before it asks again.
-const CREDIT: u32 = 32;
+/// Requests that a connection may answer before it asks again, at most: as many as it has answered
+/// before, so that what is lost at its end is less than what it used.
+const CREDIT_MAX: u32 = 32;
 /// A full table is looked through for those who may be forgotten at most this often.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -35,7 +36,11 @@ struct Clients {
 
 /// Requests that a connection may answer without asking.
 #[derive(Debug, Default)]
-pub(super) struct Credit(u32);
+pub(super) struct Credit {
+    left: u32,
+    /// How many there were.
+    given: u32,
+}
 
 /// The client may not ask now; it may after that time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +51,7 @@ impl Rates {
         let interval = limits
             .requests_per_client_per_second
             .map(|rate| Duration::from_secs(1) / rate.get());
-        let burst = limits.requests_per_client_burst.max(CREDIT);
+        let burst = limits.requests_per_client_burst.max(1);
         Self {
             interval,
             fill: interval.unwrap_or_default().saturating_mul(burst),
@@ -59,14 +64,18 @@ impl Rates {
         let Some(interval) = self.interval else {
             return Ok(());
         };
-        if credit.0 == 0 {
-            credit.0 = self.renew(client, interval, Instant::now())?;
+        if credit.left == 0 {
+            let wanted = (credit.given * 2).clamp(1, CREDIT_MAX);
+            credit.given = self.renew(client, wanted, interval)?;
+            credit.left = credit.given;
         }
-        credit.0 = credit.0.saturating_sub(1);
+        credit.left -= 1;
         Ok(())
     }
 
-    fn renew(&self, client: IpAddr, interval: Duration, now: Instant) -> Result<u32, TooMany> {
+    /// As many as are wanted, or those that there are; at least 1.
+    fn renew(&self, client: IpAddr, wanted: u32, interval: Duration) -> Result<u32, TooMany> {
+        let now = Instant::now();
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let client = network(client);
         if !clients.full_at.contains_key(&client) && clients.full_at.len() >= CLIENTS_MAX {
@@ -76,19 +85,20 @@ impl Rates {
             }
             if clients.full_at.len() >= CLIENTS_MAX {
                 // So many clients that ask at once are bounded by their connections.
-                return Ok(CREDIT);
+                return Ok(wanted);
             }
         }
         let full_at = clients.full_at.entry(client).or_insert(now);
         let begin = (*full_at).max(now);
-        let end = begin + interval.saturating_mul(CREDIT);
-        match end.saturating_duration_since(now).checked_sub(self.fill) {
-            None | Some(Duration::ZERO) => {
-                *full_at = end;
-                Ok(CREDIT)
-            }
-            Some(wait) => Err(TooMany(wait)),
+        let missing = begin.saturating_duration_since(now);
+        let tokens = self.fill.saturating_sub(missing).as_nanos() / interval.as_nanos().max(1);
+        let given = u32::try_from(tokens).map_or(wanted, |tokens| tokens.min(wanted));
+        if given == 0 {
+            let wait = (missing + interval).saturating_sub(self.fill);
+            return Err(TooMany(wait));
         }
+        *full_at = begin + interval.saturating_mul(given);
+        Ok(given)
     }
 }
 
