@@ -165,8 +165,9 @@ impl Content {
         Ok(())
     }
 
-    /// Appends `len` octets from `offset` of the stream on; they have to be at hand.
-    pub(crate) fn append(&self, offset: u64, len: usize, out: &mut SendBuffer) {
+    /// Appends `len` octets from `offset` of the stream on; they have to be at hand. `copied`: in
+    /// one piece with what is before.
+    pub(crate) fn append(&self, offset: u64, len: usize, copied: bool, out: &mut SendBuffer) {
         match &self.form {
             Form::Octet { chunks, .. } => {
                 let mut at = offset;
@@ -180,7 +181,10 @@ impl Content {
                     }
                     let from = (at - chunk.offset) as usize;
                     let upto = (end.min(chunk.end()) - chunk.offset) as usize;
-                    out.share(&chunk.bytes, from..upto);
+                    match copied {
+                        true => out.copy(&chunk.bytes, from..upto),
+                        false => out.share(&chunk.bytes, from..upto),
+                    }
                     at = chunk.end();
                 }
             }
@@ -229,7 +233,7 @@ mod tests {
             let mut out = SendBuffer::new();
             for block in 1..=2 {
                 let len = content.block_len(block, 8).unwrap();
-                content.append((block - 1) * 8, len, &mut out);
+                content.append((block - 1) * 8, len, false, &mut out);
                 content.release(block * 8);
             }
             assert_eq!(out.to_vec(), expected);

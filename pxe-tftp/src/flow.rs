@@ -15,6 +15,9 @@ use crate::wire;
 
 /// Octets of a DATA packet before its payload.
 const DATA_HEADER_BYTES: u16 = 4;
+/// A block of so many octets that leaves alone is copied behind its header: that takes less time
+/// than the system takes for a second piece.
+const COPIED_BYTES_MAX: usize = 4096;
 /// Doublings of the retransmission time after which it stays as it is; any cap is met before.
 const BACKOFF_SHIFT_MAX: u32 = 16;
 
@@ -484,7 +487,11 @@ impl Flow {
         let blksize = self.negotiated.blksize;
         let segment = usize::from(blksize) + usize::from(DATA_HEADER_BYTES);
         let segment_size = NonZeroUsize::new(segment).filter(|_| self.segmentation);
-        let blocks_max = segment_size.map_or(1, |size| limit.segments_of(size)) as u64;
+        let blocks_max = match self.negotiated.windowsize {
+            1 => 1,
+            _ => segment_size.map_or(1, |size| limit.segments_of(size)) as u64,
+        };
+        let copied = blocks_max == 1 && usize::from(blksize) <= COPIED_BYTES_MAX;
         let begin = self.next;
         let end = self.window_end().min(begin + blocks_max);
         while self.next < end {
@@ -495,7 +502,7 @@ impl Flow {
             let number = self.next as u16;
             out.make(|made| wire::encode_data_header(made, number));
             let offset = (self.next - 1) * u64::from(blksize);
-            self.content.append(offset, len, out);
+            self.content.append(offset, len, copied, out);
             self.next += 1;
             if len < usize::from(blksize) {
                 break;

@@ -87,6 +87,12 @@ impl SendBuffer {
         }
     }
 
+    /// Appends a part of `bytes`, which must lie within them, by a copy.
+    pub(crate) fn copy(&mut self, bytes: &Bytes, range: Range<usize>) {
+        let slice = bytes.get(range).unwrap_or_default();
+        self.make(|made| made.extend_from_slice(slice));
+    }
+
     /// Appends a part of `bytes`, which must lie within them, without a copy.
     pub(crate) fn share(&mut self, bytes: &Bytes, range: Range<usize>) {
         debug_assert!(range.end <= bytes.len());

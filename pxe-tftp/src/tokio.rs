@@ -3,6 +3,7 @@
 
 mod backlog;
 mod bind;
+mod buffers;
 mod chunks;
 mod control;
 mod files;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pxe_tree::{Blob, Direct};
 
+use super::buffers::Buffers;
 use super::chunks::{Chunks, Found, Reading};
 use super::jobs::Look;
 use crate::event::{Filename, TransferId};
@@ -15,6 +16,7 @@ use crate::event::{Filename, TransferId};
 pub(super) struct Files {
     open: HashMap<TransferId, OpenFile>,
     chunks: Arc<Chunks<Look>>,
+    buffers: Arc<Buffers>,
 }
 
 #[derive(Debug)]
@@ -68,6 +70,7 @@ impl Files {
         Self {
             open: HashMap::new(),
             chunks,
+            buffers: Arc::default(),
         }
     }
 
@@ -128,11 +131,10 @@ impl Files {
         };
         file.want = None;
         if !direct {
-            let mut buffer = vec![0; read.len];
-            match blob.read_now(read.offset, &mut buffer) {
+            let mut buffer = self.buffers.take(read.len);
+            match blob.read_now(read.offset, buffer.as_mut()) {
                 Ok(Some(len)) => {
-                    buffer.truncate(len);
-                    let bytes = Bytes::from(buffer);
+                    let bytes = buffer.into_bytes(len);
                     if let Some(reading) = reading {
                         reading.finish(&bytes);
                     }

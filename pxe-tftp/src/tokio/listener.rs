@@ -89,29 +89,29 @@ impl Listener {
         self.local
     }
 
-    /// Receives once. An error is one of the socket, and not of a client.
+    /// Receives once; whether there may be more. An error is one of the socket, and not of a client.
     pub(super) fn recv(
         &mut self,
         batch: &mut RecvBatch,
         mut received: impl FnMut(RecvMeta, &[u8]),
         failed: &mut impl FnMut(SocketAddr, SendFailure),
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let result = recv_batch(self.id, &self.socket, batch, &mut received);
         match result {
-            Ok(()) | Err(Errno::EAGAIN | Errno::EINTR) => {
+            Ok(_) | Err(Errno::EAGAIN | Errno::EINTR) => {
                 self.errors = 0;
                 // It may be that only its queue of errors is ready.
                 if result.is_err() {
                     self.take_unreachable(failed);
                 }
-                Ok(())
+                Ok(result.is_ok_and(|count| count == RECV_BATCH))
             }
             Err(errno) => {
                 self.take_unreachable(failed);
                 self.errors += 1;
                 match self.errors > ERRORS_MAX {
                     true => Err(errno.into()),
-                    false => Ok(()),
+                    false => Ok(false),
                 }
             }
         }
@@ -269,12 +269,12 @@ fn recv_batch(
     socket: &UdpSocket,
     batch: &mut RecvBatch,
     received: &mut impl FnMut(RecvMeta, &[u8]),
-) -> Result<(), Errno> {
+) -> Result<usize, Errno> {
     let mut metas = [const { None }; RECV_BATCH];
     let Some(headers_of_socket) = batch.headers.get_mut(id.0 as usize) else {
-        return Ok(());
+        return Ok(0);
     };
-    let mut complete = true;
+    let (mut count, mut complete) = (0, true);
     {
         let mut chunks = batch.bytes.chunks_mut(RECV_BYTES);
         let mut slices: [[IoSliceMut<'_>; 1]; RECV_BATCH] =
@@ -283,6 +283,7 @@ fn recv_batch(
         let (fd, headers) = (socket.as_raw_fd(), &mut *headers_of_socket);
         let messages = recvmmsg(fd, headers, slices.iter_mut(), flags, None)?;
         for (place, message) in metas.iter_mut().zip(messages) {
+            count += 1;
             let meta = meta_of(id, &message);
             complete &= meta.is_some_and(|meta| meta.local_ip.is_some());
             *place = meta.map(|meta| (meta, message.bytes));
@@ -297,7 +298,7 @@ fn recv_batch(
             received(meta, bytes.get(..len).unwrap_or(bytes));
         }
     }
-    Ok(())
+    Ok(count)
 }
 
 fn meta_of(id: SocketId, message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<RecvMeta> {

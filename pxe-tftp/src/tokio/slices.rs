@@ -4,7 +4,7 @@ use std::io::IoSlice;
 
 use crate::send_buffer::SendBuffer;
 
-/// Pieces of one block: its header, and data from two chunks at an edge.
+/// Pieces of one block that is not copied: its header, and data from two chunks at an edge.
 const FEW: usize = 4;
 /// Pieces that a window in one send has, but for edges of chunks.
 const MANY: usize = 132;
@@ -13,6 +13,7 @@ const MANY: usize = 132;
 pub(super) fn with_slices<T>(buffer: &SendBuffer, send: impl FnOnce(&[IoSlice<'_>]) -> T) -> T {
     let slices = buffer.slices();
     match slices.len() {
+        1 => gathered::<1, T>(slices, send),
         count if count <= FEW => gathered::<FEW, T>(slices, send),
         count if count <= MANY => gathered::<MANY, T>(slices, send),
         _ => send(&slices.map(IoSlice::new).collect::<Vec<_>>()),

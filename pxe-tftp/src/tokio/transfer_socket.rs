@@ -8,7 +8,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use pxe_core::{IfIndex, SendFailure};
-use rustix::net::{RecvFlags, recv};
+use rustix::io::Errno as RustixErrno;
+use rustix::net::{RecvFlags, SendFlags, connect_unspec, recv, send};
 
 use super::backlog::{Backlog, Waiting};
 use super::bind::{Ports, bind_transfer};
@@ -23,7 +24,14 @@ pub(super) struct TransferSocket {
     socket: UdpSocket,
     remote: SocketAddr,
     backlog: Backlog,
+    /// The address that it stays bound to between transfers, if it may serve another.
+    kept_ip: Option<IpAddr>,
+    /// No transfer has it.
+    parked: bool,
 }
+
+/// Packets that may wait in a socket when its transfer is over; with more, it is closed.
+const LATE_PACKETS_MAX: usize = 4;
 
 /// What became of a send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +60,44 @@ impl TransferSocket {
             socket,
             remote,
             backlog: Backlog::default(),
+            // A link-local address needs its interface, and a port of a range is searched for.
+            kept_ip: local_ip.filter(|ip| ports.range.is_none() && !is_link_local(*ip)),
+            parked: false,
         })
+    }
+
+    /// Gives up its client and its port, and keeps the rest for another transfer: to make a socket
+    /// and to close it takes as long as sending two blocks. `false`: it is to be closed.
+    pub(super) fn park(&mut self) -> bool {
+        // The port goes too, since the system has chosen it: who knew it cannot guess the next.
+        let disconnected = || connect_unspec(&self.socket).is_ok();
+        if self.kept_ip.is_none() || !self.backlog.is_empty() || !disconnected() {
+            return false;
+        }
+        // Nothing can come any more. What is there was for the transfer that is over.
+        let mut late = [0; 4];
+        self.parked = (0..=LATE_PACKETS_MAX).any(|_| {
+            let received = recv(&self.socket, &mut late, RecvFlags::DONTWAIT);
+            matches!(received, Err(RustixErrno::AGAIN))
+        });
+        self.parked
+    }
+
+    /// Whether it can serve a transfer from this address.
+    pub(super) fn is_parked_at(&self, local_ip: Option<IpAddr>) -> bool {
+        self.parked && self.kept_ip.is_some() && self.kept_ip == local_ip
+    }
+
+    pub(super) const fn is_parked(&self) -> bool {
+        self.parked
+    }
+
+    /// Serves another transfer, by another port.
+    pub(super) fn unpark(&mut self, remote: SocketAddr) -> io::Result<()> {
+        self.socket.connect(remote)?;
+        self.remote = remote;
+        self.parked = false;
+        Ok(())
     }
 
     pub(super) const fn remote(&self) -> SocketAddr {
@@ -63,7 +108,7 @@ impl TransferSocket {
     pub(super) fn recv(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match recv(&self.socket, &mut *buffer, RecvFlags::DONTWAIT) {
             Ok((len, _)) => Ok(Some(len)),
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
+            Err(RustixErrno::AGAIN | RustixErrno::INTR) => Ok(None),
             Err(errno) => Err(errno.into()),
         }
     }
@@ -113,6 +158,13 @@ impl TransferSocket {
         slices: &[IoSlice<'_>],
         segment_size: Option<NonZeroUsize>,
     ) -> Result<(), Errno> {
+        // The usual case, and the cheapest call.
+        if let ([slice], None) = (slices, segment_size) {
+            return match send(&self.socket, slice, SendFlags::DONTWAIT) {
+                Ok(_) => Ok(()),
+                Err(errno) => Err(Errno::from_raw(errno.raw_os_error())),
+            };
+        }
         let fd = self.socket.as_raw_fd();
         let flags = MsgFlags::MSG_DONTWAIT;
         match segment_size.and_then(|size| u16::try_from(size.get()).ok()) {
@@ -157,6 +209,13 @@ impl AsFd for TransferSocket {
     }
 }
 
+const fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}
+
 /// EIO, EINVAL: this interface, or this system, takes no segments; EMSGSIZE: the MTU shrank.
 pub(super) const fn takes_no_segments(errno: Errno) -> bool {
     matches!(
@@ -174,5 +233,91 @@ pub(super) const fn failure_of(errno: Errno) -> SendFailure {
         Errno::EMSGSIZE => SendFailure::TooLarge,
         Errno::EPERM | Errno::EACCES | Errno::EADDRNOTAVAIL => SendFailure::Refused,
         _ => SendFailure::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn client() -> (UdpSocket, SocketAddr) {
+        let client = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let timeout = Some(Duration::from_secs(20));
+        client.set_read_timeout(timeout).expect("a time");
+        let addr = client.local_addr().expect("an address");
+        (client, addr)
+    }
+
+    fn buffer(text: &[u8]) -> SendBuffer {
+        let mut buffer = SendBuffer::new();
+        buffer.make(|made| made.extend_from_slice(text));
+        buffer
+    }
+
+    #[test]
+    fn never_sets_df() {
+        use rustix::net::sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
+        use rustix::net::sockopt::{ip_mtu_discover, ipv6_mtu_discover};
+
+        for remote in ["127.0.0.1:9", "[::1]:9"] {
+            let remote: SocketAddr = remote.parse().expect("an address");
+            let opened =
+                TransferSocket::open(Some(remote.ip()), remote, None, &mut Ports::default());
+            let Ok(socket) = opened else {
+                assert!(
+                    remote.is_ipv6(),
+                    "a kernel without IPv6, but not without IPv4"
+                );
+                continue;
+            };
+            match remote {
+                SocketAddr::V4(_) => {
+                    assert_eq!(ip_mtu_discover(&socket), Ok(Ipv4PathMtuDiscovery::DONT));
+                }
+                SocketAddr::V6(_) => {
+                    assert_eq!(ipv6_mtu_discover(&socket), Ok(Ipv6PathMtuDiscovery::DONT));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_socket_that_serves_again_knows_nothing_of_its_former_client() {
+        let [(one, one_addr), (two, two_addr)] = [client(), client()];
+        let ip = Some(one_addr.ip());
+        let mut socket =
+            TransferSocket::open(ip, one_addr, None, &mut Ports::default()).expect("a socket");
+        let port = socket.socket.local_addr().expect("an address");
+        assert_eq!(socket.send(&buffer(b"one"), None), Sent::Done);
+        assert_eq!(one.recv_from(&mut [0; 9]).expect("a packet"), (3, port));
+        one.send_to(b"late", port).expect("sent");
+        assert!(socket.park() && socket.is_parked_at(ip));
+        assert!(!socket.is_parked_at(Some([127, 0, 0, 9].into())));
+
+        socket.unpark(two_addr).expect("a port");
+        let other = socket.socket.local_addr().expect("an address");
+        assert_eq!(other.ip(), one_addr.ip());
+        assert_ne!(other.port(), 0);
+        assert_eq!(socket.recv(&mut [0; 9]).expect("no error"), None);
+        // Strangers are answered by the system.
+        one.send_to(b"late", other).expect("sent");
+        assert_eq!(socket.recv(&mut [0; 9]).expect("no error"), None);
+        assert_eq!(socket.send(&buffer(b"two"), None), Sent::Done);
+        assert_eq!(two.recv_from(&mut [0; 9]).expect("a packet"), (3, other));
+        two.send_to(b"ack", other).expect("sent");
+        assert_eq!(socket.recv(&mut [0; 9]).expect("no error"), Some(3));
+    }
+
+    #[test]
+    fn a_port_of_a_range_is_given_back_at_once() {
+        let (_client, addr) = client();
+        let mut ports = Ports {
+            range: Some(1024..=65_000),
+            tried: addr.port(),
+        };
+        let socket = TransferSocket::open(Some(addr.ip()), addr, None, &mut ports);
+        assert!(!socket.expect("a port").park());
     }
 }

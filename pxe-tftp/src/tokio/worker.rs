@@ -38,6 +38,12 @@ const SEND_BYTES_MAX: usize = 65_535 - 48;
 const SEND_SEGMENTS_MAX: NonZeroUsize = NonZeroUsize::new(64).unwrap();
 /// Longer datagrams are cut off: clients send ACKs and short ERRORs.
 const RECV_BYTES: usize = 2048;
+/// Asking for the time of each packet would take as long as dealing with half of one.
+const SOCKETS_PER_LOOK_AT_CLOCK: usize = 8;
+/// Sockets that are kept for other transfers.
+const PARKED_MAX: usize = 64;
+/// Calls for requests before the transfers have their turn.
+const RECEIVES_PER_TURN: usize = 8;
 
 enum Phase {
     Serving,
@@ -77,6 +83,8 @@ pub(super) struct Worker {
     sockets: Vec<Option<TransferSocket>>,
     /// Free places of `sockets`.
     free: Vec<usize>,
+    /// Places of those that wait for another transfer.
+    parked: Vec<usize>,
     ports: Ports,
     files: Files,
     jobs: Jobs,
@@ -108,6 +116,7 @@ impl Worker {
             listeners,
             sockets: Vec::new(),
             free: Vec::new(),
+            parked: Vec::new(),
             ports: Ports {
                 range: common.config.port_range.clone(),
                 // The threads begin at different places.
@@ -166,6 +175,7 @@ impl Worker {
         };
         if let Some(config) = wishes.config {
             self.ports.range.clone_from(&config.port_range);
+            self.close_parked();
             self.common
                 .chunks
                 .set_bytes_max(config.limits.cache_bytes_max);
@@ -178,9 +188,20 @@ impl Worker {
         }
     }
 
-    /// Takes what the sockets have: listening ones first, so that a repeated request is seen
-    /// before the packets that end its transfer.
+    /// Takes what the sockets have: transfers' own first. A client that has got a file and asks for
+    /// the next one from the same port (lpxelinux) has acknowledged the last block before.
     fn handle_ready(&mut self, events: &Events, batch: &mut RecvBatch) -> io::Result<()> {
+        let mut now = self.now();
+        for index in 0..events.len() {
+            if let Some(Ready::Socket { id, writable }) = events.ready(index)
+                && !self.is_listener(id)
+            {
+                self.handle_socket(now, id, writable);
+            }
+            if index % SOCKETS_PER_LOOK_AT_CLOCK == SOCKETS_PER_LOOK_AT_CLOCK - 1 {
+                now = self.now();
+            }
+        }
         for index in 0..events.len() {
             match events.ready(index) {
                 Some(Ready::Waker) => self.handle_mail(),
@@ -188,13 +209,6 @@ impl Worker {
                     self.handle_listener(batch, id, writable)?;
                 }
                 _ => {}
-            }
-        }
-        for index in 0..events.len() {
-            if let Some(Ready::Socket { id, writable }) = events.ready(index)
-                && !self.is_listener(id)
-            {
-                self.handle_socket(id, writable);
             }
         }
         Ok(())
@@ -220,18 +234,24 @@ impl Worker {
             let _ = self.poller.set_writable(&*listener, id, false);
         }
         let (engine, shared, number) = (&mut self.engine, &self.common.shared, self.number);
-        let result = listener.recv(
-            batch,
-            |meta, payload| {
-                engine.set_transfers_elsewhere(shared.transfers_elsewhere(number));
-                engine.handle_datagram(now, &meta, payload);
-                shared.set_transfers(number, engine.transfers());
-            },
-            &mut failed,
-        );
+        let mut result = Ok(true);
+        for _ in 0..RECEIVES_PER_TURN {
+            result = listener.recv(
+                batch,
+                |meta, payload| {
+                    engine.set_transfers_elsewhere(shared.transfers_elsewhere(number));
+                    engine.handle_datagram(now, &meta, payload);
+                    shared.set_transfers(number, engine.transfers());
+                },
+                &mut failed,
+            );
+            if !matches!(result, Ok(true)) {
+                break;
+            }
+        }
         self.handle_failures(now, &failures);
         self.drain_engine(now);
-        result
+        result.map(|_| ())
     }
 
     fn handle_failures(&mut self, now: Now, failures: &[(SocketAddr, SendFailure)]) {
@@ -246,15 +266,19 @@ impl Worker {
         self.sockets.get_mut(index)?.as_mut()
     }
 
-    fn handle_socket(&mut self, id: SocketId, writable: bool) {
+    fn handle_socket(&mut self, now: Now, id: SocketId, writable: bool) {
         let index = (id.0 as usize).checked_sub(self.listeners.len());
         let socket = index.and_then(|index| self.sockets.get_mut(index));
         let Some(Some(socket)) = socket else {
             return;
         };
+        if socket.is_parked() {
+            // It was on its way when the former transfer ended.
+            let _ = socket.recv(&mut self.recv_buffer);
+            return;
+        }
         let remote = socket.remote();
         let received = socket.recv(&mut self.recv_buffer);
-        let now = self.now();
         if writable {
             self.flush(now, id);
         }
@@ -575,6 +599,9 @@ impl Worker {
         remote: SocketAddr,
         interface: Option<IfIndex>,
     ) -> io::Result<SocketId> {
+        if let Some(id) = self.unpark_socket(local_ip, remote) {
+            return Ok(id);
+        }
         let socket = TransferSocket::open(local_ip, remote, interface, &mut self.ports)?;
         let index = self.free.pop().unwrap_or(self.sockets.len());
         let id = u32::try_from(index + self.listeners.len());
@@ -592,12 +619,47 @@ impl Worker {
         Ok(id)
     }
 
+    /// A socket that served another transfer from this address.
+    fn unpark_socket(&mut self, local_ip: Option<IpAddr>, remote: SocketAddr) -> Option<SocketId> {
+        let fits = |index: &usize| {
+            let socket = self.sockets.get(*index).and_then(Option::as_ref);
+            socket.is_some_and(|socket| socket.is_parked_at(local_ip))
+        };
+        let place = self.parked.iter().rposition(fits)?;
+        let index = self.parked.swap_remove(place);
+        let socket = self.sockets.get_mut(index)?.as_mut()?;
+        if socket.unpark(remote).is_err() {
+            self.close_place(index);
+            return None;
+        }
+        let id = u32::try_from(index + self.listeners.len()).ok()?;
+        Some(SocketId(id))
+    }
+
     fn close_socket(&mut self, id: SocketId) {
-        let index = (id.0 as usize).checked_sub(self.listeners.len());
-        let Some(index) = index else { return };
+        let Some(index) = (id.0 as usize).checked_sub(self.listeners.len()) else {
+            return;
+        };
+        let Some(Some(socket)) = self.sockets.get_mut(index) else {
+            return;
+        };
+        if self.parked.len() < PARKED_MAX && socket.park() {
+            self.parked.push(index);
+        } else {
+            self.close_place(index);
+        }
+    }
+
+    fn close_place(&mut self, index: usize) {
         let place = self.sockets.get_mut(index);
         if place.is_some_and(|place| place.take().is_some()) {
             self.free.push(index);
+        }
+    }
+
+    fn close_parked(&mut self) {
+        for index in std::mem::take(&mut self.parked) {
+            self.close_place(index);
         }
     }
 }
