@@ -75,7 +75,9 @@
 //!
 //! # What it does not do
 //!
-//! TLS, HTTP/2, uploads, compression.
+//! HTTP/2, uploads, compression. What it reads more leniently than RFC 9110 and 9112 say, for the
+//! sake of firmware: the value of `Host` is not judged, a percent sign that begins no escape stands
+//! for itself, and a slash behind a file's path is passed over.
 #![forbid(unsafe_code)]
 
 mod accept;
