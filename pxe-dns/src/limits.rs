@@ -50,7 +50,8 @@ pub struct Limits {
     /// or given up. It gets SERVFAIL then.
     pub forward_max: Duration,
 
-    /// Connections of all clients at once: 1024. Those beyond are closed.
+    /// Connections of all clients at once: 1024. For one beyond, the one that asks nothing for
+    /// longest is closed; if all have queries under way, the new one is.
     pub connections_max: usize,
     /// Connections of one address at once: 64, so that machines behind one translated address are
     /// served, and no single one takes all.

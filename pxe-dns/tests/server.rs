@@ -375,21 +375,47 @@ async fn connections_are_bounded() {
         (1, 10, "connections_per_client_max"),
         (10, 1, "connections_max"),
     ] {
-        let (service, mut events) = told(Service::builder(), |limits| {
+        let (gate, mut asked) = Gate::new();
+        let limits = |limits: &mut Limits| {
             limits.connections_per_client_max = per_client;
             limits.connections_max = all;
-        });
-        let (handle, _, tcp) = serve(service, "127.0.0.1");
+        };
+        let (handle, _, tcp, mut events) = serve_gate(limits, &gate);
+        // Its query is under way: it does not make room.
         let mut first = TcpStream::connect(tcp).await.expect("connected");
         send_tcp(&mut first, &query(1)).await;
-        assert_eq!(id_and_rcode(&receive_tcp(&mut first).await), (1, 5));
+        soon(asked.recv()).await.expect("asked");
         let mut second = TcpStream::connect(tcp).await.expect("connected");
         assert!(soon(second.read_u8()).await.is_err());
         assert_eq!(limit_told(&mut events).await, expected);
-        send_tcp(&mut first, &query(2)).await;
-        assert_eq!(id_and_rcode(&receive_tcp(&mut first).await), (2, 5));
+        gate.open.add_permits(1);
+        assert_eq!(id_and_rcode(&receive_tcp(&mut first).await), (1, 0));
+        drop(first);
         assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
     }
+}
+
+/// A thousand clients that say nothing do not keep others out.
+#[tokio::test]
+async fn the_connection_that_is_idle_for_longest_makes_room() {
+    let (service, mut events) = told(Service::builder(), |limits| limits.connections_max = 2);
+    let (handle, _, tcp) = serve(service, "127.0.0.1");
+    let mut first = TcpStream::connect(tcp).await.expect("connected");
+    let mut second = TcpStream::connect(tcp).await.expect("connected");
+    for (stream, id) in [(&mut first, 1), (&mut second, 2)] {
+        send_tcp(stream, &query(id)).await;
+        assert_eq!(id_and_rcode(&receive_tcp(stream).await), (id, 5));
+    }
+    send_tcp(&mut first, &query(3)).await;
+    assert_eq!(id_and_rcode(&receive_tcp(&mut first).await), (3, 5));
+    let mut third = TcpStream::connect(tcp).await.expect("connected");
+    send_tcp(&mut third, &query(4)).await;
+    assert_eq!(id_and_rcode(&receive_tcp(&mut third).await), (4, 5));
+    assert!(soon(second.read_u8()).await.is_err());
+    assert_eq!(limit_told(&mut events).await, "connections_max");
+    send_tcp(&mut first, &query(5)).await;
+    assert_eq!(id_and_rcode(&receive_tcp(&mut first).await), (5, 5));
+    assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
 }
 
 /// Neither silence nor a query that never ends keeps a connection.
@@ -541,7 +567,7 @@ async fn a_panic_of_who_listens_does_not_silence_the_server() {
 #[tokio::test]
 async fn a_panic_of_who_listens_does_not_close_the_port() {
     let mut limits = Limits::default();
-    limits.connections_max = 1;
+    limits.connections_per_client_max = 1;
     let service = Service::builder().limits(limits).on_event(|event| {
         if let Event::Limited(_) = event {
             panic!("as a test wants it");

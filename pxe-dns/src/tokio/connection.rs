@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::forwards::Begun;
+use super::idle::Idle;
 use super::listener::stopped;
 use super::server::Shared;
 use crate::{Event, Limited, Outcome, Peer, TcpClosed, Transfer, Transferred};
@@ -38,6 +39,7 @@ pub(super) struct Connection {
     /// Zones that the client gets, the first of them now.
     transfers: VecDeque<Transfer>,
     intake: Intake,
+    idle: Idle,
     opened: Instant,
     /// When the last query came whole, or the last response had left.
     heard: Instant,
@@ -61,6 +63,8 @@ enum End {
     Failed,
     Malformed,
     Limited(&'static str),
+    /// Another one takes its place.
+    Replaced,
 }
 
 impl From<io::Error> for End {
@@ -75,6 +79,7 @@ impl Connection {
         Self {
             stream,
             peer,
+            idle: Idle::new(&shared.idle),
             shared,
             received: Vec::new(),
             unsent: Vec::new(),
@@ -99,6 +104,13 @@ impl Connection {
                 peer: Some(self.peer),
                 limit,
             })),
+            Err(End::Replaced) => {
+                let shared = &self.shared;
+                let peer = Some(self.peer);
+                shared
+                    .throttle
+                    .limited(&shared.service, peer, "connections_max");
+            }
         }
     }
 
@@ -139,6 +151,13 @@ impl Connection {
                 (false, false) => (self.heard.checked_add(limits.idle_max), "idle_max"),
             };
             let is_taking = self.intake == Intake::Open && !is_held_up;
+            let is_idle = is_taking && !is_sending && !is_waiting;
+            if !is_idle || self.queries > taken_before {
+                self.idle.end();
+            }
+            if is_idle {
+                self.idle.begin();
+            }
             tokio::select! {
                 ready = self.stream.readable(), if is_taking => {
                     ready?;
@@ -152,6 +171,7 @@ impl Connection {
                     }
                 }
                 () = &mut stopped, if self.intake == Intake::Open => self.intake = Intake::Ended,
+                () = self.idle.closing(), if is_idle => return Err(End::Replaced),
                 () = until(deadline), if deadline.is_some() => return Err(End::Limited(limit)),
             }
         }

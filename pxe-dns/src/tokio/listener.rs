@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::clients::Place;
@@ -56,9 +56,12 @@ impl Listener {
                     let admit = AssertUnwindSafe(|| self.admit(stream, remote));
                     if let Ok(Some((connection, place))) = catch_unwind(admit) {
                         let stop = self.stop.clone();
+                        let permits = Arc::clone(&self.shared.permits);
                         connections.spawn(async move {
+                            // It is there, or will be once the one that makes room has closed.
+                            let permit = permits.acquire_owned().await;
                             connection.serve(stop).await;
-                            drop(place);
+                            drop((place, permit));
                         });
                     }
                 }
@@ -79,12 +82,9 @@ impl Listener {
         while connections.join_next().await.is_some() {}
     }
 
-    /// Gives a connection its place, or closes it: a client goes on by UDP, or tries again.
-    fn admit(
-        &self,
-        stream: TcpStream,
-        remote: SocketAddr,
-    ) -> Option<(Connection, (Place, OwnedSemaphorePermit))> {
+    /// Gives a connection its place, for which an idle one makes room if there are as many as there
+    /// may be, or closes it: a client goes on by UDP, or tries again.
+    fn admit(&self, stream: TcpStream, remote: SocketAddr) -> Option<(Connection, Place)> {
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
         let mut peer = Peer::new(remote, Transport::Tcp);
         peer.local_ip = stream
@@ -100,14 +100,14 @@ impl Listener {
             limited("connections_per_client_max");
             return None;
         };
-        let Ok(permit) = Arc::clone(&self.shared.permits).try_acquire_owned() else {
+        if self.shared.permits.available_permits() == 0 && !self.shared.idle.close_longest() {
             limited("connections_max");
             return None;
-        };
+        }
         // Without it, the end of a response may wait for the client's delayed ACK.
         let _ = stream.set_nodelay(true);
         let connection = Connection::new(stream, peer, Arc::clone(&self.shared));
-        Some((connection, (place, permit)))
+        Some((connection, place))
     }
 }
 

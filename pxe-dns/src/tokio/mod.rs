@@ -5,6 +5,7 @@ mod clients;
 mod clock;
 mod connection;
 mod forwards;
+mod idle;
 mod listener;
 mod server;
 mod throttle;

@@ -15,6 +15,7 @@ use super::bind::{self, Bound, BoundSocket};
 use super::clients::Clients;
 use super::clock::Clock;
 use super::forwards::Forwards;
+use super::idle::IdleConnections;
 use super::listener::Listener;
 use super::throttle::Throttle;
 use super::udp::{Socket, Worker};
@@ -109,6 +110,7 @@ impl Server {
                     connections_max.clamp(1, Semaphore::MAX_PERMITS),
                 )),
                 clients: Arc::default(),
+                idle: Arc::default(),
                 clock,
                 forwards: Arc::new(forwards),
                 throttle: Throttle::new(clock),
@@ -277,6 +279,7 @@ pub(super) struct Shared {
     pub(super) throttle: Throttle,
     pub(super) permits: Arc<Semaphore>,
     pub(super) clients: Arc<Clients>,
+    pub(super) idle: Arc<IdleConnections>,
 }
 
 impl Shared {
