@@ -66,6 +66,10 @@ pub enum HoldReason {
     /// The name is below a DNAME (RFC 6672 section 2.4).
     #[error("the zone says that this name is called otherwise (DNAME)")]
     Renamed,
+    /// With it, the records of this name and type would not fit into a message. Those that came
+    /// first, by the order of keys, are answered.
+    #[error("the records of this name and type would not fit into a message")]
+    TooLarge,
     /// A type that changes what other names mean (SOA, NS, CNAME, DNAME), or that no record has;
     /// or malformed data.
     #[error("such records belong into the zone itself")]

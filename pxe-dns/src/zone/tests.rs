@@ -722,3 +722,27 @@ fn dynamic_records_are_answered_beside_those_of_the_zone() {
     assert_eq!(serial(&all), 1008, "a zone that was gone does not go back");
     assert!(overlay::is_after(0, u32::MAX) && !overlay::is_after(u32::MAX, 0));
 }
+
+/// 64 records under each of a thousand keys may be of one name: what fits into a message is answered,
+/// so that a client that comes by TCP gets a whole answer.
+#[test]
+fn dynamic_records_that_fit_into_no_message_are_held_back() {
+    let mut all = zones([zone("example.", "@ NS ns.example.com.\n")]);
+    let owner = name("many.example.");
+    let text = |number: u32| {
+        let data = [&[200][..], &[b'x'; 196], &number.to_be_bytes()].concat();
+        Record::new(owner.clone(), RecordType::TXT, 60, data)
+    };
+    let records: Vec<Record> = (0..400).map(text).collect();
+    all.set_dynamic([(owner.clone(), records.clone())]);
+    let is_held = |record: &&Record| all.hold_reason(record) == Some(HoldReason::TooLarge);
+    let held = records.iter().filter(is_held).count();
+    assert!((50..100).contains(&held), "{held}");
+    let count = all
+        .find(owner.as_ref())
+        .map(|served| served.zone.count(owner.as_ref(), RecordType::TXT));
+    assert_eq!(count, Some(400 - held));
+    // Another type has a message of its own.
+    let address = Record::new(owner.clone(), RecordType::A, 60, vec![192, 0, 2, 1]);
+    assert_eq!(all.hold_reason(&address), None);
+}

@@ -4,8 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::overlay::is_after;
 use super::sort_key::{KeyBuffer, SortKey, prefixes};
+use super::{DATA_LEN_MAX, Zone};
 use crate::dynamic::HoldReason;
 use crate::{Name, NameRef, Record, RecordType, ServedZone};
+
+/// Octets of a record in a message beside its data: a pointer to its owner, type, class, TTL and
+/// length (RFC 1035 sections 4.1.3 and 4.1.4).
+const RECORD_OVERHEAD: usize = 12;
 
 /// The zones that are served, found by name.
 #[derive(Debug, Clone, Default)]
@@ -83,10 +88,13 @@ impl Zones {
 
     /// Why a dynamic record is not answered, if it is not.
     pub(crate) fn hold_reason(&self, record: &Record) -> Option<HoldReason> {
-        match self.find(record.owner.as_ref()) {
-            Some(served) => served.zone.hold_reason(record),
-            None => Some(HoldReason::NoZone),
-        }
+        let Some(served) = self.find(record.owner.as_ref()) else {
+            return Some(HoldReason::NoZone);
+        };
+        let records = self.dynamic.get(&record.owner).into_iter().flatten();
+        let mut judged = judged(&served.zone, records);
+        let found = judged.find(|(one, _)| *one == record);
+        found.map_or_else(|| served.zone.hold_reason(record), |(_, reason)| reason)
     }
 
     /// Puts the dynamic records of a name into its zone. Returns which zone that changed.
@@ -94,9 +102,8 @@ impl Zones {
         let at = self.find_at(KeyBuffer::new(owner).as_slice())?;
         let zone = &mut self.served.get_mut(at)?.zone;
         let records = self.dynamic.get(&owner.to_name());
-        let records = records.into_iter().flatten();
-        let answered: Vec<&Record> = records
-            .filter(|record| zone.hold_reason(record).is_none())
+        let answered: Vec<&Record> = judged(zone, records.into_iter().flatten())
+            .filter_map(|(record, reason)| reason.is_none().then_some(record))
             .collect();
         zone.overlay(owner, &answered).then_some(at)
     }
@@ -131,4 +138,24 @@ impl Zones {
         let mut found = longest_first.filter_map(|above| self.index.get(above));
         found.next().copied()
     }
+}
+
+/// The dynamic records of a name in this zone, each with why it is not answered, if it is not.
+fn judged<'a>(
+    zone: &Zone,
+    records: impl Iterator<Item = &'a Record>,
+) -> impl Iterator<Item = (&'a Record, Option<HoldReason>)> {
+    let mut lens: BTreeMap<RecordType, usize> = BTreeMap::new();
+    records.map(move |record| {
+        let reason = zone.hold_reason(record).or_else(|| {
+            let len = lens.entry(record.kind).or_insert(0);
+            let with_this = *len + RECORD_OVERHEAD + record.data.len();
+            if with_this > RECORD_OVERHEAD + DATA_LEN_MAX {
+                return Some(HoldReason::TooLarge);
+            }
+            *len = with_this;
+            None
+        });
+        (record, reason)
+    })
 }
