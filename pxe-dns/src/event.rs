@@ -98,8 +98,8 @@ pub enum Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RateLimited {
-    /// To whom the last of them would have gone.
-    pub peer: Peer,
+    /// To whom the last of them would have gone; `None` if it is told after a while of quiet.
+    pub peer: Option<Peer>,
     /// So many left not at all, since this was told last: at most once a second.
     pub dropped: u64,
     /// So many left empty, so that the client comes by TCP.

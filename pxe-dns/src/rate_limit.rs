@@ -149,6 +149,10 @@ impl RateLimit {
 
     /// What is to be told now: sums, once a second at most.
     pub(crate) fn untold(&self, now: Instant) -> Option<Untold> {
+        let sums = [&self.sums.dropped, &self.sums.truncated];
+        if sums.iter().all(|sum| sum.load(Ordering::Relaxed) == 0) {
+            return None;
+        }
         let told_at = self.sums.told_at.load(Ordering::Relaxed);
         let is_time = told_at == 0 || now.as_nanos().saturating_sub(told_at) >= NANOS_PER_SECOND;
         let claim = || {
@@ -275,6 +279,8 @@ mod tests {
             truncated: 2,
         };
         assert_eq!(limit.untold(at(1)), Some(untold));
+        assert_eq!(limit.untold(at(2000)), None, "there is nothing to tell");
+        limit.count(at(1), one);
         assert_eq!(limit.untold(at(1000)), None);
         assert!(limit.untold(at(1001)).is_some());
     }

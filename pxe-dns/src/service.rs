@@ -319,17 +319,28 @@ impl Service {
             (true, Some(_)) | (false, None) => return Verdict::Send,
         };
         let verdict = self.inner.rate_limit.count(now, account);
-        if verdict != Verdict::Send
-            && self.inner.on_event.is_some()
+        if verdict != Verdict::Send {
+            self.tell_rate_limited(now, Some(*peer));
+        }
+        verdict
+    }
+
+    /// Tells of responses that were over the rate, if there are some that were not told. A driver
+    /// calls it from time to time, so that the last ones of a flood are told after it, too.
+    pub fn tell_untold(&self, now: Now) {
+        self.tell_rate_limited(now.mono, None);
+    }
+
+    fn tell_rate_limited(&self, now: Instant, peer: Option<Peer>) {
+        if self.inner.on_event.is_some()
             && let Some(untold) = self.inner.rate_limit.untold(now)
         {
             self.tell(&Event::RateLimited(RateLimited {
-                peer: *peer,
+                peer,
                 dropped: untold.dropped,
                 truncated: untold.truncated,
             }));
         }
-        verdict
     }
 
     /// What is said to who wants to change a zone: what BIND says, unless that is allowed (RFC 2136
@@ -436,6 +447,14 @@ impl Service {
         let before = self.inner.dynamic.zones_mut().replace(zones);
         // That takes its time: others go on meanwhile.
         drop(before);
+    }
+
+    /// The serial with which a zone is served now ([`ServedZone::serial_offset`]); `None` if no zone
+    /// has this name.
+    pub fn serial(&self, origin: NameRef<'_>) -> Option<u32> {
+        let zones = self.inner.dynamic.zones();
+        let found = zones.find(origin)?;
+        (found.zone.origin() == origin).then(|| found.zone.serial())
     }
 
     /// From now on others are asked for these clients and no others.

@@ -36,6 +36,9 @@ pub(crate) async fn status(handle: &Handle) -> Answer {
             })
         })
         .collect();
+    if let Some(dns) = &shared.dns {
+        dns.service().tell_untold(shared.hub.now());
+    }
     let transfers = shared.hub.transfers();
     let listed: Vec<Value> = transfers
         .iter()
@@ -104,7 +107,8 @@ fn zone_objects(dns: &Dns, running: &RunningDns) -> Vec<Value> {
             .any(|zone| zone.name == *name && zone.has_leases);
         json!({
             "name": name.to_string(),
-            "serial": loaded.zone.serial(),
+            "serial": running.service().serial(name.as_ref()),
+            "serial_of_file": loaded.file().map(|_| loaded.zone.serial()),
             "records": loaded.records,
             "file": loaded.file(),
             "leases": has_leases,

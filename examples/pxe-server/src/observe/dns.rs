@@ -71,12 +71,12 @@ impl DnsObserver {
                 let count = |name, more| self.hub.count(Protocol::Dns, name, more);
                 count("rate_dropped", limited.dropped);
                 count("rate_truncated", limited.truncated);
+                let last = limited.peer.map_or_else(String::new, |peer| {
+                    format!("; the last for {}", peer.remote.ip())
+                });
                 let text = format!(
-                    "more responses than limits allow: {} dropped, {} sent to ask by TCP; the last \
-                     for {}",
-                    limited.dropped,
-                    limited.truncated,
-                    limited.peer.remote.ip()
+                    "more responses than limits allow: {} dropped, {} sent to ask by TCP{last}",
+                    limited.dropped, limited.truncated
                 );
                 self.note(None, LogLevel::Warn, "rate_limited", text);
             }
