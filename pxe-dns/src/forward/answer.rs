@@ -95,9 +95,16 @@ pub(super) fn read(
     Ok(Said::All(resolved))
 }
 
-/// For how many seconds an answer may be kept. One without records and SOA may not
-/// (RFC 2308 section 5).
-pub(super) fn ttl_of(resolved: &Resolved) -> u32 {
+/// For how many seconds an answer may be kept. That there is nothing may not without an SOA record,
+/// whatever aliases lead there (RFC 2308 section 5).
+pub(super) fn ttl_of(kind: RecordType, resolved: &Resolved) -> u32 {
+    let mut answers = resolved.answers.iter();
+    let is_positive = resolved.rcode == Rcode::NOERROR
+        && answers.any(|record| kind == RecordType::ANY || record.kind == kind);
+    let mut authorities = resolved.authorities.iter();
+    if !is_positive && !authorities.any(|record| record.kind == RecordType::SOA) {
+        return 0;
+    }
     let records = resolved.answers.iter().chain(&resolved.authorities);
     records.map(|record| record.ttl_seconds).min().unwrap_or(0)
 }

@@ -506,7 +506,7 @@ impl Asking {
         let ttl_seconds = match &mut answer {
             Ok(resolved) => {
                 answer::clamp(resolved, limits);
-                answer::ttl_of(resolved)
+                answer::ttl_of(self.key.kind, resolved)
             }
             Err(why) => {
                 self.inner.counts.failed(why);
