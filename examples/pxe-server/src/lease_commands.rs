@@ -13,6 +13,8 @@ use crate::client_commands::{ask, duration, list, now, pretty, report, text_of};
 use crate::control::{Answer, Command};
 use crate::{lease_store, status};
 
+/// Characters of a host name in the table.
+const HOST_NAME_SHOWN_MAX: usize = 63;
 /// Records of one page of the store.
 const PAGE_RECORDS_MAX: usize = 1024;
 
@@ -136,12 +138,21 @@ fn leases_text(answer: &Answer, now: u64) -> String {
             ago("last_seen"),
             text_of(&lease["arch"]),
             match &lease["dns_name"] {
-                Value::Null => text_of(&lease["host_name"]),
+                Value::Null => shortened(&text_of(&lease["host_name"])),
                 name => text_of(name),
             },
         );
     }
     text
+}
+
+/// What a machine says of itself, in a table: it may say 255 octets (RFC 2132 section 3.14), a label
+/// of the DNS has no more than 63. JSON and CSV have it whole.
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(HOST_NAME_SHOWN_MAX) {
+        None => text.to_owned(),
+        Some((at, _)) => format!("{}..", text.get(..at).unwrap_or_default()),
+    }
 }
 
 /// The columns of an export: the keys of the control socket's answer.
@@ -218,6 +229,17 @@ mod tests {
              10.0.0.9        52:54:00:00:00:01 active   10 min 0 s   1 min 30 s   5 s          uefi-x64     pc1.lan\n\
              10.0.0.10       id ff:00          expired  -            1 min 39 s   1 min 39 s   -            -\n"
         );
+    }
+
+    #[test]
+    fn a_long_host_name_leaves_the_table_readable() {
+        let host_name = "é".repeat(255);
+        let answer = answer(json!({ "leases": [{ "host_name": host_name }] }));
+        let text = leases_text(&answer, 100);
+        let longest = text.lines().map(|line| line.chars().count()).max();
+        assert!(longest < Some(180), "{text}");
+        assert!(text.ends_with("é..\n"), "{text}");
+        assert!(leases_csv(&answer).contains(&host_name));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::bind::{Bound, StartError};
+use crate::capabilities::Kept;
 use crate::cli::print;
 use crate::config::{Config, Store, located};
 use crate::dns_commands::check_zones;
@@ -13,6 +14,7 @@ use crate::log::LogControl;
 use crate::menus::TemplateFaults;
 use crate::nfs::handle_key;
 use crate::open_files;
+use crate::privileges::{self, Identity};
 use crate::running::Running;
 
 /// Says whether a configuration is valid here.
@@ -35,6 +37,11 @@ pub(crate) fn check(file: &Path) -> ExitCode {
             }
             if let Some(complaint) = crate::menu_commands::complaint(&config) {
                 eprintln!("warning: {complaint}");
+            }
+            // The last that is read: there is no way back to root.
+            if let Err(error) = become_user(&config) {
+                eprintln!("error: {error}");
+                return ExitCode::FAILURE;
             }
             let zones = check_zones(&config);
             for warning in &zones.warnings {
@@ -62,6 +69,21 @@ pub(crate) fn check(file: &Path) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Becomes the server's user, as far as root has to: zone files are read as that one when it serves,
+/// and root could read what that user cannot.
+fn become_user(config: &Config) -> Result<(), String> {
+    let user = config.server.user.as_deref();
+    let Some(user) = user.filter(|_| config.dns.is_some() && privileges::is_root()) else {
+        return Ok(());
+    };
+    // One that does not exist was told of.
+    let Ok(Some(identity)) = Identity::of(user) else {
+        return Ok(());
+    };
+    let assumed = identity.assume(Kept::NONE);
+    assumed.map_err(|error| format!("cannot become {user}: {error}"))
 }
 
 /// Serves until a signal says to stop.

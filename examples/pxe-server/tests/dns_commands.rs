@@ -1,5 +1,7 @@
 //! `pxe-server dns check`, and `check` of a configuration with zones.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -65,6 +67,20 @@ fn the_zones_of_a_configuration_are_checked_with_it() {
     let (is_good, _, error) = check("records = [\"www A 10.0.0.1\", \"ftp A 10.0\"]");
     assert!(!is_good);
     assert!(error.contains("s.toml:7:30: dns.zone.records: "), "{error}");
+    // As the server's user reads it, whoever checks.
+    let set_mode = |name: &str, mode| {
+        let file = directory.path().join(name);
+        std::fs::set_permissions(file, Permissions::from_mode(mode)).expect("ours");
+    };
+    set_mode("", 0o755);
+    std::fs::write(directory.path().join("db.secret"), GOOD).expect("writable");
+    set_mode("db.secret", 0);
+    let (is_good, _, error) = check("file = \"db.secret\"");
+    assert!(!is_good);
+    assert!(
+        error.contains("the server's user may not read it"),
+        "{error}"
+    );
     let (is_good, _, error) = check("file = \"db.lab\"");
     assert!(!is_good);
     assert!(error.contains("there is no such file"), "{error}");

@@ -88,7 +88,11 @@ impl RunningDns {
             _ => {}
         }
         let answer = Answer::parse(&reply);
-        let rcode = answer.as_ref().map(|answer| Rcode(answer.flags & 0xf));
+        let rcode = match &forwarded {
+            // As the client is told it.
+            Some(Err(error)) => Some(error.rcode()),
+            _ => answer.as_ref().map(|answer| Rcode(answer.flags & 0xf)),
+        };
         let refused = rcode == Some(Rcode::REFUSED);
         let why = match (&forwarded, self.zone_of(dns, name)) {
             (Some(Ok(())), _) => format!("others were asked: {}", self.asked_others().join(", ")),

@@ -17,10 +17,21 @@ pub(super) fn run(
 ) -> ExitCode {
     let name = name.to_owned();
     let answer = ask(control, Command::DnsQuery { name, kind, client });
-    report(answer, |answer| match json {
+    let is_answered = answer.as_ref().is_ok_and(is_answered);
+    let reported = report(answer, |answer| match json {
         true => pretty(answer),
         false => shown(answer),
-    })
+    });
+    // A script is to see it, too.
+    match is_answered {
+        true => reported,
+        false => ExitCode::FAILURE,
+    }
+}
+
+/// Whether there is such a name. That it has no records of the type is an answer.
+fn is_answered(answer: &Answer) -> bool {
+    answer.get("rcode").and_then(serde_json::Value::as_str) == Some("NOERROR")
 }
 
 fn shown(answer: &Answer) -> String {
