@@ -399,3 +399,41 @@ async fn others_are_asked_for_those_who_may() {
     running.stop().await.expect("no failure");
     others.stop().await.expect("no failure");
 }
+
+/// What dnsmasq says as `server=/corp.lan/10.0.0.53`: the company's names, and those of its private
+/// addresses, which nobody is asked for else.
+#[tokio::test(flavor = "multi_thread")]
+async fn some_names_are_asked_of_others_than_the_rest() {
+    let corp = Site::new(
+        "[[dns.zone]]\nname = \"corp.lan\"\nhosts = { files = \"10.1.2.3\" }\n\
+         [[dns.zone]]\nname = \"1.10.in-addr.arpa\"\nrecords = [\"3.2 PTR files.corp.lan.\"]\n",
+    );
+    let others = corp.start().await;
+    let server = dns(&others);
+    let site = Site::new(&format!(
+        "allow_recursion = [\"127.0.0.1\"]\n\
+         forward_zones = {{ \"corp.lan\" = \"{server}\", \"10.in-addr.arpa\" = \"{server}\" }}\n"
+    ));
+    let running = site.start().await;
+    let reply = ask(dns(&running), "files.corp.lan", RecordType::A);
+    assert_eq!(reply.answers, ["files.corp.lan. A 10.1.2.3"]);
+    let (rcode, answers, why) = query(&site, "10.1.2.3", None).await;
+    assert_eq!(rcode, "NOERROR", "{why}");
+    assert_eq!(answers.as_array().map(Vec::len), Some(1), "{answers}");
+    assert_eq!(
+        status(&site).await["forward"],
+        json!([
+            format!("{server} for 10.in-addr.arpa."),
+            format!("{server} for corp.lan.")
+        ])
+    );
+    // Who is not named for it is not asked.
+    let (rcode, _, why) = query(&site, "example.com", None).await;
+    assert_eq!(rcode, "SERVFAIL", "{why}");
+    // Where that one is gone, it is said how the client is told it.
+    others.stop().await.expect("no failure");
+    let (rcode, _, why) = query(&site, "gone.corp.lan", None).await;
+    assert_eq!(rcode, "SERVFAIL");
+    assert!(why.starts_with("others were asked in vain: "), "{why}");
+    running.stop().await.expect("no failure");
+}

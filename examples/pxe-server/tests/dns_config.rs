@@ -99,6 +99,22 @@ fn whom_to_ask_is_the_system_nobody_or_some() {
 }
 
 #[test]
+fn some_names_are_asked_of_others() {
+    let dns = dns("forward = []\nstop_rebinding = true\ntls_ca = \"ca.pem\"\n\
+         forward_zones = { \"corp.lan\" = \"10.0.0.53\", \"10.in-addr.arpa\" = [\"10.0.0.53\", \"10.0.0.54\"] }");
+    let zones: Vec<(String, usize)> = (dns.forward_zones.iter())
+        .map(|(name, servers)| (name.to_string(), servers.len()))
+        .collect();
+    let expected = [
+        ("10.in-addr.arpa.".to_owned(), 2),
+        ("corp.lan.".to_owned(), 1),
+    ];
+    assert_eq!(zones, expected);
+    assert!(dns.stop_rebinding);
+    assert_eq!(dns.tls_ca.as_deref(), Some(Path::new("/etc/ca.pem")));
+}
+
+#[test]
 fn a_port_that_is_taken_twice_is_said_once() {
     let error = error("listen = [\"0.0.0.0:53\", \"127.0.0.1:53\"]");
     assert_eq!(error.lines().count(), 1, "{error}");
@@ -133,6 +149,25 @@ fn errors_say_where_and_what_to_do() {
             "forward = [\"system\", \"9.9.9.9\"]",
             "4:12: dns.forward: the system's name servers are asked alone; remove \"system\", or \
              the others",
+        ),
+        (
+            "domain = \".\"",
+            "4:10: dns.domain: all names there are would be ours; write your own domain, such as \
+             lab.lan, or \"\" for none",
+        ),
+        (
+            "[dns.zone]\nname = \"lab.lan\"\nhosts = { nas = [] }",
+            "6:11: dns.zone.hosts.nas: nas has no address; add its address, or remove the name",
+        ),
+        (
+            "forward_zones = { \"corp.lan\" = [\"ns.corp.lan\"] }",
+            "4:34: dns.forward_zones.corp.lan[0]: \"ns.corp.lan\" is no name server; write \
+             10.0.0.53, or tls://10.0.0.53#dns.corp.lan",
+        ),
+        (
+            "domain = \"lab.lan\"\nforward_zones = { \"lab.lan\" = \"10.0.0.53\" }",
+            "5:31: dns.forward_zones.lab.lan: lab.lan. is a zone here (dns.domain): nobody is \
+             asked for it; remove one of the two",
         ),
         (
             "[dns.zone]\nfile = \"x\"",

@@ -26,6 +26,13 @@ pub struct Dns {
     pub allow_recursion: DnsClients,
     /// Who is asked what is in no zone.
     pub forward: DnsForward,
+    /// Names that others are asked for, with all below them, instead.
+    pub forward_zones: Vec<(Name, Vec<Upstream>)>,
+    /// Whether addresses that are not global are removed from what `forward`'s servers say.
+    pub stop_rebinding: bool,
+    /// The certificates of the authorities that vouch for servers asked by TLS; `None`: those that
+    /// the system trusts.
+    pub tls_ca: Option<PathBuf>,
     /// Each `[[dns.zone]]`, and those that come by themselves: the domains of `[dns]` and of
     /// `[[dhcp.subnet]]`.
     pub zones: Vec<DnsZone>,

@@ -276,6 +276,10 @@ pub(super) struct Dns {
     pub(super) allow_recursion: Option<OneOrMany<String>>,
     pub(super) forward: Option<OneOrMany<String>>,
     #[serde(default)]
+    pub(super) forward_zones: BTreeMap<String, OneOrMany<String>>,
+    pub(super) stop_rebinding: Option<bool>,
+    pub(super) tls_ca: Option<String>,
+    #[serde(default)]
     pub(super) zone: OneOrMany<DnsZone>,
 }
 

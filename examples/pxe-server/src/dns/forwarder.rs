@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use pxe_dns::{ForwardError, Forwarder, HickoryForwarder, Question, Resolved, Upstream};
+use pxe_dns::{ForwardError, Forwarder, HickoryForwarder, Name, Question, Resolved, Upstream};
 
 use super::interfaces::Interfaces;
 use super::zones::Stamp;
@@ -32,12 +32,63 @@ pub(crate) struct CurrentForwarder {
 /// Who is asked, and by what.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Asking {
-    forward: Option<DnsForward>,
+    wanted: Option<Wanted>,
     forwarder: Option<HickoryForwarder>,
     /// Those that are asked.
     servers: Vec<Upstream>,
     /// Of resolv.conf, as it was.
     stamp: Option<Stamp>,
+}
+
+/// What a configuration says of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Wanted {
+    forward: DnsForward,
+    forward_zones: Vec<(Name, Vec<Upstream>)>,
+    stop_rebinding: bool,
+    /// Certificates of authorities, if somebody is asked by TLS.
+    roots: Option<Vec<u8>>,
+}
+
+impl Wanted {
+    fn of(config: &Config, dns: &Dns) -> Result<Self, Problem> {
+        let named: &[Upstream] = match &dns.forward {
+            DnsForward::Servers(servers) => servers,
+            DnsForward::Nobody | DnsForward::System => &[],
+        };
+        let by_zone = dns.forward_zones.iter().flat_map(|(_, servers)| servers);
+        let has_tls = (named.iter().chain(by_zone)).any(|server| server.server_name().is_some());
+        Ok(Self {
+            forward: dns.forward.clone(),
+            forward_zones: dns.forward_zones.clone(),
+            stop_rebinding: dns.stop_rebinding,
+            roots: match has_tls {
+                true => Some(roots(config, dns)?),
+                false => None,
+            },
+        })
+    }
+}
+
+/// The certificates of the authorities that vouch for servers asked by TLS.
+fn roots(config: &Config, dns: &Dns) -> Result<Vec<u8>, Problem> {
+    if let Some(file) = &dns.tls_ca {
+        let problem = |error: std::io::Error| {
+            let message = format!("{}: {error}", file.display());
+            let remedy = "name a file of certificates that the server's user can read";
+            config.problem("dns.tls_ca", message, remedy)
+        };
+        return std::fs::read(file).map_err(problem);
+    }
+    let read = AUTHORITIES.iter().find_map(|path| std::fs::read(path).ok());
+    read.ok_or_else(|| {
+        config.problem(
+            "dns.forward",
+            "this machine has no certificates of authorities, which servers asked by TLS are \
+             known by",
+            "install the package ca-certificates, or name your own with tls_ca",
+        )
+    })
 }
 
 impl Asking {
@@ -51,35 +102,29 @@ impl Asking {
         interfaces: &Interfaces,
         former: &Self,
     ) -> Result<Self, Problem> {
-        if former.forward.as_ref() == Some(&dns.forward) {
+        let wanted = Wanted::of(config, dns)?;
+        if former.wanted.as_ref() == Some(&wanted) {
             // With what it knows by heart.
             return Ok(former.clone());
         }
-        let mut asking = Self {
-            forward: Some(dns.forward.clone()),
-            ..Self::default()
-        };
-        let mut builder =
-            HickoryForwarder::builder().own_addresses(interfaces.listeners(config, dns));
-        match &dns.forward {
-            DnsForward::Nobody => return Ok(asking),
-            DnsForward::System => {}
-            DnsForward::Servers(servers) => {
-                asking.servers.clone_from(servers);
-                builder = builder.upstreams(servers.iter().cloned());
-                if servers.iter().any(|server| server.server_name().is_some()) {
-                    let authorities = AUTHORITIES.iter().find_map(|path| std::fs::read(path).ok());
-                    let Some(authorities) = authorities else {
-                        return Err(config.problem(
-                            "dns.forward",
-                            "this machine has no certificates of authorities, which servers asked \
-                             by TLS are known by",
-                            "install the package ca-certificates",
-                        ));
-                    };
-                    builder = builder.tls_roots(authorities);
-                }
-            }
+        let mut asking = Self::default();
+        let mut builder = HickoryForwarder::builder()
+            .own_addresses(interfaces.listeners(config, dns))
+            .stop_rebinding(wanted.stop_rebinding);
+        if let Some(roots) = &wanted.roots {
+            builder = builder.tls_roots(roots.as_slice());
+        }
+        for (zone, servers) in &wanted.forward_zones {
+            builder = builder.zone(zone.clone(), servers.iter().cloned());
+        }
+        if let DnsForward::Servers(servers) = &wanted.forward {
+            asking.servers.clone_from(servers);
+            builder = builder.upstreams(servers.iter().cloned());
+        }
+        let asks_nobody = wanted.forward == DnsForward::Nobody && wanted.forward_zones.is_empty();
+        asking.wanted = Some(wanted);
+        if asks_nobody {
+            return Ok(asking);
         }
         let forwarder = builder.build().map_err(|error| {
             config.problem(
@@ -93,9 +138,14 @@ impl Asking {
         Ok(asking)
     }
 
+    fn asks_system(&self) -> bool {
+        let wanted = self.wanted.as_ref();
+        wanted.is_some_and(|wanted| wanted.forward == DnsForward::System)
+    }
+
     /// Takes the system's servers as they are now, if it is them that are asked.
     fn read_system(&mut self) {
-        let (Some(DnsForward::System), Some(forwarder)) = (&self.forward, &self.forwarder) else {
+        let (true, Some(forwarder)) = (self.asks_system(), &self.forwarder) else {
             return;
         };
         let path = Path::new(RESOLV_CONF);
@@ -118,14 +168,19 @@ impl CurrentForwarder {
     /// Those that are asked; nobody is, if there is none.
     pub(crate) fn servers(&self) -> Vec<String> {
         let asking = self.lock();
-        asking.servers.iter().map(ToString::to_string).collect()
+        let zones = asking.wanted.iter().flat_map(|it| &it.forward_zones);
+        let by_zone = zones.flat_map(|(zone, servers)| {
+            let servers = servers.iter();
+            servers.map(move |server| format!("{server} for {zone}"))
+        });
+        let servers = asking.servers.iter().map(ToString::to_string);
+        servers.chain(by_zone).collect()
     }
 
     /// Whether the system has other servers than before; they are asked from now on.
     pub(crate) fn look_at_system(&self) -> bool {
         let mut asking = self.asking();
-        let is_system = asking.forward == Some(DnsForward::System);
-        if !is_system || asking.stamp == Stamp::of(Path::new(RESOLV_CONF)) {
+        if !asking.asks_system() || asking.stamp == Stamp::of(Path::new(RESOLV_CONF)) {
             return false;
         }
         asking.read_system();

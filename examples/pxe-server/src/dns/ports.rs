@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use pxe_core::Now;
 use pxe_dns::{
-    AccessList, Bound, ForwardError, Forwarder as _, Forwarding, Name, Server, ServerHandle,
-    Service, Transport as DnsTransport,
+    AccessList, Bound, ForwardError, Forwarder as _, Forwarding, LocalZones, Name, Server,
+    ServerHandle, Service, Transport as DnsTransport,
 };
 
 use super::forwarder::{Asking, CurrentForwarder, RESOLV_CONF};
@@ -182,6 +182,10 @@ impl RunningDns {
             false => interfaces.access_list(config, dns, &dns.allow_recursion),
         };
         self.service.set_recursion(recursion);
+        // Of the names that every server has for itself, those that others are named for.
+        let elsewhere = dns.forward_zones.iter().map(|(zone, _)| zone.clone());
+        let local_zones = elsewhere.fold(LocalZones::new(), LocalZones::elsewhere);
+        self.service.set_local_zones(local_zones);
         let own = zones.iter().flat_map(|(_, loaded)| loaded.zone.records());
         let taken = Taken::of(own, &server_name(config, dns, interfaces));
         self.names.set_rules(Rules::new(config, taken));
@@ -194,6 +198,7 @@ impl RunningDns {
     /// Not to be called while another configuration is put in force.
     pub(crate) fn look_at_files(&self, config: &Config, hub: &Hub) {
         let Some(dns) = &config.dns else { return };
+        self.service.tell_untold(hub.now());
         let zones = self.zones();
         let now = zones.changed();
         let before = std::mem::replace(&mut *lock(&self.changing), now.clone());

@@ -145,7 +145,10 @@ fn examine_upstreams(dns: &Dns, listeners: &[SocketAddr], interfaces: &Interface
             others
         }
     };
-    findings.extend(servers.into_iter().map(examine_upstream));
+    let by_zone = dns.forward_zones.iter().flat_map(|(_, servers)| servers);
+    let by_zone = by_zone.filter(|server| server.server_name().is_none());
+    let servers = servers.into_iter().chain(by_zone.map(Upstream::address));
+    findings.extend(servers.map(examine_upstream));
     findings
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use pxe_core::Network;
 use pxe_dns::{Name, NameRef, Upstream};
@@ -70,6 +70,9 @@ pub(super) fn dns(
             raw.allow_recursion.as_ref(),
         ),
         forward: forward(problems, raw.forward.as_ref()),
+        forward_zones: forward_zones(problems, &raw.forward_zones, &zones),
+        stop_rebinding: raw.stop_rebinding.unwrap_or(false),
+        tls_ca: tls_ca(problems, raw.tls_ca.as_deref(), directory),
         zones,
     }
 }
@@ -86,6 +89,12 @@ fn domains(
         Some("") => return domains,
         Some(text) => {
             let name = name(problems, "dns.domain", text, NameRef::ROOT);
+            let is_root = name.as_ref().map(Name::as_ref) == Some(NameRef::ROOT);
+            if is_root {
+                let remedy = "write your own domain, such as lab.lan, or \"\" for none";
+                problems.error("dns.domain", "all names there are would be ours", remedy);
+            }
+            let name = name.filter(|_| !is_root);
             domains.extend(name.map(|name| ("dns.domain".to_owned(), name)));
         }
         None => {}
@@ -188,6 +197,10 @@ fn lines(
         let path = format!("{path}.hosts.{label}");
         name(problems, &path, label, origin.as_ref());
         let mut addresses = Vec::new();
+        if texts.values.is_empty() {
+            let remedy = "add its address, or remove the name";
+            problems.error(&path, format!("{label} has no address"), remedy);
+        }
         for (path, text) in texts.with_paths(&path) {
             match text.parse::<IpAddr>() {
                 Ok(address) => addresses.push(address),
@@ -302,24 +315,20 @@ fn forward(problems: &mut Problems<'_>, raw: Option<&OneOrMany<String>>) -> DnsF
     let mut upstreams: Vec<Upstream> = Vec::new();
     let mut is_system = false;
     for (path, text) in raw.with_paths("dns.forward") {
-        match text.parse::<Upstream>() {
-            _ if text == "system" && raw.values.len() == 1 => is_system = true,
-            _ if text == "system" => problems.error(
+        match text.as_str() {
+            "system" if raw.values.len() == 1 => is_system = true,
+            "system" => problems.error(
                 &path,
                 "the system's name servers are asked alone",
                 "remove \"system\", or the others",
             ),
-            Ok(upstream) if upstreams.contains(&upstream) => {
-                problems.error(&path, format!("{text} is named twice"), "name it once");
-            }
-            Ok(upstream) => upstreams.push(upstream),
-            Err(_) => {
+            _ => {
                 let remedy = match nearest(text, ["system"]) {
                     Some(word) => format!("did you mean {word}?"),
                     None => "write system, 9.9.9.9, or tls://9.9.9.9#dns.quad9.net; [] asks nobody"
                         .to_owned(),
                 };
-                problems.error(&path, format!("{text:?} is no name server"), remedy);
+                upstream(problems, &path, text, remedy, &mut upstreams);
             }
         }
     }
@@ -328,4 +337,71 @@ fn forward(problems: &mut Problems<'_>, raw: Option<&OneOrMany<String>>) -> DnsF
         (false, true) => DnsForward::Nobody,
         (false, false) => DnsForward::Servers(upstreams),
     }
+}
+
+/// Reads a server that is asked, and puts it to the others.
+fn upstream(
+    problems: &mut Problems<'_>,
+    path: &str,
+    text: &str,
+    remedy: String,
+    upstreams: &mut Vec<Upstream>,
+) {
+    match text.parse::<Upstream>() {
+        Ok(upstream) if upstreams.contains(&upstream) => {
+            problems.error(path, format!("{text} is named twice"), "name it once");
+        }
+        Ok(upstream) => upstreams.push(upstream),
+        Err(_) => problems.error(path, format!("{text:?} is no name server"), remedy),
+    }
+}
+
+/// Names that other servers than `forward`'s are asked for.
+fn forward_zones(
+    problems: &mut Problems<'_>,
+    raw: &BTreeMap<String, OneOrMany<String>>,
+    zones: &[DnsZone],
+) -> Vec<(Name, Vec<Upstream>)> {
+    let mut read: Vec<(Name, Vec<Upstream>)> = Vec::new();
+    for (text, servers) in raw {
+        let path = format!("dns.forward_zones.{text}");
+        let Some(name) = name(problems, &path, text, NameRef::ROOT) else {
+            continue;
+        };
+        if let Some(zone) = zones.iter().find(|zone| zone.name == name) {
+            let message = format!(
+                "{name} is a zone here ({}): nobody is asked for it",
+                zone.key
+            );
+            problems.error(&path, message, "remove one of the two");
+        }
+        if read.iter().any(|(other, _)| *other == name) {
+            let message = format!("{name} is there twice");
+            problems.error(&path, message, "remove one of the two");
+            continue;
+        }
+        if servers.values.is_empty() {
+            let remedy = "name them, or remove the name";
+            problems.error(&path, format!("{name} has no servers"), remedy);
+        }
+        let mut upstreams = Vec::new();
+        for (path, text) in servers.with_paths(&path) {
+            let remedy = "write 10.0.0.53, or tls://10.0.0.53#dns.corp.lan".to_owned();
+            upstream(problems, &path, text, remedy, &mut upstreams);
+        }
+        if !upstreams.is_empty() {
+            read.push((name, upstreams));
+        }
+    }
+    read
+}
+
+fn tls_ca(problems: &mut Problems<'_>, raw: Option<&str>, directory: &Path) -> Option<PathBuf> {
+    let file = raw?;
+    if file.is_empty() {
+        let remedy = "name a file of certificates in PEM form, or remove the key";
+        problems.error("dns.tls_ca", "is empty", remedy);
+        return None;
+    }
+    Some(directory.join(file))
 }
