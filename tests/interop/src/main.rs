@@ -17,6 +17,9 @@ mod dns_leases;
 mod firmware;
 mod grub;
 mod http;
+mod http_changes;
+mod http_download;
+mod http_large;
 mod menus;
 mod nfs;
 mod nfs_link;
@@ -24,6 +27,7 @@ mod reply;
 mod segment;
 mod served_menus;
 mod site;
+mod storm_http;
 mod tenancy;
 mod tftp;
 mod wiretap;
@@ -54,7 +58,8 @@ const LONE_TESTS: [LoneTest; 2] = [
 ];
 
 /// The Debian packages whose programs the tests run.
-const PACKAGES: [&str; 27] = [
+const PACKAGES: [&str; 31] = [
+    "aria2",
     "atftp",
     "bind9",
     "bind9-dnsutils",
@@ -77,11 +82,14 @@ const PACKAGES: [&str; 27] = [
     "nsd",
     "openssl",
     "procps",
+    "python3-requests",
     "rpcbind",
     "systemd",
     "tftp-hpa",
     "tshark",
     "unbound",
+    "w3m",
+    "wget",
 ];
 
 /// How many tests run at once: most of the time they wait for clients.
@@ -121,7 +129,10 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
     let on_sites = [
         (tenancy::TESTS, tenancy::SETUP),
         (tftp::TESTS, site::EVERYTHING),
+        (http_large::TESTS, site::EVERYTHING),
         (http::TESTS, site::EVERYTHING),
+        (http_download::TESTS, site::EVERYTHING),
+        (http_changes::TESTS, site::EVERYTHING),
         (nfs::TESTS, nfs::SETUP),
         (access::TESTS, access::SETUP),
         (served_menus::TESTS, served_menus::SETUP),
@@ -141,6 +152,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         grub::TESTS,
         menus::TESTS,
         nfs_link::TESTS,
+        storm_http::TESTS,
     ];
     let alone = alone.into_iter().flatten();
     let alone = alone.map(|(name, test)| (*name, Job::Alone(*test)));

@@ -201,7 +201,7 @@ fn lay_out(directory: &Path) -> std::io::Result<()> {
 }
 
 /// Bytes without a pattern, the same for the same seed (splitmix64).
-fn noise(len: usize, mut state: u64) -> Vec<u8> {
+pub(crate) fn noise(len: usize, mut state: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(len + 8);
     while bytes.len() < len {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);

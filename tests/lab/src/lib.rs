@@ -8,4 +8,4 @@ mod process;
 
 pub use crate::namespace::{Namespace, remove_stale, unique_name};
 pub use crate::packages::ensure;
-pub use crate::process::{Output, POLL_INTERVAL, Process, run, tied_command};
+pub use crate::process::{Output, POLL_INTERVAL, Process, raise_open_files, run, tied_command};

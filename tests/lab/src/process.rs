@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -146,6 +147,21 @@ impl Drop for Process {
             self.kill();
         }
     }
+}
+
+/// Lets this process and its children have so many files and sockets open at once, at least.
+///
+/// # Errors
+/// A text, if the system does not allow it.
+pub fn raise_open_files(wanted: u64) -> Result<(), String> {
+    let raise = || {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+        match soft >= wanted {
+            true => Ok(()),
+            false => setrlimit(Resource::RLIMIT_NOFILE, wanted, hard.max(wanted)),
+        }
+    };
+    raise().map_err(|error: nix::Error| format!("cannot open {wanted} files: {error}"))
 }
 
 /// Runs a command to its end.
