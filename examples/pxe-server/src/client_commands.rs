@@ -121,6 +121,21 @@ fn status_text(answer: &Answer) -> String {
             let _ = writeln!(text, "{:<14} {counts}", format!("{protocol} so far"));
         }
     }
+    if let Some(rates) = answer.get("rates").and_then(Value::as_object) {
+        for (protocol, rate) in rates {
+            let _ = writeln!(
+                text,
+                "{:<14} {:.1} transfers and {} bytes a second",
+                format!("{protocol} lately"),
+                rate["transfers_per_second"].as_f64().unwrap_or_default(),
+                text_of(&rate["bytes_per_second"]),
+            );
+        }
+    }
+    if let Some(http) = answer.get("http").and_then(Value::as_object) {
+        let (open, max) = (number(http, "connections"), number(http, "connections_max"));
+        let _ = writeln!(text, "http           {open} connections of at most {max}");
+    }
     if let Some(nfs) = answer.get("nfs").and_then(Value::as_object) {
         let connections = number(nfs, "connections");
         let portmap = nfs.get("portmap").map(text_of).unwrap_or_default();
@@ -318,6 +333,8 @@ mod tests {
                 { "protocol": "nfs", "name": "portmap 10.0.0.1:111", "address": "10.0.0.1:111" },
             ],
             "counters": { "dhcp": {}, "tftp": { "bytes": 5, "sent": 1 } },
+            "rates": { "http": { "transfers_per_second": 2.5, "bytes_per_second": 1000 } },
+            "http": { "connections": 3, "connections_max": 1024 },
         })));
         assert!(
             text.starts_with("pxe-server 0.1.0, pid 7, up 1 min 1 s\n"),
@@ -335,6 +352,14 @@ mod tests {
         assert!(text.contains("\ndhcp mode      proxy\n"), "{text}");
         assert!(
             text.contains("\ntftp so far    bytes 5, sent 1\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\nhttp lately    2.5 transfers and 1000 bytes a second\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\nhttp           3 connections of at most 1024\n"),
             "{text}"
         );
     }

@@ -14,6 +14,7 @@ use crate::decisions::{self, Decisions};
 use crate::fact::{Fact, Protocol, What};
 use crate::log;
 use crate::machines::Machines;
+use crate::meter::{Meter, Rate};
 
 /// At most this many transfers are listed as running; more are served, and counted.
 const TRANSFERS_MAX: usize = 16_384;
@@ -30,7 +31,7 @@ pub(crate) struct Hub {
     neighbours: Neighbours,
     /// Whether the leases of earlier runs are known.
     recalled: watch::Sender<bool>,
-    counters: Mutex<BTreeMap<Kind, u64>>,
+    counters: Mutex<Counters>,
     transfers: Mutex<HashMap<TransferKey, Transfer>>,
     /// The last second in which a kind of note was a warning, and how often it was.
     warnings: Mutex<HashMap<Kind, (u64, u32)>>,
@@ -38,6 +39,21 @@ pub(crate) struct Hub {
 
 /// What facts are counted by: the protocol, and the name of what happened.
 type Kind = (Protocol, &'static str);
+
+/// What is counted, under one lock.
+#[derive(Debug, Default)]
+struct Counters {
+    counts: BTreeMap<Kind, u64>,
+    /// What was sent lately.
+    meters: BTreeMap<Protocol, Meter>,
+}
+
+impl Counters {
+    fn add(&mut self, protocol: Protocol, name: &'static str, more: u64) {
+        let counter = self.counts.entry((protocol, name)).or_default();
+        *counter = counter.saturating_add(more);
+    }
+}
 
 /// A running transfer, by its protocol's own number for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -134,11 +150,19 @@ impl Hub {
     /// Takes a fact in: counts it, remembers it with its machine, and logs it.
     pub(crate) fn tell(&self, fact: Fact, level: LogLevel) {
         let bytes = match &fact.what {
-            What::Sent { bytes, .. } | What::Failed { bytes, .. } => Some(("bytes", *bytes)),
+            What::Sent { bytes, .. } | What::Failed { bytes, .. } => Some(*bytes),
             _ => None,
         };
-        let all = [(fact.what.name(), 1)].into_iter().chain(bytes);
-        self.count_all(fact.protocol, all);
+        {
+            let mut counters = lock(&self.counters);
+            counters.add(fact.protocol, fact.what.name(), 1);
+            if let Some(bytes) = bytes {
+                counters.add(fact.protocol, "bytes", bytes);
+                let second = fact.at.mono.as_nanos() / 1_000_000_000;
+                let meter = counters.meters.entry(fact.protocol).or_default();
+                meter.add(second, bytes);
+            }
+        }
         log::write(&self.machines.record(fact), level);
     }
 
@@ -171,15 +195,7 @@ impl Hub {
 
     /// Adds to a counter of `status`.
     pub(crate) fn count(&self, protocol: Protocol, name: &'static str, more: u64) {
-        self.count_all(protocol, [(name, more)]);
-    }
-
-    fn count_all(&self, protocol: Protocol, all: impl IntoIterator<Item = (&'static str, u64)>) {
-        let mut counters = lock(&self.counters);
-        for (name, more) in all {
-            let counter = counters.entry((protocol, name)).or_default();
-            *counter = counter.saturating_add(more);
-        }
+        lock(&self.counters).add(protocol, name, more);
     }
 
     /// A transfer begins.
@@ -205,7 +221,17 @@ impl Hub {
 
     /// How often each thing happened; `bytes` counts bytes of content.
     pub(crate) fn counters(&self) -> BTreeMap<Kind, u64> {
-        lock(&self.counters).clone()
+        lock(&self.counters).counts.clone()
+    }
+
+    /// What was sent lately, by protocol. A transfer counts when it ends.
+    pub(crate) fn rates(&self) -> BTreeMap<Protocol, Rate> {
+        let second = self.now().mono.as_nanos() / 1_000_000_000;
+        let counters = lock(&self.counters);
+        let rates = counters.meters.iter();
+        rates
+            .map(|(protocol, meter)| (*protocol, meter.rate(second)))
+            .collect()
     }
 
     /// The running transfers, the oldest first.

@@ -7,8 +7,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use crate::config::Config;
 use crate::privileges::is_root;
 
-/// HTTP connections at once, as `pxe_http::Limits` bounds them by default, and what waits.
-const HTTP_CONNECTIONS: u64 = 4096 + 256;
+/// HTTP connections that are about to be let in, or have just been closed.
+const HTTP_WAITING: u64 = 256;
 /// Sockets with which other name servers are asked, as `pxe_dns::ForwardLimits` bounds them by
 /// default: three for each of 256 questions.
 const DNS_QUESTIONS: u64 = 3 * 256;
@@ -40,11 +40,10 @@ fn wanted(config: &Config) -> u64 {
     let tftp = tftp
         .and_then(|tftp| u64::try_from(tftp.transfers_max).ok())
         .unwrap_or_default();
-    let http = if config.http.is_empty() {
-        0
-    } else {
-        HTTP_CONNECTIONS
-    };
+    let http = config.http.iter();
+    let http: u64 = http
+        .map(|http| http.limits.connections_max as u64 + HTTP_WAITING)
+        .sum();
     let nfs = config.nfs.as_ref();
     let nfs = nfs.and_then(|nfs| u64::try_from(nfs.connections_max).ok());
     let dns = config.dns.as_ref().map(|_| {
@@ -81,7 +80,10 @@ mod tests {
         };
         let none = wanted("[tftp]\nsingle_port = true\n");
         assert_eq!(wanted("[tftp]\ntransfers_max = 100\n"), none + 100);
-        assert_eq!(wanted("[http]\n"), none + HTTP_CONNECTIONS);
+        assert_eq!(
+            wanted("[http]\nconnections_max = 100\n"),
+            none + 100 + HTTP_WAITING
+        );
         let limits = pxe_dns::Limits::default();
         let of_dns = limits.connections_max as u64 + DNS_QUESTIONS;
         assert_eq!(wanted("[dns]\n"), none + of_dns);

@@ -225,6 +225,9 @@ fn needs_restart(old: &Config, new: &Config, has_binl: bool) -> Vec<Problem> {
     compare("http", old.http.len() == new.http.len());
     for (old, new) in old.http.iter().zip(&new.http) {
         compare(&format!("{}.listen", new.key), old.listen == new.listen);
+        let is_same = old.limits == new.limits
+            && (old.has_listings, &old.index) == (new.has_listings, &new.index);
+        compare(&new.key, is_same);
     }
     changed
         .into_iter()
@@ -265,6 +268,7 @@ mod tests {
             ),
             ("[dhcp]", "[log]\nformat = \"json\"\n[dhcp]", "log.format"),
             ("[dhcp]", "[leases]\nstore = \"x\"\n[dhcp]", "leases.store"),
+            ("[[http]]", "[[http]]\nconnections_max = 7", "http"),
             (
                 "[dhcp]",
                 "[[http]]\nlisten = \"127.0.0.1:81\"\n[dhcp]",

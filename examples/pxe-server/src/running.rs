@@ -19,6 +19,7 @@ use crate::control::{Answer, Command, Failure, Handler};
 use crate::decisions::{Guarded, Remembered};
 use crate::dns::{BoundDns, Question, RunningDns};
 use crate::fact::Protocol;
+use crate::http_servers::HttpServers;
 use crate::hub::Hub;
 use crate::lease_store;
 use crate::log::LogControl;
@@ -26,7 +27,6 @@ use crate::machines::Machines;
 use crate::menus::{Menus, Served};
 use crate::names::{Names, NamingStore};
 use crate::nfs::{self, BoundNfs, RunningNfs};
-use crate::observe;
 use crate::source::{SwapSource, http_source, tftp_source};
 use crate::status;
 use crate::trees::Trees;
@@ -59,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) tftp_source: Option<Arc<SwapSource>>,
     /// One per `[http]`.
     pub(crate) http_sources: Vec<Arc<SwapSource>>,
+    pub(crate) http: Arc<HttpServers>,
     /// Where they are served.
     pub(crate) served: Served,
     pub(crate) tftp: Option<pxe_tftp::Handle>,
@@ -255,13 +256,15 @@ impl Bound {
         let names = dns.as_ref().map(|dns| Arc::clone(dns.names()));
         let store = NamingStore::over(store, names);
         let policy = Arc::new(Remembered(Arc::clone(&hub)));
+        let http = HttpServers::start(&config, http, &http_sources, &hub)?;
         let grace = config.server.grace;
         let shared = Arc::new(Shared {
             hub: Arc::clone(&hub),
             config: Mutex::new(Arc::new(config)),
             given_tree,
             tftp_source: tftp_source.clone(),
-            http_sources: http_sources.clone(),
+            http_sources,
+            http: Arc::clone(&http),
             served,
             tftp: tftp.as_ref().map(pxe_tftp::Server::handle),
             dhcp: dhcp.as_ref().map(pxe_dhcp::Server::handle),
@@ -291,21 +294,11 @@ impl Bound {
                     .map_err(|error| format!("tftp: {error}"))
             });
         }
-        if !http.is_empty() {
-            let observer = Arc::clone(&hub);
-            let mut server =
-                pxe_http::Server::new().on_event(move |event| observe::http(&observer, event));
-            for (number, bound) in http {
-                if let Some(source) = http_sources.get(number) {
-                    let source = Guarded::new(Arc::clone(source) as _, Arc::clone(&hub));
-                    server = server.listen(bound, source);
-                }
-            }
-            let server = server.start()?;
+        {
             let stopped = stopped.clone();
             tasks.spawn(async move {
                 wait_for_stop(stopped).await;
-                let ended = server.shutdown(grace).await;
+                let ended = http.shut_down(grace).await;
                 if ended > 0 {
                     tracing::warn!(event = "broken_off", "http: {ended} connections broken off");
                 }

@@ -70,6 +70,11 @@ pub(crate) async fn status(handle: &Handle) -> Answer {
         "counters": counters(handle),
         "transfers_running": transfers.len(),
         "transfers": listed,
+        "rates": rates(handle),
+        "http": (!config.http.is_empty()).then(|| json!({
+            "connections": shared.http.connections(),
+            "connections_max": config.http.iter().map(|http| http.limits.connections_max).sum::<usize>(),
+        })),
         "nfs": shared.nfs.as_ref().zip(config.nfs.as_ref()).map(|(running, nfs)| json!({
             "portmap": running.portmap(),
             "connections": running.connections(),
@@ -117,6 +122,19 @@ fn zone_objects(dns: &Dns, running: &RunningDns) -> Vec<Value> {
         })
     });
     zones.collect()
+}
+
+/// What was sent in a second, by protocol.
+fn rates(handle: &Handle) -> Value {
+    let rates = handle.shared.hub.rates().into_iter();
+    let rates = rates.map(|(protocol, rate)| {
+        let rate = json!({
+            "transfers_per_second": rate.transfers_per_second,
+            "bytes_per_second": rate.bytes_per_second,
+        });
+        (protocol.as_str().to_owned(), rate)
+    });
+    Value::Object(rates.collect())
 }
 
 fn counters(handle: &Handle) -> Value {

@@ -236,6 +236,12 @@ pub(super) struct Tftp {
 pub(super) struct Http {
     pub(super) listen: Option<OneOrMany<String>>,
     pub(super) root: Option<String>,
+    pub(super) listings: Option<bool>,
+    pub(super) index: Option<String>,
+    pub(super) connections_max: Option<i64>,
+    pub(super) connections_per_client_max: Option<i64>,
+    pub(super) idle_seconds: Option<i64>,
+    pub(super) stall_seconds: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]

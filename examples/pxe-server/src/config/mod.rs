@@ -22,7 +22,7 @@ use std::time::Duration;
 use pxe_dhcp::{
     Bootp, Class, ClientArch, DhcpOption, Ipv4Net, Mode, Pattern, Probing, ReservedFor,
 };
-use pxe_tree::TreePath;
+use pxe_tree::{NameBuf, TreePath};
 
 pub use self::dns::{Dns, DnsAddress, DnsClients, DnsForward, DnsWho, DnsZone, ZoneContent};
 pub use self::nfs::{ExportedFiles, Nfs, NfsExport, Portmap};
@@ -275,6 +275,12 @@ pub struct Http {
     pub listen: Vec<SocketAddr>,
     /// The directory of the tree that `/` shows.
     pub root: TreePath,
+    /// Whether it is shown what is in a directory.
+    pub has_listings: bool,
+    /// The file that stands for a directory, where it has one.
+    pub index: Option<NameBuf>,
+    /// What clients at these addresses can make the server hold.
+    pub limits: pxe_http::Limits,
     /// Its path in the file: `http`, or `http[1]`.
     pub(crate) key: String,
 }

@@ -2,13 +2,19 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
-use pxe_tree::TreePath;
+use pxe_tree::{NameBuf, TreePath};
 
 use super::super::file::{self, OneOrMany};
 use super::super::place::Problems;
 use super::super::{Dns, Http, Nfs, Tftp};
 use super::value::number;
+
+/// As many sockets as a process can have where nobody has raised that (fs.nr_open), less some.
+const CONNECTIONS_MAX: i64 = 1_000_000;
+/// A day: who waits longer has gone.
+const SECONDS_MAX: i64 = 86_400;
 
 pub(super) fn tftp(problems: &mut Problems<'_>, raw: &file::Tftp) -> Tftp {
     let single_port = raw.single_port.unwrap_or(false);
@@ -86,10 +92,68 @@ pub(super) fn http(problems: &mut Problems<'_>, raw: &OneOrMany<file::Http>) -> 
         all.push(Http {
             listen: listeners(problems, &format!("{key}.listen"), raw.listen.as_ref(), 80),
             root,
+            has_listings: raw.listings.unwrap_or(true),
+            index: index(problems, &key, raw.index.as_deref()),
+            limits: http_limits(problems, &key, raw),
             key,
         });
     }
     all
+}
+
+/// A name, as the file stands in the directory itself.
+fn index(problems: &mut Problems<'_>, key: &str, raw: Option<&str>) -> Option<NameBuf> {
+    let text = match raw {
+        None => "index.html",
+        Some("") => return None,
+        Some(text) => text,
+    };
+    let name = NameBuf::new(text.to_owned());
+    if name.is_err() {
+        let remedy = "write the name of a file, such as index.html, or \"\" for none";
+        problems.error(
+            &format!("{key}.index"),
+            format!("{text:?} is no name"),
+            remedy,
+        );
+    }
+    name.ok()
+}
+
+fn http_limits(problems: &mut Problems<'_>, key: &str, raw: &file::Http) -> pxe_http::Limits {
+    let mut limits = pxe_http::Limits::default();
+    let path = |name: &str| format!("{key}.{name}");
+    let counts = [
+        (
+            "connections_max",
+            raw.connections_max,
+            &mut limits.connections_max,
+        ),
+        (
+            "connections_per_client_max",
+            raw.connections_per_client_max,
+            &mut limits.connections_per_client_max,
+        ),
+    ];
+    for (name, raw, limit) in counts {
+        if let Some(count) = number(problems, &path(name), raw, 1..=CONNECTIONS_MAX) {
+            *limit = count;
+        }
+    }
+    let times = [
+        ("idle_seconds", raw.idle_seconds, &mut limits.idle_timeout),
+        (
+            "stall_seconds",
+            raw.stall_seconds,
+            &mut limits.stall_timeout,
+        ),
+    ];
+    for (name, raw, limit) in times {
+        if let Some(seconds) = number(problems, &path(name), raw, 1..=SECONDS_MAX) {
+            *limit = Duration::from_secs(seconds);
+        }
+    }
+    limits
 }
 
 pub(super) fn listeners(
