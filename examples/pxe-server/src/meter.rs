@@ -76,7 +76,7 @@ mod tests {
         // The second that lasts does not count yet, and what is long ago no more.
         meter.add(120, 1_000_000);
         assert_eq!(meter.rate(120), rate);
-        assert_eq!(meter.rate(125).transfers_per_second, 1.3);
+        assert_eq!(meter.rate(125).transfers_per_second, 1.6);
         assert_eq!(meter.rate(140).bytes_per_second, 0);
     }
 }

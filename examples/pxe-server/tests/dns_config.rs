@@ -161,7 +161,7 @@ fn errors_say_where_and_what_to_do() {
         ),
         (
             "forward_zones = { \"corp.lan\" = [\"ns.corp.lan\"] }",
-            "4:34: dns.forward_zones.corp.lan[0]: \"ns.corp.lan\" is no name server; write \
+            "4:33: dns.forward_zones.corp.lan: \"ns.corp.lan\" is no name server; write \
              10.0.0.53, or tls://10.0.0.53#dns.corp.lan",
         ),
         (

@@ -240,6 +240,8 @@ pub(super) struct Http {
     pub(super) index: Option<String>,
     pub(super) connections_max: Option<i64>,
     pub(super) connections_per_client_max: Option<i64>,
+    pub(super) requests_per_client_per_second: Option<i64>,
+    pub(super) requests_per_client_burst: Option<i64>,
     pub(super) idle_seconds: Option<i64>,
     pub(super) stall_seconds: Option<i64>,
 }

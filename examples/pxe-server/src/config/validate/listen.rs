@@ -1,6 +1,7 @@
 //! `[tftp]` and `[http]`: who listens where.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -139,6 +140,25 @@ fn http_limits(problems: &mut Problems<'_>, key: &str, raw: &file::Http) -> pxe_
         if let Some(count) = number(problems, &path(name), raw, 1..=CONNECTIONS_MAX) {
             *limit = count;
         }
+    }
+    let rate = number(
+        problems,
+        &path("requests_per_client_per_second"),
+        raw.requests_per_client_per_second,
+        0..=i64::from(u32::MAX),
+    );
+    if let Some(rate) = rate {
+        // 0: any number.
+        limits.requests_per_client_per_second = NonZeroU32::new(rate);
+    }
+    let burst = number(
+        problems,
+        &path("requests_per_client_burst"),
+        raw.requests_per_client_burst,
+        32..=i64::from(u32::MAX),
+    );
+    if let Some(burst) = burst {
+        limits.requests_per_client_burst = burst;
     }
     let times = [
         ("idle_seconds", raw.idle_seconds, &mut limits.idle_timeout),
