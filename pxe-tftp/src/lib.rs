@@ -6,8 +6,8 @@
 //! - [`Engine`] is a plain struct. It is given datagrams, the driver's answers and the time, and it
 //!   gives datagrams, wishes and events. It owns no socket, file, clock, thread or task, so a whole
 //!   network of clients can be simulated with it.
-//! - `Server` (feature `tokio`, on by default) drives one engine with UDP sockets and serves the
-//!   files of a `pxe_tree::Source`.
+//! - `Server` (feature `tokio`, on by default; Linux) drives an engine for each processor with UDP
+//!   sockets and serves the files of a `pxe_tree::Source`.
 //!
 //! # A server in a few lines
 //!

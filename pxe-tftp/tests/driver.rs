@@ -93,8 +93,8 @@ struct Client {
     server: SocketAddr,
     /// Where the transfer's packets come from.
     peer: Option<SocketAddr>,
-    /// Where those of earlier transfers came from: on a busy machine, some are late.
-    former: Vec<SocketAddr>,
+    /// Where those of the transfer before came from: on a busy machine, some are late.
+    former: Option<SocketAddr>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -116,7 +116,7 @@ impl Client {
             socket,
             server,
             peer: None,
-            former: Vec::new(),
+            former: None,
         }
     }
 
@@ -129,7 +129,7 @@ impl Client {
         let mut out = Vec::new();
         wire::encode_request(&mut out, opcode, &request);
         self.socket.send_to(&out, self.server).unwrap();
-        self.former.extend(self.peer.take());
+        self.former = self.peer.take();
         self.receive()
     }
 
@@ -137,7 +137,7 @@ impl Client {
         let mut buffer = vec![0; 70_000];
         let (len, from) = loop {
             let (len, from) = self.socket.recv_from(&mut buffer).expect("an answer");
-            let late = self.peer != Some(from) && self.former.contains(&from);
+            let late = self.peer != Some(from) && self.former == Some(from);
             if !late || from == self.server {
                 break (len, from);
             }
@@ -558,6 +558,113 @@ fn many_clients_are_served_at_once() {
             });
         }
     });
+}
+
+#[test]
+fn the_limit_of_transfers_holds_over_all_threads() {
+    let limits = Limits::new()
+        .with_transfers_max(5)
+        .with_displaced_after(PATIENCE);
+    let config = Config::new().with_limits(limits);
+    let server = Running::start("127.0.0.1:0", config, tree());
+    // Their ports differ, so that the system divides them among the threads.
+    let mut clients: Vec<_> = (0..40).map(|_| server.client()).collect();
+    let served =
+        clients
+            .iter_mut()
+            .filter_map(|client| match client.request(Opcode::RRQ, "small", &[]) {
+                Got::Data(1, _) => Some(()),
+                Got::Error(_, text) => {
+                    assert_eq!(text, "server busy: too many transfers");
+                    None
+                }
+                other => panic!("{other:?}"),
+            });
+    assert_eq!(served.count(), 5);
+}
+
+/// Counts how often it is read, at once or by a task.
+#[derive(Debug)]
+struct Counted {
+    attributes: Attributes,
+    content: Bytes,
+    hot: bool,
+    reads: std::sync::atomic::AtomicUsize,
+}
+
+#[async_trait]
+impl Blob for Counted {
+    fn attributes(&self) -> &Attributes {
+        &self.attributes
+    }
+
+    fn read_now(&self, offset: u64, buf: &mut [u8]) -> pxe_tree::Result<Option<usize>> {
+        if !self.hot {
+            return Ok(None);
+        }
+        self.reads
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let rest = &self.content[offset as usize..];
+        let len = rest.len().min(buf.len());
+        buf[..len].copy_from_slice(&rest[..len]);
+        Ok(Some(len))
+    }
+
+    async fn read_at(&self, offset: u64, len: usize) -> pxe_tree::Result<Bytes> {
+        self.reads
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        tokio::task::yield_now().await;
+        let from = offset as usize;
+        let upto = (from + len).min(self.content.len());
+        Ok(self.content.slice(from..upto))
+    }
+}
+
+#[test]
+fn a_class_that_boots_at_once_reads_each_chunk_once() {
+    let expected = content(500_000);
+    for hot in [true, false] {
+        let node = NodeId::new(std::num::NonZeroU64::MIN);
+        let blob = Arc::new(Counted {
+            attributes: Attributes::new(node, NodeKind::File, expected.len() as u64),
+            content: expected.clone(),
+            hot,
+            reads: 0.into(),
+        });
+        let shared = Arc::clone(&blob);
+        let source = source_fn(move |_: &FileRequest<'_>| {
+            let blob = Arc::clone(&shared);
+            Ok(Opened::File(blob))
+        });
+        let server = Running::start("127.0.0.1:0", Config::new(), source);
+        std::thread::scope(|scope| {
+            for number in 0..30 {
+                let (mut client, expected) = (server.client(), &expected);
+                scope.spawn(move || {
+                    let options = [("blksize", "1468"), ("windowsize", "4")];
+                    let options = &options[..1 + number % 2];
+                    assert!(client.fetch("any", options).unwrap() == *expected);
+                });
+            }
+        });
+        let chunks = expected.len().div_ceil(Config::new().chunk_bytes);
+        let reads = blob.reads.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(reads, chunks);
+    }
+}
+
+#[test]
+fn sockets_serve_again_and_no_transfer_gets_the_packets_of_another() {
+    let server = Running::start("127.0.0.1:0", Config::new(), tree());
+    // One port for all files, as lpxelinux has it: the next request follows the last ACK at once.
+    let mut client = server.client();
+    for round in 0..200 {
+        let (name, len) = [("small", 1000), ("Boot/BCD", 5000)][round % 2];
+        assert!(client.fetch(name, &[("blksize", "700")]).unwrap() == content(len));
+        assert_eq!(server.await_outcome(), Outcome::Complete);
+        // Nothing is late then, and the same port may come again by chance.
+        client.peer = None;
+    }
 }
 
 /// More clients than one turn of a thread takes, each of which acknowledges at once; until `done`,

@@ -379,3 +379,41 @@ fn canonical(addr: SocketAddr) -> SocketAddr {
         SocketAddr::V4(_) => addr,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
+    use rustix::net::sockopt::{ip_mtu_discover, ipv6_mtu_discover};
+
+    use super::super::bind::bind_listeners;
+    use super::*;
+
+    #[test]
+    fn never_sets_df() {
+        for addr in ["127.0.0.1:0", "[::1]:0", "[::]:0"] {
+            let addr: SocketAddr = addr.parse().expect("an address");
+            let Ok(sockets) = bind_listeners(addr) else {
+                assert!(
+                    addr.is_ipv6(),
+                    "a kernel without IPv6, but not without IPv4"
+                );
+                continue;
+            };
+            for socket in sockets {
+                let listener = Listener::new(SocketId(0), socket).expect("a listening socket");
+                assert_eq!(ip_mtu_discover(&listener), Ok(Ipv4PathMtuDiscovery::DONT));
+                if addr.is_ipv6() {
+                    assert_eq!(ipv6_mtu_discover(&listener), Ok(Ipv6PathMtuDiscovery::DONT));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_in_use_is_found_though_threads_share_it() {
+        let sockets = bind_listeners("127.0.0.1:0".parse().expect("an address")).expect("a port");
+        let addr = sockets[0].local_addr().expect("an address");
+        let error = bind_listeners(addr).expect_err("it is in use");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+}
