@@ -8,6 +8,10 @@ use crate::processor::Placement;
 /// How long a storm may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// How many times as long as the others cases with losses are measured: a client that loses the last
+/// block of a window waits for a second, or for its server's patience.
+const LOSSY_FACTOR: u32 = 5;
+
 /// What is measured.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Case {
@@ -87,8 +91,9 @@ impl Case {
         storm("probe", 1, file)
     }
 
-    pub(super) const fn until(&self, time: Duration) -> Until {
+    pub(super) fn until(&self, time: Duration) -> Until {
         match self.kind {
+            Kind::Steady if self.is_lossy => Until::Elapsed(time * LOSSY_FACTOR),
             Kind::Steady => Until::Elapsed(time),
             Kind::Storm => Until::Fetched { patience: PATIENCE },
         }
