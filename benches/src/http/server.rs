@@ -182,6 +182,7 @@ level = "error"
 root = "{root}"
 [http]
 listen = "{ADDRESS}"
+connections_max = {CONNECTIONS_MAX}
 "#
         ),
         Kind::PxeHttp => String::new(),
