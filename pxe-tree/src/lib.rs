@@ -11,6 +11,8 @@
 //!   under them, and where its bytes lie for those who send without copying ([`Direct`]);
 //! - a [`Source`] answers a client's request for a path: [`TreeSource`] from a tree,
 //!   [`source_fn`] from a closure;
+//! - [`RewriteRules`] lead from the path that was asked for to the one that is served, before any
+//!   other source ([`RewriteSource`]);
 //! - [`resolve()`] walks a [`TreePath`] over any tree, and is the only code that follows links;
 //! - an [`ErrorKind`] says what a peer is told in TFTP, HTTP and NFS.
 //!
@@ -59,6 +61,8 @@
 //! `dir` (on by default): [`DirTree`], for Linux, with rustix and tokio's blocking pool. Without
 //! it the crate knows neither runtime nor file system. Any Unix will do then.
 //!
+//! `regex`: regular expressions in [`RewriteRules`].
+//!
 //! # What it does not do
 //!
 //! It checks no credentials (a tree shows modes and owners; who may see or change what is for the
@@ -85,6 +89,7 @@ mod node;
 mod overlay;
 mod path;
 mod resolve;
+mod rewrite;
 mod source;
 mod stable_hash;
 mod subtree;
@@ -108,6 +113,11 @@ pub use crate::node::{
 pub use crate::overlay::Overlay;
 pub use crate::path::TreePath;
 pub use crate::resolve::{LINKS_MAX, Resolved, Resolver, resolve};
+pub use crate::rewrite::{
+    Case, PathPattern, PatternError, REWRITE_RULES_MAX, Replacement, RewriteAction, RewriteCourse,
+    RewriteLookup, RewriteRule, RewriteRules, RewriteSource, RewriteThen, RewriteValues,
+    RewriteWhen, Rewritten,
+};
 pub use crate::source::{FileRequest, Opened, Protocol, Source, SourceFn, source_fn};
 pub use crate::subtree::Subtree;
 pub use crate::tree::Tree;
