@@ -168,6 +168,7 @@ pub use crate::pattern::{MacPrefix, ParseMacPrefixError, ParsePatternError, Patt
 pub use crate::policy::{
     Boot, BootDecision, BootPolicy, BootRequest, Explanation, NoBoot, ParseStageError, Stage, Tried,
 };
+pub use crate::raspberry_pi::RASPBERRY_PI_BLOCKS;
 pub use crate::reservation::{Reservation, ReservedFor};
 pub use crate::rule_policy::{Rule, RulePolicy};
 #[cfg(feature = "tokio")]

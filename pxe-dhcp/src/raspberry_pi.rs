@@ -13,7 +13,7 @@ use crate::{ClientArch, Stage};
 
 /// Blocks of addresses of Raspberry Pi Ltd and its foundation (IEEE's registry; the list that
 /// LTSP's dnsmasq.conf goes by).
-const BLOCKS: [[u8; 3]; 7] = [
+pub const RASPBERRY_PI_BLOCKS: [[u8; 3]; 7] = [
     [0x28, 0xcd, 0xc1],
     [0x2c, 0xcf, 0x67],
     [0x88, 0xa2, 0x9e],
@@ -66,7 +66,7 @@ pub(crate) fn wants_menu(stage: Stage, architectures: &[ClientArch]) -> bool {
 }
 
 fn is_of_block(mac: Option<MacAddr>) -> bool {
-    mac.is_some_and(|mac| BLOCKS.contains(&mac.oui()))
+    mac.is_some_and(|mac| RASPBERRY_PI_BLOCKS.contains(&mac.oui()))
 }
 
 fn has_machine_id(message: &Message<'_>) -> bool {

@@ -533,6 +533,7 @@ impl Engine {
                 filename,
                 report: Report {
                     outcome,
+                    negotiated: flow.negotiated,
                     bytes: flow.bytes_acknowledged(),
                     blocks: flow.blocks_acknowledged(),
                     retransmits: flow.retransmits(),

@@ -171,6 +171,8 @@ impl fmt::Display for Outcome {
 pub struct Report {
     /// How it ended.
     pub outcome: Outcome,
+    /// What it ran with.
+    pub negotiated: Negotiated,
     /// Octets of the transfer's representation that the client acknowledged.
     pub bytes: u64,
     /// Blocks that the client acknowledged.

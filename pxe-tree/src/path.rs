@@ -52,8 +52,9 @@ impl TreePath {
     /// Reads the file name of a TFTP request.
     ///
     /// As [`parse`](Self::parse), and backslashes separate too (Windows' loader asks for
-    /// `\Boot\BCD`), and bytes 0xFF at the end are dropped (ROMs read the END option behind an
-    /// unterminated option 67 as part of the name).
+    /// `\Boot\BCD`), bytes 0xFF at the end are dropped (ROMs read the END option behind an
+    /// unterminated option 67 as part of the name), and so is `::` at the beginning (syslinux writes
+    /// it before names that its path prefix is not for; doc/pxelinux.txt).
     ///
     /// # Errors
     /// As [`parse`](Self::parse).
@@ -62,7 +63,9 @@ impl TreePath {
             .iter()
             .rposition(|&byte| byte != 0xff)
             .map_or(0, |last| last + 1);
-        Self::from_parts(&filename[..end], |byte| matches!(byte, b'/' | b'\\'))
+        let filename = &filename[..end];
+        let filename = filename.strip_prefix(b"::").unwrap_or(filename);
+        Self::from_parts(filename, |byte| matches!(byte, b'/' | b'\\'))
     }
 
     /// Reads the path of an HTTP request target, without query.
@@ -296,13 +299,15 @@ mod tests {
 
     #[test]
     fn tftp_names_as_loaders_send_them() {
-        let cases: [(&[u8], &str); 6] = [
+        let cases: [(&[u8], &str); 8] = [
             (b"bios/lpxelinux.0", "/bios/lpxelinux.0"),
             (b"/grub/grub.cfg", "/grub/grub.cfg"),
             (b"//libcom32.c32", "/libcom32.c32"),
             (b"\\Boot\\BCD", "/Boot/BCD"),
             (b"bootx64.efi\xff", "/bootx64.efi"),
             (b"\xff\xff", "/"),
+            (b"::bios/ldlinux.c32", "/bios/ldlinux.c32"),
+            (b"a/::b", "/a/::b"),
         ];
         for (asked, meant) in cases {
             assert_eq!(

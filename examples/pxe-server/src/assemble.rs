@@ -20,7 +20,9 @@ use crate::names::client_names;
 
 /// What the TFTP server is told.
 pub(crate) fn tftp(tftp: &Tftp) -> pxe_tftp::Config {
-    let limits = pxe_tftp::Limits::new().with_transfers_max(tftp.transfers_max);
+    let limits = pxe_tftp::Limits::new()
+        .with_transfers_max(tftp.transfers_max)
+        .with_transfers_per_remote_max(tftp.transfers_per_client_max);
     pxe_tftp::Config::new()
         .with_ports(match tftp.single_port {
             true => PortMode::Single,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant as StdInstant, SystemTime, UNIX_EPOCH};
 
@@ -35,6 +36,8 @@ pub(crate) struct Hub {
     transfers: Mutex<HashMap<TransferKey, Transfer>>,
     /// The last second in which a kind of note was a warning, and how often it was.
     warnings: Mutex<HashMap<Kind, (u64, u32)>>,
+    /// Whether files that TFTP has not are told at level debug.
+    quiet_misses: AtomicBool,
 }
 
 /// What facts are counted by: the protocol, and the name of what happened.
@@ -94,6 +97,20 @@ impl Hub {
             counters: Mutex::default(),
             transfers: Mutex::default(),
             warnings: Mutex::default(),
+            quiet_misses: AtomicBool::new(false),
+        }
+    }
+
+    /// Says at which level it is told that TFTP has no such file.
+    pub(crate) fn set_quiet_misses(&self, quiet: bool) {
+        self.quiet_misses.store(quiet, Ordering::Relaxed);
+    }
+
+    /// At which level it is told that TFTP has no such file.
+    pub(crate) fn tftp_miss_level(&self) -> LogLevel {
+        match self.quiet_misses.load(Ordering::Relaxed) {
+            true => LogLevel::Debug,
+            false => LogLevel::Info,
         }
     }
 

@@ -82,6 +82,7 @@ mod open_files;
 mod port_holder;
 mod privileges;
 mod reload;
+mod rewriting;
 mod running;
 mod serve;
 mod source;

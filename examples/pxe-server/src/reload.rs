@@ -145,6 +145,7 @@ impl Handle {
             source.swap(http_source(&menus, &shared.hub, http));
         }
         if let (Some(handle), Some(tftp)) = (&shared.tftp, &config.tftp) {
+            shared.hub.set_quiet_misses(tftp.quiet_misses);
             handle.reconfigure(assemble::tftp(tftp));
         }
         if let (Some(handle), Some(dhcp)) = (&shared.dhcp, &config.dhcp) {

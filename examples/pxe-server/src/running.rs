@@ -234,6 +234,7 @@ impl Bound {
             served.clone(),
             Arc::clone(&trees.served),
         ));
+        hub.set_quiet_misses(config.tftp.as_ref().is_some_and(|tftp| tftp.quiet_misses));
         let tftp_source =
             (config.tftp.as_ref()).map(|_| SwapSource::new(tftp_source(&menus, &hub)));
         let http_sources: Vec<_> = (config.http.iter())

@@ -11,6 +11,7 @@ use pxe_tree::{FileRequest, Opened, Resolver, Result, Source, TreePath, TreeSour
 use crate::config::Http;
 use crate::hub::Hub;
 use crate::menus::{MenuSource, Menus};
+use crate::rewriting::rewriting;
 
 /// Asks another source, which can be replaced at any time. Who has a file open already keeps it,
 /// and the tree that it came from, until done.
@@ -41,7 +42,21 @@ impl Source for SwapSource {
 
 /// The tree's files and its menus, as a TFTP client names them.
 pub(crate) fn tftp_source(menus: &Arc<Menus>, hub: &Arc<Hub>) -> Box<dyn Source> {
-    menu_source(menus, hub, TreePath::ROOT)
+    let source = menu_source(&tftp_menus(menus), hub, TreePath::ROOT);
+    match &menus.config().tftp {
+        Some(tftp) if !tftp.rewrite.is_empty() => Box::new(rewriting(source, &tftp.rewrite, hub)),
+        _ => source,
+    }
+}
+
+/// These menus and their tree as TFTP finds names in it.
+pub(crate) fn tftp_menus(menus: &Arc<Menus>) -> Arc<Menus> {
+    let config = menus.config();
+    let tftp_ignores_case = config.tftp.as_ref().is_some_and(|tftp| tftp.ignore_case);
+    match tftp_ignores_case && !config.tree.ignore_case {
+        true => Arc::new(menus.ignoring_case()),
+        false => Arc::clone(menus),
+    }
 }
 
 /// Those of one directory of the tree, as an HTTP client names them.

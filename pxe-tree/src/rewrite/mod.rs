@@ -57,7 +57,7 @@ pub enum RewriteThen {
 }
 
 /// One rule.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RewriteRule {
     /// What events call it.
@@ -184,7 +184,7 @@ type Applied = Result<TreePath, ErrorKind>;
 /// assert_eq!(path.unwrap().to_string(), "/machines/52-54-00-00-00-01.cfg");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RewriteRules {
     rules: Vec<RewriteRule>,
 }

@@ -42,6 +42,22 @@ enum Kind {
     Regex(regex::bytes::Regex),
 }
 
+impl PartialEq for PathPattern {
+    fn eq(&self, other: &Self) -> bool {
+        let same = match (&self.kind, &other.kind) {
+            (Kind::Exact(one), Kind::Exact(two)) | (Kind::Below(one), Kind::Below(two)) => {
+                one == two
+            }
+            #[cfg(feature = "regex")]
+            (Kind::Regex(one), Kind::Regex(two)) => one.as_str() == two.as_str(),
+            _ => false,
+        };
+        same && self.case == other.case
+    }
+}
+
+impl Eq for PathPattern {}
+
 impl PathPattern {
     /// All of a path that is this one.
     pub const fn exact(path: TreePath, case: Case) -> Self {

@@ -229,6 +229,28 @@ pub(super) struct Tftp {
     pub(super) blksize_max: Option<i64>,
     pub(super) windowsize_max: Option<i64>,
     pub(super) transfers_max: Option<i64>,
+    pub(super) transfers_per_client_max: Option<i64>,
+    pub(super) ignore_case: Option<bool>,
+    pub(super) raspberry_pi_fallback: Option<bool>,
+    pub(super) raspberry_pi_directory: Option<String>,
+    pub(super) quiet_misses: Option<bool>,
+    #[serde(default)]
+    pub(super) rewrite: OneOrMany<Rewrite>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rewrite {
+    pub(super) name: Option<String>,
+    pub(super) path: Option<String>,
+    pub(super) directory: Option<String>,
+    pub(super) regex: Option<String>,
+    pub(super) ignore_case: Option<bool>,
+    pub(super) replace: Option<String>,
+    pub(super) all: Option<bool>,
+    pub(super) refuse: Option<bool>,
+    pub(super) when: Option<String>,
+    pub(super) then: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -7,11 +7,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use pxe_dhcp::Boot;
-use pxe_tree::TreePath;
+use pxe_tree::{RewriteValues, TreePath};
 
 use super::place::Problems;
 use super::suggest::nearest;
-use super::{Config, ConfigError, Problem};
+use super::{Config, ConfigError, Problem, Tftp};
 use crate::menus::TemplateFaults;
 
 impl Config {
@@ -90,9 +90,9 @@ impl Config {
     /// A boot file may be added later, so its absence is only doubtful.
     fn check_boot_files(&self, problems: &mut Problems<'_>) {
         // Another server has the files, if it is not us.
-        if self.tftp.is_none() || !self.tree.root.is_dir() {
+        let Some(tftp) = self.tftp.as_ref().filter(|_| self.tree.root.is_dir()) else {
             return;
-        }
+        };
         for (key, file) in self.named_files() {
             let Ok(path) = TreePath::from_tftp(file.as_bytes()) else {
                 problems.warning(&key, format!("{file} cannot be a file's name"), "");
@@ -100,7 +100,8 @@ impl Config {
             };
             let root = TreePath::parse(self.tree.root.as_os_str().as_bytes()).unwrap_or_default();
             let path = path.strip_prefix(&root).unwrap_or(path);
-            if !self.tree.ignore_case && !self.path_in_tree(&path).is_file() {
+            let ignores_case = self.tree.ignore_case || tftp.ignore_case;
+            if !ignores_case && !self.is_served(tftp, &path) {
                 problems.warning(
                     &key,
                     format!("{} has no file {file}", self.tree.root.display()),
@@ -108,6 +109,17 @@ impl Config {
                 );
             }
         }
+    }
+
+    /// Whether there is a file at what rules make of a path for a machine of which nothing is known.
+    fn is_served(&self, tftp: &Tftp, path: &TreePath) -> bool {
+        let values = RewriteValues::new();
+        let Ok(path) = tftp.rewrite.apply(path, &values).outcome else {
+            return false;
+        };
+        let is_file = |path: &TreePath| self.path_in_tree(path).is_file();
+        let mut elsewhere = tftp.rewrite.elsewhere(&path, &values);
+        is_file(&path) || elsewhere.any(|(_, made)| made.is_ok_and(|path| is_file(&path)))
     }
 
     /// A template is refused to the client that asks for it, so its faults are told before.

@@ -17,12 +17,13 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pxe_dhcp::{
     Bootp, Class, ClientArch, DhcpOption, Ipv4Net, Mode, Pattern, Probing, ReservedFor,
 };
-use pxe_tree::{NameBuf, TreePath};
+use pxe_tree::{NameBuf, RewriteRules, TreePath};
 
 pub use self::dns::{Dns, DnsAddress, DnsClients, DnsForward, DnsWho, DnsZone, ZoneContent};
 pub use self::nfs::{ExportedFiles, Nfs, NfsExport, Portmap};
@@ -265,6 +266,15 @@ pub struct Tftp {
     pub windowsize_max: u16,
     /// The greatest number of transfers at once.
     pub transfers_max: usize,
+    /// The greatest number of transfers at once with one address.
+    pub transfers_per_client_max: usize,
+    /// Whether names are found in any case, as `[tree] ignore_case` says for HTTP too.
+    pub ignore_case: bool,
+    /// Whether a missing file is logged at level debug only.
+    pub quiet_misses: bool,
+    /// From the path that is asked for to the one that is served; the last rule is the one for
+    /// Raspberry Pis, unless that is switched off.
+    pub rewrite: Arc<RewriteRules>,
 }
 
 /// `[http]`: one directory of the tree, at one or several addresses.

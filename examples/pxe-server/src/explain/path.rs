@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use pxe_dhcp::BootRequest;
-use pxe_tree::{DirTree, FileRequest, NodeKind, Protocol, Resolver, TreePath};
+use pxe_tree::{
+    DirTree, FileRequest, NodeKind, Protocol, Resolver, RewriteRules, RewriteValues, TreePath,
+};
 
 use super::answer::Told;
 use super::{Args, client};
@@ -13,6 +15,7 @@ use crate::config::{Config, ExportedFiles};
 use crate::decisions::Identity;
 use crate::menus::{Asker, Menus, Served, is_missing};
 use crate::nfs;
+use crate::rewriting::add_values;
 use crate::source;
 use crate::trees::{Exported, Trees};
 
@@ -21,6 +24,8 @@ use crate::trees::{Exported, Trees};
 pub(super) struct LookedUp {
     /// `tftp`, `http` and the address of the listener, or `nfs` and the path of the export.
     pub(super) by: String,
+    /// What rules made of it, step by step: the rule and the path, which is none where it refused.
+    pub(super) rewritten: Vec<(String, Option<String>)>,
     /// What it leads to; or why it leads to no file.
     pub(super) found: Result<Found, String>,
 }
@@ -61,17 +66,28 @@ pub(super) fn lookups(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(|error| format!("the tree cannot be read: {error}"))?;
-    let menus = Menus::new(config, Served::listens(config), Arc::clone(&tree));
+    let menus = Arc::new(Menus::new(
+        config,
+        Served::listens(config),
+        Arc::clone(&tree),
+    ));
     let machine = Machine::of(args, config, told);
     let resolver = source::resolver(&config.tree.root);
     let mut looked_up = Vec::new();
-    if config.tftp.is_some() {
+    if let Some(tftp) = &config.tftp {
+        let menus = source::tftp_menus(&menus);
+        let mut rewritten = Vec::new();
         let path = TreePath::from_tftp(path.as_bytes());
         let found = path.map_err(|kind| kind.to_string()).and_then(|path| {
-            runtime.block_on(machine.find(&menus, &resolver, Protocol::Tftp, 69, &path))
+            let rules = &tftp.rewrite;
+            let found = machine.find_rewritten(&menus, &resolver, rules, &path, &mut rewritten);
+            runtime.block_on(found)
         });
-        let by = "tftp".to_owned();
-        looked_up.push(LookedUp { by, found });
+        looked_up.push(LookedUp {
+            by: "tftp".to_owned(),
+            rewritten,
+            found,
+        });
     }
     for http in &config.http {
         let path = path.trim_start_matches('/');
@@ -83,7 +99,11 @@ pub(super) fn lookups(
             runtime.block_on(machine.find(&menus, &resolver, Protocol::Http, port, &path))
         });
         let by = format!("http {}", listen.join(", "));
-        looked_up.push(LookedUp { by, found });
+        looked_up.push(LookedUp {
+            by,
+            rewritten: Vec::new(),
+            found,
+        });
     }
     if let Some((index, rest)) = exported(config, path) {
         let found = machine.mount(config, &trees, index, &rest);
@@ -93,6 +113,7 @@ pub(super) fn lookups(
         };
         looked_up.push(LookedUp {
             by,
+            rewritten: Vec::new(),
             found: runtime.block_on(found),
         });
     }
@@ -115,9 +136,16 @@ fn exported(config: &Config, path: &str) -> Option<(usize, TreePath)> {
     deepest.map(|(_, index, rest)| (index, rest))
 }
 
+/// Whether the tree has nothing at this path.
+async fn is_nowhere(menus: &Menus, resolver: &Resolver, path: &TreePath) -> bool {
+    let found = resolver.resolve(&**menus.tree(), path).await;
+    found.is_err_and(|error| is_missing(&error))
+}
+
 /// The machine that asks.
 struct Machine {
     asker: Asker,
+    values: RewriteValues,
     ip: Ipv4Addr,
     server: Option<Ipv4Addr>,
 }
@@ -150,7 +178,17 @@ impl Machine {
         let policy = assemble::policy(config, Reasons::Few);
         let identity = Identity::of(&*policy, &request);
         let asker = Asker::new(config, &identity, ip.into(), server.map(IpAddr::V4));
-        Self { asker, ip, server }
+        let mut values = RewriteValues::from([
+            ("ip", ip.to_string()),
+            ("ip_hex", format!("{:08X}", ip.to_bits())),
+        ]);
+        add_values(&identity, &mut values);
+        Self {
+            asker,
+            values,
+            ip,
+            server,
+        }
     }
 
     async fn mount(
@@ -195,6 +233,45 @@ impl Machine {
             }),
             _ => Err(format!("{} is neither a file nor a directory", found.path)),
         }
+    }
+
+    /// As [`RewriteSource`](pxe_tree::RewriteSource) does it.
+    async fn find_rewritten(
+        &self,
+        menus: &Menus,
+        resolver: &Resolver,
+        rules: &RewriteRules,
+        path: &TreePath,
+        rewritten: &mut Vec<(String, Option<String>)>,
+    ) -> Result<Found, String> {
+        let course = rules.apply(path, &self.values);
+        for (index, made) in &course.steps {
+            let name = rules.rules().get(*index).map(|rule| rule.name.clone());
+            let made = made.as_ref().map(ToString::to_string);
+            rewritten.push((name.unwrap_or_default(), made));
+        }
+        let path = course.outcome.map_err(|kind| kind.to_string())?;
+        let answer = self.find(menus, resolver, Protocol::Tftp, 69, &path).await;
+        let missing = match answer {
+            Err(missing) if is_nowhere(menus, resolver, &path).await => missing,
+            answer => return answer,
+        };
+        for (rule, made) in rules.elsewhere(&path, &self.values) {
+            let other = match made {
+                Ok(other) => other,
+                Err(kind) => {
+                    rewritten.push((rule.name.clone(), None));
+                    return Err(kind.to_string());
+                }
+            };
+            let answer = self.find(menus, resolver, Protocol::Tftp, 69, &other).await;
+            if answer.is_err() && is_nowhere(menus, resolver, &other).await {
+                continue;
+            }
+            rewritten.push((rule.name.clone(), Some(other.to_string())));
+            return answer;
+        }
+        Err(missing)
     }
 
     async fn find(

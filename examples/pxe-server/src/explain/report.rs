@@ -90,6 +90,7 @@ impl Report<'_> {
             let files = files.iter().map(|file| match &file.found {
                 Ok(found) => json!({
                     "by": file.by,
+                    "rewritten": rewritten_json(file),
                     "path": found.path,
                     "bytes": found.bytes,
                     "filled_in": found.how == How::FilledIn,
@@ -103,7 +104,11 @@ impl Report<'_> {
                         _ => &[],
                     },
                 }),
-                Err(reason) => json!({ "by": file.by, "error": reason }),
+                Err(reason) => json!({
+                    "by": file.by,
+                    "rewritten": rewritten_json(file),
+                    "error": reason,
+                }),
             });
             files.collect::<Vec<_>>()
         });
@@ -128,6 +133,18 @@ impl Report<'_> {
     }
 
     fn file_text(&self, file: &LookedUp) -> String {
+        let mut text = self.found_text(file);
+        for (rule, made) in &file.rewritten {
+            let rule = printable(rule);
+            text.push_str(&match made {
+                Some(path) => format!("\n    {rule}: {path}"),
+                None => format!("\n    {rule}: refused"),
+            });
+        }
+        text
+    }
+
+    fn found_text(&self, file: &LookedUp) -> String {
         let access = Access::of(&self.told.boot, &self.told.explanation);
         match (&file.found, access.denial()) {
             (Ok(found), None) => {
@@ -163,6 +180,13 @@ impl Report<'_> {
             .map(|option| (option.code.0, value(&option)))
             .collect()
     }
+}
+
+fn rewritten_json(file: &LookedUp) -> Vec<Value> {
+    let steps = file.rewritten.iter();
+    steps
+        .map(|(rule, made)| json!({ "rule": rule, "path": made }))
+        .collect()
 }
 
 fn boot_text(boot: &Boot) -> String {

@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pxe_menu::{Location, Text};
-use pxe_tree::{FileRequest, MemBlob, NodeKind, Resolved, Resolver, Tree, TreePath};
+use pxe_tree::{CaseFold, FileRequest, MemBlob, NodeKind, Resolved, Resolver, Tree, TreePath};
 
 use self::converter::{Converter, Order, blob};
 use self::found::find;
@@ -63,6 +63,12 @@ impl Menus {
             converter: Arc::new(Converter::new(files.clone())),
             files,
         }
+    }
+
+    /// The same for those who ask for names in any case.
+    pub(crate) fn ignoring_case(&self) -> Self {
+        let tree = Arc::new(CaseFold::new(Arc::clone(&self.tree)));
+        Self::new(&self.config, self.served.clone(), tree)
     }
 
     /// The configuration that they are served by.

@@ -7,6 +7,9 @@ use crate::config::LogLevel;
 use crate::fact::{Fact, Protocol, What, printable};
 use crate::hub::{Hub, TransferKey};
 
+/// A transfer is told to have lost packets if more than one in so many was sent again.
+const REPEATED_SHARE: u64 = 100;
+
 /// Reports an event to the hub.
 pub(crate) fn observe(hub: &Hub, event: &Event) {
     let tell = |peer: &Peer, level, what| hub.tell(fact(hub, peer, what), level);
@@ -55,7 +58,16 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
             ..
         } => {
             hub.end(TransferKey::Tftp(*transfer));
-            let (level, what) = finished(printable(&filename.to_string()), report);
+            let file = printable(&filename.to_string());
+            if let Some(text) = course(&file, report) {
+                let name = "transfer";
+                // What was lost on the way explains a slow boot, so the machine's timeline has it.
+                match report.retransmits.saturating_mul(REPEATED_SHARE) > report.blocks {
+                    true => tell(peer, LogLevel::Debug, What::Note { name, text }),
+                    false => note(peer, LogLevel::Debug, name, text),
+                }
+            }
+            let (level, what) = finished(file, report);
             tell(peer, level, what);
         }
         Event::Refused {
@@ -72,7 +84,7 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
                 return tell(peer, LogLevel::Warn, denied);
             }
             let (level, what) = match refusal.code {
-                ErrorCode::FILE_NOT_FOUND => (LogLevel::Info, What::Missing { file }),
+                ErrorCode::FILE_NOT_FOUND => (hub.tftp_miss_level(), What::Missing { file }),
                 _ => {
                     let reason = printable(&refusal.message);
                     (
@@ -130,6 +142,24 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
 
 fn fact(hub: &Hub, peer: &Peer, what: What) -> Fact {
     Fact::new(hub.now(), Protocol::Tftp, what).with_ip(peer.remote.ip())
+}
+
+/// How a transfer went, for one that had acknowledged blocks.
+fn course(file: &str, report: &Report) -> Option<String> {
+    let Report {
+        negotiated,
+        blocks,
+        retransmits,
+        stray_acks,
+        ..
+    } = report;
+    (*blocks > 0).then(|| {
+        format!(
+            "{file}: {blocks} blocks of {} bytes in windows of {}; {retransmits} packets sent again, \
+             {stray_acks} useless acknowledgments",
+            negotiated.blksize, negotiated.windowsize
+        )
+    })
 }
 
 fn finished(file: String, report: &Report) -> (LogLevel, What) {

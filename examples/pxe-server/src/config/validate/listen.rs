@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pxe_tree::{NameBuf, TreePath};
@@ -10,6 +11,7 @@ use pxe_tree::{NameBuf, TreePath};
 use super::super::file::{self, OneOrMany};
 use super::super::place::Problems;
 use super::super::{Dns, Http, Nfs, Tftp};
+use super::rewrite::rewrite;
 use super::value::number;
 
 /// As many sockets as a process can have where nobody has raised that (fs.nr_open), less some.
@@ -42,6 +44,12 @@ pub(super) fn tftp(problems: &mut Problems<'_>, raw: &file::Tftp) -> Tftp {
         raw.transfers_max,
         1..=65_536,
     );
+    let per_client = number(
+        problems,
+        "tftp.transfers_per_client_max",
+        raw.transfers_per_client_max,
+        1..=65_536,
+    );
     Tftp {
         listen: listeners(problems, "tftp.listen", raw.listen.as_ref(), 69),
         single_port,
@@ -50,6 +58,10 @@ pub(super) fn tftp(problems: &mut Problems<'_>, raw: &file::Tftp) -> Tftp {
         blksize_max: blksize.unwrap_or(65_464),
         windowsize_max: windowsize.unwrap_or(64),
         transfers_max: transfers.unwrap_or(4096),
+        transfers_per_client_max: per_client.unwrap_or(512),
+        ignore_case: raw.ignore_case.unwrap_or(false),
+        quiet_misses: raw.quiet_misses.unwrap_or(false),
+        rewrite: Arc::new(rewrite(problems, raw)),
     }
 }
 

@@ -12,6 +12,7 @@ mod listen;
 mod menu;
 mod nfs;
 mod option;
+mod rewrite;
 mod value;
 
 use std::path::{Path, PathBuf};
