@@ -10,7 +10,7 @@ use crate::send_buffer::SendBuffer;
 /// Most that one `Want` asks for, in bytes, unless one block is larger.
 const WANT_BYTES_MAX: u64 = 1 << 20;
 /// Raw bytes that a netascii transfer asks for at a time: their conversion is memory of its own.
-const NETASCII_WANT_BYTES: u64 = 4 << 10;
+const NETASCII_WANT_BYTES: u64 = 1 << 10;
 
 /// A window on the stream of octets that DATA packets carry.
 ///

@@ -12,8 +12,9 @@ pub(crate) const BLKSIZE_DEFAULT: u16 = 512;
 pub(crate) const BLKSIZE_MIN: u16 = 8;
 /// Greatest block size (RFC 2348): 65464 octets and every header fit an IPv4 datagram.
 pub(crate) const BLKSIZE_MAX: u16 = 65464;
-/// Most converted octets that a netascii transfer may keep in its window; see `Content`.
-const NETASCII_WINDOW_BYTES_MAX: usize = 32 << 10;
+/// Most converted octets that a netascii transfer may keep in its window, and so its greatest
+/// block: they are memory of its own, unlike the data that octet transfers share; see `Content`.
+const NETASCII_WINDOW_BYTES_MAX: u16 = 4 << 10;
 
 /// How the file is represented on the wire (RFC 1350 section 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -139,14 +140,24 @@ pub(crate) fn negotiate(
             _ => u32::from(BLKSIZE_MAX),
         };
         let by_mtu = u16::try_from(by_mtu).unwrap_or(BLKSIZE_MAX);
+        let by_memory = match terms.mode {
+            Mode::Octet => BLKSIZE_MAX,
+            Mode::Netascii => NETASCII_WINDOW_BYTES_MAX,
+        };
         // `asked` is at least BLKSIZE_MIN, so the answer never exceeds it.
-        asked.min(config.blksize_max).min(by_mtu).max(BLKSIZE_MIN)
+        asked
+            .min(config.blksize_max)
+            .min(by_mtu)
+            .min(by_memory)
+            .max(BLKSIZE_MIN)
     });
     let blksize_used = blksize.unwrap_or(BLKSIZE_DEFAULT);
     let windowsize = requested.windowsize.map(|asked| {
         let bytes_max = match terms.mode {
             Mode::Octet => config.limits.window_bytes_max,
-            Mode::Netascii => NETASCII_WINDOW_BYTES_MAX.min(config.limits.window_bytes_max),
+            Mode::Netascii => {
+                usize::from(NETASCII_WINDOW_BYTES_MAX).min(config.limits.window_bytes_max)
+            }
         };
         let by_bytes = bytes_max / usize::from(blksize_used);
         let by_bytes = u16::try_from(by_bytes).unwrap_or(u16::MAX);
@@ -300,12 +311,14 @@ mod tests {
             ..terms(V4, None)
         };
         let (negotiated, oack) = agree(
-            b"tsize\x000\0windowsize\x0064\0blksize\x0016384\0",
+            b"tsize\x000\0windowsize\x0064\0blksize\x001428\0",
             terms,
             &Config::default(),
         );
         assert_eq!(negotiated.tsize, None);
         assert_eq!(negotiated.windowsize, 2);
-        assert_eq!(oack, b"\0\x06windowsize\x002\0blksize\x0016384\0");
+        assert_eq!(oack, b"\0\x06windowsize\x002\0blksize\x001428\0");
+        let (negotiated, _) = agree(b"blksize\x0065464\0", terms, &Config::default());
+        assert_eq!(negotiated.blksize, 4096);
     }
 }

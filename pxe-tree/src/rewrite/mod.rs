@@ -179,7 +179,8 @@ type Applied = Result<TreePath, ErrorKind>;
 /// let course = rules.apply(&asked, &values);
 /// assert_eq!(course.outcome.unwrap().to_string(), "/windows/Boot/BCD");
 ///
-/// let (rule, path) = rules.elsewhere(&TreePath::parse("linux.cfg")?, &values).next().unwrap();
+/// let missing = TreePath::parse("linux.cfg")?;
+/// let (rule, path) = rules.elsewhere(&missing, &values).next().unwrap();
 /// assert_eq!(rule.name, "machine");
 /// assert_eq!(path.unwrap().to_string(), "/machines/52-54-00-00-00-01.cfg");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
