@@ -28,6 +28,7 @@ mod segment;
 mod served_menus;
 mod site;
 mod storm_http;
+mod storm_tftp;
 mod tenancy;
 mod tftp;
 mod wiretap;
@@ -153,6 +154,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         menus::TESTS,
         nfs_link::TESTS,
         storm_http::TESTS,
+        storm_tftp::TESTS,
     ];
     let alone = alone.into_iter().flatten();
     let alone = alone.map(|(name, test)| (*name, Job::Alone(*test)));
