@@ -93,7 +93,8 @@
 //! It takes no files: a write request gets ERROR 2. It knows neither `multicast` (RFC 2090) nor
 //! `utimeout`, and not the obsolete mode `mail`. A block number wraps to 0, as every client that
 //! gets that far expects; none is known that wants 1. It decides no access and maps no names: that
-//! is the part of whoever answers [`Output::Incoming`], or of the `Source`.
+//! is the part of whoever answers [`Output::Incoming`], or of the `Source`
+//! (`pxe_tree::RewriteSource` does by rules what a map file of tftpd-hpa does).
 #![forbid(unsafe_code)]
 
 mod config;

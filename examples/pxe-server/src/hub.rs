@@ -305,6 +305,15 @@ mod tests {
         assert_eq!(machine.facts.len(), 2);
     }
 
+    // pxelinux tries a dozen names before it finds its menu.
+    #[test]
+    fn misses_are_quiet_where_that_is_wished() {
+        let hub = Hub::new(Arc::default());
+        assert_eq!(hub.tftp_miss_level(), LogLevel::Info);
+        hub.set_quiet_misses(true);
+        assert_eq!(hub.tftp_miss_level(), LogLevel::Debug);
+    }
+
     #[test]
     fn a_flood_of_one_kind_is_a_few_warnings_a_second() {
         let hub = Hub::new(Arc::default());
