@@ -59,7 +59,7 @@ const LONE_TESTS: [LoneTest; 2] = [
 ];
 
 /// The Debian packages whose programs the tests run.
-const PACKAGES: [&str; 31] = [
+const PACKAGES: [&str; 32] = [
     "aria2",
     "atftp",
     "bind9",
@@ -77,6 +77,7 @@ const PACKAGES: [&str; 31] = [
     "jq",
     "knot-dnsutils",
     "ldnsutils",
+    "libnet-tftp-perl",
     "libnfs-utils",
     "musl-tools",
     "nfs-common",

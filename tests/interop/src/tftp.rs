@@ -1,4 +1,4 @@
-//! TFTP clients: curl, tftp-hpa, atftp, busybox.
+//! TFTP clients: curl, tftp-hpa, atftp, busybox, Perl's Net::TFTP.
 
 use std::fs;
 
@@ -20,7 +20,12 @@ pub(crate) const TESTS: &[Test] = &[
     ("tftp_hpa_fetches_octet_and_netascii", tftp_hpa_fetches),
     ("tftp_hpa_may_not_write", tftp_hpa_writes),
     ("atftp_fetches_with_window_and_blksize", atftp_fetches),
+    (
+        "atftp_fetches_in_windows_across_a_link_of_mtu_1400",
+        atftp_fetches_across_small_mtu,
+    ),
     ("busybox_tftp_fetches", busybox_fetches),
+    ("perls_net_tftp_fetches", perl_fetches),
     ("names_of_loaders_lead_to_files", names_of_loaders),
 ];
 
@@ -123,10 +128,46 @@ fn atftp_fetches(site: &Site) -> Result<(), String> {
         &["--option", "blksize 1428", "--option", "tsize 0"],
         &["--option", "blksize 1428", "--option", "windowsize 8"],
         &["--option", "blksize 512", "--option", "windowsize 64"],
+        // More than the link's MTU and the server's bound: less is granted.
+        &["--option", "blksize 65464", "--option", "windowsize 1000"],
     ] {
         for file in ["os/block.bin", "os/small.bin", "os/big.bin"] {
             let all = [options, &["--get", "-r", file, "-l", &to, SERVER]].concat();
             client(&site.client, "atftp", &all)?.succeeds()?;
+            same(&fetched, &site.served(file))?;
+            fs::remove_file(&fetched).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+fn atftp_fetches_across_small_mtu(site: &Site) -> Result<(), String> {
+    let fetched = site.scratch("far-window");
+    let to = fetched.display().to_string();
+    for window in ["windowsize 1", "windowsize 16"] {
+        let options = ["--option", "blksize 1468", "--option", window];
+        let all = [
+            &options[..],
+            &["--get", "-r", "os/big.bin", "-l", &to, SERVER_FAR],
+        ]
+        .concat();
+        client(&site.far_client, "atftp", &all)?.succeeds()?;
+        same(&fetched, &site.served("os/big.bin"))?;
+        fs::remove_file(&fetched).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+fn perl_fetches(site: &Site) -> Result<(), String> {
+    let fetched = site.scratch("perl");
+    let to = fetched.display().to_string();
+    for blksize in ["512", "1408"] {
+        for file in ["os/block.bin", "os/small.bin"] {
+            let script = "my ($host, $size, $from, $to) = @ARGV; \
+                my $tftp = Net::TFTP->new($host, BlockSize => $size); $tftp->binary; \
+                defined $tftp->get($from, $to) or die $tftp->error";
+            let arguments = ["-MNet::TFTP", "-e", script, SERVER, blksize, file, &to];
+            client(&site.client, "perl", &arguments)?.succeeds()?;
             same(&fetched, &site.served(file))?;
             fs::remove_file(&fetched).map_err(|error| error.to_string())?;
         }
