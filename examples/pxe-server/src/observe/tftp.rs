@@ -7,8 +7,9 @@ use crate::config::LogLevel;
 use crate::fact::{Fact, Protocol, What, printable};
 use crate::hub::{Hub, TransferKey};
 
-/// A transfer is told to have lost packets if more than one in so many was sent again.
-const REPEATED_SHARE: u64 = 100;
+/// A transfer is told to have lost packets if more than one in so many was sent again; how one went
+/// that lost none is told if it had so many blocks.
+const BLOCKS_TOLD: u64 = 100;
 
 /// Reports an event to the hub.
 pub(crate) fn observe(hub: &Hub, event: &Event) {
@@ -59,13 +60,13 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
         } => {
             hub.end(TransferKey::Tftp(*transfer));
             let file = printable(&filename.to_string());
-            if let Some(text) = course(&file, report) {
-                let name = "transfer";
+            let name = "transfer";
+            if report.blocks > 0 && report.retransmits.saturating_mul(BLOCKS_TOLD) > report.blocks {
                 // What was lost on the way explains a slow boot, so the machine's timeline has it.
-                match report.retransmits.saturating_mul(REPEATED_SHARE) > report.blocks {
-                    true => tell(peer, LogLevel::Debug, What::Note { name, text }),
-                    false => note(peer, LogLevel::Debug, name, text),
-                }
+                let text = course(&file, report);
+                tell(peer, LogLevel::Debug, What::Note { name, text });
+            } else if report.blocks >= BLOCKS_TOLD {
+                note(peer, LogLevel::Debug, name, course(&file, report));
             }
             let (level, what) = finished(file, report);
             tell(peer, level, what);
@@ -144,8 +145,8 @@ fn fact(hub: &Hub, peer: &Peer, what: What) -> Fact {
     Fact::new(hub.now(), Protocol::Tftp, what).with_ip(peer.remote.ip())
 }
 
-/// How a transfer went, for one that had acknowledged blocks.
-fn course(file: &str, report: &Report) -> Option<String> {
+/// How a transfer went.
+fn course(file: &str, report: &Report) -> String {
     let Report {
         negotiated,
         blocks,
@@ -153,13 +154,11 @@ fn course(file: &str, report: &Report) -> Option<String> {
         stray_acks,
         ..
     } = report;
-    (*blocks > 0).then(|| {
-        format!(
-            "{file}: {blocks} blocks of {} bytes in windows of {}; {retransmits} packets sent again, \
-             {stray_acks} useless acknowledgments",
-            negotiated.blksize, negotiated.windowsize
-        )
-    })
+    format!(
+        "{file}: {blocks} blocks of {} bytes in windows of {}; {retransmits} packets sent again, \
+         {stray_acks} useless acknowledgments",
+        negotiated.blksize, negotiated.windowsize
+    )
 }
 
 fn finished(file: String, report: &Report) -> (LogLevel, What) {
