@@ -120,10 +120,11 @@ mod tests {
     use super::*;
 
     fn rates(per_second: u32, burst: u32) -> Rates {
-        let mut limits = Limits::default();
-        limits.requests_per_client_per_second = NonZeroU32::new(per_second);
-        limits.requests_per_client_burst = burst;
-        Rates::new(&limits)
+        Rates::new(&Limits {
+            requests_per_client_per_second: NonZeroU32::new(per_second),
+            requests_per_client_burst: burst,
+            ..Limits::default()
+        })
     }
 
     fn take_all(rates: &Rates, client: &str) -> u32 {
