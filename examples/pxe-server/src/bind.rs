@@ -1,5 +1,6 @@
 //! Before anything is served: every port is bound, then root is given up.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -13,6 +14,7 @@ use crate::capabilities::Kept;
 use crate::config::{Config, ConfigError, Problem, Store};
 use crate::control::ControlSocket;
 use crate::dns::BoundDns;
+use crate::https::Renewal;
 use crate::hub::Hub;
 use crate::lease_store;
 use crate::machines::Machines;
@@ -47,6 +49,9 @@ pub struct Bound {
     pub(crate) tftp: Option<pxe_tftp::Server>,
     /// Each listener with the index of its `[http]`.
     pub(crate) http: Vec<(usize, pxe_http::Bound)>,
+    /// The certificate and key of each `[http]` that has them, by its index. They are read before
+    /// root is given up, as keys often are for root alone.
+    pub(crate) https: BTreeMap<usize, Renewal>,
     pub(crate) nfs: Option<BoundNfs>,
     pub(crate) dns: Option<BoundDns>,
     pub(crate) control: Option<ControlSocket>,
@@ -79,6 +84,7 @@ impl Bound {
         let dhcp = bind_dhcp(&config, &hub)?;
         let tftp = bind_tftp(&config, &hub)?;
         let http = bind_http(&config)?;
+        let https = read_certificates(&config)?;
         lease_store::prepare(&config, &store, identity.as_ref())?;
         // After the directory of the leases, where its key may be.
         let nfs = BoundNfs::bind(&config, handle_key, identity.as_ref())?;
@@ -102,6 +108,7 @@ impl Bound {
             dhcp,
             tftp,
             http,
+            https,
             nfs,
             dns,
             control,
@@ -236,6 +243,19 @@ fn bind_http(config: &Config) -> Result<Vec<(usize, pxe_http::Bound)>, StartErro
         }
     }
     Ok(bound)
+}
+
+fn read_certificates(config: &Config) -> Result<BTreeMap<usize, Renewal>, StartError> {
+    let with_tls = config.http.iter().enumerate();
+    let with_tls = with_tls.filter_map(|(number, http)| Some((number, http, http.tls.as_ref()?)));
+    let read = with_tls.map(|(number, http, tls)| {
+        let renewal = Renewal::begin(tls).map_err(|wrong| {
+            let key = format!("{}.tls.{}", http.key, wrong.name);
+            config.error(config.problem(&key, wrong.message, wrong.remedy))
+        })?;
+        Ok((number, renewal))
+    });
+    read.collect()
 }
 
 impl Config {

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::config::{Config, Http};
 use crate::decisions::Guarded;
+use crate::https::Renewal;
 use crate::hub::Hub;
 use crate::observe;
 use crate::source::SwapSource;
@@ -25,6 +26,7 @@ impl HttpServers {
     pub(crate) fn start(
         config: &Config,
         bound: Vec<(usize, Bound)>,
+        certificates: &BTreeMap<usize, Renewal>,
         sources: &[Arc<SwapSource>],
         hub: &Arc<Hub>,
     ) -> io::Result<Arc<Self>> {
@@ -41,7 +43,11 @@ impl HttpServers {
                     .on_event(move |event| observe::http(&observer, event))
             });
             let source = Guarded::new(Arc::clone(source) as _, Arc::clone(hub));
-            servers.insert(number, server.listen(bound, source));
+            let server = match certificates.get(&number) {
+                None => server.listen(bound, source),
+                Some(renewal) => server.listen_tls(bound, renewal.identity(), source),
+            };
+            servers.insert(number, server);
         }
         let running: io::Result<Vec<Handle>> = servers.into_values().map(Server::start).collect();
         Ok(Arc::new(Self {

@@ -66,6 +66,7 @@ mod fact;
 mod folder;
 mod host_policy;
 mod http_servers;
+mod https;
 mod hub;
 mod init;
 mod lease_commands;

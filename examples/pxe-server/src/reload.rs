@@ -11,6 +11,7 @@ use crate::control::{Answer, Failure};
 use crate::decisions::Remembered;
 use crate::dns::{Interfaces, Prepared};
 use crate::fact::Protocol;
+use crate::https::Renewal;
 use crate::menus::Menus;
 use crate::nfs;
 use crate::running::Handle;
@@ -79,6 +80,9 @@ impl Handle {
             tracing::warn!(event = "config", "{}", config.locate(warning));
         }
         self.swap(config, &trees, exports, prepared);
+        let certificates = self.shared.certificates.clone();
+        // What comes of it is in the log; files on a disk that hangs keep nobody waiting.
+        tokio::task::spawn_blocking(move || certificates.iter().for_each(Renewal::look));
         let reloads = self.shared.reloads.fetch_add(1, Ordering::Relaxed) + 1;
         tracing::info!(
             event = "reloaded",
@@ -229,6 +233,7 @@ fn needs_restart(old: &Config, new: &Config, has_binl: bool) -> Vec<Problem> {
         let is_same = old.limits == new.limits
             && (old.has_listings, &old.index) == (new.has_listings, &new.index);
         compare(&new.key, is_same);
+        compare(&format!("{}.tls", new.key), old.tls == new.tls);
     }
     changed
         .into_iter()

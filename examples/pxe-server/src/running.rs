@@ -20,6 +20,7 @@ use crate::decisions::{Guarded, Remembered};
 use crate::dns::{BoundDns, Question, RunningDns};
 use crate::fact::Protocol;
 use crate::http_servers::HttpServers;
+use crate::https::Renewal;
 use crate::hub::Hub;
 use crate::lease_store;
 use crate::log::LogControl;
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     /// One per `[http]`.
     pub(crate) http_sources: Vec<Arc<SwapSource>>,
     pub(crate) http: Arc<HttpServers>,
+    /// The certificates of those that have one.
+    pub(crate) certificates: Vec<Renewal>,
     /// Where they are served.
     pub(crate) served: Served,
     pub(crate) tftp: Option<pxe_tftp::Handle>,
@@ -207,6 +210,7 @@ impl Bound {
             dhcp,
             tftp,
             http,
+            https,
             nfs,
             dns,
             control,
@@ -257,7 +261,7 @@ impl Bound {
         let names = dns.as_ref().map(|dns| Arc::clone(dns.names()));
         let store = NamingStore::over(store, names);
         let policy = Arc::new(Remembered(Arc::clone(&hub)));
-        let http = HttpServers::start(&config, http, &http_sources, &hub)?;
+        let http = HttpServers::start(&config, http, &https, &http_sources, &hub)?;
         let grace = config.server.grace;
         let shared = Arc::new(Shared {
             hub: Arc::clone(&hub),
@@ -266,6 +270,7 @@ impl Bound {
             tftp_source: tftp_source.clone(),
             http_sources,
             http: Arc::clone(&http),
+            certificates: https.values().cloned().collect(),
             served,
             tftp: tftp.as_ref().map(pxe_tftp::Server::handle),
             dhcp: dhcp.as_ref().map(pxe_dhcp::Server::handle),
@@ -302,6 +307,16 @@ impl Bound {
                 let ended = http.shut_down(grace).await;
                 if ended > 0 {
                     tracing::warn!(event = "broken_off", "http: {ended} connections broken off");
+                }
+                Ok(())
+            });
+        }
+        for renewal in shared.certificates.clone() {
+            let stopped = stopped.clone();
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = renewal.run() => {}
+                    () = wait_for_stop(stopped) => {}
                 }
                 Ok(())
             });

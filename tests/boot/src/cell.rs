@@ -170,6 +170,8 @@ fn boot(
         &cell.names,
         &conversations,
     )?;
+    let log = fs::read_to_string(work.join("pxe-server.log")).unwrap_or_default();
+    verdict::unlogged(&cell.expect, &conversations, &log)?;
     match outcome.phases.missing() {
         Some(_) => Err(explain("the marker came by another way", &outcome.phases)),
         None => Ok(()),

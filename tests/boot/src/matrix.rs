@@ -177,11 +177,20 @@ pub(crate) struct Expect {
     pub(crate) initrd: Step,
 }
 
+impl Expect {
+    /// All of them, in their order.
+    pub(crate) fn steps(&self) -> [&Step; 4] {
+        [&self.loader, &self.menu, &self.kernel, &self.initrd]
+    }
+}
+
 /// The protocol of a file request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Protocol {
     Tftp,
     Http,
+    /// HTTP over TLS: on the wire it can be seen that something was sent, and not what.
+    Https,
 }
 
 impl fmt::Display for Protocol {
@@ -189,11 +198,12 @@ impl fmt::Display for Protocol {
         f.write_str(match self {
             Protocol::Tftp => "tftp",
             Protocol::Http => "http",
+            Protocol::Https => "https",
         })
     }
 }
 
-/// A file request: `tftp bios/lpxelinux.0`, `http debian/linux`. The path has no leading slash.
+/// A file request: `tftp bios/lpxelinux.0`, `http debian/linux`, `https ipxe/snponly.efi`. The path has no leading slash.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub(crate) struct Step {
@@ -211,11 +221,13 @@ impl TryFrom<String> for Step {
     type Error = String;
 
     fn try_from(text: String) -> Result<Step, String> {
-        let bad = || format!("{text:?} is no request: write `tftp PATH` or `http PATH`");
+        let bad =
+            || format!("{text:?} is no request: write `tftp PATH`, `http PATH` or `https PATH`");
         let (protocol, path) = text.split_once(' ').ok_or_else(bad)?;
         let protocol = match protocol {
             "tftp" => Protocol::Tftp,
             "http" => Protocol::Http,
+            "https" => Protocol::Https,
             _ => return Err(bad()),
         };
         let path = path.trim().trim_start_matches('/');
@@ -241,6 +253,9 @@ pub(crate) struct ServerDefinition {
     /// Name in the work directory -> content, with `@names@` filled in.
     #[serde(default)]
     pub(crate) files: BTreeMap<String, String>,
+    /// Commands that make further files in the work directory, where they run one after the other.
+    #[serde(default)]
+    pub(crate) prepare: Vec<Vec<String>>,
     pub(crate) process: Vec<ServerProcess>,
 }
 

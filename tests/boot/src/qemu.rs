@@ -82,7 +82,9 @@ impl Machine {
             command.args(["-drive", &drive(&flash.code, ",readonly=on")]);
             command.args(["-drive", &drive(&variables, "")]);
         }
-        command.args(&firmware.arguments);
+        let work_path = work.display().to_string();
+        let arguments = firmware.arguments.iter();
+        command.args(arguments.map(|argument| argument.replace("@work@", &work_path)));
         let power_on = serial::now();
         let mut process = Process::spawn(
             command,

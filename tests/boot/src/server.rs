@@ -14,6 +14,19 @@ use crate::tree;
 
 const READY_PATIENCE: Duration = Duration::from_secs(15);
 
+/// Runs a command to its end.
+fn prepare(words: &[String], work: &Path) -> Result<(), String> {
+    let (program, arguments) = words.split_first().ok_or("there is an empty command")?;
+    let mut command = Command::new(program);
+    let output = command.args(arguments).current_dir(work).output();
+    let output = output.map_err(|error| format!("cannot run {program}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{}: {}: {said}", words.join(" "), output.status))
+}
+
 /// The running processes of the server, and the hosts on which some of them run.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -33,6 +46,11 @@ impl Server {
         for (name, content) in &definition.files {
             let content = fill(content, variables).map_err(|error| format!("{name}: {error}"))?;
             tree::write(&work.join(name), content.as_bytes())?;
+        }
+        for words in &definition.prepare {
+            let words: Result<Vec<String>, String> =
+                words.iter().map(|word| fill(word, variables)).collect();
+            prepare(&words?, work)?;
         }
         let mut server = Server {
             processes: Vec::new(),

@@ -1,8 +1,10 @@
 //! What must be true of a boot's traffic, beyond the phases: a boot that reached its system in spite of a fault is no success.
 
-use crate::matrix::{Expect, Firmware, ServerDefinition};
+use serde_json::Value;
+
+use crate::matrix::{Expect, Firmware, Protocol, ServerDefinition};
 use crate::network::ADDRESS;
-use crate::wire::Conversations;
+use crate::wire::{Conversations, Request};
 
 /// Says what was wrong with the traffic, if something was.
 pub(crate) fn judge(
@@ -52,6 +54,37 @@ fn unanswered(conversations: &Conversations) -> Option<String> {
     let mut requests = conversations.requests.iter();
     let request = requests.find(|request| request.answer.is_none())?;
     Some(request.to_string())
+}
+
+/// Which file was not sent that the wire tells nothing of, by the log of the server, a JSON object a line. What came in
+/// clear is seen on the wire, so a file that is in the log alone came over TLS.
+pub(crate) fn unlogged(
+    expect: &Expect,
+    conversations: &Conversations,
+    log: &str,
+) -> Result<(), String> {
+    let hidden = expect.steps().into_iter();
+    for step in hidden.filter(|step| step.protocol == Protocol::Https) {
+        let is_path = |path: &str| path.trim_start_matches('/') == step.path;
+        let in_clear =
+            |request: &Request| request.protocol != Protocol::Https && is_path(&request.path);
+        if let Some(request) = conversations
+            .requests
+            .iter()
+            .find(|request| in_clear(request))
+        {
+            return Err(format!("{step} was asked for in clear: {request}"));
+        }
+        let lines = log
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        let is_sent =
+            |line: Value| line["event"] == "sent" && line["file"].as_str().is_some_and(is_path);
+        if !lines.into_iter().any(is_sent) {
+            return Err(format!("{step} is not in the server's log"));
+        }
+    }
+    Ok(())
 }
 
 /// Why the machine did not find a name by our own server.
@@ -134,6 +167,7 @@ mod tests {
             packages: Vec::new(),
             leases_from,
             files: BTreeMap::new(),
+            prepare: Vec::new(),
             process: Vec::new(),
         }
     }

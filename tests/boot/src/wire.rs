@@ -8,6 +8,13 @@ use crate::matrix::{Protocol, Step};
 use crate::network::MACHINE;
 use crate::pcap::{self, Packet, Transport};
 
+/// The port of HTTP over TLS.
+const HTTPS: u16 = 443;
+
+fn is_https(packet: &Packet<'_>) -> bool {
+    packet.source.port() == HTTPS || packet.destination.port() == HTTPS
+}
+
 /// The conversations of one capture. All times are since the Unix epoch.
 #[derive(Debug, Default)]
 pub(crate) struct Conversations {
@@ -115,7 +122,9 @@ impl Request {
 
     /// Whether it is the one that a cell expects.
     pub(crate) fn is(&self, step: &Step) -> bool {
-        self.protocol == step.protocol && self.path.trim_start_matches('/') == step.path
+        // What is asked for over TLS, the verdict looks for elsewhere.
+        self.protocol == step.protocol
+            && (step.protocol == Protocol::Https || self.path.trim_start_matches('/') == step.path)
     }
 }
 
@@ -158,6 +167,7 @@ impl Conversations {
             }
             Transport::Udp if is_dns(packet) => self.add_dns(packet),
             Transport::Udp => self.add_tftp(at, packet),
+            Transport::Tcp if is_https(packet) => self.add_https(at, packet),
             Transport::Tcp => self.add_http(at, packet),
         }
     }
@@ -285,6 +295,30 @@ impl Conversations {
                         (true, 200) => Answer::Probe,
                         _ => Answer::Status(status),
                     });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A connection counts as one request: it is asked with the first record of its handshake, and answered with the first
+    /// data after it. An alert is no answer.
+    fn add_https(&mut self, at: Duration, packet: &Packet<'_>) {
+        const HANDSHAKE: u8 = 22;
+        const APPLICATION_DATA: u8 = 23;
+        let is_asked = |request: &Request| {
+            request.protocol == Protocol::Https && request.client == packet.source
+        };
+        match packet.payload.first() {
+            Some(&HANDSHAKE) if packet.destination.port() == HTTPS => {
+                if !self.requests.iter().any(is_asked) {
+                    let server = packet.destination.to_string();
+                    self.ask(at, Protocol::Https, server.as_bytes(), false, packet);
+                }
+            }
+            Some(&APPLICATION_DATA) if packet.source.port() == HTTPS => {
+                if let Some(request) = self.open(packet.destination, Some(packet.source)) {
+                    request.answer = Some(Answer::Data(at));
                 }
             }
             _ => {}

@@ -257,6 +257,7 @@ pub(super) struct Rewrite {
 #[serde(deny_unknown_fields)]
 pub(super) struct Http {
     pub(super) listen: Option<OneOrMany<String>>,
+    pub(super) tls: Option<Tls>,
     pub(super) root: Option<String>,
     pub(super) listings: Option<bool>,
     pub(super) index: Option<String>,
@@ -266,6 +267,13 @@ pub(super) struct Http {
     pub(super) requests_per_client_burst: Option<i64>,
     pub(super) idle_seconds: Option<i64>,
     pub(super) stall_seconds: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) certificate: Option<String>,
+    pub(super) key: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -54,6 +54,7 @@ impl Config {
         self.check_boot_files(problems);
         self.check_templates(problems);
         self.check_exports(problems);
+        self.check_certificates(problems);
         self.check_interfaces(problems, &InterfaceAddresses::read());
     }
 
@@ -149,6 +150,13 @@ impl Config {
     /// Every boot file that this server is asked for by name, with the key that names it. URLs,
     /// names with placeholders and files of other servers are not among them.
     fn named_files(&self) -> Vec<(String, &str)> {
+        let mut named = self.told_files();
+        named.retain(|(_, file)| !file.contains("://") && !file.contains('{'));
+        named
+    }
+
+    /// The same with URLs and placeholders.
+    fn told_files(&self) -> Vec<(String, &str)> {
         let mut named: Vec<(String, &str)> = Vec::new();
         if let Some(boot) = &self.boot {
             let files = boot.files.iter();
@@ -179,8 +187,15 @@ impl Config {
             let file = host.boot.file.as_deref();
             named.extend(file.map(|file| (format!("dhcp.host[{index}].boot"), file)));
         }
-        named.retain(|(_, file)| !file.contains("://") && !file.contains('{'));
         named
+    }
+
+    /// All that machines are told to boot, whether it is a file or a URL.
+    pub(crate) fn boot_texts(&self) -> Vec<&str> {
+        self.told_files()
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect()
     }
 
     /// The boot files that are to be in the tree: their names and their places.

@@ -7,6 +7,7 @@ mod dns;
 mod file;
 mod machine;
 mod machine_nfs;
+mod machine_tls;
 mod nfs;
 mod parse;
 mod place;
@@ -291,8 +292,20 @@ pub struct Http {
     pub index: Option<NameBuf>,
     /// What clients at these addresses can make the server hold.
     pub limits: pxe_http::Limits,
+    /// What it takes to speak HTTPS there; `None`: HTTP in clear.
+    pub tls: Option<Tls>,
     /// Its path in the file: `http`, or `http[1]`.
     pub(crate) key: String,
+}
+
+/// `tls` of `[http]`: who the server is to its clients.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tls {
+    /// The file of the certificate, and of those that lead from it to the CA: PEM.
+    pub certificate: PathBuf,
+    /// The file of its private key: PEM.
+    pub key: PathBuf,
 }
 
 /// `[menu]`: what is done with menus when they are served.

@@ -123,11 +123,31 @@ fn as_user(config: &Config) -> Vec<Finding> {
         })
     });
     let mut findings: Vec<Finding> = unreadable.collect();
+    findings.extend(unreadable_keys(config, user));
     if findings.is_empty() {
         let text = format!("{} can be read by {user}", root.display());
         findings.push(Finding::ok(text));
     }
     findings
+}
+
+/// What can be read at the start, as root, and not when it was renewed.
+fn unreadable_keys(config: &Config, user: &str) -> Vec<Finding> {
+    let tls = config.http.iter().filter_map(|http| http.tls.as_ref());
+    let files = tls.flat_map(|tls| [&tls.certificate, &tls.key]);
+    let unreadable = files.filter_map(|path| {
+        let error = std::fs::File::open(path).err()?;
+        (error.kind() == std::io::ErrorKind::PermissionDenied).then(|| {
+            let text = format!(
+                "{} cannot be read by {user}: once it is renewed, the server has to be started \
+                 anew",
+                path.display()
+            );
+            let remedy = "give it to the group of that user, and let that group read it";
+            Finding::warning(text, remedy)
+        })
+    });
+    unreadable.collect()
 }
 
 /// Whether the user that this process is by now can keep leases there. The file is not opened: a

@@ -33,6 +33,7 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
                 Limit::Connections => (LogLevel::Warn, "too many connections"),
                 Limit::ConnectionsPerClient => (LogLevel::Warn, "too many of its connections"),
                 Limit::HeadBytes => (LogLevel::Warn, "the request's head is too long"),
+                Limit::HandshakeTime => (LogLevel::Debug, "the handshake of TLS takes too long"),
                 Limit::HeadTime => (LogLevel::Debug, "the request's head takes too long"),
                 Limit::IdleTime => (LogLevel::Debug, "idle for too long"),
                 Limit::StallTime => (LogLevel::Warn, "took too little for too long"),
@@ -56,6 +57,15 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
             };
             let fact = Fact::new(hub.now(), Protocol::Http, what);
             hub.note(fact.with_ip(malformed.remote.ip()), LogLevel::Debug);
+        }
+        Event::HandshakeFailed(failed) => {
+            let text = format!("no connection by TLS: {}", printable(&failed.cause));
+            let what = What::Note {
+                name: "handshake_failed",
+                text,
+            };
+            let fact = Fact::new(hub.now(), Protocol::Http, what);
+            hub.note(fact.with_ip(failed.remote.ip()), LogLevel::Warn);
         }
         Event::AcceptFailed(failed) => {
             let text = format!(

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use pxe_tree::{NameBuf, TreePath};
 
 use super::super::file::{self, OneOrMany};
 use super::super::place::Problems;
-use super::super::{Dns, Http, Nfs, Tftp};
+use super::super::{Dns, Http, Nfs, Tftp, Tls};
 use super::rewrite::rewrite;
 use super::value::number;
 
@@ -82,7 +83,11 @@ fn port_range(problems: &mut Problems<'_>, path: &str, text: &str) -> Option<Ran
     }
 }
 
-pub(super) fn http(problems: &mut Problems<'_>, raw: &OneOrMany<file::Http>) -> Vec<Http> {
+pub(super) fn http(
+    problems: &mut Problems<'_>,
+    raw: &OneOrMany<file::Http>,
+    directory: &Path,
+) -> Vec<Http> {
     let mut all = Vec::new();
     for (key, raw) in raw.with_paths("http") {
         let root = raw.root.as_deref().unwrap_or("/");
@@ -102,12 +107,20 @@ pub(super) fn http(problems: &mut Problems<'_>, raw: &OneOrMany<file::Http>) -> 
             );
             TreePath::default()
         });
+        let tls = (raw.tls.as_ref()).and_then(|raw| tls(problems, &key, raw, directory));
+        let port = if raw.tls.is_some() { 443 } else { 80 };
         all.push(Http {
-            listen: listeners(problems, &format!("{key}.listen"), raw.listen.as_ref(), 80),
+            listen: listeners(
+                problems,
+                &format!("{key}.listen"),
+                raw.listen.as_ref(),
+                port,
+            ),
             root,
             has_listings: raw.listings.unwrap_or(true),
             index: index(problems, &key, raw.index.as_deref()),
             limits: http_limits(problems, &key, raw),
+            tls,
             key,
         });
     }
@@ -186,6 +199,25 @@ fn http_limits(problems: &mut Problems<'_>, key: &str, raw: &file::Http) -> pxe_
         }
     }
     limits
+}
+
+/// Both files may be one.
+fn tls(problems: &mut Problems<'_>, key: &str, raw: &file::Tls, directory: &Path) -> Option<Tls> {
+    let mut file = |name: &str, raw: Option<&str>| match raw {
+        None | Some("") => {
+            let message = format!("names no {name}");
+            let remedy = format!("write {name} = \"/etc/pxe-server/https.pem\"");
+            problems.error(&format!("{key}.tls"), message, remedy);
+            None
+        }
+        Some(file) => Some(directory.join(file)),
+    };
+    let certificate = file("certificate", raw.certificate.as_deref());
+    let key = file("key", raw.key.as_deref());
+    Some(Tls {
+        certificate: certificate?,
+        key: key?,
+    })
 }
 
 pub(super) fn listeners(

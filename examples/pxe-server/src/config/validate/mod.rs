@@ -40,7 +40,7 @@ pub(super) fn validate(raw: &File, places: Places, file: &Path) -> Result<Config
     let server = server(&mut problems, &raw.server, directory);
     let tree = tree(&mut problems, &raw.tree, directory);
     let tftp = raw.tftp.as_ref().map(|raw| tftp(&mut problems, raw));
-    let http = http(&mut problems, &raw.http);
+    let http = http(&mut problems, &raw.http, directory);
     let nfs = (raw.nfs.as_ref()).map(|raw| nfs(&mut problems, raw, directory, &tree.root));
     let boot = raw.boot.as_ref().map(|raw| boot(&mut problems, raw));
     let dns_listen = raw
