@@ -20,6 +20,7 @@ mod http;
 mod http_changes;
 mod http_download;
 mod http_large;
+mod https;
 mod menus;
 mod nfs;
 mod nfs_link;
@@ -135,6 +136,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         (http::TESTS, site::EVERYTHING),
         (http_download::TESTS, site::EVERYTHING),
         (http_changes::TESTS, site::EVERYTHING),
+        (https::TESTS, https::SETUP),
         (nfs::TESTS, nfs::SETUP),
         (access::TESTS, access::SETUP),
         (served_menus::TESTS, served_menus::SETUP),

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use pxe_test_lab::{Namespace, Output, POLL_INTERVAL, Process, run, unique_name};
 use tempfile::TempDir;
 
+use crate::https;
+
 /// The server's address on the link of the boot clients.
 pub(crate) const SERVER: &str = "10.78.0.1";
 /// The server's address towards the router.
@@ -62,6 +64,10 @@ impl Site {
         run(Command::new("chmod").arg("0755").arg(directory.path()))?;
         lay_out(directory.path()).map_err(|error| format!("cannot lay out the tree: {error}"))?;
 
+        // A configuration that names a certificate needs one before the server starts.
+        if setup.configuration.contains("https.crt") {
+            https::make_certificate(directory.path())?;
+        }
         let [at_server, client, router, far_client] =
             [(); 4].map(|()| Namespace::new(&unique_name()));
         let (at_server, client, router, far_client) = (at_server?, client?, router?, far_client?);
@@ -109,6 +115,11 @@ impl Site {
     /// A file of the served tree, as it lies on disk.
     pub(crate) fn served(&self, path: &str) -> PathBuf {
         self.directory.path().join("tree").join(path)
+    }
+
+    /// A file beside the tree, where `@work@` is.
+    pub(crate) fn beside_tree(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     /// A place for what a client writes.
