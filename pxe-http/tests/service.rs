@@ -84,6 +84,46 @@ async fn it_is_a_service_of_hyper() {
 }
 
 #[tokio::test]
+async fn it_is_a_service_of_tower_where_the_peer_is_an_extension() {
+    async fn call<S>(mut service: S, request: Request<String>) -> Response<FileBody>
+    where
+        S: tower_service::Service<
+                Request<String>,
+                Response = Response<FileBody>,
+                Error = Infallible,
+            >,
+    {
+        match service.call(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    }
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let sees = Arc::clone(&seen);
+    let files = FileService::new(tree()).on_event(move |event| {
+        if let Event::Request(request) = event {
+            sees.lock().expect("no panic").push(request.remote);
+        }
+    });
+    let request = || Request::get("/os/linux").header("Host", "a");
+    let unread = || "unread".to_owned();
+
+    let known = request()
+        .extension(peer())
+        .body(unread())
+        .expect("a request");
+    assert_eq!(collect(call(files.clone(), known).await).await, b"kernel");
+    let known = request().body(unread()).expect("a request");
+    assert_eq!(
+        collect(call(files.for_peer(peer()), known).await).await,
+        b"kernel"
+    );
+    let unknown = request().body(unread()).expect("a request");
+    assert_eq!(call(files, unknown).await.status(), 500);
+    assert_eq!(*seen.lock().expect("no panic"), [peer().remote; 2]);
+}
+
+#[tokio::test]
 async fn a_source_sees_who_asks() {
     let local = "10.0.0.1:8080".parse().expect("an address");
     let source = source_fn(move |request: &pxe_tree::FileRequest<'_>| {

@@ -5,24 +5,33 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use http::request::Parts;
 use http::{Request, Response};
-use pxe_tree::Source;
+use pxe_tree::{ErrorKind, Source};
 
-use super::answer::{Files, civil_time};
+use super::answer::{Answer, Files, civil_time};
 use super::body::FileBody;
 use super::directory::DirectoryDesk;
 use super::flow::Flow;
-use super::observer::Observer;
+use super::observer::{Observer, Report};
 use super::peer::Peer;
 use crate::event::Event;
-use crate::{Directories, MediaTypes, RequestHead};
+use crate::{Directories, MediaTypes, Outcome, RequestHead, plan};
 
 /// Answers requests from a [`Source`]; clones share everything.
 ///
-/// To nest it in a server of your own, call [`respond`](Self::respond) from a handler, or give
-/// [`for_peer`](Self::for_peer) to hyper.
+/// To nest it in a server of your own:
+///
+/// - In a router of tower's (axum, for example) it is a [`tower_service::Service`] itself. Who asks
+///   is a [`Peer`] among the request's extensions: put it there where connections are accepted.
+///   Without one, requests are answered 500, as no policy could judge them.
+/// - For hyper, [`for_peer`](Self::for_peer) gives each connection its service.
+/// - From a handler of any kind, call [`respond`](Self::respond).
+///
+/// Have your server write the names of header fields in title case: GRUB finds `Content-Length`
+/// with regard to case.
 #[derive(Debug, Clone)]
 pub struct FileService {
     files: Files,
@@ -83,9 +92,21 @@ impl FileService {
         let service = self.for_peer(peer);
         async move { service.respond_to(parts).await }
     }
+
+    /// Who asks is not known: an error of the program around this one, and no event, as those
+    /// say who asked.
+    fn without_peer(parts: &Parts) -> Response<FileBody> {
+        let head = RequestHead::from_parts(parts);
+        let answer = Answer {
+            plan: plan(&head, Outcome::Failed(ErrorKind::Io), civil_time()),
+            blob: None,
+            report: Report::new(Observer::default(), None),
+        };
+        answered(answer, None)
+    }
 }
 
-/// A [`FileService`] on one connection: a [`hyper::service::Service`].
+/// A [`FileService`] on one connection: a [`hyper::service::Service`], and one of tower's.
 #[derive(Debug, Clone)]
 pub struct PeerService {
     files: Files,
@@ -107,24 +128,68 @@ impl PeerService {
         }
         let head = RequestHead::from_parts(&parts).with_protocol(self.peer.protocol);
         let answer = self.files.answer(self.peer, &head, civil_time()).await;
-        let plan = answer.plan;
-        let body = FileBody::new(plan.body, answer.blob, answer.report, self.flow);
-        let mut response = Response::new(body);
-        *response.status_mut() = plan.status;
-        // A map into which each name goes once, and nothing is removed from, keeps its order; the
-        // tests on raw sockets would notice if it did not.
-        response.headers_mut().reserve(plan.headers.len());
-        for (name, value) in plan.headers {
-            response.headers_mut().append(name, value);
+        answered(answer, self.flow)
+    }
+}
+
+fn answered(answer: Answer, flow: Option<Arc<Flow>>) -> Response<FileBody> {
+    let plan = answer.plan;
+    let body = FileBody::new(plan.body, answer.blob, answer.report, flow);
+    let mut response = Response::new(body);
+    *response.status_mut() = plan.status;
+    // A map into which each name goes once, and nothing is removed from, keeps its order; the
+    // tests on raw sockets would notice if it did not.
+    response.headers_mut().reserve(plan.headers.len());
+    for (name, value) in plan.headers {
+        response.headers_mut().append(name, value);
+    }
+    response
+}
+
+type Responding = Pin<Box<dyn Future<Output = Result<Response<FileBody>, Infallible>> + Send>>;
+
+impl<B> tower_service::Service<Request<B>> for FileService {
+    type Response = Response<FileBody>;
+    type Error = Infallible;
+    type Future = Responding;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (parts, _) = request.into_parts();
+        match parts.extensions.get::<Peer>() {
+            Some(peer) => {
+                let service = self.for_peer(*peer);
+                Box::pin(async move { Ok(service.respond_to(parts).await) })
+            }
+            None => {
+                let response = Self::without_peer(&parts);
+                Box::pin(async move { Ok(response) })
+            }
         }
-        response
+    }
+}
+
+impl<B> tower_service::Service<Request<B>> for PeerService {
+    type Response = Response<FileBody>;
+    type Error = Infallible;
+    type Future = Responding;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        hyper::service::Service::call(self, request)
     }
 }
 
 impl<B> hyper::service::Service<Request<B>> for PeerService {
     type Response = Response<FileBody>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<FileBody>, Infallible>> + Send>>;
+    type Future = Responding;
 
     fn call(&self, request: Request<B>) -> Self::Future {
         let (parts, _) = request.into_parts();
