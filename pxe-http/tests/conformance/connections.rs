@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use pxe_http::{Event, ResponseEnd};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::Semaphore;
 
 use crate::driver::Driver;
-use crate::support::{PatternBlob, Response};
+use crate::support::{PatternBlob, Response, pattern};
 use crate::{on_every_driver, on_own_drivers};
 
 on_every_driver! {
+    a_head_may_come_in_single_bytes,
+    a_hundred_requests_at_once_are_answered_in_order,
+    errors_keep_the_connection,
+    a_source_that_hangs_holds_up_nobody_else,
     http_1_0_keeps_its_connection_only_if_asked_to,
     pipelined_requests_are_answered_in_order,
     a_post_with_a_body_is_refused_and_its_body_is_no_request,
@@ -117,4 +122,69 @@ async fn garbage_is_answered_400_and_told_of(driver: Driver) {
             .await;
         assert!(!cause.is_empty());
     }
+}
+
+async fn a_head_may_come_in_single_bytes(driver: Driver) {
+    let server = driver.with_files().await;
+    let mut client = server.connect().await;
+    for byte in b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" {
+        client.send([*byte]).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        Response::parse(&client.rest().await).body,
+        b"hello, world\n"
+    );
+}
+
+async fn a_hundred_requests_at_once_are_answered_in_order(driver: Driver) {
+    let server = driver.with_blob(Arc::new(PatternBlob::new(1000))).await;
+    let mut client = server.connect().await;
+    let requests =
+        (0..100).map(|at| format!("GET / HTTP/1.1\r\nHost: a\r\nRange: bytes={at}-{at}\r\n\r\n"));
+    client.send(requests.collect::<String>()).await;
+    for at in 0..100 {
+        let head = client.head().await;
+        assert!(head.contains(&format!("bytes {at}-{at}/1000")), "{head}");
+        assert_eq!(client.body(1).await, [pattern(at)]);
+    }
+}
+
+async fn errors_keep_the_connection(driver: Driver) {
+    let server = driver.with_files().await;
+    let mut client = server.connect().await;
+    for (request, status) in [
+        ("GET /none HTTP/1.1\r\nHost: a", "404"),
+        ("GET /hello HTTP/1.1\r\nHost: a\r\nRange: bytes=99-", "416"),
+        ("GET /hello HTTP/1.1\r\nHost: a\r\nIf-Match: \"x\"", "412"),
+        ("GET /old HTTP/1.1\r\nHost: a", "302"),
+        ("GET /hello HTTP/1.1\r\nHost: a", "200"),
+    ] {
+        client.send(format!("{request}\r\n\r\n")).await;
+        let head = client.head().await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{head}");
+        let len = head
+            .lines()
+            .find_map(|line| line.strip_prefix("Content-Length: "))
+            .expect("a length");
+        client.body(len.parse().expect("a number")).await;
+    }
+}
+
+async fn a_source_that_hangs_holds_up_nobody_else(driver: Driver) {
+    let mut blob = PatternBlob::new(1000);
+    blob.gate = Some((500, Semaphore::new(0)));
+    let blob = Arc::new(blob);
+    let server = driver.with_blob(blob.clone()).await;
+    let mut hung = server.connect().await;
+    hung.send("GET / HTTP/1.0\r\n\r\n").await;
+    for _ in 0..3 {
+        let request = "GET / HTTP/1.0\r\nRange: bytes=0-9\r\n\r\n";
+        assert_eq!(
+            Response::parse(&server.exchange(request).await).body.len(),
+            10
+        );
+    }
+    blob.open_gate();
+    assert_eq!(Response::parse(&hung.rest().await).body.len(), 1000);
 }

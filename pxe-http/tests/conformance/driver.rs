@@ -9,7 +9,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 #[cfg(feature = "tls")]
 use pxe_http::CurrentIdentity;
-use pxe_http::{Event, FileService, Handle, Limits, Peer, Responded, Server};
+use pxe_http::{Directories, Event, FileService, Handle, Limits, Peer, Responded, Server};
 use pxe_tree::{Blob, Protocol, Source};
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpListener, TcpStream};
@@ -45,11 +45,23 @@ impl Driver {
 
     /// Serves this source on loopback, within these limits if they are ours to keep.
     pub(crate) async fn start(self, limits: Limits, source: Arc<dyn Source>) -> Running {
+        self.start_with(limits, Directories::default(), source)
+            .await
+    }
+
+    /// The same, with another answer to requests for directories than a refusal.
+    pub(crate) async fn start_with(
+        self,
+        limits: Limits,
+        directories: Directories,
+        source: Arc<dyn Source>,
+    ) -> Running {
         let (on_event, events) = heard();
         let (address, served) = match self {
             Self::OwnServer => {
                 let bound = Server::bind("127.0.0.1:0").expect("a port");
                 let server = Server::new().limits(limits).on_event(on_event);
+                let server = server.directories(directories);
                 let address = bound.local_addr();
                 let handle = server.listen(bound, source).start().expect("a runtime");
                 (address, Served::Ours(handle))
@@ -58,12 +70,13 @@ impl Driver {
             Self::Tls => {
                 let authority = Authority::new();
                 let identity = authority.identity(&["127.0.0.1"]);
-                let mut running = Running::over_tls(limits, identity.into(), source);
+                let mut running = Running::over_tls(limits, directories, identity.into(), source);
                 running.trust = Some(authority.known_to_client());
                 return running;
             }
             Self::HyperService => {
                 let files = FileService::new(source).on_event(on_event);
+                let files = files.directories(directories);
                 let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
                 let address = listener.local_addr().expect("an address");
                 let mut task = JoinSet::new();
@@ -170,6 +183,7 @@ impl Running {
     #[cfg(feature = "tls")]
     pub(crate) fn over_tls(
         limits: Limits,
+        directories: Directories,
         identity: CurrentIdentity,
         source: Arc<dyn Source>,
     ) -> Self {
@@ -177,6 +191,7 @@ impl Running {
         let bound = Server::bind("127.0.0.1:0").expect("a port");
         let address = bound.local_addr();
         let server = Server::new().limits(limits).on_event(on_event);
+        let server = server.directories(directories);
         let server = server.listen_tls(bound, identity, source);
         Self {
             address,

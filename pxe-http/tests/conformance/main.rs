@@ -17,6 +17,7 @@ mod driver;
 mod fields;
 mod firmware;
 mod limits;
+mod listings;
 mod shutdown;
 mod suite;
 #[path = "../suite/mod.rs"]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pxe_http::{CurrentIdentity, Event, Identity, Limit, Limits};
+use pxe_http::{CurrentIdentity, Directories, Event, Identity, Limit, Limits};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
 };
@@ -78,7 +78,7 @@ struct Secured {
 async fn secured(limits: Limits) -> Secured {
     let authority = Authority::new();
     let identity = CurrentIdentity::new(authority.identity(&["127.0.0.1"]));
-    let server = Running::over_tls(limits, identity.clone(), files());
+    let server = Running::over_tls(limits, Directories::default(), identity.clone(), files());
     Secured {
         server,
         authority,
