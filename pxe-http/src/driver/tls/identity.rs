@@ -287,3 +287,108 @@ fn provider() -> CryptoProvider {
     provider.kx_groups.push(&FiniteField);
     provider
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256};
+    use rustls::{CipherSuite, ClientConfig, ClientConnection, RootCertStore, ServerConnection};
+
+    use super::*;
+
+    /// Made for this test, and nobody's: ring reads keys of RSA and makes none.
+    const RSA_KEY: &str = include_str!("testdata/rsa.key");
+
+    fn rsa() -> (rcgen::Certificate, KeyPair) {
+        let key = KeyPair::from_pem_and_sign_algo(RSA_KEY, &PKCS_RSA_SHA256).expect("a key");
+        let params = CertificateParams::new(vec!["pxe.lan".into()]).expect("a name");
+        (params.self_signed(&key).expect("a certificate"), key)
+    }
+
+    fn ecdsa(name: &str) -> (String, String) {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec![name.into()]).expect("a name");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    fn wrong(chain: &str, key: &str) -> String {
+        let error = Identity::from_pem(chain.as_bytes(), key.as_bytes()).expect_err("no identity");
+        error.to_string()
+    }
+
+    /// EDK2 as OVMF of Debian 12 has it: TLS 1.2, `DHE-RSA` and no groups.
+    #[test]
+    fn ovmf_of_debian_12_knows_no_elliptic_curves() {
+        let (certificate, _) = rsa();
+        let identity = Identity::from_pem(certificate.pem().as_bytes(), RSA_KEY.as_bytes())
+            .expect("an identity");
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.der().clone()).expect("a root");
+        for suite in finite_field::cipher_suites() {
+            let provider = CryptoProvider {
+                cipher_suites: vec![suite],
+                kx_groups: vec![&FiniteField],
+                ..ring::default_provider()
+            };
+            let config = ClientConfig::builder_with_provider(Arc::new(provider))
+                .with_protocol_versions(&[&TLS12])
+                .expect("versions")
+                .with_root_certificates(roots.clone())
+                .with_no_client_auth();
+            let name = "pxe.lan".try_into().expect("a name");
+            let mut client = ClientConnection::new(Arc::new(config), name).expect("a client");
+            let mut server = ServerConnection::new(identity.config()).expect("a server");
+            while client.is_handshaking() || server.is_handshaking() {
+                let mut wire = Vec::new();
+                client.write_tls(&mut wire).expect("room");
+                server.read_tls(&mut &wire[..]).expect("room");
+                server.process_new_packets().expect("a handshake");
+                wire.clear();
+                server.write_tls(&mut wire).expect("room");
+                client.read_tls(&mut &wire[..]).expect("room");
+                client.process_new_packets().expect("a handshake");
+            }
+            let agreed = server.negotiated_cipher_suite().expect("a suite").suite();
+            assert_eq!(agreed, suite.suite());
+            assert!(matches!(
+                agreed,
+                CipherSuite::TLS_DHE_RSA_WITH_AES_128_GCM_SHA256
+                    | CipherSuite::TLS_DHE_RSA_WITH_AES_256_GCM_SHA384
+            ));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_files_is_said() {
+        let (chain, key) = ecdsa("a.lan");
+        let (other_chain, other_key) = ecdsa("b.lan");
+        let request =
+            "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n";
+        let encrypted =
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
+        let broken = key.replace("-----END PRIVATE KEY-----", "");
+        let useless = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+        let no_certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for (chain, key, said) in [
+            ("", key.as_str(), "no certificate"),
+            (key.as_str(), key.as_str(), "but a private key"),
+            (request, key.as_str(), "which a CA has yet to sign"),
+            (no_certificate, key.as_str(), "certificate 1 cannot be read"),
+            (chain.as_str(), "", "no private key"),
+            (chain.as_str(), chain.as_str(), "but a certificate"),
+            (chain.as_str(), encrypted, "encrypted"),
+            (chain.as_str(), broken.as_str(), "no `-----END`"),
+            (chain.as_str(), useless, "cannot be used"),
+            (chain.as_str(), other_key.as_str(), "not the certificate's"),
+        ] {
+            let error = wrong(chain, key);
+            assert!(error.contains(said), "{said}: {error}");
+        }
+        let both = format!("{other_chain}{chain}");
+        assert!(wrong(&both, &key).contains("that of certificate 2"));
+        // Both in one file.
+        let one = format!("{key}{chain}");
+        let identity = Identity::from_pem(one.as_bytes(), one.as_bytes()).expect("an identity");
+        assert!(identity.certificate().is_for("a.lan"));
+    }
+}
