@@ -75,8 +75,8 @@
 //!
 //! # What it does not do
 //!
-//! HTTP/2, uploads, compression. What it reads more leniently than RFC 9110 and 9112 say, for the
-//! sake of firmware: the value of `Host` is not judged, a percent sign that begins no escape stands
+//! HTTP/2, certificates of clients, uploads, compression. What it reads more leniently than RFC 9110
+//! and 9112 say, for the sake of firmware: the value of `Host` is not judged, a percent sign that begins no escape stands
 //! for itself, and a slash behind a file's path is passed over.
 #![forbid(unsafe_code)]
 
