@@ -36,7 +36,7 @@ const GOOD_LEN: usize = 100_001;
 /// The file that slow readers do not take.
 const LARGE_LEN: u64 = 1 << 30;
 /// How often good clients fetch, each time over a connection of its own.
-const GOOD_FETCHES: u32 = 60;
+const GOOD_FETCHES: u32 = 300;
 /// A good client gives up after this.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The server's own bounds of time have passed by then, and what it does at them is done.

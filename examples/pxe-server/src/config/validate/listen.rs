@@ -180,7 +180,7 @@ fn http_limits(problems: &mut Problems<'_>, key: &str, raw: &file::Http) -> pxe_
         problems,
         &path("requests_per_client_burst"),
         raw.requests_per_client_burst,
-        32..=i64::from(u32::MAX),
+        1..=i64::from(u32::MAX),
     );
     if let Some(burst) = burst {
         limits.requests_per_client_burst = burst;
