@@ -100,7 +100,11 @@ impl Account {
         };
         let group = Path::new(parent).join(format!("pxe-bench-{pid}"));
         let at = |error: std::io::Error| format!("{}: {error}", group.display());
-        fs::create_dir(&group).map_err(at)?;
+        match fs::create_dir(&group) {
+            // A run that was killed left it; its process is gone, since another has its number.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => made.map_err(at)?,
+        }
         let account = Self {
             group: group.clone(),
         };
