@@ -103,7 +103,8 @@ impl Running {
         let own = directory.join(kind.name());
         let at = |error: std::io::Error| format!("{}: {error}", kind.name());
         fs::create_dir_all(&own).map_err(at)?;
-        let config = own.join("config");
+        // static-web-server reads no file of another ending.
+        let config = own.join("config.toml");
         let (cpus, _) = placement.cpus();
         fs::write(&config, config_text(kind, &own, root, cpus.len())).map_err(at)?;
         let log = own.join("log");
