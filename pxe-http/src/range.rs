@@ -5,7 +5,7 @@ use std::ops::Range;
 /// How many ranges one request may ask for; one with more gets the whole content.
 ///
 /// A part costs some 200 bytes of memory and 100 on the wire. Apache httpd takes 200
-/// (`MaxRanges`); zchunk's clients ask for up to 256 at a time.
+/// (`MaxRanges`); dnf asks for up to 256 parts of zchunk files at a time (librepo, downloader.c).
 const RANGES_MAX: usize = 256;
 
 /// What a `Range` field means for content of a given length.
