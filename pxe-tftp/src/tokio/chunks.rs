@@ -32,7 +32,7 @@ struct Table<W> {
     entries: BTreeMap<Key, Entry<W>>,
     /// Chunks that are there, the oldest first.
     order: BTreeMap<u64, Key>,
-    /// How many there ever were.
+    /// How many there ever were, and readers of them.
     count: u64,
     bytes: usize,
     bytes_max: usize,
@@ -47,8 +47,8 @@ struct Entry<W> {
 
 #[derive(Debug)]
 enum State<W> {
-    /// Somebody reads it; these wait for that.
-    Reading(Vec<W>),
+    /// The reader with this number reads it; these wait for that.
+    Reading { reader: u64, waiters: Vec<W> },
     Here {
         bytes: Bytes,
         /// Its place in the order.
@@ -77,6 +77,8 @@ pub(super) trait Waiter {
 pub(super) struct Reading<W: Waiter> {
     chunks: Arc<Chunks<W>>,
     key: Key,
+    /// The place may be another reader's meanwhile: chunks come and go while waiters are told.
+    reader: u64,
 }
 
 impl<W: Waiter> Chunks<W> {
@@ -114,20 +116,24 @@ impl<W: Waiter> Chunks<W> {
             }
             // Chunks were smaller before the configuration changed.
             Some(State::Here { .. }) => table.remove(key),
-            Some(State::Reading(waiters)) => {
+            Some(State::Reading { waiters, .. }) => {
                 waiters.push(waiter());
                 return Found::Awaited;
             }
             None => {}
         }
+        table.count += 1;
+        let reader = table.count;
+        let waiters = Vec::new();
         let entry = Entry {
             _blob: Arc::downgrade(blob),
-            state: State::Reading(Vec::new()),
+            state: State::Reading { reader, waiters },
         };
         table.entries.insert(key, entry);
         Found::Missing(Reading {
             chunks: Arc::clone(self),
             key,
+            reader,
         })
     }
 
@@ -159,7 +165,8 @@ impl<W: Waiter> Reading<W> {
         table.make_room(bytes.len());
         table.count += 1;
         let number = table.count;
-        let Some(entry) = table.entries.get_mut(&self.key) else {
+        let mine = |entry: &&mut Entry<W>| entry.is_read_by(self.reader);
+        let Some(entry) = table.entries.get_mut(&self.key).filter(mine) else {
             return;
         };
         let here = State::Here {
@@ -177,8 +184,8 @@ impl<W: Waiter> Reading<W> {
 impl<W: Waiter> Drop for Reading<W> {
     fn drop(&mut self) {
         let mut table = lock(&self.chunks.table);
-        let reading = |entry: &Entry<W>| matches!(entry.state, State::Reading(_));
-        if table.entries.get(&self.key).is_some_and(reading)
+        let mine = |entry: &Entry<W>| entry.is_read_by(self.reader);
+        if table.entries.get(&self.key).is_some_and(mine)
             && let Some(entry) = table.entries.remove(&self.key)
         {
             drop(table);
@@ -188,8 +195,14 @@ impl<W: Waiter> Drop for Reading<W> {
 }
 
 fn tell<W: Waiter>(state: State<W>) {
-    if let State::Reading(waiters) = state {
+    if let State::Reading { waiters, .. } = state {
         waiters.into_iter().for_each(W::tell);
+    }
+}
+
+impl<W> Entry<W> {
+    fn is_read_by(&self, number: u64) -> bool {
+        matches!(self.state, State::Reading { reader, .. } if reader == number)
     }
 }
 
@@ -298,6 +311,48 @@ mod tests {
         assert_eq!(chunks.bytes(), 0);
         chunks.set_bytes_max(0);
         missing(chunks.look(&one, 0, 0, waiter)).finish(&Bytes::from(vec![0; 1]));
+        assert_eq!(chunks.bytes(), 0);
+    }
+
+    /// Does something when it is told.
+    struct Hook(Box<dyn FnOnce() + Send>);
+
+    impl Waiter for Hook {
+        fn tell(self) {
+            (self.0)();
+        }
+    }
+
+    #[test]
+    fn a_chunk_that_goes_while_its_waiters_are_told_is_read_anew_by_one() {
+        let blob: Arc<dyn Blob> = MemBlob::new("content");
+        let chunks = Arc::new(Chunks::<Hook>::new(1000));
+        let look = |chunks: &Arc<Chunks<Hook>>, blob: &Arc<dyn Blob>| {
+            chunks.look(blob, 0, 0, || Hook(Box::new(|| {})))
+        };
+        let bytes = Bytes::from(vec![0; 90]);
+        let Found::Missing(first) = look(&chunks, &blob) else {
+            panic!("nobody reads it");
+        };
+        // While the first reader tells this one, the chunk is dropped, and somebody reads it anew.
+        let (sender, second) = mpsc::channel();
+        let (all, file) = (Arc::clone(&chunks), Arc::clone(&blob));
+        let hook = Hook(Box::new(move || {
+            all.forget(&file);
+            let Found::Missing(reading) = look(&all, &file) else {
+                panic!("it was dropped");
+            };
+            sender.send(reading).expect("the test goes on");
+        }));
+        let awaited = chunks.look(&blob, 0, 0, || hook);
+        assert!(matches!(awaited, Found::Awaited));
+        first.finish(&bytes);
+        let second = second.recv().expect("the hook was told");
+        // The first reader has left the second one's place alone.
+        assert!(matches!(look(&chunks, &blob), Found::Awaited));
+        second.finish(&bytes);
+        assert_eq!(chunks.bytes(), 90);
+        chunks.set_bytes_max(0);
         assert_eq!(chunks.bytes(), 0);
     }
 }
