@@ -786,3 +786,20 @@ fn a_panic_of_the_source_costs_one_transfer() {
     ));
     assert_eq!(server.client().fetch("good", &[]).unwrap(), b"good");
 }
+
+#[test]
+fn a_shutdown_that_was_asked_for_before_the_server_ran_ends_it() {
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), Config::new()).unwrap();
+    server.handle().shut_down();
+    let (sender, ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let run = server.run(Arc::new(tree()), std::future::pending());
+        let _ = sender.send(runtime.block_on(run));
+    });
+    let result = ended.recv_timeout(PATIENCE).expect("it ends");
+    result.expect("no error");
+}

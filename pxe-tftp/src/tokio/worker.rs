@@ -138,6 +138,9 @@ impl Worker {
         let runtime = self.common.runtime.clone();
         let _entered = runtime.enter();
         let (mut events, mut batch) = (Events::new(), RecvBatch::new(self.listeners.len()));
+        // Those from before there was a thread to wake.
+        self.handle_wishes();
+        self.finish_if_done();
         loop {
             self.poller.wait(&mut events, self.timeout())?;
             if self.common.shared.is_abandoned() || self.common.shared.is_finished() {
