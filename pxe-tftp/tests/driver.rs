@@ -788,6 +788,45 @@ fn a_panic_of_the_source_costs_one_transfer() {
 }
 
 #[test]
+fn a_port_range_that_is_set_later_holds_for_sockets_that_were_in_use() {
+    // One thread: its sockets are used again by whoever comes next.
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = Server::from_socket(socket, Config::new()).unwrap();
+    let (addr, handle) = (server.local_addr().unwrap(), server.handle());
+    let (sender, events) = mpsc::channel();
+    let server = server.on_event(move |event| drop(sender.send(event.clone())));
+    let thread = std::thread::spawn(move || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(server.run(Arc::new(tree()), std::future::pending()))
+    });
+    let mut client = Client::of(addr);
+    assert!(matches!(
+        client.request(Opcode::RRQ, "small", &[]),
+        Got::Data(1, _)
+    ));
+    // Below the system's own choice of ports.
+    let range = 20_000..=20_200;
+    handle.reconfigure(Config::new().with_port_range(Some(range.clone())));
+    // The answer says that the server knows of it.
+    Client::of(addr).fetch("missing", &[]).unwrap_err();
+    client.acknowledge(1);
+    assert!(matches!(client.receive(), Got::Data(2, _)));
+    client.acknowledge(2);
+    while !matches!(
+        events.recv_timeout(PATIENCE).expect("the end comes"),
+        Event::TransferFinished { .. }
+    ) {}
+    let mut other = Client::of(addr);
+    assert!(other.fetch("small", &[]).unwrap() == content(1000));
+    let port = other.peer.unwrap().port();
+    assert!(range.contains(&port), "{port} is not in {range:?}");
+    handle.shut_down();
+    thread.join().expect("no panic").expect("no error");
+}
+
+#[test]
 fn a_shutdown_that_was_asked_for_before_the_server_ran_ends_it() {
     let server = Server::bind("127.0.0.1:0".parse().unwrap(), Config::new()).unwrap();
     server.handle().shut_down();

@@ -646,7 +646,9 @@ impl Worker {
         let Some(Some(socket)) = self.sockets.get_mut(index) else {
             return;
         };
-        if self.parked.len() < PARKED_MAX && socket.park() {
+        // One of the system's choice is of no use once there is a range.
+        let may_serve_again = self.ports.range.is_none() && self.parked.len() < PARKED_MAX;
+        if may_serve_again && socket.park() {
             self.parked.push(index);
         } else {
             self.close_place(index);
