@@ -787,6 +787,60 @@ fn a_panic_of_the_source_costs_one_transfer() {
     assert_eq!(server.client().fetch("good", &[]).unwrap(), b"good");
 }
 
+/// A file that is known to be there, and whose reading panics at the spot.
+#[derive(Debug)]
+struct Faulty(Attributes);
+
+#[async_trait]
+impl Blob for Faulty {
+    fn attributes(&self) -> &Attributes {
+        &self.0
+    }
+
+    fn read_now(&self, _offset: u64, _buf: &mut [u8]) -> pxe_tree::Result<Option<usize>> {
+        panic!("a fault of the file");
+    }
+
+    async fn read_at(&self, _offset: u64, _len: usize) -> pxe_tree::Result<Bytes> {
+        Err(ErrorKind::Io.into())
+    }
+}
+
+#[test]
+fn a_panic_while_data_are_read_at_the_spot_costs_one_transfer() {
+    let source = source_fn(|request: &FileRequest<'_>| match request.path.as_bytes() {
+        b"bad" => {
+            let node = NodeId::new(std::num::NonZeroU64::MIN);
+            let attributes = Attributes::new(node, NodeKind::File, 1000);
+            Ok(Opened::File(Arc::new(Faulty(attributes))))
+        }
+        _ => Ok(Opened::File(MemBlob::new("good"))),
+    });
+    let server = Running::start("127.0.0.1:0", Config::new(), source);
+    assert!(matches!(
+        server.client().request(Opcode::RRQ, "bad", &[]),
+        Got::Error(ErrorCode::NOT_DEFINED, _)
+    ));
+    assert_eq!(server.client().fetch("good", &[]).unwrap(), b"good");
+}
+
+#[test]
+fn a_panic_of_who_sees_events_costs_no_client_its_file() {
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), Config::new())
+        .unwrap()
+        .on_event(|_| panic!("a fault of the observer"));
+    let (addr, handle) = (server.local_addr().unwrap(), server.handle());
+    let thread = std::thread::spawn(move || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(server.run(Arc::new(tree()), std::future::pending()))
+    });
+    assert!(Client::of(addr).fetch("small", &[]).unwrap() == content(1000));
+    handle.shut_down();
+    thread.join().expect("no panic").expect("no error");
+}
+
 #[test]
 fn a_port_range_that_is_set_later_holds_for_sockets_that_were_in_use() {
     // One thread: its sockets are used again by whoever comes next.

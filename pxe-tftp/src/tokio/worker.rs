@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -454,7 +455,11 @@ impl Worker {
                 self.files.release(transfer);
                 self.jobs.abort(transfer);
             }
-            Output::Event(event) => (self.common.observer)(&event),
+            Output::Event(event) => {
+                // A panic of whoever listens costs it an event, and not all clients their files.
+                let observer = AssertUnwindSafe(|| (self.common.observer)(&event));
+                let _ = catch_unwind(observer);
+            }
         }
     }
 
@@ -472,7 +477,7 @@ impl Worker {
             if let Some(local) = local {
                 request = request.with_local(local);
             }
-            let result = unless_panicked(source.open(&request)).await;
+            let result = unless_panicked(async { source.open(&request).await }).await;
             Done::Opened(incoming, result)
         });
         if let Some(done) = self.jobs.start(transfer, job) {
@@ -492,7 +497,11 @@ impl Worker {
     fn read(&mut self, transfer: TransferId) {
         let mailbox = Arc::clone(&self.mailbox);
         let look = Look { mailbox, transfer };
-        match self.files.read(self.common.config.chunk_bytes, look) {
+        let chunk_bytes = self.common.config.chunk_bytes;
+        let read = AssertUnwindSafe(|| self.files.read(chunk_bytes, look));
+        // As with what is read by a task, a panic is one client's misfortune.
+        let read = catch_unwind(read).unwrap_or_else(|_| Read::Failed(ErrorKind::Io.into()));
+        match read {
             Read::Now(want, bytes) => {
                 let now = self.now();
                 self.engine.handle_data(now, transfer, want.offset, bytes);
@@ -506,7 +515,7 @@ impl Worker {
                 reading,
             } => {
                 let job = Box::pin(async move {
-                    let read_at = blob.read_at(read.offset, read.len);
+                    let read_at = async { blob.read_at(read.offset, read.len).await };
                     let result = unless_panicked(read_at).await.map(|bytes| {
                         if let Some(reading) = reading {
                             reading.finish(&bytes);
