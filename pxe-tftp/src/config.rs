@@ -134,12 +134,13 @@ impl Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Transfers at once, in all (over all threads of the driver), with the requests that wait for the driver. Beyond: ERROR 0,
-    /// "server busy", unless one can be [displaced](Self::displaced_after). Default: 4096, a large
-    /// site that boots at once.
+    /// Transfers at once, in all (over all threads of the driver), with the requests that wait for
+    /// the driver. Beyond: ERROR 0, "server busy", unless one can be
+    /// [displaced](Self::displaced_after). Default: 4096, a large site that boots at once.
     pub transfers_max: usize,
-    /// Transfers at once with one address; beyond, as above. Default: 512: behind a NAT or a
-    /// container's proxy, a whole class has one address; a single machine uses one to four.
+    /// Transfers at once with one address (over all threads of the driver); beyond, as above.
+    /// Default: 512: behind a NAT or a container's proxy, a whole class has one address; a single
+    /// machine uses one to four.
     pub transfers_per_remote_max: usize,
     /// Where there is no place for a request, a transfer has to make room whose first packet was
     /// not acknowledged for so long; else a few forged requests per second would keep all places

@@ -2,7 +2,7 @@
 //! come out.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -28,6 +28,8 @@ pub struct Engine {
     pub(crate) table: Table,
     /// Transfers of other engines, that count towards the same bound.
     pub(crate) elsewhere: usize,
+    /// The same, of the address whose request is handled next.
+    pub(crate) elsewhere_of_remote: usize,
     /// Transfers that have something to send, each once; served in turn.
     ready: VecDeque<TransferId>,
     replies: Replies,
@@ -71,6 +73,17 @@ impl Engine {
     /// towards [`Limits::transfers_max`](crate::Limits::transfers_max).
     pub const fn set_transfers_elsewhere(&mut self, transfers: usize) {
         self.elsewhere = transfers;
+    }
+
+    /// Counts so many transfers of other engines with the address of the request that comes next
+    /// towards [`Limits::transfers_per_remote_max`](crate::Limits::transfers_per_remote_max).
+    pub const fn set_transfers_of_remote_elsewhere(&mut self, transfers: usize) {
+        self.elsewhere_of_remote = transfers;
+    }
+
+    /// How many requests and transfers there are with this address.
+    pub fn transfers_of_remote(&self, remote: IpAddr) -> usize {
+        self.table.with_ip(remote)
     }
 
     /// How many requests and transfers there are.

@@ -135,6 +135,7 @@ impl Engine {
         let config = Arc::clone(&self.config);
         let limits = &config.limits;
         let ip = peer.remote.ip();
+        let of_remote = self.table.with_ip(ip);
         let limit = if self.draining {
             let text = "server is shutting down";
             return Err(Refusal::new(ErrorCode::NOT_DEFINED, text));
@@ -148,7 +149,8 @@ impl Engine {
             Limit::Incoming
         } else if self.outputs.len() >= limits.outputs_max {
             Limit::Outputs
-        } else if self.table.with_ip(ip) >= limits.transfers_per_remote_max
+        } else if of_remote.saturating_add(self.elsewhere_of_remote)
+            >= limits.transfers_per_remote_max
             && !self.displace(now, self.table.longest_unanswered_of(ip))
         {
             Limit::TransfersPerRemote

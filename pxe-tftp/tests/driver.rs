@@ -896,3 +896,34 @@ fn a_shutdown_that_was_asked_for_before_the_server_ran_ends_it() {
     let result = ended.recv_timeout(PATIENCE).expect("it ends");
     result.expect("no error");
 }
+
+#[test]
+fn the_limit_of_one_address_holds_over_all_threads() {
+    let limits = Limits::new()
+        .with_transfers_per_remote_max(5)
+        .with_displaced_after(PATIENCE);
+    let config = Config::new().with_limits(limits);
+    let server = Running::start("127.0.0.1:0", config, tree());
+    let mut clients: Vec<_> = (0..40).map(|_| server.client()).collect();
+    let ask = |client: &mut Client| match client.request(Opcode::RRQ, "small", &[]) {
+        Got::Data(1, _) => true,
+        Got::Error(_, text) => {
+            assert_eq!(text, "server busy: too many transfers with one client");
+            false
+        }
+        other => panic!("{other:?}"),
+    };
+    let served: Vec<_> = clients.iter_mut().map(ask).collect();
+    assert_eq!(served.iter().filter(|served| **served).count(), 5);
+    // Places are free again once transfers are over, on whichever thread.
+    for (client, served) in clients.iter_mut().zip(served) {
+        if served {
+            client.acknowledge(1);
+            assert!(matches!(client.receive(), Got::Data(2, _)));
+            client.acknowledge(2);
+            assert_eq!(server.await_outcome(), Outcome::Complete);
+        }
+    }
+    let served = clients.iter_mut().map(ask).filter(|served| *served);
+    assert_eq!(served.count(), 5);
+}

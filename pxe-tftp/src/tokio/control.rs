@@ -1,7 +1,9 @@
 //! What a server's handles and its threads tell each other.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::mem;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -17,6 +19,8 @@ pub(super) struct Shared {
     /// How often the wishes have changed: a thread looks at them when this has.
     changes: AtomicU64,
     threads: OnceLock<Box<[Thread]>>,
+    /// How many transfers each thread has with an address, where it has any.
+    remotes: Mutex<BTreeMap<(IpAddr, usize), usize>>,
     /// Threads that have no transfer left to wait for.
     finished: AtomicUsize,
     /// The future that runs the server is gone: everything ends at once.
@@ -93,6 +97,22 @@ impl Shared {
         if let Some(mine) = self.threads().get(thread) {
             mine.transfers.store(transfers, Ordering::Relaxed);
         }
+    }
+
+    /// How many transfers the other threads have with this address.
+    pub(super) fn transfers_of_remote_elsewhere(&self, thread: usize, remote: IpAddr) -> usize {
+        let remotes = lock(&self.remotes);
+        let all = remotes.range((remote, 0)..=(remote, usize::MAX));
+        let others = all.filter(|((_, other), _)| *other != thread);
+        others.map(|(_, transfers)| transfers).sum()
+    }
+
+    pub(super) fn set_transfers_of_remote(&self, thread: usize, remote: IpAddr, transfers: usize) {
+        let mut remotes = lock(&self.remotes);
+        match transfers {
+            0 => remotes.remove(&(remote, thread)),
+            _ => remotes.insert((remote, thread), transfers),
+        };
     }
 
     /// A thread that shuts down has no transfer left.

@@ -1,5 +1,6 @@
 //! A thread that owns one engine, its sockets and its files.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
@@ -31,7 +32,7 @@ use crate::error::Refusal;
 use crate::event::{Filename, TransferId};
 use crate::output::{FileInfo, Incoming, Output};
 use crate::send_buffer::SendBuffer;
-use crate::wire::ErrorCode;
+use crate::wire::{ErrorCode, Opcode};
 
 /// The greatest payload of one UDP send: 65535 octets less the headers of IPv6 and UDP.
 const SEND_BYTES_MAX: usize = 65_535 - 48;
@@ -88,6 +89,8 @@ pub(super) struct Worker {
     parked: Vec<usize>,
     ports: Ports,
     files: Files,
+    /// Whose each transfer is.
+    remotes: HashMap<TransferId, IpAddr>,
     jobs: Jobs,
     mailbox: Arc<Mailbox<Mail>>,
     mtus: Mtus,
@@ -124,6 +127,7 @@ impl Worker {
                 tried: u16::try_from(number << 8).unwrap_or_default(),
             },
             files: Files::new(Arc::clone(&common.chunks)),
+            remotes: HashMap::new(),
             jobs: Jobs::new(common.runtime.clone(), Arc::clone(&mailbox)),
             mailbox,
             mtus: Mtus::default(),
@@ -243,9 +247,20 @@ impl Worker {
             result = listener.recv(
                 batch,
                 |meta, payload| {
-                    engine.set_transfers_elsewhere(shared.transfers_elsewhere(number));
+                    // Nothing else needs a count, and in single-port mode all ACKs come here.
+                    let is_request = payload.starts_with(&Opcode::RRQ.0.to_be_bytes());
+                    let remote = meta.remote.ip();
+                    if is_request {
+                        engine.set_transfers_elsewhere(shared.transfers_elsewhere(number));
+                        let elsewhere = shared.transfers_of_remote_elsewhere(number, remote);
+                        engine.set_transfers_of_remote_elsewhere(elsewhere);
+                    }
                     engine.handle_datagram(now, &meta, payload);
-                    shared.set_transfers(number, engine.transfers());
+                    if is_request {
+                        shared.set_transfers(number, engine.transfers());
+                        let here = engine.transfers_of_remote(remote);
+                        shared.set_transfers_of_remote(number, remote, here);
+                    }
                 },
                 &mut failed,
             );
@@ -435,7 +450,11 @@ impl Worker {
 
     fn handle_output(&mut self, now: Now, output: Output) {
         match output {
-            Output::Incoming(incoming) => self.open_file(incoming),
+            Output::Incoming(incoming) => {
+                let remote = incoming.peer().remote.ip();
+                self.remotes.insert(incoming.transfer(), remote);
+                self.open_file(incoming);
+            }
             Output::OpenSocket {
                 transfer,
                 local_ip,
@@ -454,6 +473,11 @@ impl Worker {
             Output::Release { transfer } => {
                 self.files.release(transfer);
                 self.jobs.abort(transfer);
+                if let Some(remote) = self.remotes.remove(&transfer) {
+                    let here = self.engine.transfers_of_remote(remote);
+                    let shared = &self.common.shared;
+                    shared.set_transfers_of_remote(self.number, remote, here);
+                }
             }
             Output::Event(event) => {
                 // A panic of whoever listens costs it an event, and not all clients their files.
