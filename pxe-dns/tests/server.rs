@@ -246,6 +246,37 @@ async fn all_of_many_queries_at_once_are_answered() {
     }
 }
 
+/// A service manager starts the server for a query that waits in the socket: it is answered, and
+/// those that come later are.
+#[tokio::test]
+async fn queries_that_wait_in_an_inherited_socket_are_answered() {
+    for ip in ["127.0.0.1", "0.0.0.0", "::"] {
+        let socket = std::net::UdpSocket::bind((ip, 0)).expect("a port");
+        let port = socket.local_addr().expect("an address").port();
+        let server = SocketAddr::from(([127, 8, 8, 8], port));
+        let server = match ip {
+            "127.0.0.1" => SocketAddr::from(([127, 0, 0, 1], port)),
+            _ => server,
+        };
+        let early = client(server, [127, 0, 0, 1]).await;
+        for id in 0..40 {
+            early.send(&query(id)).await.expect("sent");
+        }
+        let udp = pxe_dns::Bound::from_udp(socket).expect("a socket");
+        let handle = Server::new(Service::builder().build()).listen(udp);
+        let handle = handle.start().expect("a server");
+        let late = client(server, [127, 0, 0, 1]).await;
+        for id in 40..80 {
+            late.send(&query(id)).await.expect("sent");
+            assert_eq!(id_and_rcode(&receive(&late).await).0, id, "{ip}");
+        }
+        for id in 0..40 {
+            assert_eq!(id_and_rcode(&receive(&early).await).0, id, "{ip}");
+        }
+        assert_eq!(soon(handle.shutdown(GRACE)).await, 0);
+    }
+}
+
 /// RFC 7766 section 6.2.1.1: answers leave as soon as they are ready.
 #[tokio::test]
 async fn a_slow_answer_holds_up_no_other_of_its_connection() {

@@ -199,12 +199,16 @@ fn asked(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Option<Option<Source>> {
     for control in message.cmsgs().ok()? {
         match control {
             ControlMessageOwned::Ipv4PacketInfo(info) => {
+                let [asked, ours] = [info.ipi_addr, info.ipi_spec_dst]
+                    .map(|address| Ipv4Addr::from(address.s_addr.to_ne_bytes()));
+                // Which of ours it is, the system does not know of what came before it was told to
+                // find that out: a query for which a service manager started the server.
+                let is_ours = asked == ours || ours.is_unspecified();
                 // A broadcast or multicast address is none of ours.
-                if info.ipi_addr.s_addr != info.ipi_spec_dst.s_addr {
+                if !is_ours || asked.is_multicast() || asked.is_broadcast() {
                     return None;
                 }
-                let octets = info.ipi_spec_dst.s_addr.to_ne_bytes();
-                source = Some(Source::V4(octets.into()));
+                source = Some(Source::V4(asked));
             }
             ControlMessageOwned::Ipv6PacketInfo(info) => {
                 let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
