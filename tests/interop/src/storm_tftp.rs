@@ -31,7 +31,7 @@ pub(crate) const TESTS: &[LoneTest] = &[
     ("a_flood_of_garbage_leaves_good_clients_served", garbage),
 ];
 
-const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 69);
+const SERVER: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const FILE_LEN: usize = 1_000_003;
 const HALF_OPEN: usize = 10_000;
 /// Of one address, fewer than the server lets one have.
@@ -41,7 +41,13 @@ const TRANSFER_KIB_MAX: u64 = 16;
 /// What a flood may cost in all: queues, and chunks of files for good clients.
 const FLOOD_KIB_MAX: u64 = 64 * 1024;
 /// Good clients fetch so often, one after the other.
-const FETCHES: usize = 10;
+const FETCHES: usize = 20;
+/// Sockets of all storms together, which run at once.
+const OPEN_FILES: u64 = 16_000;
+/// The server has so many addresses: one socket of a client has a transfer with each.
+const SERVERS: usize = 4;
+/// Sockets of clients that never answer: those of the last 200 ms, after which a place is free.
+const UNANSWERED_OPEN: usize = 1000;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A server on the loopback interface of a namespace of its own: clients there have any address of
@@ -56,9 +62,7 @@ struct Storm {
 
 impl Storm {
     fn new(server: &Path, transfers_max: usize) -> Result<Self, String> {
-        // Each client has a socket of its own.
-        let own = std::process::id().to_string();
-        run(Command::new("prlimit").args(["--pid", &own, "--nofile=40000:1048576"]))?;
+        pxe_test_lab::raise_open_files(OPEN_FILES)?;
         let directory = TempDir::with_prefix("pxe-interop-").map_err(|error| error.to_string())?;
         // The server runs as nobody.
         run(Command::new("chmod").arg("0755").arg(directory.path()))?;
@@ -71,9 +75,11 @@ impl Storm {
                 path("tree/good.bin"),
                 words.take(FILE_LEN).collect::<Vec<u8>>(),
             )?;
+            let listen: Vec<String> = (0..SERVERS).map(|at| address(at).to_string()).collect();
+            let listen = format!("{listen:?}");
             let text = format!(
                 "[server]\nuser = \"nobody\"\ncontrol = \"\"\ngrace_seconds = 0\n[tree]\nroot = \"tree\"\n\
-                 [tftp]\nlisten = \"{SERVER}\"\ntransfers_max = {transfers_max}\n[log]\nlevel = \"error\"\n"
+                 [tftp]\nlisten = {listen}\ntransfers_max = {transfers_max}\n[log]\nlevel = \"error\"\n"
             );
             fs::write(path("server.toml"), text)
         };
@@ -112,7 +118,7 @@ impl Storm {
             let to = to.display().to_string();
             let mut all: Vec<String> = options.iter().map(ToString::to_string).collect();
             all.extend(["-g", "-r", "good.bin", "-l", &to].map(String::from));
-            all.push(SERVER.ip().to_string());
+            all.push(SERVER.to_string());
             all
         };
         for number in 0..times {
@@ -140,24 +146,41 @@ impl Storm {
     }
 }
 
-/// A request for the file by a client of the storm.
-fn ask(number: usize) -> io::Result<UdpSocket> {
+/// Where the server is asked.
+fn address(at: usize) -> SocketAddr {
+    let [a, b, c, d] = SERVER.octets();
+    SocketAddr::from(([a, b, c, d + at as u8], 69))
+}
+
+/// A socket for a client of the storm.
+fn socket(number: usize) -> io::Result<UdpSocket> {
     let address = Ipv4Addr::from(0x7f01_0001 + (number / PER_ADDRESS) as u32);
     let socket = UdpSocket::bind((address, 0))?;
     socket.set_read_timeout(Some(PATIENCE))?;
-    let request: &[u8] = match number % 3 {
+    Ok(socket)
+}
+
+/// Asks for the file at one of the server's addresses.
+fn ask(socket: &UdpSocket, at: usize) -> io::Result<()> {
+    let request: &[u8] = match at % 3 {
         0 => b"\0\x01good.bin\0octet\0",
         1 => b"\0\x01good.bin\0octet\0blksize\x001432\0tsize\x000\0",
         _ => b"\0\x01good.bin\0octet\0blksize\x001468\0windowsize\x0016\0",
     };
-    socket.send_to(request, SERVER)?;
-    Ok(socket)
+    socket.send_to(request, address(at))?;
+    Ok(())
 }
 
 /// Acknowledges the first packet of a transfer, so that the client is known to exist.
-fn acknowledge(socket: &UdpSocket) -> io::Result<()> {
+fn acknowledge(socket: &UdpSocket, at: usize) -> io::Result<()> {
     let mut packet = [0; 2048];
-    let (_, from) = socket.recv_from(&mut packet)?;
+    let from = loop {
+        let (_, from) = socket.recv_from(&mut packet)?;
+        // The blocks of its other transfers come in, too.
+        if from.ip() == address(at).ip() {
+            break from;
+        }
+    };
     match packet[1] {
         3 => socket.send_to(&[0, 4, packet[2], packet[3]], from),
         6 => socket.send_to(&[0, 4, 0, 0], from),
@@ -170,10 +193,13 @@ fn acknowledge(socket: &UdpSocket) -> io::Result<()> {
 fn half_open(server: &Path) -> Result<(), String> {
     let storm = Storm::new(server, 16_384)?;
     let begin = || -> io::Result<Vec<UdpSocket>> {
-        let mut sockets = Vec::with_capacity(HALF_OPEN);
-        for number in 0..HALF_OPEN {
-            let socket = ask(number)?;
-            acknowledge(&socket)?;
+        let mut sockets = Vec::with_capacity(HALF_OPEN / SERVERS);
+        for number in 0..HALF_OPEN / SERVERS {
+            let socket = socket(number)?;
+            for at in 0..SERVERS {
+                ask(&socket, at)?;
+                acknowledge(&socket, at)?;
+            }
             sockets.push(socket);
         }
         Ok(sockets)
@@ -185,12 +211,12 @@ fn half_open(server: &Path) -> Result<(), String> {
     storm.good_clients(FETCHES)?;
     let busy_kib = storm.memory_kib()?;
     println!(
-        "        {} half-open transfers: {} KiB before, {held_kib} KiB with them, {busy_kib} KiB after {FETCHES} good \
+        "        {HALF_OPEN} half-open transfers: {} KiB before, {held_kib} KiB with them, {busy_kib} KiB after {FETCHES} good \
          clients, who took {:?}",
-        sockets.len(),
         storm.idle_kib,
         begun.elapsed()
     );
+    drop(sockets);
     let growth = busy_kib.saturating_sub(storm.idle_kib);
     ensure(growth < HALF_OPEN as u64 * TRANSFER_KIB_MAX, || {
         format!("{growth} KiB for {HALF_OPEN} half-open transfers")
@@ -201,22 +227,23 @@ fn half_open(server: &Path) -> Result<(), String> {
 /// Clients ask without end and never answer, more than there are places: whoever does answer is
 /// served nevertheless.
 fn unanswered(server: &Path) -> Result<(), String> {
-    let storm = Storm::new(server, 4096)?;
+    let storm = Storm::new(server, 500)?;
     // A socket that is closed would answer by ICMP.
     let open = Mutex::new(VecDeque::new());
     let flood = |number: usize| {
-        let socket = ask(number)?;
+        let socket = socket(number)?;
+        ask(&socket, number % SERVERS)?;
         let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
         open.push_back(socket);
-        if open.len() > HALF_OPEN {
+        if open.len() > UNANSWERED_OPEN {
             open.pop_front();
         }
         drop(open);
-        // Places are free again after 200 ms: that is enough for 20,000 requests in a second.
-        thread::sleep(Duration::from_micros(200));
+        // A thousand in a second: all places are taken by the first half of them.
+        thread::sleep(Duration::from_millis(2));
         Ok(())
     };
-    let (served, sent) = during(&storm, flood, || storm.good_clients(FETCHES))?;
+    let (served, sent) = during(&storm, flood, || storm.good_clients(3 * FETCHES))?;
     let after_kib = storm.memory_kib()?;
     println!(
         "        {sent} requests that nobody answered: {} KiB before, {after_kib} KiB after",
@@ -251,11 +278,14 @@ fn garbage(server: &Path) -> Result<(), String> {
             b"\0\x06blksize\0",
             &long,
         ] {
-            socket.send_to(packet, SERVER)?;
+            socket.send_to(packet, (SERVER, 69))?;
         }
+        // 6,000 packets in a second. As many as there is time for would fill the queue of the port, and
+        // nobody can tell then whose packets the system drops.
+        thread::sleep(Duration::from_millis(4));
         Ok(())
     };
-    let (served, sent) = during(&storm, flood, || storm.good_clients(FETCHES))?;
+    let (served, sent) = during(&storm, flood, || storm.good_clients(3 * FETCHES))?;
     let after_kib = storm.memory_kib()?;
     println!(
         "        {} packets of garbage: {} KiB before, {after_kib} KiB after",
