@@ -1,5 +1,5 @@
 //! Those who ask too much of HTTP, or never say what they want: good clients are answered meanwhile,
-//! and the server's memory stays within bounds. Its limits are the default ones.
+//! and the server's memory stays within bounds. Its limits are the default ones, if a test says no other.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -95,7 +95,8 @@ impl From {
 }
 
 impl Storm {
-    fn new(server: &Path) -> Result<Self, String> {
+    /// With these limits in `[http]`.
+    fn new(server: &Path, limits: &str) -> Result<Self, String> {
         // Another one that failed has spoilt nothing.
         let alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         pxe_test_lab::raise_open_files(OPEN_FILES)?;
@@ -110,7 +111,7 @@ impl Storm {
             fs::File::create(path("tree/large.bin"))?.set_len(LARGE_LEN)?;
             let text = format!(
                 "[server]\nuser = \"nobody\"\ncontrol = \"{}\"\n[tree]\nroot = \"{}\"\n\
-                 [http]\nlisten = \"127.0.0.1:80\"\n[log]\nlevel = \"error\"\n",
+                 [http]\nlisten = \"127.0.0.1:80\"\n{limits}[log]\nlevel = \"error\"\n",
                 path("control.sock").display(),
                 path("tree").display(),
             );
@@ -270,7 +271,7 @@ fn await_ends(mut streams: Vec<TcpStream>, each: impl Fn(&mut TcpStream)) -> Res
 
 /// Slowloris: a thousand heads of which a byte comes now and then.
 fn slow_heads(server: &Path) -> Result<(), String> {
-    let storm = Storm::new(server)?;
+    let storm = Storm::new(server, "")?;
     storm.at.enter(|| {
         let slow = many(1000, |from| {
             let mut stream = from.connect(None)?;
@@ -287,7 +288,7 @@ fn slow_heads(server: &Path) -> Result<(), String> {
 
 /// Ten thousand connections without a request.
 fn idle(server: &Path) -> Result<(), String> {
-    let storm = Storm::new(server)?;
+    let storm = Storm::new(server, "")?;
     storm.at.enter(|| {
         let idle = many(10_000, |from| from.connect(None))?;
         storm.good_clients()?;
@@ -299,7 +300,7 @@ fn idle(server: &Path) -> Result<(), String> {
 
 /// Those who ask for a large file and take almost nothing of it.
 fn slow_readers(server: &Path) -> Result<(), String> {
-    let storm = Storm::new(server)?;
+    let storm = Storm::new(server, "")?;
     storm.at.enter(|| {
         let slow = many(900, |from| {
             let mut stream = from.connect(Some(4096))?;
@@ -316,7 +317,7 @@ fn slow_readers(server: &Path) -> Result<(), String> {
 
 /// No request, but bytes: each time other ones, over a new connection.
 fn garbage(server: &Path) -> Result<(), String> {
-    let storm = Storm::new(server)?;
+    let storm = Storm::new(server, "")?;
     let sent = storm.good_clients_during(|number| {
         let mut stream = From::Storm(number / PER_ADDRESS).connect(None)?;
         let len = 1 + (number as usize * 7919) % 70_000;
@@ -329,7 +330,7 @@ fn garbage(server: &Path) -> Result<(), String> {
 
 /// Connections that are closed at once, by FIN and by RST in turn.
 fn connections(server: &Path) -> Result<(), String> {
-    let storm = Storm::new(server)?;
+    let storm = Storm::new(server, "")?;
     let made = storm.good_clients_during(|number| {
         let stream = From::Storm(number / PER_ADDRESS).connect(None)?;
         if number % 8 < 4 {
@@ -340,31 +341,40 @@ fn connections(server: &Path) -> Result<(), String> {
     storm.judge(&format!("{made} connections"))
 }
 
-/// One address that asks as fast as it is answered, a hundred requests at a time.
+/// One address that asks as fast as it is answered, a hundred requests at a time, until it is told
+/// that this is too much (429).
 fn one_client(server: &Path) -> Result<(), String> {
-    let storm = Storm::new(server)?;
+    let limits = "requests_per_client_per_second = 1000\nrequests_per_client_burst = 5000\n";
+    let storm = Storm::new(server, limits)?;
     let batch = b"HEAD /good.bin HTTP/1.1\r\nHost: x\r\n\r\n".repeat(100);
-    let batches = storm.good_clients_during(|_| {
+    let (answered, told) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    storm.good_clients_during(|_| {
         let mut stream = From::Storm(0).connect(None)?;
-        // Its responses, and no more requests than there is room for.
-        for _ in 0..100 {
+        let mut part = [0; 64 * 1024];
+        loop {
+            // Its responses, and no more requests than there is room for.
             stream.write_all(&batch)?;
-            let mut heads = 0;
-            let mut part = [0; 64 * 1024];
-            let mut tail = Vec::new();
+            let (mut heads, mut tail) = (0, Vec::new());
             while heads < 100 {
                 let len = stream.read(&mut part)?;
                 if len == 0 {
                     return Ok(());
                 }
                 tail.extend_from_slice(&part[..len]);
-                heads += tail.windows(4).filter(|it| *it == b"\r\n\r\n").count();
+                let count = |what: &[u8]| tail.windows(what.len()).filter(|it| *it == what).count();
+                let new = count(b"\r\n\r\n");
+                heads += new;
+                answered.fetch_add(new, Ordering::Relaxed);
+                told.fetch_add(count(b"HTTP/1.1 429 "), Ordering::Relaxed);
                 tail.drain(..tail.len().saturating_sub(3));
             }
         }
-        Ok(())
+    })?;
+    let (answered, told) = (answered.into_inner(), told.into_inner());
+    ensure(told > 0, || {
+        format!("all of {answered} requests were served")
     })?;
     storm.judge(&format!(
-        "one client with {batches} connections of up to 10,000 requests"
+        "one client with {answered} requests, {told} of them too many"
     ))
 }
