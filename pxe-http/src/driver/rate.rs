@@ -50,7 +50,8 @@ impl Rates {
     pub(super) fn new(limits: &Limits) -> Self {
         let interval = limits
             .requests_per_client_per_second
-            .map(|rate| Duration::from_secs(1) / rate.get());
+            // Not less than the clock can tell: in no time at all, a bucket would hold nothing.
+            .map(|rate| (Duration::from_secs(1) / rate.get()).max(Duration::from_nanos(1)));
         let burst = limits.requests_per_client_burst.max(1);
         Self {
             interval,
@@ -170,6 +171,16 @@ mod tests {
         tokio::time::advance(Duration::from_secs(10)).await;
         assert_eq!(take_all(&rates, "192.0.2.1"), 320);
         assert_eq!(entries(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rate_beyond_what_the_clock_can_tell_refuses_nobody() {
+        for per_second in [1_000_000_001, u32::MAX] {
+            assert_eq!(
+                take_all(&rates(per_second, 1_000_000), "10.0.0.7"),
+                1_000_000
+            );
+        }
     }
 
     #[tokio::test(start_paused = true)]
