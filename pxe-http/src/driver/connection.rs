@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::header::CONNECTION;
 use http::{HeaderValue, Method, StatusCode};
 use pxe_tree::ErrorKind;
+use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -143,13 +144,20 @@ impl Connection {
             match self.respond(&head).await {
                 Ok(true) => self.since = Instant::now(),
                 // What a client sends on is content, or requests that nobody answers.
-                Ok(false) if head.request().has_content() || !self.inbox.is_empty() => {
+                Ok(false) if head.request().has_content() || self.has_unanswered() => {
                     return End::Lingers;
                 }
                 Ok(false) => return End::Closed,
                 Err(end) => return end,
             }
         }
+    }
+
+    /// Whether the client has sent more than was answered.
+    fn has_unanswered(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        !self.inbox.is_empty()
+            || rustix::net::recv(&self.stream, &mut [0], flags).is_ok_and(|(_, len)| len > 0)
     }
 
     fn limits(&self) -> &Limits {

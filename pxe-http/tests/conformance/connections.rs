@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use pxe_http::{Event, ResponseEnd};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
 
 use crate::driver::Driver;
-use crate::support::{PatternBlob, Response, pattern};
+use crate::support::{PatternBlob, Response, pattern, within_bounds};
 use crate::{on_every_driver, on_own_drivers};
 
 on_every_driver! {
@@ -23,6 +23,7 @@ on_every_driver! {
 
 on_own_drivers! {
     a_client_that_leaves_is_told_of,
+    a_last_response_arrives_though_its_client_spoke_on,
     garbage_is_answered_400_and_told_of,
 }
 
@@ -169,6 +170,26 @@ async fn errors_keep_the_connection(driver: Driver) {
             .expect("a length");
         client.body(len.parse().expect("a number")).await;
     }
+}
+
+/// RFC 9112 section 9.6: a socket that is closed with something unread resets its connection, and
+/// the client loses what it has not read yet of its response.
+async fn a_last_response_arrives_though_its_client_spoke_on(driver: Driver) {
+    let mut blob = PatternBlob::new(1000);
+    blob.gate = Some((0, Semaphore::new(0)));
+    let blob = Arc::new(blob);
+    let mut server = driver.with_blob(blob.clone()).await;
+    let mut client = server.connect().await;
+    let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    client.send(last).await;
+    let asked = |event| matches!(event, Event::Request(_)).then_some(());
+    server.event(asked).await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    blob.open_gate();
+    let mut bytes = Vec::new();
+    let end = within_bounds(client.stream.read_to_end(&mut bytes)).await;
+    end.expect("an orderly end");
+    assert_eq!(Response::parse(&bytes).body.len(), 1000);
 }
 
 async fn a_source_that_hangs_holds_up_nobody_else(driver: Driver) {
