@@ -3,7 +3,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
-use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -408,28 +407,6 @@ async fn a_request_line_that_is_too_long_is_answered_414() {
     assert_eq!(server.limit().await, Limit::HeadBytes);
 }
 
-#[tokio::test]
-async fn a_client_that_asks_too_often_is_told_when_to_come_again() {
-    let limits = limits(|limits| {
-        limits.requests_per_client_per_second = NonZeroU32::new(1);
-        limits.requests_per_client_burst = 64;
-    });
-    let mut server = Running::start(limits, small());
-    let mut stream = server.connect().await;
-    for _ in 0..64 {
-        send(&mut stream, GET).await;
-        assert!(head(&mut stream).await.starts_with("HTTP/1.1 200 "));
-        content(&mut stream, 7).await;
-    }
-    send(&mut stream, GET).await;
-    let response = rest(&mut stream).await;
-    let (head, content) = parts(&response);
-    assert!(head.starts_with("HTTP/1.1 429 "), "{head}");
-    assert!(head.contains("\r\nRetry-After: "), "{head}");
-    assert!(content.starts_with(b"429 Too Many Requests\n"));
-    assert_eq!(server.limit().await, Limit::RequestRate);
-}
-
 /// The client has sent its request before it reads; a reset would discard the refusal.
 #[tokio::test]
 async fn a_client_with_too_many_connections_can_read_the_refusal() {
@@ -447,26 +424,6 @@ async fn a_client_with_too_many_connections_can_read_the_refusal() {
         assert!(response.starts_with(b"HTTP/1.1 503 "));
         assert!(parts(&response).0.contains("\r\nRetry-After: 1\r\n"));
     }
-}
-
-#[tokio::test]
-async fn idle_connections_make_room_for_others() {
-    let limits = limits(|limits| limits.connections_max = 2);
-    let mut server = Running::start(limits, small());
-    let mut idle = server.connect().await;
-    send(&mut idle, GET).await;
-    head(&mut idle).await;
-    content(&mut idle, 7).await;
-    let mut half_a_head = server.connect().await;
-    send(&mut half_a_head, "GET /f HT").await;
-
-    let mut third = server.connect().await;
-    send(&mut third, GET).await;
-    assert_eq!(server.limit().await, Limit::Connections);
-    assert!(head(&mut third).await.starts_with("HTTP/1.1 200 "));
-    // The one that had waited longer.
-    assert_eq!(rest(&mut idle).await, b"");
-    assert_eq!(server.handle.connections(), 2);
 }
 
 #[tokio::test]

@@ -23,8 +23,10 @@ where
     let flow = Arc::new(Flow::default());
     let service = FileService::from_files(admitted.files.clone())
         .for_peer(peer)
-        .with_flow(Arc::clone(&flow));
-    let socket = HyperStream::new(stream, Arc::clone(&flow), Timeouts::from(&admission.limits));
+        .with_flow(Arc::clone(&flow))
+        .within(&admission);
+    let socket = HyperStream::new(stream, Arc::clone(&flow), Timeouts::from(&admission.limits))
+        .with_seat(Arc::clone(&admitted.place.seat));
     let result = {
         let connection = http1_builder(&admission.limits).serve_connection(socket, service);
         let mut connection = pin!(connection);

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::flow::{Flow, Phase};
+use super::seat::Seat;
 use crate::Limits;
 use crate::event::Limit;
 
@@ -45,6 +46,10 @@ pub(super) struct HyperStream<S> {
     sleep: Pin<Box<Sleep>>,
     /// What `sleep` runs for.
     armed: Option<Limit>,
+    /// By which the connection may be asked to make room.
+    seat: Option<Arc<Seat>>,
+    /// Since when the client is waited for: its next request, or the rest of it.
+    waits_since: Option<Instant>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> HyperStream<S> {
@@ -55,6 +60,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HyperStream<S> {
             timeouts,
             sleep: Box::pin(tokio::time::sleep(timeouts.idle)),
             armed: None,
+            seat: None,
+            waits_since: None,
+        }
+    }
+
+    /// The same, at a seat which it leaves while it waits for its client.
+    pub(super) fn with_seat(mut self, seat: Arc<Seat>) -> Self {
+        self.seat = Some(seat);
+        self
+    }
+
+    /// Says that the client is waited for. Ready if the connection is to leave.
+    fn poll_leave(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let since = *self.waits_since.get_or_insert_with(Instant::now);
+        match &self.seat {
+            Some(seat) => seat.poll_leave(cx, since).map(drop),
+            None => Poll::Pending,
         }
     }
 
@@ -117,11 +139,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Read for HyperStream<S> {
                 buf.put_slice(read.filled());
                 if self.flow.received() {
                     self.disarm(Limit::IdleTime);
+                    self.waits_since = None;
+                }
+                if let Some(seat) = &self.seat {
+                    seat.begin();
                 }
             }
             return Poll::Ready(result);
         }
-        match self.flow.phase() {
+        let phase = self.flow.phase();
+        if phase != Phase::Responding && self.poll_leave(cx).is_ready() {
+            // As if the client had closed: hyper then closes without a word.
+            return Poll::Ready(Ok(()));
+        }
+        match phase {
             Phase::Idle => {
                 ready!(self.poll_expired(cx, Limit::IdleTime));
                 // As if the client had closed: hyper then closes without a word.
@@ -166,6 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Write for HyperStream<S> {
         ready!(self.stalls(cx, flushed))?;
         if self.flow.flushed() {
             self.armed = None;
+            self.waits_since = None;
         }
         Poll::Ready(Ok(()))
     }

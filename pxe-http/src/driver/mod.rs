@@ -38,6 +38,8 @@ mod server;
 mod service;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tls")]
+mod turns;
 
 #[cfg(feature = "hyper")]
 pub use self::body::{BodyError, FileBody};

@@ -17,6 +17,8 @@ use super::directory::DirectoryDesk;
 use super::flow::Flow;
 use super::observer::{Observer, Report};
 use super::peer::Peer;
+#[cfg(feature = "tls")]
+use super::{admission::Admission, turns::Turns};
 use crate::event::Event;
 use crate::{Directories, MediaTypes, Outcome, RequestHead, plan};
 
@@ -79,6 +81,8 @@ impl FileService {
             files: self.files.clone(),
             peer,
             flow: None,
+            #[cfg(feature = "tls")]
+            turns: None,
         }
     }
 
@@ -112,6 +116,8 @@ pub struct PeerService {
     files: Files,
     peer: Peer,
     flow: Option<Arc<Flow>>,
+    #[cfg(feature = "tls")]
+    turns: Option<Turns>,
 }
 
 impl PeerService {
@@ -122,9 +128,22 @@ impl PeerService {
         self
     }
 
+    /// The same, within the rates of a server of ours.
+    #[cfg(feature = "tls")]
+    pub(super) fn within(mut self, admission: &Arc<Admission>) -> Self {
+        self.turns = Some(Turns::new(admission));
+        self
+    }
+
     async fn respond_to(self, parts: Parts) -> Response<FileBody> {
         if let Some(flow) = &self.flow {
             flow.begin_response();
+        }
+        #[cfg(feature = "tls")]
+        if let Some(turns) = &self.turns
+            && let Err(refused) = turns.take(self.peer, &parts.method, &self.flow)
+        {
+            return refused;
         }
         let head = RequestHead::from_parts(&parts).with_protocol(self.peer.protocol);
         let answer = self.files.answer(self.peer, &head, civil_time()).await;

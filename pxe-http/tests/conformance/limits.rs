@@ -1,5 +1,6 @@
 //! What peers can make a server hold and wait for.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ on_own_drivers! {
     a_slow_file_is_waited_for,
     one_client_cannot_take_all_connections,
     beyond_all_places_clients_wait_for_their_turn,
+    idle_connections_make_room_for_others,
+    a_client_that_asks_too_often_is_told_when_to_come_again,
     a_panic_of_a_source_ends_one_connection_only,
 }
 
@@ -42,6 +45,8 @@ fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
 }
 
 const CLOSING: &str = "GET /hello HTTP/1.0\r\nConnection: close\r\n\r\n";
+
+const KEEPING: &str = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
 
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -194,6 +199,46 @@ async fn beyond_all_places_clients_wait_for_their_turn(driver: Driver) {
     drop(first);
     let response = within_bounds(second).await.expect("no panic");
     assert_eq!(Response::parse(&response).body, b"hello, world\n");
+}
+
+async fn idle_connections_make_room_for_others(driver: Driver) {
+    let limits = limits(|limits| limits.connections_max = 2);
+    let mut server = driver.start(limits, files()).await;
+    let mut idle = server.connect().await;
+    idle.send(KEEPING).await;
+    idle.head().await;
+    idle.body(13).await;
+    let mut half_a_head = server.connect().await;
+    half_a_head.send("GET /hello HT").await;
+
+    let mut third = server.connect().await;
+    third.send(KEEPING).await;
+    assert_eq!(limit_event(&mut server).await, Limit::Connections);
+    assert!(third.head().await.starts_with("HTTP/1.1 200 "));
+    // The one that had waited longer.
+    assert_eq!(idle.rest().await, b"");
+    assert_eq!(server.connections(), 2);
+}
+
+async fn a_client_that_asks_too_often_is_told_when_to_come_again(driver: Driver) {
+    let limits = limits(|limits| {
+        limits.requests_per_client_per_second = NonZeroU32::new(1);
+        limits.requests_per_client_burst = 64;
+    });
+    let mut server = driver.start(limits, files()).await;
+    let mut client = server.connect().await;
+    for _ in 0..64 {
+        client.send(KEEPING).await;
+        assert!(client.head().await.starts_with("HTTP/1.1 200 "));
+        client.body(13).await;
+    }
+    client.send(KEEPING).await;
+    let response = Response::parse(&client.rest().await);
+    assert_eq!(response.status, "HTTP/1.1 429 Too Many Requests");
+    assert!(response.field("Retry-After").is_some());
+    assert_eq!(response.field("Connection"), Some("close"));
+    assert!(response.body.starts_with(b"429 Too Many Requests\n"));
+    assert_eq!(limit_event(&mut server).await, Limit::RequestRate);
 }
 
 async fn a_panic_of_a_source_ends_one_connection_only(driver: Driver) {

@@ -1,10 +1,13 @@
 //! From a TCP connection to one over TLS, or to a clear word why not.
 
+use std::future::poll_fn;
 use std::io;
+use std::time::Duration;
 
 use rustls::{AlertDescription, PeerIncompatible};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -13,18 +16,24 @@ use crate::driver::hyper_connection;
 use crate::driver::listener::Admitted;
 use crate::event::{Event, HandshakeFailed, Limit, Malformed};
 
+/// How long a handshake is left alone before it has to make room for others: firmware that
+/// calculates with large numbers is slow.
+const UNDER_WAY: Duration = Duration::from_secs(4);
+
 /// Serves a connection to its end.
 pub(in crate::driver) async fn serve(
     stream: TcpStream,
     identity: &CurrentIdentity,
     admitted: Admitted,
 ) {
-    let timeout = admitted.place.admission.limits.handshake_timeout;
+    let (seat, limits) = (&admitted.place.seat, &admitted.place.admission.limits);
+    let waits_since = Instant::now() + UNDER_WAY;
     // Nothing was asked yet that a server which stops would have to answer.
     let begun = tokio::select! {
-        begun = tokio::time::timeout(timeout, begin(stream, identity)) => begun,
-        _ = admitted.place.seat.leave() => return,
+        begun = tokio::time::timeout(limits.handshake_timeout, begin(stream, identity)) => begun,
+        _ = poll_fn(|cx| seat.poll_leave(cx, waits_since)) => return,
     };
+    seat.begin();
     let failed = match begun {
         Ok(Begun::Encrypted(stream)) => {
             let peer = admitted.peer().over_tls();
