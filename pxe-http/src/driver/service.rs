@@ -141,7 +141,7 @@ impl PeerService {
         }
         #[cfg(feature = "tls")]
         if let Some(turns) = &self.turns
-            && let Err(refused) = turns.take(self.peer, &parts.method, &self.flow)
+            && let Some(refused) = turns.refuse(self.peer, &parts.method, &self.flow)
         {
             return refused;
         }

@@ -31,24 +31,20 @@ impl Turns {
         }
     }
 
-    /// Counts a request.
-    ///
-    /// # Errors
-    /// Its client asks too often: this is the last response of its connection.
-    pub(super) fn take(
+    /// Counts a request. The last response of its connection, if its client asks too often.
+    pub(super) fn refuse(
         &self,
         peer: Peer,
         method: &Method,
         flow: &Option<Arc<Flow>>,
-    ) -> Result<(), Response<FileBody>> {
+    ) -> Option<Response<FileBody>> {
         let mut credit = self.credit.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = self.admission.rates.take(&mut credit, peer.remote.ip());
-        taken.map_err(|TooMany(wait)| {
-            if let Some(flow) = flow {
-                flow.break_limit(Limit::RequestRate);
-            }
-            too_many(method, wait, flow.clone())
-        })
+        let TooMany(wait) = taken.err()?;
+        if let Some(flow) = flow {
+            flow.break_limit(Limit::RequestRate);
+        }
+        Some(too_many(method, wait, flow.clone()))
     }
 }
 
