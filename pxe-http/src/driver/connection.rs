@@ -33,8 +33,8 @@ const TURN_BYTES: usize = 2 << 20;
 /// How long, and how much, a client may go on to send after its last response: closed at once, it
 /// would perhaps not read that response, since a reset discards what it has not read yet
 /// (RFC 9112 section 9.6).
-const LINGER: Duration = Duration::from_secs(2);
-const LINGER_BYTES: usize = 256 * 1024;
+pub(super) const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER_BYTES: usize = 256 * 1024;
 
 /// Why a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

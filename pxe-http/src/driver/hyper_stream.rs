@@ -11,6 +11,7 @@ use hyper::rt::ReadBufCursor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::connection::{LINGER, LINGER_BYTES};
 use super::flow::{Flow, Phase};
 use super::seat::Seat;
 use crate::Limits;
@@ -50,6 +51,18 @@ pub(super) struct HyperStream<S> {
     seat: Option<Arc<Seat>>,
     /// Since when the client is waited for: its next request, or the rest of it.
     waits_since: Option<Instant>,
+    closing: Closing,
+}
+
+/// How far the end of a connection has come.
+#[derive(Debug, Clone, Copy)]
+enum Closing {
+    /// Not all is sent.
+    Not,
+    /// The sending side is closed; perhaps the client is still speaking.
+    Sent,
+    /// It was, and may do so for a while: so many bytes are still taken.
+    Lingers(usize),
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> HyperStream<S> {
@@ -62,6 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HyperStream<S> {
             armed: None,
             seat: None,
             waits_since: None,
+            closing: Closing::Not,
         }
     }
 
@@ -202,9 +216,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Write for HyperStream<S> {
         Poll::Ready(Ok(()))
     }
 
+    /// What is unread when a socket is closed makes its client lose the end of what was sent, so
+    /// that it is read first.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut_down = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.stalls(cx, shut_down)
+        if matches!(self.closing, Closing::Not) {
+            let shut_down = Pin::new(&mut self.stream).poll_shutdown(cx);
+            ready!(self.stalls(cx, shut_down))?;
+            self.closing = Closing::Sent;
+        }
+        let mut bytes = [0; 4096];
+        loop {
+            let mut read = ReadBuf::new(&mut bytes);
+            let received = Pin::new(&mut self.stream).poll_read(cx, &mut read);
+            let left = match (self.closing, received) {
+                (Closing::Lingers(left), Poll::Pending) => {
+                    ready!(self.sleep.as_mut().poll(cx));
+                    left
+                }
+                (Closing::Lingers(left), Poll::Ready(Ok(()))) => left,
+                (Closing::Not | Closing::Sent, Poll::Ready(Ok(()))) => {
+                    self.sleep.as_mut().reset(Instant::now() + LINGER);
+                    LINGER_BYTES
+                }
+                _ => return Poll::Ready(Ok(())),
+            };
+            // The client has closed, too, or it is time.
+            match left.checked_sub(read.filled().len()) {
+                Some(left) if !read.filled().is_empty() => self.closing = Closing::Lingers(left),
+                _ => return Poll::Ready(Ok(())),
+            }
+        }
     }
 }
 

@@ -175,7 +175,9 @@ async fn errors_keep_the_connection(driver: Driver) {
 /// RFC 9112 section 9.6: a socket that is closed with something unread resets its connection, and
 /// the client loses what it has not read yet of its response.
 async fn a_last_response_arrives_though_its_client_spoke_on(driver: Driver) {
-    let mut blob = PatternBlob::new(1000);
+    // More than what lies in the buffers in between.
+    const LEN: usize = 8 << 20;
+    let mut blob = PatternBlob::new(LEN as u64);
     blob.gate = Some((0, Semaphore::new(0)));
     let blob = Arc::new(blob);
     let mut server = driver.with_blob(blob.clone()).await;
@@ -189,7 +191,7 @@ async fn a_last_response_arrives_though_its_client_spoke_on(driver: Driver) {
     let mut bytes = Vec::new();
     let end = within_bounds(client.stream.read_to_end(&mut bytes)).await;
     end.expect("an orderly end");
-    assert_eq!(Response::parse(&bytes).body.len(), 1000);
+    assert_eq!(Response::parse(&bytes).body.len(), LEN);
 }
 
 async fn a_source_that_hangs_holds_up_nobody_else(driver: Driver) {
