@@ -2,11 +2,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use pxe_core::SocketId;
 use rustix::buffer::spare_capacity;
-use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
@@ -16,6 +17,8 @@ use super::control::Waker;
 const EVENTS_MAX: usize = 256;
 /// What is told of the waker; sockets have 32 bits.
 const WAKER: u64 = u64::MAX;
+/// What is told of the timer, which is then looked at by nobody: something may be due.
+const TIMER: u64 = u64::MAX - 1;
 
 /// Tells which sockets are ready, as long as they are.
 ///
@@ -24,6 +27,9 @@ const WAKER: u64 = u64::MAX;
 #[derive(Debug)]
 pub(super) struct Poller {
     epoll: OwnedFd,
+    timer: TimerFd,
+    /// When the timer wakes the thread.
+    armed: Option<Instant>,
 }
 
 /// What one call told.
@@ -46,7 +52,13 @@ impl Poller {
         // By edges: its number is never read.
         let flags = EventFlags::IN | EventFlags::ET;
         epoll::add(&epoll, waker, EventData::new_u64(WAKER), flags)?;
-        Ok(Self { epoll })
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, TimerFlags::TFD_CLOEXEC)?;
+        epoll::add(&epoll, &timer, EventData::new_u64(TIMER), flags)?;
+        Ok(Self {
+            epoll,
+            timer,
+            armed: None,
+        })
     }
 
     /// Closing a socket takes it out again.
@@ -68,18 +80,36 @@ impl Poller {
         Ok(epoll::modify(&self.epoll, socket, data(id), flags)?)
     }
 
-    /// Waits until something is ready, for so long at most.
-    pub(super) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = timeout.map(|timeout| Timespec {
-            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: timeout.subsec_nanos().into(),
-        });
+    /// Waits until something is ready, or until the deadline. It may end for nothing.
+    ///
+    /// A deadline that moves on with each ACK costs nothing: the timer is left as it is, wakes the
+    /// thread too early now and then, and is set anew. A timeout of the call itself would be set up
+    /// and taken back for each block.
+    pub(super) fn wait(
+        &mut self,
+        events: &mut Events,
+        deadline: Option<Instant>,
+    ) -> io::Result<()> {
+        if let Some(deadline) = deadline
+            && self.armed.is_none_or(|armed| deadline < armed)
+        {
+            let left = deadline.saturating_duration_since(Instant::now());
+            // None at all would switch it off.
+            let left = TimeSpec::from_duration(left.max(Duration::from_nanos(1)));
+            let flags = TimerSetTimeFlags::empty();
+            self.timer.set(Expiration::OneShot(left), flags)?;
+            self.armed = Some(deadline);
+        }
         let Events(events) = events;
         events.clear();
-        match epoll::wait(&self.epoll, spare_capacity(events), timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(errno) => Err(errno.into()),
+        match epoll::wait(&self.epoll, spare_capacity(events), None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
         }
+        if events.iter().any(|event| event.data.u64() == TIMER) {
+            self.armed = None;
+        }
+        Ok(())
     }
 }
 
@@ -102,6 +132,7 @@ impl Events {
                 id: SocketId(id),
                 writable: flags.contains(EventFlags::OUT),
             },
+            Err(_) if number == TIMER => return None,
             Err(_) => Ready::Waker,
         })
     }

@@ -147,7 +147,8 @@ impl Worker {
         self.handle_wishes();
         self.finish_if_done();
         loop {
-            self.poller.wait(&mut events, self.timeout())?;
+            let deadline = self.deadline();
+            self.poller.wait(&mut events, deadline)?;
             if self.common.shared.is_abandoned() || self.common.shared.is_finished() {
                 return Ok(());
             }
@@ -165,16 +166,15 @@ impl Worker {
         Now::new(mono, UnixTime::from_seconds(0))
     }
 
-    /// How long nothing is to be done unless something happens.
-    fn timeout(&self) -> Option<Duration> {
+    /// When something is to be done, if nothing happens before.
+    fn deadline(&self) -> Option<Instant> {
         let grace = match self.phase {
             Phase::Draining(until) => Some(until),
             Phase::Serving | Phase::Ending | Phase::Finished => None,
         };
         let engine = self.engine.poll_timeout();
         let engine = engine.map(|at| self.epoch + Duration::from_nanos(at.as_nanos()));
-        let deadline = engine.into_iter().chain(grace).min()?;
-        Some(deadline.saturating_duration_since(Instant::now()))
+        engine.into_iter().chain(grace).min()
     }
 
     fn handle_wishes(&mut self) {
