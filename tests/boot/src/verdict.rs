@@ -269,6 +269,28 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_by_https_is_in_the_log_and_not_on_the_wire() {
+        let mut expect = expect();
+        expect.loader = Step::try_from("https ipxe/snponly.efi".to_owned()).unwrap();
+        let sent = r#"{"event":"sent","file":"/ipxe/snponly.efi"}"#;
+        let script = Script::default();
+        let judged = |log: &str| unlogged(&expect, &script.conversations, log);
+        assert_eq!(judged(&format!("no JSON\n{sent}\n")), Ok(()));
+        for log in [
+            "",
+            r#"{"event":"missing","file":"/ipxe/snponly.efi"}"#,
+            r#"{"event":"sent","file":"/boot.ipxe"}"#,
+        ] {
+            let fault = judged(log).unwrap_err();
+            assert_eq!(fault, "https ipxe/snponly.efi is not in the server's log");
+        }
+        let mut script = Script::default();
+        script.http_file("/ipxe/snponly.efi");
+        let fault = unlogged(&expect, &script.conversations, sent).unwrap_err();
+        assert!(fault.contains("was asked for in clear"), "{fault}");
+    }
+
+    #[test]
     fn each_server_keeps_to_its_part() {
         let reply = |from, leases, boots| Reply {
             from,

@@ -310,11 +310,11 @@ impl Conversations {
             request.protocol == Protocol::Https && request.client == packet.source
         };
         match packet.payload.first() {
-            Some(&HANDSHAKE) if packet.destination.port() == HTTPS => {
-                if !self.requests.iter().any(is_asked) {
-                    let server = packet.destination.to_string();
-                    self.ask(at, Protocol::Https, server.as_bytes(), false, packet);
-                }
+            Some(&HANDSHAKE)
+                if packet.destination.port() == HTTPS && !self.requests.iter().any(is_asked) =>
+            {
+                let server = packet.destination.to_string();
+                self.ask(at, Protocol::Https, server.as_bytes(), false, packet);
             }
             Some(&APPLICATION_DATA) if packet.source.port() == HTTPS => {
                 if let Some(request) = self.open(packet.destination, Some(packet.source)) {
@@ -556,6 +556,28 @@ pub(crate) mod tests {
             none.to_string(),
             "tftp /none: error 1 \"not found\" (sent 2 times)"
         );
+    }
+
+    #[test]
+    fn https_is_seen_without_what_is_asked_for() {
+        const HTTPS: &str = "10.77.0.1:443";
+        let step = Step {
+            protocol: Protocol::Https,
+            path: "ipxe/snponly.efi".into(),
+        };
+        let mut script = Script::default();
+        script.tcp(HTTP_CLIENT, HTTPS, "\x16\x03\x01hello");
+        script.tcp(HTTPS, HTTP_CLIENT, "\x16\x03\x03hello");
+        script.tcp(HTTP_CLIENT, HTTPS, "\x16\x03\x03key");
+        // An alert is no answer.
+        script.tcp(HTTPS, HTTP_CLIENT, "\x15\x03\x03no");
+        let [request] = &script.conversations.requests[..] else {
+            panic!("one request")
+        };
+        assert!(request.is(&step) && !request.is_served());
+        assert_eq!(request.to_string(), "https 10.77.0.1:443: no answer");
+        script.tcp(HTTPS, HTTP_CLIENT, "\x17\x03\x03data");
+        assert!(script.conversations.requests[0].is_served());
     }
 
     #[test]
