@@ -14,7 +14,7 @@ use super::case::{Case, Until};
 use super::content::{Content, File};
 use super::packet::{ABORT, Wish, ack, write_request};
 use super::transfer::{Next, Transfer};
-use crate::processor::thread_cpu_time;
+use crate::processor::{pin_this_thread, thread_cpu_time};
 
 /// Where the servers listen.
 pub(super) const SERVER: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 69);
@@ -59,6 +59,56 @@ pub(super) struct Outcome {
     pub(super) completions: Vec<Duration>,
 }
 
+impl Outcome {
+    /// What two loads did at the same time.
+    fn with(mut self, other: Self) -> Self {
+        self.bytes += other.bytes;
+        self.files += other.files;
+        self.elapsed = self.elapsed.max(other.elapsed);
+        self.busy += other.busy;
+        self.windowsize = self.windowsize.max(other.windowsize);
+        self.silences += other.silences;
+        self.unfinished += other.unfinished;
+        self.completions.extend(other.completions);
+        self.completions.sort();
+        self
+    }
+}
+
+/// Runs the clients of a case, shared out to a thread on each of these processors: one alone would
+/// be busier than a server that has several.
+///
+/// # Errors
+/// As [`Load::new`] and [`Load::run`].
+pub(super) fn run_on_each<'c>(
+    content: &'c Content,
+    case: Case,
+    large_mib: u64,
+    cpus: &[usize],
+    until: Until,
+) -> Result<Outcome, String> {
+    let share = Case {
+        clients: case.clients / cpus.len().max(1),
+        ..case
+    };
+    let load = |index| Load::new(content, share, large_mib, index * share.clients);
+    let loads: Result<Vec<Load<'c>>, String> = (0..cpus.len()).map(load).collect();
+    std::thread::scope(|scope| {
+        let spawn = |(load, cpu): (Load<'c>, usize)| {
+            scope.spawn(move || pin_this_thread(&[cpu]).and_then(|()| load.run(until)))
+        };
+        let threads = loads?.into_iter().zip(cpus.iter().copied());
+        let threads: Vec<_> = threads.map(spawn).collect();
+        let outcomes = threads.into_iter().map(|thread| match thread.join() {
+            Ok(outcome) => outcome,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        outcomes
+            .reduce(|one, other| Ok(one?.with(other?)))
+            .ok_or("no processor")?
+    })
+}
+
 /// Clients of the server.
 pub(super) struct Load<'c> {
     content: &'c Content,
@@ -101,11 +151,17 @@ enum State {
 }
 
 impl<'c> Load<'c> {
-    /// Clients for a case; they have sockets, and have said nothing.
+    /// Clients for a case, with addresses from this number on; they have sockets, and have said
+    /// nothing.
     ///
     /// # Errors
     /// A text: there are too few sockets, for example.
-    pub(super) fn new(content: &'c Content, case: Case, large_mib: u64) -> Result<Self, String> {
+    pub(super) fn new(
+        content: &'c Content,
+        case: Case,
+        large_mib: u64,
+        first: usize,
+    ) -> Result<Self, String> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC);
         let mut load = Self {
             content,
@@ -124,7 +180,7 @@ impl<'c> Load<'c> {
             false => SOCKETS_SMALL,
         };
         for index in 0..case.clients {
-            let address = address(index);
+            let address = address(first + index);
             let sockets: Result<Vec<UdpSocket>, String> =
                 (0..sockets).map(|_| load.socket(address, index)).collect();
             load.clients.push(Client {
@@ -494,6 +550,6 @@ pub(super) fn is_answered(content: &Content) -> Result<bool, String> {
     let until = Until::Fetched {
         patience: Duration::from_millis(200),
     };
-    let outcome = Load::new(content, case, 0)?.run(until)?;
+    let outcome = Load::new(content, case, 0, 0)?.run(until)?;
     Ok(outcome.files == 1)
 }

@@ -19,7 +19,7 @@ use pxe_test_lab::{Namespace, POLL_INTERVAL, ensure, remove_stale};
 
 use self::case::{Case, Kind as Measured};
 use self::content::Content;
-use self::load::Load;
+use self::load::{Load, run_on_each};
 use self::programs::Programs;
 use self::report::{Figures, Table};
 pub(crate) use self::serve::{ServeOptions, serve};
@@ -159,15 +159,18 @@ fn measure(
         if kind == Kind::Reference && (case.clients > 1 || case.is_lossy) {
             continue;
         }
-        let load = || Load::new(content, case, options.file_mib);
+        let load = || Load::new(content, case, options.file_mib, 0);
         if case.kind == Measured::Steady {
             // Until all threads and buffers have found their places.
             load()?.run(case.until(time / 20))?;
         }
         settle(running)?;
-        let load = load()?;
         let before = running.cpu_seconds()?;
-        let outcome = load.run(case.until(time));
+        let until = case.until(time);
+        let outcome = match case.kind {
+            Measured::Steady => load()?.run(until),
+            Measured::Storm => run_on_each(content, case, options.file_mib, cpus, until),
+        };
         let outcome = outcome.map_err(|error| format!("{}: {error}", case.name))?;
         figures.add(&outcome, running.cpu_seconds()? - before);
     }
