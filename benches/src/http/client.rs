@@ -94,6 +94,7 @@ enum Next<'f> {
 pub(super) struct Client<'f> {
     stream: TcpStream,
     next: Next<'f>,
+    asked: u32,
     request: Vec<u8>,
     head: Vec<u8>,
 }
@@ -115,9 +116,15 @@ impl<'f> Client<'f> {
         Ok(Self {
             stream: connect().map_err(|error| format!("{server}: {error}"))?,
             next: Next::Nothing,
+            asked: 0,
             request: Vec::new(),
             head: Vec::new(),
         })
+    }
+
+    /// How many requests it was sent.
+    pub(super) const fn asked(&self) -> u32 {
+        self.asked
     }
 
     /// # Errors
@@ -139,6 +146,7 @@ impl<'f> Client<'f> {
         }
         self.request.extend_from_slice(b"\r\n");
         self.next = Next::Head(asked);
+        self.asked += 1;
         let sent = self.stream.write_all(&self.request);
         sent.map_err(|error| format!("sending a request: {error}"))
     }

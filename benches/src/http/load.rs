@@ -17,6 +17,8 @@ use crate::random::SplitMix;
 const RANGE_LEN: u64 = 64 << 10;
 /// One in so many bodies is looked at whole, also while it is measured; of the large file none is.
 const WHOLE_EACH: u64 = 16;
+/// Responses after which a connection is replaced by another: lighttpd closes it after 65,535 at most.
+const RESPONSES_MAX: u32 = 30_000;
 /// How often something is taken from one connection while others wait.
 const TURNS_MAX: usize = 3;
 /// The first of the addresses that connections come from. Each has one of its own in each run, as
@@ -189,7 +191,9 @@ impl<'f> Load<'f> {
                             bytes += len;
                             done += 1;
                             if !is_over(done) {
-                                if case.what == What::Fresh {
+                                if case.what == What::Fresh
+                                    || clients.get(index)?.asked() >= RESPONSES_MAX
+                                {
                                     clients.renew(index)?;
                                 }
                                 clients.get(index)?.ask(self.next(case.what, check))?;

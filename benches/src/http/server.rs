@@ -228,14 +228,16 @@ server.document-root = "{root}"
 server.errorlog = "/dev/stderr"
 server.max-worker = {workers}
 server.max-fds = {FILES_MAX}
-server.max-connections = {CONNECTIONS_MAX}
-server.max-keep-alive-requests = 1000000000
+server.max-connections = {connections}
+server.max-keep-alive-requests = 65535
 server.max-keep-alive-idle = 75
 include_shell "/usr/share/lighttpd/create-mime.conf.pl"
 server.modules = ( "mod_staticfile" )
 "#,
             // One worker alone needs no process that watches it.
             workers = if workers > 1 { workers } else { 0 },
+            // Of each; it takes no more than this.
+            connections = FILES_MAX / 2,
         ),
         Kind::StaticWebServer => format!(
             r#"[general]
