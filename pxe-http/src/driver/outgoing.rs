@@ -39,6 +39,9 @@ pub(super) struct Outgoing {
     read: Bytes,
     /// Counts the bytes of the body that were handed to the operating system.
     pub(super) report: Report,
+    /// Up to where the first piece, which is a file's, was in memory when it was asked for, since the
+    /// client had to be waited for.
+    present_to: u64,
     /// Whether the file's system has no `sendfile`.
     only_copies: bool,
 }
@@ -90,6 +93,7 @@ impl Outgoing {
             blob,
             read: Bytes::new(),
             report,
+            present_to: 0,
             only_copies: false,
         }
     }
@@ -103,7 +107,9 @@ impl Outgoing {
     /// # Errors
     /// The operating system's, `WouldBlock` among them.
     pub(super) fn send_once(&mut self, socket: impl AsFd) -> io::Result<Sent> {
-        let sent = with_scratch(|scratch| self.send_from(socket.as_fd(), scratch))?;
+        let sent = with_scratch(|scratch| self.send_from(socket.as_fd(), scratch));
+        // The client may take its time, and the memory may be needed for something else.
+        let sent = sent.inspect_err(|_| self.present_to = 0)?;
         if let Sent::Bytes(count) = sent {
             self.advance(count);
         }
@@ -120,6 +126,9 @@ impl Outgoing {
         }
         let Gathered { filled, next } = self.gather(scratch);
         let bytes = scratch.get(..filled).unwrap_or_default();
+        if let Next::File(offset, len) = next {
+            self.present_to = offset.saturating_add(len);
+        }
         let sent = match next {
             // What is there leaves first; then it is looked at again.
             Next::Absent(range) if bytes.is_empty() => return Ok(Sent::Absent(range)),
@@ -209,6 +218,10 @@ impl Outgoing {
                 }
                 Direct::File { len: prefix, .. } if !self.only_copies => {
                     let chunk_len = prefix.min(len - TAIL_BYTES);
+                    let known = self.present_to.saturating_sub(range.start);
+                    if is_first && known > 0 {
+                        return (0, Next::File(range.start, chunk_len.min(known)));
+                    }
                     let last = range.start.saturating_add(chunk_len.saturating_sub(1));
                     // This validates what has left, too.
                     return match blob.read_now(last, &mut [0]) {
@@ -283,6 +296,7 @@ impl Outgoing {
             }
             if is_sent {
                 self.pieces.pop_front();
+                self.present_to = 0;
             }
         }
     }
