@@ -10,6 +10,7 @@ use bytes::{Buf, Bytes};
 use http::{HeaderName, HeaderValue, StatusCode, Version};
 use pxe_tree::{Blob, Direct, ErrorKind};
 use rustix::io::Errno;
+use rustix::net::sockopt::set_tcp_cork;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 
 use super::answer::Answer;
@@ -42,6 +43,8 @@ pub(super) struct Outgoing {
     /// Up to where the first piece, which is a file's, was in memory when it was asked for, since the
     /// client had to be waited for.
     present_to: u64,
+    /// Whether the operating system was told to send whole segments alone until the end.
+    is_corked: bool,
     /// Whether the file's system has no `sendfile`.
     only_copies: bool,
 }
@@ -94,6 +97,7 @@ impl Outgoing {
             read: Bytes::new(),
             report,
             present_to: 0,
+            is_corked: false,
             only_copies: false,
         }
     }
@@ -112,6 +116,11 @@ impl Outgoing {
         let sent = sent.inspect_err(|_| self.present_to = 0)?;
         if let Sent::Bytes(count) = sent {
             self.advance(count);
+            if self.is_corked && self.is_empty() {
+                // It fails for sockets alone that have failed.
+                let _ = set_tcp_cork(socket.as_fd(), false);
+                self.is_corked = false;
+            }
         }
         Ok(sent)
     }
@@ -128,6 +137,10 @@ impl Outgoing {
         let bytes = scratch.get(..filled).unwrap_or_default();
         if let Next::File(offset, len) = next {
             self.present_to = offset.saturating_add(len);
+            if !self.is_corked {
+                // A `sendfile` cannot say that more follows: it would send what is left over.
+                self.is_corked = set_tcp_cork(socket, true).is_ok();
+            }
         }
         let sent = match next {
             // What is there leaves first; then it is looked at again.
