@@ -65,6 +65,27 @@ impl Forwarder for Gate {
     }
 }
 
+/// A forwarder that counts what it is asked, and lets names wait that it does not know.
+#[derive(Debug)]
+struct Counted {
+    inner: MemForwarder,
+    asked: AtomicUsize,
+    others: Semaphore,
+}
+
+#[async_trait]
+impl Forwarder for Counted {
+    async fn resolve(&self, question: Question<'_>) -> Result<Resolved, ForwardError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let resolved = self.inner.resolve(question).await?;
+        if resolved.rcode == Rcode::NXDOMAIN {
+            let permit = self.others.acquire().await;
+            permit.expect("it is not closed").forget();
+        }
+        Ok(resolved)
+    }
+}
+
 /// The same as [`serve`], asking others through a gate.
 fn serve_gate(
     limits: impl FnOnce(&mut Limits),
@@ -713,26 +734,45 @@ async fn forwarded_responses_that_nobody_takes_are_bounded() {
     let pxe: Name = "pxe.matrix.lan".parse().expect("a name");
     let long = |n| Record::new(pxe.clone(), RecordType::A, 60, vec![n; 6000]);
     let answer = Resolved::new(Rcode::NOERROR, (0..10).map(long).collect());
-    let forwarder = MemForwarder::new().with(pxe.clone(), RecordType::A, Ok(answer));
+    let forwarder = Arc::new(Counted {
+        inner: MemForwarder::new().with(pxe.clone(), RecordType::A, Ok(answer)),
+        asked: AtomicUsize::new(0),
+        others: Semaphore::new(0),
+    });
     let udp = Server::bind_udp("127.0.0.1:0").expect("a UDP port");
     let tcp = Server::bind_tcp("127.0.0.1:0").expect("a TCP port");
     let (udp_address, tcp_address) = (udp.local_addr(), tcp.local_addr());
-    let server = Server::new(service).forwarder(Arc::new(forwarder));
+    let server = Server::new(service).forwarder(Arc::clone(&forwarder) as Arc<dyn Forwarder>);
     let handle = server.listen(udp).listen(tcp).start().expect("a server");
     let mut stream = TcpStream::connect(tcp_address).await.expect("connected");
     // 60 MB of responses.
     let many = [&[0, 32][..], &query(1)].concat().repeat(1000);
     stream.write_all(&many).await.expect("sent");
     let socket = client(udp_address, [127, 0, 0, 1]).await;
-    let refused = async {
+    // Until the connection is full, and others are asked no more.
+    let full = async {
+        let mut before = 0;
         loop {
-            socket.send(&query(2)).await.expect("sent");
-            if id_and_rcode(&receive(&socket).await) == (2, 2) {
+            for _ in 0..100 {
+                socket.send(&refused(3)).await.expect("sent");
+                assert_eq!(id_and_rcode(&receive(&socket).await), (3, 5));
+            }
+            let asked = forwarder.asked.load(Ordering::Relaxed);
+            if asked > 0 && asked == before {
                 break;
             }
+            before = asked;
         }
     };
-    soon(refused).await;
+    soon(full).await;
+    // Three responses wait, beside the one that filled the connection: one place is left.
+    let mut waits = query(2);
+    waits[13..16].copy_from_slice(b"dns");
+    socket.send(&waits).await.expect("sent");
+    socket.send(&query(4)).await.expect("sent");
+    assert_eq!(id_and_rcode(&receive(&socket).await), (4, 2));
+    forwarder.others.add_permits(1);
+    assert_eq!(id_and_rcode(&receive(&socket).await), (2, 3));
     // It gets them all the same, once it takes them.
     for _ in 0..1000 {
         let reply = receive_tcp(&mut stream).await;
