@@ -211,6 +211,34 @@ mod tests {
         );
     }
 
+    /// A server waits so long for a file and no longer, but the thread that opens it goes on.
+    #[test]
+    fn a_file_that_nobody_waits_for_any_more_is_closed_too() {
+        let (_dir, tree) = tree();
+        let kept = &tree.shared.kept;
+        kept.is_watched.store(false, Ordering::Relaxed);
+        tree.shared.is_cold.store(true, Ordering::Relaxed);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let path = TreePath::parse("boot/menu").expect("valid");
+            let found = crate::resolve(&tree, &path).await.expect("it is there");
+            let mut opening = tree.open(found.attributes.node);
+            let is_pending = std::future::poll_fn(|cx| {
+                std::task::Poll::Ready(opening.as_mut().poll(cx).is_pending())
+            });
+            assert!(is_pending.await);
+            drop(opening);
+            // One after the other, so that the file is open when this is done.
+            let after = tokio::task::spawn_blocking(|| {});
+            after.await.expect("no panic");
+        });
+        assert_eq!(kept.files().len(), 1);
+        assert!(kept.is_watched.load(Ordering::Relaxed), "nobody closes it");
+    }
+
     #[tokio::test]
     async fn a_file_that_was_deleted_is_closed_when_it_is_asked_for() {
         let (dir, tree) = tree();

@@ -265,6 +265,9 @@ struct Shared {
     /// What somebody else does in the midst of a change.
     #[cfg(test)]
     meanwhile: Mutex<Option<Meanwhile>>,
+    /// Whether nothing of a file that is opened is in the kernel's caches.
+    #[cfg(test)]
+    is_cold: std::sync::atomic::AtomicBool,
 }
 
 /// See [`Shared::set_meanwhile`].
@@ -340,6 +343,8 @@ impl DirTree {
                 names: Mutex::default(),
                 #[cfg(test)]
                 meanwhile: Mutex::default(),
+                #[cfg(test)]
+                is_cold: std::sync::atomic::AtomicBool::new(false),
             }),
         })
     }
@@ -348,7 +353,7 @@ impl DirTree {
     async fn answer<T, F>(&self, answer: F) -> Result<T>
     where
         T: Send + 'static,
-        F: Fn(&Shared, Wait) -> Result<T, Halt> + Send + 'static,
+        F: Fn(&Arc<Shared>, Wait) -> Result<T, Halt> + Send + 'static,
     {
         match answer(&self.shared, Wait::Never) {
             Err(Halt::Wait) => self.wait(move |shared| answer(shared, Wait::Allowed)).await,
@@ -360,7 +365,7 @@ impl DirTree {
     async fn wait<T, F>(&self, answer: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Shared) -> Result<T, Halt> + Send + 'static,
+        F: FnOnce(&Arc<Shared>) -> Result<T, Halt> + Send + 'static,
     {
         let shared = Arc::clone(&self.shared);
         blocking(move || answer(&shared)).await
@@ -513,6 +518,10 @@ impl Shared {
     }
 
     fn open(&self, node: NodeId, wait: Wait) -> Result<Arc<FileBlob>, Halt> {
+        #[cfg(test)]
+        if wait == Wait::Never && self.is_cold.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(Halt::Wait);
+        }
         // Looked at before it is opened: opening a device can already do something.
         let now = self.recency.now();
         let Seen { place, stat, .. } = self.see(node, wait)?;
@@ -651,11 +660,13 @@ impl Tree for DirTree {
     }
 
     async fn open(&self, node: NodeId) -> Result<Arc<dyn Blob>> {
-        let blob = self
-            .answer(move |shared, wait| shared.open(node, wait))
-            .await?;
-        self.shared.kept.watch(&self.shared);
-        Ok(blob)
+        let opened = self.answer(move |shared, wait| {
+            let blob = shared.open(node, wait)?;
+            // Here, as whoever asked may not wait for the answer.
+            shared.kept.watch(shared);
+            Ok(blob)
+        });
+        Ok(opened.await?)
     }
 
     fn open_again(&self, path: &TreePath) -> Option<Arc<dyn Blob>> {
