@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use pxe_http::{Event, Handle, Limit, Limits, Responded, ResponseEnd, Server};
 use pxe_tree::{
-    Attributes, Blob, DirTree, ErrorKind, FileRequest, MemBlob, MemTree, Opened, Source,
+    Attributes, Blob, DirTree, Direct, ErrorKind, FileRequest, MemBlob, MemTree, Opened, Source,
     TreeSource, source_fn,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -426,68 +427,41 @@ async fn a_client_with_too_many_connections_can_read_the_refusal() {
     }
 }
 
+/// `sendfile` says alike whether the file or the connection has failed; this file was never to be
+/// read.
 #[tokio::test]
-async fn a_source_that_hangs_is_answered_503() {
+async fn a_file_that_cannot_be_sent_is_told_as_such() {
     #[derive(Debug)]
-    struct Hung;
+    struct Unreadable(Arc<MemBlob>, File);
 
     #[async_trait]
-    impl Source for Hung {
-        async fn open(&self, _request: &FileRequest<'_>) -> pxe_tree::Result<Opened> {
-            std::future::pending().await
+    impl Blob for Unreadable {
+        fn attributes(&self) -> &Attributes {
+            self.0.attributes()
+        }
+
+        async fn read_at(&self, offset: u64, len: usize) -> pxe_tree::Result<Bytes> {
+            self.0.read_at(offset, len).await
+        }
+
+        fn read_now(&self, offset: u64, buf: &mut [u8]) -> pxe_tree::Result<Option<usize>> {
+            self.0.read_now(offset, buf)
+        }
+
+        fn direct(&self, offset: u64, len: u64) -> Direct<'_> {
+            let fd = self.1.as_fd();
+            Direct::File { fd, offset, len }
         }
     }
 
-    let limits = limits(|limits| limits.source_timeout = Duration::from_millis(1));
-    let mut server = Running::start(limits, Arc::new(Hung));
-    let response = server.exchange(GET_AND_CLOSE).await;
-    let (head, _) = parts(&response);
-    assert!(head.starts_with("HTTP/1.1 503 "), "{head}");
-    assert!(head.contains("\r\nRetry-After: "), "{head}");
-    assert_eq!(server.limit().await, Limit::SourceTime);
-    let told = server.response().await;
-    assert_eq!(told.status, 503);
-    assert_eq!(told.end, ResponseEnd::Complete);
-}
-
-/// Content that can be read up to a place, and is waited for in vain from there on.
-#[derive(Debug)]
-struct HungBlob {
-    inner: Arc<MemBlob>,
-    from: u64,
-}
-
-#[async_trait]
-impl Blob for HungBlob {
-    fn attributes(&self) -> &Attributes {
-        self.inner.attributes()
-    }
-
-    async fn read_at(&self, offset: u64, len: usize) -> pxe_tree::Result<Bytes> {
-        if offset + len as u64 > self.from {
-            std::future::pending::<()>().await;
-        }
-        self.inner.read_at(offset, len).await
-    }
-}
-
-#[tokio::test]
-async fn a_file_that_hangs_ends_with_a_closed_connection() {
-    let limits = limits(|limits| limits.source_timeout = Duration::from_millis(1));
-    let blob = Arc::new(HungBlob {
-        inner: MemBlob::new(pattern(0..MIB)),
-        from: MIB / 2,
-    });
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = File::create(dir.path().join("f")).expect("create");
+    let blob = Arc::new(Unreadable(MemBlob::new(pattern(0..MIB)), file));
     let source = source_fn(move |_: &FileRequest<'_>| Ok(Opened::File(blob.clone())));
-    let mut server = Running::start(limits, Arc::new(source));
-    let response = server.exchange(GET).await;
-    let (_, content) = parts(&response);
-    assert!(content == pattern(0..MIB / 2));
-    assert_eq!(
-        server.response().await.end,
-        ResponseEnd::FileFailed(ErrorKind::Busy)
-    );
-    assert_eq!(server.limit().await, Limit::SourceTime);
+    let mut server = Running::start(Limits::default(), Arc::new(source));
+    server.exchange(GET).await;
+    let end = server.response().await.end;
+    assert_eq!(end, ResponseEnd::FileFailed(ErrorKind::Io));
 }
 
 /// The client takes a little now and then, which is progress, but not enough.

@@ -281,7 +281,9 @@ impl Outgoing {
                 self.only_copies = true;
                 Ok(Sent::Bytes(0))
             }
-            Err(errno) => Err(errno.into()),
+            Err(errno) if is_of_connection(errno) => Err(errno.into()),
+            Err(Errno::STALE) => Ok(Sent::Failed(ErrorKind::Stale)),
+            Err(_) => Ok(Sent::Failed(ErrorKind::Io)),
         }
     }
 
@@ -342,6 +344,31 @@ impl Outgoing {
     pub(super) fn fetched(&mut self, bytes: Bytes) {
         self.read = bytes;
     }
+}
+
+/// Whether `sendfile` means the connection, and not the file: what `send` may say of TCP, for good or
+/// for now (tcp(7), ip(7), send(2)).
+const fn is_of_connection(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::AGAIN
+            | Errno::INTR
+            | Errno::PIPE
+            | Errno::CONNRESET
+            | Errno::CONNABORTED
+            | Errno::CONNREFUSED
+            | Errno::NOTCONN
+            | Errno::TIMEDOUT
+            | Errno::HOSTUNREACH
+            | Errno::HOSTDOWN
+            | Errno::NETUNREACH
+            | Errno::NETDOWN
+            | Errno::PROTO
+            | Errno::NOPROTOOPT
+            | Errno::PERM
+            | Errno::NOBUFS
+            | Errno::NOMEM
+    )
 }
 
 /// Copies bytes behind those that are there. Returns whether all of them fit.
