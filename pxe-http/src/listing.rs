@@ -1,12 +1,17 @@
 //! What a directory holds, read from its tree within bounds.
 
 use std::cmp::Ordering;
+use std::future::poll_fn;
+use std::task::Poll;
 
 use bytes::Bytes;
 use pxe_tree::{Cookie, DirEntry, NameBuf, NodeId, NodeKind, Result, Timestamp, Tree};
 
 /// How many entries are asked of a tree at a time.
 const PAGE_ENTRIES: usize = 1024;
+/// Entries that are looked up before others have their turn: what a tree knows at once is some
+/// 0.1 ms of work.
+const ENTRIES_PER_TURN: usize = 64;
 
 /// Bounds of a [`Listing`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,10 +23,14 @@ pub struct ListingLimits {
     /// How many names are looked at to find those that come first, and to count the others; what
     /// lies beyond is not even counted. 262,144 by default: about 0.1 s of work.
     pub scanned_max: u64,
-    /// How many listings a server reads and sends at once, since each costs up to 1 MiB until its
-    /// client has taken it; at least 1. Whoever comes beyond it gets 503 and may ask again. 32 by
-    /// default.
+    /// How many listings a server makes at once; at least 1. Whoever comes beyond it gets 503 and
+    /// may ask again. 32 by default.
     pub at_once_max: usize,
+    /// How many bytes of pages a server holds that are made and not taken by their clients yet, a
+    /// quarter of them for one client; each client may have one page whatever its length is. Whoever
+    /// comes beyond it gets 503 and may ask again. 64 MiB by default: 64 of the longest pages, and
+    /// tens of thousands of usual ones.
+    pub sent_bytes_max: usize,
 }
 
 impl Default for ListingLimits {
@@ -30,6 +39,7 @@ impl Default for ListingLimits {
             entries_max: 4096,
             scanned_max: 1 << 18,
             at_once_max: 32,
+            sent_bytes_max: 64 << 20,
         }
     }
 }
@@ -146,9 +156,25 @@ impl Listing {
         let mut entries = Vec::with_capacity(first.len());
         for entry in first {
             entries.push(known(tree, dir, entry).await);
+            if entries.len().is_multiple_of(ENTRIES_PER_TURN) {
+                yield_now().await;
+            }
         }
         Ok(Self { entries, omitted })
     }
+}
+
+/// Lets others have their turn, on whatever runtime this runs.
+async fn yield_now() {
+    let mut has_yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 fn keep_first(entries: &mut Vec<DirEntry>, count: usize) {

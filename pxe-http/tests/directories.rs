@@ -1,6 +1,7 @@
 //! What a service answers for directories, as it is told to.
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -12,7 +13,11 @@ use pxe_tree::{
 };
 
 async fn get(files: &FileService, path: &str) -> Response<FileBody> {
-    let peer = Peer::new("10.0.0.7:49153".parse().expect("an address"));
+    get_from(files, path, [10, 0, 0, 7].into()).await
+}
+
+async fn get_from(files: &FileService, path: &str, client: IpAddr) -> Response<FileBody> {
+    let peer = Peer::new((client, 49_153).into());
     let request = Request::get(path).header("Host", "a");
     let request = request.body(()).expect("a request");
     files.respond(peer, request).await
@@ -98,26 +103,52 @@ async fn an_index_that_cannot_be_read_hides_its_directory() {
     assert_eq!(get(&files, "/").await.status(), 403);
 }
 
-/// Each listing may take a MiB until its client has it.
-#[tokio::test]
-async fn listings_under_way_are_bounded() {
+fn listed_within(change: impl FnOnce(&mut ListingLimits)) -> FileService {
     let mut limits = ListingLimits::default();
-    limits.at_once_max = 2;
+    change(&mut limits);
     let mut directories = Directories::refused();
     directories.listing = Some(limits);
-    let files = FileService::new(tree()).directories(directories);
-    let first = get(&files, "/os/").await;
-    let second = get(&files.clone(), "/").await;
-    let third = get(&files, "/os/").await;
-    assert_eq!(third.status(), 503);
-    assert_eq!(third.headers()["retry-after"], "1");
+    FileService::new(tree()).directories(directories)
+}
+
+#[tokio::test]
+async fn a_client_that_takes_its_listing_slowly_keeps_nobody_from_theirs() {
+    let files = listed_within(|limits| limits.at_once_max = 1);
+    let slow = get(&files, "/os/").await;
+    assert_eq!(get(&files, "/os/").await.status(), 200);
+    drop(slow);
+}
+
+/// Each page may take a MiB until its client has it.
+#[tokio::test]
+async fn pages_that_wait_for_their_clients_are_bounded() {
+    let page_len = text(get(&listed_within(|_| {}), "/os/").await).await.len();
+    let files = listed_within(|limits| limits.sent_bytes_max = page_len * 12);
+    let mut of_one = Vec::new();
+    for _ in 0..3 {
+        of_one.push(get(&files, "/os/").await);
+    }
+    let beyond = get(&files, "/os/").await;
+    assert_eq!(beyond.status(), 503);
+    assert_eq!(beyond.headers()["retry-after"], "1");
+    // Others have theirs, until it is too much for all together.
+    let mut of_others = Vec::new();
+    for number in 1..=9 {
+        let page = get_from(&files, "/os/", [10, 0, 1, number].into()).await;
+        assert_eq!(page.status(), 200);
+        of_others.push(page);
+    }
+    let beyond = get_from(&files, "/os/", [10, 0, 1, 10].into()).await;
+    assert_eq!(beyond.status(), 503);
     // A place is given back with the end of a response, whether it was read or not.
-    drop(second);
-    assert_eq!(get(&files, "/os/").await.status(), 200);
-    text(first).await;
-    let kept = get(&files, "/os/").await;
-    assert_eq!(get(&files, "/os/").await.status(), 200);
-    drop(kept);
+    of_others.pop();
+    let read = of_one.pop().expect("one of three");
+    text(read).await;
+    for _ in 0..2 {
+        of_one.clear();
+        of_one.push(get(&files, "/os/").await);
+        assert_eq!(of_one[0].status(), 200);
+    }
 }
 
 #[cfg(feature = "tokio")]

@@ -205,3 +205,21 @@ fn no_path_becomes_markup() {
         assert!(!page.contains("<script") && !page.contains("\"'"), "{page}");
     }
 }
+
+/// What a tree knows at once is not all asked at once: other connections have their turn.
+#[tokio::test]
+async fn a_long_listing_leaves_others_their_turn() {
+    let tree = MemTree::new();
+    for number in 0..1000 {
+        tree.insert_file(&format!("f{number}"), "x").expect("free");
+    }
+    let limits = ListingLimits::default();
+    let mut reading = std::pin::pin!(Listing::read(&tree, tree.root(), &limits));
+    let mut turns = 0;
+    let listing = std::future::poll_fn(|cx| {
+        turns += 1;
+        reading.as_mut().poll(cx)
+    });
+    assert_eq!(listing.await.expect("a directory").entries.len(), 1000);
+    assert!(turns > 10, "{turns} turns");
+}

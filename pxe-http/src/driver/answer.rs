@@ -89,17 +89,21 @@ impl Files {
             Found::Failed(kind) => Outcome::Failed(*kind),
             Found::Rejected(rejection) => Outcome::Rejected(*rejection),
         };
-        let plan = plan(head, outcome, now);
-        report.status = plan.status;
-        report.bytes_expected = plan.body_len();
+        let mut planned = plan(head, outcome, now);
         let blob = match found {
             Found::File { blob, .. } => Some(blob),
             Found::Directory(Some((_, place))) => {
-                report.listing_place = Some(place);
+                report.page_place = place.into_page(planned.body_len());
+                if report.page_place.is_none() {
+                    planned = plan(head, Outcome::Failed(ErrorKind::Busy), now);
+                }
                 None
             }
             _ => None,
         };
+        let plan = planned;
+        report.status = plan.status;
+        report.bytes_expected = plan.body_len();
         Answer { plan, blob, report }
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use http::StatusCode;
 
-use super::directory::ListingPlace;
+use super::directory::PagePlace;
 use crate::event::{Event, Requested, Responded, ResponseEnd};
 
 type OnEvent = dyn Fn(&Event) + Send + Sync;
@@ -49,7 +49,7 @@ pub(super) struct Report {
     pub(super) bytes_sent: u64,
     pub(super) started: Instant,
     /// Held until the response has ended.
-    pub(super) listing_place: Option<ListingPlace>,
+    pub(super) page_place: Option<PagePlace>,
 }
 
 impl Report {
@@ -62,7 +62,7 @@ impl Report {
             bytes_expected: 0,
             bytes_sent: 0,
             started: Instant::now(),
-            listing_place: None,
+            page_place: None,
         }
     }
 
