@@ -8,6 +8,8 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+#[cfg(feature = "tls")]
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -16,6 +18,8 @@ use pxe_tree::{Blob, Direct, ErrorKind};
 use super::flow::Flow;
 use super::observer::Report;
 use crate::Piece;
+#[cfg(feature = "tls")]
+use crate::event::Limit;
 use crate::event::ResponseEnd;
 
 /// How many bytes of a file are held at a time.
@@ -36,13 +40,18 @@ pub struct FileBody {
     report: Option<Report>,
     flow: Option<Arc<Flow>>,
     failed: Option<ErrorKind>,
+    /// How long each read may take.
+    #[cfg(feature = "tls")]
+    source_timeout: Option<Duration>,
 }
 
 /// A read under way, and how many bytes it has to give.
 struct Reading {
     len: u64,
-    future: Pin<Box<dyn Future<Output = pxe_tree::Result<Bytes>> + Send>>,
+    future: ReadAt,
 }
+
+type ReadAt = Pin<Box<dyn Future<Output = pxe_tree::Result<Bytes>> + Send>>;
 
 /// Why a body ended before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
@@ -82,7 +91,36 @@ impl FileBody {
             report: Some(report),
             flow,
             failed: None,
+            #[cfg(feature = "tls")]
+            source_timeout: None,
         }
+    }
+
+    /// The same, on a connection of ours that waits so long for the file and no longer.
+    #[cfg(feature = "tls")]
+    pub(super) const fn with_source_timeout(mut self, source_timeout: Duration) -> Self {
+        self.source_timeout = Some(source_timeout);
+        self
+    }
+
+    /// Reads that part of the file. It may take its time, within its limit.
+    fn read_at(&self, blob: &Arc<dyn Blob>, offset: u64, len: usize) -> ReadAt {
+        let blob = Arc::clone(blob);
+        let read = async move { blob.read_at(offset, len).await };
+        #[cfg(feature = "tls")]
+        if let Some(source_timeout) = self.source_timeout {
+            let flow = self.flow.clone();
+            return Box::pin(async move {
+                if let Ok(done) = tokio::time::timeout(source_timeout, read).await {
+                    return done;
+                }
+                if let Some(flow) = flow {
+                    flow.break_limit(Limit::SourceTime);
+                }
+                Err(ErrorKind::Busy.into())
+            });
+        }
+        Box::pin(read)
     }
 
     fn fail(&mut self, kind: ErrorKind) -> BodyError {
@@ -109,11 +147,8 @@ impl FileBody {
                 return check_len(Bytes::from(buf), len).map(Some);
             }
         }
-        let (blob, offset) = (Arc::clone(blob), range.start);
-        self.reading = Some(Reading {
-            len,
-            future: Box::pin(async move { blob.read_at(offset, len_bytes).await }),
-        });
+        let future = self.read_at(blob, range.start, len_bytes);
+        self.reading = Some(Reading { len, future });
         Ok(None)
     }
 

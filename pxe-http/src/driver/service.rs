@@ -11,6 +11,8 @@ use http::request::Parts;
 use http::{Request, Response};
 use pxe_tree::{ErrorKind, Source};
 
+#[cfg(feature = "tls")]
+use super::answer::Found;
 use super::answer::{Answer, Files, civil_time};
 use super::body::FileBody;
 use super::directory::DirectoryDesk;
@@ -20,6 +22,8 @@ use super::peer::Peer;
 #[cfg(feature = "tls")]
 use super::{admission::Admission, turns::Turns};
 use crate::event::Event;
+#[cfg(feature = "tls")]
+use crate::event::Limit;
 use crate::{Directories, MediaTypes, Outcome, RequestHead, plan};
 
 /// Answers requests from a [`Source`]; clones share everything.
@@ -146,6 +150,20 @@ impl PeerService {
             return refused;
         }
         let head = RequestHead::from_parts(&parts).with_protocol(self.peer.protocol);
+        #[cfg(feature = "tls")]
+        if let Some(turns) = &self.turns {
+            let source_timeout = turns.source_timeout();
+            let asked = self.files.ask(self.peer, &head);
+            let find = self.files.find(self.peer, &head, &asked);
+            let found = tokio::time::timeout(source_timeout, find).await;
+            let found = found.unwrap_or_else(|_| {
+                turns.tell_limit(Limit::SourceTime, self.peer);
+                Found::Failed(ErrorKind::Busy)
+            });
+            let answer = self.files.plan(&head, asked, found, civil_time());
+            return answered(answer, self.flow)
+                .map(|body| body.with_source_timeout(source_timeout));
+        }
         let answer = self.files.answer(self.peer, &head, civil_time()).await;
         answered(answer, self.flow)
     }

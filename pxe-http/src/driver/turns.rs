@@ -31,6 +31,19 @@ impl Turns {
         }
     }
 
+    /// How long its files are waited for.
+    pub(super) fn source_timeout(&self) -> Duration {
+        self.admission.limits.source_timeout
+    }
+
+    /// Tells that a bound was reached while a request was answered.
+    pub(super) fn tell_limit(&self, limit: Limit, peer: Peer) {
+        // Our own servers know where each of their connections came in.
+        if let Some(local) = peer.local {
+            self.admission.tell_limit(limit, Some(peer.remote), local);
+        }
+    }
+
     /// Counts a request. The last response of its connection, if its client asks too often.
     pub(super) fn refuse(
         &self,

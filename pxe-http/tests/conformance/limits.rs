@@ -4,8 +4,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use pxe_http::{Event, Limit, Limits, ResponseEnd};
-use pxe_tree::{FileRequest, MemBlob, Opened, source_fn};
+use pxe_tree::{ErrorKind, FileRequest, MemBlob, Opened, Source, source_fn};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 
@@ -21,6 +22,8 @@ on_own_drivers! {
     idle_connections_are_closed_before_and_after_a_request,
     a_client_that_takes_nothing_is_not_waited_for,
     a_slow_file_is_waited_for,
+    a_source_that_hangs_is_answered_503,
+    a_file_that_hangs_ends_with_a_closed_connection,
     one_client_cannot_take_all_connections,
     beyond_all_places_clients_wait_for_their_turn,
     idle_connections_make_room_for_others,
@@ -149,6 +152,42 @@ async fn a_slow_file_is_waited_for(driver: Driver) {
     }
     blob.open_gate();
     assert_eq!(Response::parse(&client.rest().await).body.len(), 10);
+}
+
+async fn a_source_that_hangs_is_answered_503(driver: Driver) {
+    #[derive(Debug)]
+    struct Hung;
+
+    #[async_trait]
+    impl Source for Hung {
+        async fn open(&self, _request: &FileRequest<'_>) -> pxe_tree::Result<Opened> {
+            std::future::pending().await
+        }
+    }
+
+    let limits = limits(|limits| limits.source_timeout = MOMENT);
+    let mut server = driver.start(limits, Arc::new(Hung)).await;
+    let response = Response::parse(&server.exchange(CLOSING).await);
+    assert_eq!(response.status, "HTTP/1.0 503 Service Unavailable");
+    assert!(response.field("Retry-After").is_some());
+    assert_eq!(limit_event(&mut server).await, Limit::SourceTime);
+    let told = server.response_event().await;
+    assert_eq!(told.status, 503);
+    assert_eq!(told.end, ResponseEnd::Complete);
+}
+
+async fn a_file_that_hangs_ends_with_a_closed_connection(driver: Driver) {
+    const MIB: usize = 1 << 20;
+    let limits = limits(|limits| limits.source_timeout = MOMENT);
+    let mut blob = PatternBlob::new(MIB as u64);
+    blob.gate = Some((MIB as u64 / 2, Semaphore::new(0)));
+    let mut server = driver.start(limits, only(Arc::new(blob))).await;
+    let response = Response::parse(&server.exchange(CLOSING).await);
+    // Under load the time may be over before the first half was read.
+    assert!(response.body.len() <= MIB / 2);
+    let end = server.response_event().await.end;
+    assert_eq!(end, ResponseEnd::FileFailed(ErrorKind::Busy));
+    assert_eq!(limit_event(&mut server).await, Limit::SourceTime);
 }
 
 async fn one_client_cannot_take_all_connections(driver: Driver) {
