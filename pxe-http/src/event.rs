@@ -119,7 +119,8 @@ pub enum Limit {
     HeadTime,
     /// `idle_timeout`: the connection was closed, which is normal.
     IdleTime,
-    /// `stall_timeout`: the connection was closed.
+    /// `stall_timeout`, or `slow_timeout` where others waited for its place: the connection was
+    /// closed.
     StallTime,
     /// `source_timeout`: the request was answered 503, or its connection closed if the response
     /// had begun.

@@ -19,7 +19,8 @@ pub struct Limits {
     /// open and wait.
     ///
     /// Beyond it the listeners stop accepting, and connections that have waited for a request of
-    /// their client for a second or more are closed to make room, the oldest first. A booting
+    /// their client for a second or more are closed to make room, the oldest first; where there is
+    /// none, the one whose client takes least, as [`slow_timeout`](Self::slow_timeout) says. A booting
     /// machine waits in the operating system's queue meanwhile and tries again by TCP's own means,
     /// while a refusal would end its boot.
     ///
@@ -72,6 +73,13 @@ pub struct Limits {
     ///
     /// Default 4096: 68 bytes a second, less than the slowest link that a machine boots from.
     pub taken_bytes_least: usize,
+    /// How long a client may take for 64 KiB of a response where all connections are taken: then the
+    /// one that has taken longest is closed to make room for another.
+    ///
+    /// Default 20 s: 3 KiB a second, while firmware that writes to flash takes tens of KiB, with
+    /// pauses of a few seconds. Without this, whoever takes as little as
+    /// [`taken_bytes_least`](Self::taken_bytes_least) allows could keep all places for days.
+    pub slow_timeout: Duration,
     /// How long the source may take to open a file, and for each piece that is read of it.
     ///
     /// Default 60 s: a network file system that hangs, rather than a disk that has to spin up.
@@ -96,6 +104,7 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(60),
             stall_timeout: Duration::from_secs(60),
             taken_bytes_least: 4096,
+            slow_timeout: Duration::from_secs(20),
             source_timeout: Duration::from_secs(60),
         }
     }

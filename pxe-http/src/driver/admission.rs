@@ -81,7 +81,8 @@ impl Admission {
     }
 
     /// Waits until fewer than `connections_max` are given. Meanwhile those that wait for their
-    /// clients' requests are closed, one after the other, the one that waits the longest first.
+    /// clients' requests are closed, one after the other, the one that waits the longest first;
+    /// then those whose clients take too little, the slowest first.
     pub(super) async fn permit(&self) -> Option<OwnedSemaphorePermit> {
         loop {
             let again = self.make_room();
@@ -96,17 +97,23 @@ impl Admission {
     fn make_room(&self) -> Instant {
         let now = Instant::now();
         let places = self.places();
-        let waiting = places.seats.values().filter_map(|seat| {
-            let since = seat.waits_since()?;
-            Some((since, seat))
-        });
-        match waiting.min_by_key(|(since, _)| *since) {
-            Some((since, seat)) if since + IDLE_LEAST <= now => {
+        let oldest = |since: fn(&Seat) -> Option<Instant>, patience| {
+            let seats = places.seats.values();
+            let waiting = seats.filter_map(|seat| Some((since(seat)?, seat)));
+            let (since, seat) = waiting.min_by_key(|(since, _)| *since)?;
+            // Beyond what the clock can say: never.
+            Some((since.checked_add(patience)?, seat))
+        };
+        let idle = oldest(Seat::waits_since, IDLE_LEAST);
+        let slow = oldest(Seat::slow_since, self.limits.slow_timeout);
+        let due = [idle, slow].into_iter().flatten();
+        match due.clone().find(|(at, _)| *at <= now) {
+            Some((_, seat)) => {
                 seat.ask(Leave::MakeRoom);
                 now + Duration::from_millis(100)
             }
-            Some((since, _)) => since + IDLE_LEAST,
-            None => now + IDLE_LEAST,
+            // Others may be waited for meanwhile, and for longer.
+            None => due.map(|(at, _)| at).fold(now + IDLE_LEAST, Ord::min),
         }
     }
 

@@ -23,6 +23,7 @@ use super::patience::Patience;
 use super::peer::Peer;
 use super::rate::{Credit, TooMany};
 use super::scratch::with_scratch;
+use super::seat::SLOW_BYTES;
 use crate::event::{Event, Limit, Malformed, ResponseEnd};
 use crate::{Limits, Plan};
 
@@ -278,7 +279,7 @@ impl Connection {
         }
         let keep_alive = answer.plan.keep_alive;
         let mut outgoing = Outgoing::new(head.version, answer);
-        let broken = match send(stream, &mut outgoing, patience, limits).await {
+        let broken = match send(stream, &mut outgoing, patience, place).await {
             Ok(()) => {
                 outgoing.report.tell(ResponseEnd::Complete);
                 return Ok(keep_alive);
@@ -369,16 +370,17 @@ async fn send(
     stream: &TcpStream,
     outgoing: &mut Outgoing,
     patience: &mut Patience,
-    limits: &Limits,
+    place: &Place,
 ) -> Result<(), Broken> {
-    let mut progress = Progress::default();
+    let limits = &place.admission.limits;
+    let mut pace = Pace::default();
     let mut turn_bytes = 0;
     while !outgoing.is_empty() {
         let sent =
-            poll_fn(|cx| poll_send(stream, outgoing, patience, &mut progress, limits, cx)).await?;
+            poll_fn(|cx| poll_send(stream, outgoing, patience, &mut pace, place, cx)).await?;
         match sent {
             Sent::Bytes(count) => {
-                progress.made(count, limits);
+                pace.made(count, place);
                 turn_bytes += count;
                 if turn_bytes >= TURN_BYTES && !outgoing.is_empty() {
                     turn_bytes = 0;
@@ -392,12 +394,39 @@ async fn send(
                     Some(Err(error)) => return Err(Broken::File(error.kind())),
                     None => return Err(Broken::SourceHangs),
                 }
-                progress = Progress::default();
+                pace.begin_anew(place);
             }
             Sent::Failed(kind) => return Err(Broken::File(kind)),
         }
     }
+    pace.begin_anew(place);
     Ok(())
+}
+
+/// How a client takes a response: enough to be waited for at all, and enough to keep its place.
+#[derive(Debug, Default)]
+struct Pace {
+    stall: Progress,
+    slow: Progress,
+}
+
+impl Pace {
+    fn made(&mut self, count: usize, place: &Place) {
+        let limits = &place.admission.limits;
+        self.stall.made(count, limits.taken_bytes_least);
+        let was_slow = self.slow.since.is_some();
+        if self.slow.made(count, SLOW_BYTES) && was_slow {
+            place.seat.took();
+        }
+    }
+
+    /// Something else was waited for, or is now.
+    fn begin_anew(&mut self, place: &Place) {
+        if self.slow.since.is_some() {
+            place.seat.took();
+        }
+        *self = Self::default();
+    }
 }
 
 /// What a client took of late.
@@ -409,11 +438,18 @@ struct Progress {
 }
 
 impl Progress {
-    fn made(&mut self, count: usize, limits: &Limits) {
+    /// Returns whether that was enough.
+    fn made(&mut self, count: usize, least: usize) -> bool {
         self.bytes = self.bytes.saturating_add(count);
-        if self.bytes >= limits.taken_bytes_least {
+        let is_enough = self.bytes >= least;
+        if is_enough {
             *self = Self::default();
         }
+        is_enough
+    }
+
+    fn since(&mut self) -> Instant {
+        *self.since.get_or_insert_with(Instant::now)
     }
 }
 
@@ -421,8 +457,8 @@ fn poll_send(
     stream: &TcpStream,
     outgoing: &mut Outgoing,
     patience: &mut Patience,
-    progress: &mut Progress,
-    limits: &Limits,
+    pace: &mut Pace,
+    place: &Place,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Sent, Broken>> {
     while let Poll::Ready(is_ready) = stream.poll_write_ready(cx) {
@@ -437,8 +473,14 @@ fn poll_send(
             },
         }
     }
-    let since = *progress.since.get_or_insert_with(Instant::now);
-    ready!(patience.poll(cx, since, limits.stall_timeout));
+    if place
+        .seat
+        .poll_make_room(cx, pace.slow.since())
+        .is_pending()
+    {
+        let stall_timeout = place.admission.limits.stall_timeout;
+        ready!(patience.poll(cx, pace.stall.since(), stall_timeout));
+    }
     // The operating system tells of room only when a third of its buffer is free, which may be
     // megabytes: a slow client has perhaps taken something nevertheless.
     Poll::Ready(match outgoing.send_once(stream) {

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::connection::{LINGER, LINGER_BYTES};
 use super::flow::{Flow, Phase};
-use super::seat::Seat;
+use super::seat::{SLOW_BYTES, Seat};
 use crate::Limits;
 use crate::event::Limit;
 
@@ -51,6 +51,10 @@ pub(super) struct HyperStream<S> {
     seat: Option<Arc<Seat>>,
     /// Since when the client is waited for: its next request, or the rest of it.
     waits_since: Option<Instant>,
+    /// What the client took of late, and since when it has taken no more; `None`: nothing waited for
+    /// it yet.
+    taken_bytes: usize,
+    slow_since: Option<Instant>,
     closing: Closing,
 }
 
@@ -75,6 +79,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HyperStream<S> {
             armed: None,
             seat: None,
             waits_since: None,
+            taken_bytes: 0,
+            slow_since: None,
             closing: Closing::Not,
         }
     }
@@ -133,8 +139,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HyperStream<S> {
             self.disarm(Limit::StallTime);
             return written;
         }
-        ready!(self.poll_expired(cx, Limit::StallTime));
+        let since = *self.slow_since.get_or_insert_with(Instant::now);
+        let seat = self.seat.as_ref();
+        if seat.is_some_and(|seat| seat.poll_make_room(cx, since).is_ready()) {
+            self.flow.break_limit(Limit::StallTime);
+        } else {
+            ready!(self.poll_expired(cx, Limit::StallTime));
+        }
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Notes what was taken, by the client or by what encrypts for it.
+    fn took(&mut self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(count)) = written {
+            self.taken_bytes = self.taken_bytes.saturating_add(*count);
+            if self.taken_bytes >= SLOW_BYTES {
+                self.is_not_slow();
+            }
+        }
+    }
+
+    fn is_not_slow(&mut self) {
+        self.taken_bytes = 0;
+        if self.slow_since.take().is_some()
+            && let Some(seat) = &self.seat
+        {
+            seat.took();
+        }
     }
 }
 
@@ -188,6 +219,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Write for HyperStream<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.took(&written);
         self.stalls(cx, written)
     }
 
@@ -197,6 +229,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Write for HyperStream<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.took(&written);
         self.stalls(cx, written)
     }
 
@@ -209,6 +242,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Write for HyperStream<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         ready!(self.stalls(cx, flushed))?;
+        // Nothing waits for the client now.
+        self.is_not_slow();
         if self.flow.flushed() {
             self.armed = None;
             self.waits_since = None;

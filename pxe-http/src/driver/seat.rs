@@ -10,7 +10,7 @@ use tokio::time::Instant;
 pub(super) enum Leave {
     /// As soon as nothing is under way on it.
     ServerStops,
-    /// If nothing is under way on it now.
+    /// If nothing is under way on it now, or its client takes too little of what is.
     MakeRoom,
 }
 
@@ -22,8 +22,27 @@ pub(super) struct Seat(Mutex<State>);
 struct State {
     /// Since when it waits for its client's request; `None` while a request is answered.
     waits_since: Option<Instant>,
+    /// Since when its client has taken less than [`SLOW_BYTES`] of a response, and is waited for.
+    slow_since: Option<Instant>,
     waker: Option<Waker>,
     leave: Option<Leave>,
+}
+
+/// Bytes of a response for which a client may take [`slow_timeout`](crate::Limits::slow_timeout) where
+/// others wait for its place.
+pub(super) const SLOW_BYTES: usize = 64 * 1024;
+
+impl State {
+    fn may_make_room(&self) -> bool {
+        self.leave.is_none() && (self.waits_since.is_some() || self.slow_since.is_some())
+    }
+
+    fn wake_by(&mut self, cx: &Context<'_>) {
+        match &mut self.waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => self.waker = Some(cx.waker().clone()),
+        }
+    }
 }
 
 impl Seat {
@@ -34,7 +53,7 @@ impl Seat {
     pub(super) fn ask(&self, leave: Leave) {
         let mut state = self.state();
         match leave {
-            Leave::MakeRoom if state.waits_since.is_none() || state.leave.is_some() => {}
+            Leave::MakeRoom if !state.may_make_room() => {}
             _ => state.leave = Some(leave),
         }
         let waker = state.waker.take();
@@ -50,6 +69,34 @@ impl Seat {
         state.waits_since.filter(|_| state.leave.is_none())
     }
 
+    /// Since when its client has been slow to take a response; `None` as well if it was asked to
+    /// leave already.
+    pub(super) fn slow_since(&self) -> Option<Instant> {
+        let state = self.state();
+        state.slow_since.filter(|_| state.leave.is_none())
+    }
+
+    /// Says that the client has taken less than [`SLOW_BYTES`] since then, and is waited for. Ready
+    /// if the connection is to make room.
+    pub(super) fn poll_make_room(&self, cx: &mut Context<'_>, since: Instant) -> Poll<()> {
+        let mut state = self.state();
+        if state.leave == Some(Leave::MakeRoom) {
+            return Poll::Ready(());
+        }
+        state.slow_since = Some(since);
+        state.wake_by(cx);
+        Poll::Pending
+    }
+
+    /// Says that the client has taken enough, or all there is.
+    pub(super) fn took(&self) {
+        let mut state = self.state();
+        state.slow_since = None;
+        if state.leave == Some(Leave::MakeRoom) {
+            state.leave = None;
+        }
+    }
+
     /// Says that the connection waits for its client, since then. Ready if it is to leave.
     pub(super) fn poll_leave(&self, cx: &mut Context<'_>, since: Instant) -> Poll<Leave> {
         let mut state = self.state();
@@ -57,10 +104,7 @@ impl Seat {
             return Poll::Ready(leave);
         }
         state.waits_since = Some(since);
-        match &mut state.waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => state.waker = Some(cx.waker().clone()),
-        }
+        state.wake_by(cx);
         Poll::Pending
     }
 
@@ -82,6 +126,7 @@ impl Seat {
     pub(super) fn begin(&self) {
         let mut state = self.state();
         state.waits_since = None;
+        state.slow_since = None;
         if state.leave == Some(Leave::MakeRoom) {
             // Its client was quicker.
             state.leave = None;

@@ -27,6 +27,8 @@ on_own_drivers! {
     one_client_cannot_take_all_connections,
     beyond_all_places_clients_wait_for_their_turn,
     idle_connections_make_room_for_others,
+    slow_readers_make_room_for_others,
+    who_takes_enough_keeps_its_place,
     a_client_that_asks_too_often_is_told_when_to_come_again,
     a_panic_of_a_source_ends_one_connection_only,
 }
@@ -257,6 +259,58 @@ async fn idle_connections_make_room_for_others(driver: Driver) {
     // The one that had waited longer.
     assert_eq!(idle.rest().await, b"");
     assert_eq!(server.connections(), 2);
+}
+
+/// As few as can be are not to keep all others out.
+async fn slow_readers_make_room_for_others(driver: Driver) {
+    let limits = limits(|limits| {
+        limits.connections_max = 2;
+        limits.slow_timeout = MOMENT;
+    });
+    let source = source_fn(|request: &FileRequest<'_>| {
+        Ok(match request.path.is_root() {
+            true => Opened::File(Arc::new(PatternBlob::new(1 << 40))),
+            false => Opened::File(MemBlob::new("hello, world\n")),
+        })
+    });
+    let mut server = driver.start(limits, Arc::new(source)).await;
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let mut client = server.connect().await;
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        client.head().await;
+        slow.push(client);
+    }
+    let mut third = server.connect().await;
+    third.send(KEEPING).await;
+    assert!(third.head().await.starts_with("HTTP/1.1 200 "));
+    let told = server.response_event().await;
+    assert_eq!(told.end, ResponseEnd::Disconnected);
+    assert_eq!(server.connections(), 2);
+}
+
+/// Firmware that writes what it got stops reading for seconds, and then takes much.
+async fn who_takes_enough_keeps_its_place(driver: Driver) {
+    const LEN: usize = 32 << 20;
+    let limits = limits(|limits| {
+        limits.connections_max = 1;
+        limits.slow_timeout = Duration::from_secs(60);
+    });
+    let blob = Arc::new(PatternBlob::new(LEN as u64));
+    let mut server = driver.start(limits, only(blob)).await;
+    let mut first = server.connect().await;
+    first.send("GET / HTTP/1.0\r\n\r\n").await;
+    first.head().await;
+    let dialer = server.dialer();
+    let second = tokio::spawn(async move {
+        let mut second = dialer.dial().await.expect("a handshake");
+        second.send("HEAD / HTTP/1.0\r\n\r\n").await;
+        second.rest().await
+    });
+    assert_eq!(limit_event(&mut server).await, Limit::Connections);
+    assert_eq!(first.body(LEN).await.len(), LEN);
+    drop(first);
+    assert!(!within_bounds(second).await.expect("no panic").is_empty());
 }
 
 async fn a_client_that_asks_too_often_is_told_when_to_come_again(driver: Driver) {
