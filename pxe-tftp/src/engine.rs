@@ -354,9 +354,25 @@ impl Engine {
         }
     }
 
+    /// The system takes no segments on the way to this client, and the driver has sent the datagrams
+    /// one by one: from now on they are polled so. What was polled before may be told of, too.
+    pub fn handle_segments_refused(&mut self, to: Destination) {
+        let Destination::Unicast(remote) = to else {
+            return;
+        };
+        for id in self.table.of_remote(without_flow(remote)) {
+            if let Some(transfer) = self.table.get_mut(id)
+                && let State::Running { flow, .. } = &mut transfer.state
+            {
+                flow.stop_segmentation();
+            }
+        }
+    }
+
     /// Does what is due. Early and repeated calls are harmless.
     pub fn handle_timeout(&mut self, now: Now) {
         let now = now.mono;
+        self.tell_sums(now);
         while let Some(id) = self.table.pop_timer(now) {
             let Some(transfer) = self.table.get_mut(id) else {
                 continue;

@@ -17,7 +17,7 @@ use super::backlog::{Backlog, Waiting};
 use super::fragments::allow_fragments;
 use super::icmp::take_icmp_error;
 use super::slices::with_slices;
-use super::transfer_socket::{Sent, failure_of, takes_no_segments};
+use super::transfer_socket::{Fault, Sent, failure_of, takes_no_segments};
 use crate::send_buffer::SendBuffer;
 
 /// Datagrams that one system call may bring.
@@ -94,7 +94,7 @@ impl Listener {
         &mut self,
         batch: &mut RecvBatch,
         mut received: impl FnMut(RecvMeta, &[u8]),
-        failed: &mut impl FnMut(SocketAddr, SendFailure),
+        failed: &mut impl FnMut(SocketAddr, Fault),
     ) -> io::Result<bool> {
         let result = recv_batch(self.id, &self.socket, batch, &mut received);
         match result {
@@ -124,7 +124,7 @@ impl Listener {
         source: Option<IpAddr>,
         buffer: &SendBuffer,
         segment_size: Option<NonZeroUsize>,
-        failed: &mut impl FnMut(SocketAddr, SendFailure),
+        failed: &mut impl FnMut(SocketAddr, Fault),
     ) -> Sent {
         let sent = match self.backlog.is_empty() {
             true => with_slices(buffer, |slices| {
@@ -144,7 +144,7 @@ impl Listener {
     }
 
     /// Sends what waited, as far as there is room; whether all of it has left.
-    pub(super) fn flush(&mut self, failed: &mut impl FnMut(SocketAddr, SendFailure)) -> bool {
+    pub(super) fn flush(&mut self, failed: &mut impl FnMut(SocketAddr, Fault)) -> bool {
         while let Some(waiting) = self.backlog.pop() {
             let slices = [IoSlice::new(&waiting.contents)];
             let (to, source) = (waiting.to, waiting.source);
@@ -153,8 +153,8 @@ impl Listener {
                     self.backlog.unpop(waiting);
                     return false;
                 }
-                Sent::Failed(failure) => failed(to, failure),
-                Sent::Singly => failed(to, SendFailure::TooLarge),
+                Sent::Failed(failure) => failed(to, Fault::Failed(failure)),
+                Sent::Singly => failed(to, Fault::NoSegments),
                 Sent::Done => {}
             }
         }
@@ -167,7 +167,7 @@ impl Listener {
         source: Option<IpAddr>,
         slices: &[IoSlice<'_>],
         segment_size: Option<NonZeroUsize>,
-        failed: &mut impl FnMut(SocketAddr, SendFailure),
+        failed: &mut impl FnMut(SocketAddr, Fault),
     ) -> Sent {
         let mut result = self.send_now(to, source, slices, segment_size);
         if !matches!(result, Ok(()) | Err(Errno::EAGAIN)) {
@@ -236,13 +236,13 @@ impl Listener {
     ///
     /// That a packet was too big for its path is no failure: the kernel puts it down, and
     /// fragments what follows. Other errors may pass.
-    fn take_unreachable(&self, failed: &mut impl FnMut(SocketAddr, SendFailure)) {
+    fn take_unreachable(&self, failed: &mut impl FnMut(SocketAddr, Fault)) {
         for _ in 0..ICMP_ERRORS_PER_TURN {
             let Some((peer, error)) = take_icmp_error(&self.socket) else {
                 return;
             };
             if error.kind() == io::ErrorKind::ConnectionRefused {
-                failed(canonical(peer), SendFailure::Unreachable);
+                failed(canonical(peer), Fault::Failed(SendFailure::Unreachable));
             }
         }
     }
@@ -407,6 +407,30 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Each of them leaves, as single packets; were each told as a failure, the second one would end
+    /// a transfer that goes well.
+    #[test]
+    fn two_sends_that_leave_as_single_packets_are_no_failure() {
+        let addr: SocketAddr = "127.0.0.1:0".parse().expect("an address");
+        let client = UdpSocket::bind(addr).expect("a port");
+        let to = client.local_addr().expect("an address");
+        let socket = UdpSocket::bind(addr).expect("a port");
+        let mut listener = Listener::new(SocketId(0), socket).expect("a listening socket");
+        for _ in 0..2 {
+            // More segments than the system takes.
+            listener.backlog.push(Waiting {
+                to,
+                source: None,
+                contents: vec![0; 8 * 2000],
+                segment_size: NonZeroUsize::new(8),
+            });
+        }
+        let mut faults = Vec::new();
+        assert!(listener.flush(&mut |peer, fault| faults.push((peer, fault))));
+        assert_eq!(client.recv(&mut [0; 9]).expect("a packet"), 8);
+        assert_eq!(faults, [(to, Fault::NoSegments); 2]);
     }
 
     #[test]

@@ -46,6 +46,15 @@ pub(super) enum Sent {
     Failed(SendFailure),
 }
 
+/// What an engine is to know of a send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It left, but not as segments.
+    NoSegments,
+    /// It has failed.
+    Failed(SendFailure),
+}
+
 impl TransferSocket {
     pub(super) fn open(
         local_ip: Option<IpAddr>,

@@ -25,7 +25,7 @@ use super::listener::{Listener, RecvBatch};
 use super::mailbox::Mailbox;
 use super::mtu::Mtus;
 use super::poller::{Events, Poller, Ready};
-use super::transfer_socket::{Sent, TransferSocket};
+use super::transfer_socket::{Fault, Sent, TransferSocket};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::Refusal;
@@ -46,6 +46,9 @@ const SOCKETS_PER_LOOK_AT_CLOCK: usize = 8;
 const PARKED_MAX: usize = 64;
 /// Calls for requests before the transfers have their turn.
 const RECEIVES_PER_TURN: usize = 8;
+/// How long requests are taken, to one call, before the transfers have their turn: what a flood adds
+/// to each round trip of a client that is served.
+const LISTENER_TURN: Duration = Duration::from_millis(1);
 
 enum Phase {
     Serving,
@@ -232,51 +235,69 @@ impl Worker {
         id: SocketId,
         writable: bool,
     ) -> io::Result<()> {
-        let now = self.now();
-        let Some(listener) = self.listeners.get_mut(id.0 as usize) else {
-            return Ok(());
-        };
-        let mut failures = Vec::new();
-        let mut failed = |to, failure| failures.push((to, failure));
-        if writable && listener.flush(&mut failed) {
+        let mut faults = Vec::new();
+        if writable
+            && let Some(listener) = self.listeners.get_mut(id.0 as usize)
+            && listener.flush(&mut |to, fault| faults.push((to, fault)))
+        {
             let _ = self.poller.set_writable(&*listener, id, false);
         }
-        let (engine, shared, number) = (&mut self.engine, &self.common.shared, self.number);
-        let mut result = Ok(true);
+        let began = Instant::now();
         for _ in 0..RECEIVES_PER_TURN {
-            result = listener.recv(
-                batch,
-                |meta, payload| {
-                    // Nothing else needs a count, and in single-port mode all ACKs come here.
-                    let is_request = payload.starts_with(&Opcode::RRQ.0.to_be_bytes());
-                    let remote = meta.remote.ip();
-                    if is_request {
-                        engine.set_transfers_elsewhere(shared.transfers_elsewhere(number));
-                        let elsewhere = shared.transfers_of_remote_elsewhere(number, remote);
-                        engine.set_transfers_of_remote_elsewhere(elsewhere);
-                    }
-                    engine.handle_datagram(now, &meta, payload);
-                    if is_request {
-                        shared.set_transfers(number, engine.transfers());
-                        let here = engine.transfers_of_remote(remote);
-                        shared.set_transfers_of_remote(number, remote, here);
-                    }
-                },
-                &mut failed,
-            );
-            if !matches!(result, Ok(true)) {
+            let now = self.now();
+            let result = self.receive(now, batch, id, &mut faults);
+            self.handle_faults(now, &faults);
+            faults.clear();
+            // To open files and sockets is what takes time, so that it belongs to the turn.
+            self.drain_engine(now);
+            if !result? || began.elapsed() >= LISTENER_TURN {
                 break;
             }
         }
-        self.handle_failures(now, &failures);
-        self.drain_engine(now);
-        result.map(|_| ())
+        Ok(())
     }
 
-    fn handle_failures(&mut self, now: Now, failures: &[(SocketAddr, SendFailure)]) {
-        for (to, failure) in failures {
+    /// Receives once by a listening socket; whether there may be more.
+    fn receive(
+        &mut self,
+        now: Now,
+        batch: &mut RecvBatch,
+        id: SocketId,
+        faults: &mut Vec<(SocketAddr, Fault)>,
+    ) -> io::Result<bool> {
+        let Some(listener) = self.listeners.get_mut(id.0 as usize) else {
+            return Ok(false);
+        };
+        let (engine, shared, number) = (&mut self.engine, &self.common.shared, self.number);
+        listener.recv(
+            batch,
+            |meta, payload| {
+                // Nothing else needs a count, and in single-port mode all ACKs come here.
+                let is_request = payload.starts_with(&Opcode::RRQ.0.to_be_bytes());
+                let remote = meta.remote.ip();
+                if is_request {
+                    engine.set_transfers_elsewhere(shared.transfers_elsewhere(number));
+                    let elsewhere = shared.transfers_of_remote_elsewhere(number, remote);
+                    engine.set_transfers_of_remote_elsewhere(elsewhere);
+                }
+                engine.handle_datagram(now, &meta, payload);
+                if is_request {
+                    shared.set_transfers(number, engine.transfers());
+                    let here = engine.transfers_of_remote(remote);
+                    shared.set_transfers_of_remote(number, remote, here);
+                }
+            },
+            &mut |to, fault| faults.push((to, fault)),
+        )
+    }
+
+    fn handle_faults(&mut self, now: Now, faults: &[(SocketAddr, Fault)]) {
+        for (to, fault) in faults {
             let to = Destination::Unicast(*to);
-            self.engine.handle_send_failure(now, to, *failure);
+            match *fault {
+                Fault::NoSegments => self.engine.handle_segments_refused(to),
+                Fault::Failed(failure) => self.engine.handle_send_failure(now, to, failure),
+            }
         }
     }
 
@@ -309,7 +330,8 @@ impl Worker {
             }
             Ok(None) => {}
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                self.handle_failures(now, &[(remote, SendFailure::Unreachable)]);
+                let fault = Fault::Failed(SendFailure::Unreachable);
+                self.handle_faults(now, &[(remote, fault)]);
             }
             // These may pass, and else the time comes when it is given up.
             Err(_) => {}
@@ -349,8 +371,8 @@ impl Worker {
         match sent {
             Sent::Done => {}
             Sent::NoRoom => self.set_writable(id, true),
-            Sent::Singly => self.handle_failures(now, &[(to, SendFailure::TooLarge)]),
-            Sent::Failed(failure) => self.handle_failures(now, &[(to, failure)]),
+            Sent::Singly => self.handle_faults(now, &[(to, Fault::NoSegments)]),
+            Sent::Failed(failure) => self.handle_faults(now, &[(to, Fault::Failed(failure))]),
         }
     }
 
@@ -426,14 +448,14 @@ impl Worker {
             return;
         };
         let (id, segment_size) = (transmit.socket, transmit.segment_size);
-        let mut failures = Vec::new();
+        let mut faults = Vec::new();
         let sent = match self.listeners.get_mut(id.0 as usize) {
             Some(listener) => listener.send(
                 to,
                 transmit.source,
                 &self.send_buffer,
                 segment_size,
-                &mut |to, failure| failures.push((to, failure)),
+                &mut |to, fault| faults.push((to, fault)),
             ),
             None => {
                 let index = (id.0 as usize).checked_sub(self.listeners.len());
@@ -444,7 +466,7 @@ impl Worker {
             }
         };
         self.send_buffer.clear();
-        self.handle_failures(now, &failures);
+        self.handle_faults(now, &faults);
         self.handle_sent(now, id, to, sent);
     }
 
