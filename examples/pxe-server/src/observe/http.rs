@@ -42,7 +42,7 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
                 _ => (LogLevel::Warn, "another limit"),
             };
             let what = What::Note {
-                name: "limit",
+                name: limit_name(limited.limit),
                 text: format!("limit reached: {text}"),
             };
             let mut fact = Fact::new(hub.now(), Protocol::Http, what);
@@ -81,6 +81,22 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
         other => {
             tracing::debug!(event = "other", "http: {other:?}");
         }
+    }
+}
+
+/// Each limit is counted by itself, and a flood at one does not hide another in the log.
+const fn limit_name(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Connections => "limit_connections",
+        Limit::ConnectionsPerClient => "limit_connections_per_client",
+        Limit::RequestRate => "limit_request_rate",
+        Limit::HeadBytes => "limit_head_bytes",
+        Limit::HandshakeTime => "limit_handshake_time",
+        Limit::HeadTime => "limit_head_time",
+        Limit::IdleTime => "limit_idle_time",
+        Limit::StallTime => "limit_stall_time",
+        Limit::SourceTime => "limit_source_time",
+        _ => "limit",
     }
 }
 
