@@ -145,9 +145,10 @@ pub struct Limits {
     /// Where there is no place for a request, a transfer has to make room whose first packet was
     /// not acknowledged for so long; else a few forged requests per second would keep all places
     /// taken. Default: 200 ms, far beyond a round trip in a LAN. A client that is slower asks
-    /// again.
+    /// again. Each thread of the driver looks among its own transfers.
     pub displaced_after: Duration,
-    /// Requests that the driver was asked about and has not answered yet. Default: 1024.
+    /// Requests that the driver was asked about and has not answered yet, per thread of the driver.
+    /// Default: 1024.
     pub incoming_max: usize,
     /// Longest file name, in bytes. Default: 512, which RFC 2347 allows for a whole request.
     pub filename_bytes_max: usize,
@@ -169,16 +170,21 @@ pub struct Limits {
     /// Most file data in one window, in bytes: a smaller `windowsize` is granted where the blocks
     /// are large, but at least 1. Default: 1 MiB, eleven times what 64 blocks take on Ethernet.
     pub window_bytes_max: usize,
-    /// Replies per second to datagrams that belong to no transfer and ask for none (ERROR 4 and 5).
-    /// Default: 100.
+    /// Replies per second to datagrams that belong to no transfer and ask for none (ERROR 4 and 5),
+    /// per thread of the driver. Default: 100.
     pub stray_replies_per_second: u32,
-    /// ERROR packets that wait to be sent. Default: 1024.
+    /// Events per second, of each kind of [`Noise`](crate::Noise), that are told one by one; the others
+    /// are counted, and told as [`Event::Untold`](crate::Event::Untold). An event can cost more than
+    /// the packet that it is about. Per thread of the driver. Default: 100.
+    pub noise_events_per_second: u32,
+    /// ERROR packets that wait to be sent, per thread of the driver. Default: 1024.
     pub replies_max: usize,
-    /// Outputs that wait to be polled; beyond, events are dropped (and counted), and new requests
+    /// Outputs that wait to be polled, per thread of the driver; beyond, events are dropped (and counted), and new requests
     /// find the server busy. Default: 8192.
     pub outputs_max: usize,
     /// Ended transfers of single-port mode that are remembered, so that a late ACK does not get
-    /// an ERROR which the same client's next transfer would take for its own. Default: 1024.
+    /// an ERROR which the same client's next transfer would take for its own. Per thread of the
+    /// driver. Default: 1024.
     pub remembered_max: usize,
     /// File data that are kept for other transfers of the same file, in bytes, over all threads of
     /// the driver; the engine does not look at it. Default: 16 MiB: in a class that boots at once,
@@ -206,6 +212,7 @@ impl Default for Limits {
             silence_timeout: Duration::from_secs(60),
             window_bytes_max: 1 << 20,
             stray_replies_per_second: 100,
+            noise_events_per_second: 100,
             replies_max: 1024,
             outputs_max: 8192,
             remembered_max: 1024,
@@ -245,6 +252,8 @@ impl Limits {
         with_window_bytes_max window_bytes_max: usize;
         /// Sets [`stray_replies_per_second`](Self::stray_replies_per_second).
         with_stray_replies_per_second stray_replies_per_second: u32;
+        /// Sets [`noise_events_per_second`](Self::noise_events_per_second).
+        with_noise_events_per_second noise_events_per_second: u32;
         /// Sets [`replies_max`](Self::replies_max).
         with_replies_max replies_max: usize;
         /// Sets [`outputs_max`](Self::outputs_max).

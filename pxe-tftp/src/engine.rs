@@ -10,9 +10,10 @@ use pxe_core::{BatchLimit, Destination, Instant, Now, RecvMeta, SendFailure, Soc
 
 use crate::config::{Config, PortMode};
 use crate::error::Refusal;
-use crate::event::{Event, Limit, Outcome, Peer, PeerMessage, Report, TransferId};
+use crate::event::{Event, Limit, Noise, Outcome, Peer, PeerMessage, Report, TransferId};
 use crate::flow::{Acked, Expired, Flow};
 use crate::negotiate::{Terms, blksize_of_mtu, negotiate};
+use crate::noise::NoiseCounts;
 use crate::output::{FileInfo, Incoming, Output};
 use crate::reply::{RateLimit, Remembered, Replies, Reply};
 use crate::send_buffer::SendBuffer;
@@ -40,6 +41,7 @@ pub struct Engine {
     events_lost: u64,
     remembered: Remembered,
     strays: RateLimit,
+    noise: NoiseCounts,
 }
 
 impl Engine {
@@ -110,7 +112,7 @@ impl Engine {
         let own = self.table.of_socket(meta.socket);
         match (Packet::decode(payload), own) {
             (Err(error), _) => {
-                self.event(Event::Malformed { peer, error });
+                self.noise(now, Noise::Malformed, || Event::Malformed { peer, error });
                 // Never an ERROR in answer to an ERROR, not even to half of one.
                 if own.is_none() && !payload.starts_with(&Opcode::ERROR.0.to_be_bytes()) {
                     let refusal = Refusal::new(ErrorCode::ILLEGAL_OPERATION, error.to_string());
@@ -121,7 +123,7 @@ impl Engine {
                 self.handle_read_request(now, meta.socket, peer, request, payload);
             }
             (Ok(Packet::WriteRequest(request)), None) => {
-                self.handle_write_request(meta.socket, peer, &request);
+                self.handle_write_request(now, meta.socket, peer, &request);
             }
             (Ok(packet), Some(id)) => {
                 let mine = self
@@ -184,8 +186,7 @@ impl Engine {
             // Neither a request to a transfer's port nor DATA or OACK makes sense from a client.
             _ => {
                 let peer = transfer.peer;
-                let opcode = packet.opcode();
-                self.event(Event::UnknownTransfer { peer, opcode });
+                self.unknown_transfer(now, peer, packet.opcode());
             }
         }
     }
@@ -194,7 +195,7 @@ impl Engine {
     fn handle_stray(&mut self, now: Instant, socket: SocketId, peer: Peer, packet: &Packet<'_>) {
         let opcode = packet.opcode();
         let late = self.remembered.contains(now, (peer.remote, socket));
-        self.event(Event::UnknownTransfer { peer, opcode });
+        self.unknown_transfer(now, peer, opcode);
         // A late ACK of a transfer that is over is no reason for an ERROR; and to an ERROR,
         // there is no answer (RFC 1350 section 7).
         if late || opcode == Opcode::ERROR {
@@ -202,6 +203,13 @@ impl Engine {
         }
         let refusal = Refusal::new(ErrorCode::UNKNOWN_TRANSFER_ID, "unknown transfer ID");
         self.reply_to_stray(now, socket, peer, &refusal);
+    }
+
+    fn unknown_transfer(&mut self, now: Instant, peer: Peer, opcode: Opcode) {
+        self.noise(now, Noise::UnknownTransfer, || Event::UnknownTransfer {
+            peer,
+            opcode,
+        });
     }
 
     /// Takes a request that was answered with [`Output::Incoming`], and begins its transfer.
@@ -398,7 +406,8 @@ impl Engine {
     /// When to call [`handle_timeout`](Self::handle_timeout) next: at the earliest deadline, or
     /// somewhat before. `None`: nothing is scheduled.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.table.next_timer()
+        let timers = self.table.next_timer().into_iter();
+        timers.chain(self.noise.due()).min()
     }
 
     /// Puts datagrams into `out` in place of what is there, all to one destination and within
@@ -541,7 +550,7 @@ impl Engine {
             } => (socket, owned, Some(flow)),
         };
         match told {
-            Some(refusal) => self.reply(socket, peer, &refusal, owned),
+            Some(refusal) => self.reply(now, socket, peer, &refusal, owned),
             // A reply to a stray may still have to leave by it.
             None if owned && !self.replies.close_after(socket) => self.close(socket),
             None => {}
@@ -587,7 +596,14 @@ impl Engine {
     }
 
     /// Queues an ERROR; `closes`: the socket is closed after it.
-    pub(crate) fn reply(&mut self, socket: SocketId, peer: Peer, refusal: &Refusal, closes: bool) {
+    pub(crate) fn reply(
+        &mut self,
+        now: Instant,
+        socket: SocketId,
+        peer: Peer,
+        refusal: &Refusal,
+        closes: bool,
+    ) {
         let reply = Reply {
             socket,
             peer,
@@ -598,8 +614,7 @@ impl Engine {
             if closes && !self.replies.close_after(socket) {
                 self.close(socket);
             }
-            let limit = Limit::Replies;
-            self.event(Event::LimitReached { limit, peer });
+            self.limit_reached(now, Limit::Replies, peer);
         }
     }
 
@@ -614,10 +629,29 @@ impl Engine {
             .strays
             .take(now, self.config.limits.stray_replies_per_second)
         {
-            self.reply(socket, peer, refusal, false);
+            self.reply(now, socket, peer, refusal, false);
         } else {
-            let limit = Limit::StrayReplies;
-            self.event(Event::LimitReached { limit, peer });
+            self.limit_reached(now, Limit::StrayReplies, peer);
+        }
+    }
+
+    pub(crate) fn limit_reached(&mut self, now: Instant, limit: Limit, peer: Peer) {
+        let noise = Noise::LimitReached(limit);
+        self.noise(now, noise, || Event::LimitReached { limit, peer });
+    }
+
+    /// Tells what peers can cause by one packet each; it is only made if it is told.
+    pub(crate) fn noise(&mut self, now: Instant, noise: Noise, event: impl FnOnce() -> Event) {
+        self.tell_sums(now);
+        let per_second = self.config.limits.noise_events_per_second;
+        if self.noise.take(now, noise, per_second) {
+            self.event(event());
+        }
+    }
+
+    fn tell_sums(&mut self, now: Instant) {
+        for (noise, count) in self.noise.sums(now) {
+            self.event(Event::Untold { noise, count });
         }
     }
 

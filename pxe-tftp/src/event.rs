@@ -186,7 +186,7 @@ pub struct Report {
 }
 
 /// A bound of [`Limits`](crate::Limits) that was met.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Limit {
     /// [`Limits::transfers_max`](crate::Limits::transfers_max).
@@ -215,6 +215,24 @@ impl fmt::Display for Limit {
             Self::Outputs => "too much waits for the driver",
         })
     }
+}
+
+/// What peers can cause by one packet each, and as fast as they can send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Noise {
+    /// [`Event::RequestRepeated`].
+    RequestRepeated,
+    /// [`Event::Refused`] of requests that got no further.
+    Refused,
+    /// [`Event::BroadcastIgnored`].
+    BroadcastIgnored,
+    /// [`Event::Malformed`].
+    Malformed,
+    /// [`Event::UnknownTransfer`].
+    UnknownTransfer,
+    /// [`Event::LimitReached`] of this limit.
+    LimitReached(Limit),
 }
 
 /// Something an operator may want to know. Peers cause these, so none is an error of the program.
@@ -327,6 +345,16 @@ pub enum Event {
         limit: Limit,
         /// Whose packet met it.
         peer: Peer,
+    },
+    /// In the second that is over, so many more events of one kind happened than
+    /// [`Limits::noise_events_per_second`](crate::Limits::noise_events_per_second), which were not
+    /// told one by one.
+    #[non_exhaustive]
+    Untold {
+        /// Which kind.
+        noise: Noise,
+        /// How many.
+        count: u64,
     },
     /// Events were dropped since the driver did not poll them in time.
     #[non_exhaustive]

@@ -107,6 +107,7 @@ mod flow;
 pub mod fuzzing;
 mod listener;
 mod negotiate;
+mod noise;
 mod output;
 mod reply;
 mod send_buffer;
@@ -118,7 +119,9 @@ pub mod wire;
 pub use crate::config::{Config, Limits, PortMode};
 pub use crate::engine::Engine;
 pub use crate::error::Refusal;
-pub use crate::event::{Event, Filename, Limit, Outcome, Peer, PeerMessage, Report, TransferId};
+pub use crate::event::{
+    Event, Filename, Limit, Noise, Outcome, Peer, PeerMessage, Report, TransferId,
+};
 pub use crate::negotiate::{Mode, Negotiated, Requested};
 pub use crate::output::{FileInfo, Incoming, Output};
 pub use crate::send_buffer::SendBuffer;

@@ -8,7 +8,7 @@ use pxe_core::{Instant, SocketId};
 
 use crate::engine::Engine;
 use crate::error::Refusal;
-use crate::event::{Event, Filename, Limit, Outcome, Peer, TransferId};
+use crate::event::{Event, Filename, Limit, Noise, Outcome, Peer, TransferId};
 use crate::flow::Repeated;
 use crate::negotiate::{Mode, Requested};
 use crate::output::{Incoming, Output};
@@ -31,10 +31,13 @@ impl Engine {
         }
         if peer.local_ip.is_some_and(is_broadcast_or_multicast) {
             let filename = self.filename_of(&request);
-            return self.event(Event::BroadcastIgnored { peer, filename });
+            return self.noise(now, Noise::BroadcastIgnored, || Event::BroadcastIgnored {
+                peer,
+                filename,
+            });
         }
         if let Err(refusal) = self.admit(now, &request, payload.len(), peer) {
-            return self.refuse_request(listener, peer, Opcode::RRQ, &request, refusal);
+            return self.refuse_request(now, listener, peer, Opcode::RRQ, &request, refusal);
         }
         let Some(mode) = Mode::from_wire(request.mode) else {
             let mode = String::from_utf8_lossy(request.mode)
@@ -42,7 +45,7 @@ impl Engine {
                 .to_string();
             let text = format!("transfer mode is not octet or netascii: {mode}");
             let refusal = Refusal::new(ErrorCode::ILLEGAL_OPERATION, text);
-            return self.refuse_request(listener, peer, Opcode::RRQ, &request, refusal);
+            return self.refuse_request(now, listener, peer, Opcode::RRQ, &request, refusal);
         };
         let filename = self.filename_of(&request);
         let options = Requested::from_wire(&request.options);
@@ -75,6 +78,7 @@ impl Engine {
 
     pub(crate) fn handle_write_request(
         &mut self,
+        now: Instant,
         listener: SocketId,
         peer: Peer,
         request: &Request<'_>,
@@ -82,7 +86,7 @@ impl Engine {
         let name = Filename::new(Bytes::copy_from_slice(request.filename));
         let text = format!("this server takes no files: {name}");
         let refusal = Refusal::new(ErrorCode::ACCESS_VIOLATION, text);
-        self.refuse_request(listener, peer, Opcode::WRQ, request, refusal);
+        self.refuse_request(now, listener, peer, Opcode::WRQ, request, refusal);
     }
 
     /// Deals with a request from where a transfer runs; `false` if a new one is to begin.
@@ -116,7 +120,7 @@ impl Engine {
             Repeated::Absorbed => false,
         };
         self.settle(now, id);
-        self.event(Event::RequestRepeated {
+        self.noise(now, Noise::RequestRepeated, || Event::RequestRepeated {
             transfer: id,
             peer,
             answered,
@@ -161,7 +165,7 @@ impl Engine {
         } else {
             return Ok(());
         };
-        self.event(Event::LimitReached { limit, peer });
+        self.limit_reached(now, limit, peer);
         let text = format!("server busy: {limit}");
         Err(Refusal::new(ErrorCode::NOT_DEFINED, text))
     }
@@ -181,15 +185,16 @@ impl Engine {
     /// Answers a request that never becomes a transfer.
     fn refuse_request(
         &mut self,
+        now: Instant,
         listener: SocketId,
         peer: Peer,
         opcode: Opcode,
         request: &Request<'_>,
         refusal: Refusal,
     ) {
-        self.reply(listener, peer, &refusal, false);
+        self.reply(now, listener, peer, &refusal, false);
         let filename = self.filename_of(request);
-        self.event(Event::Refused {
+        self.noise(now, Noise::Refused, || Event::Refused {
             transfer: None,
             peer,
             opcode,

@@ -1,7 +1,7 @@
 //! What TFTP's events mean.
 
 use pxe_tftp::wire::Opcode;
-use pxe_tftp::{ErrorCode, Event, Limit, Outcome, Peer, Report};
+use pxe_tftp::{ErrorCode, Event, Limit, Noise, Outcome, Peer, Report};
 
 use crate::config::LogLevel;
 use crate::fact::{Fact, Protocol, What, printable};
@@ -126,7 +126,29 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
                 Limit::StrayReplies => LogLevel::Debug,
                 _ => LogLevel::Warn,
             };
-            note(peer, level, "limit", format!("limit reached: {limit}"));
+            note(
+                peer,
+                level,
+                limit_name(*limit),
+                format!("limit reached: {limit}"),
+            );
+        }
+        Event::Untold { noise, count, .. } => {
+            let name = match noise {
+                Noise::RequestRepeated => "repeated",
+                Noise::Refused => "failed",
+                Noise::BroadcastIgnored => "ignored",
+                Noise::Malformed => "malformed",
+                Noise::UnknownTransfer => "unknown_transfer",
+                Noise::LimitReached(limit) => limit_name(*limit),
+                _ => "untold",
+            };
+            hub.count(Protocol::Tftp, name, *count);
+            let what = What::Note {
+                name: "untold",
+                text: format!("{count} more of {name} within a second"),
+            };
+            hub.note(Fact::new(hub.now(), Protocol::Tftp, what), LogLevel::Debug);
         }
         Event::EventsLost { count, .. } => {
             let what = What::Note {
@@ -138,6 +160,19 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
         other => {
             tracing::debug!(event = "other", "tftp: {other:?}");
         }
+    }
+}
+
+/// Each limit is counted by itself, and a flood at one does not hide another.
+const fn limit_name(limit: Limit) -> &'static str {
+    match limit {
+        Limit::Transfers => "limit_transfers",
+        Limit::TransfersPerRemote => "limit_transfers_per_client",
+        Limit::Incoming => "limit_incoming",
+        Limit::StrayReplies => "limit_stray_replies",
+        Limit::Replies => "limit_replies",
+        Limit::Outputs => "limit_outputs",
+        _ => "limit",
     }
 }
 
