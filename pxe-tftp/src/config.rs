@@ -142,6 +142,13 @@ pub struct Limits {
     /// Default: 512: behind a NAT or a container's proxy, a whole class has one address; a single
     /// machine uses one to four.
     pub transfers_per_remote_max: usize,
+    /// Transfers at once, in all (over all threads of the driver), up to which file data are asked for
+    /// in whole [chunks](Config::chunk_bytes) and [ahead](Config::read_ahead_bytes). With more, each
+    /// transfer asks for what its window takes, rounded up to 8 KiB. Default: 1024. So transfers of
+    /// different files, all in lock-step, hold 128 MiB of data at most, and with 4,096 of them 64 MiB
+    /// and what the first ones had; those in windows hold their windows besides. Transfers of one file
+    /// share what they hold.
+    pub ahead_transfers_max: usize,
     /// Where there is no place for a request, a transfer has to make room whose first packet was
     /// not acknowledged for so long; else a few forged requests per second would keep all places
     /// taken. Default: 200 ms, far beyond a round trip in a LAN. A client that is slower asks
@@ -203,6 +210,7 @@ impl Default for Limits {
         Self {
             transfers_max: 4096,
             transfers_per_remote_max: 512,
+            ahead_transfers_max: 1024,
             displaced_after: Duration::from_millis(200),
             incoming_max: 1024,
             filename_bytes_max: 512,
@@ -234,6 +242,8 @@ impl Limits {
         with_transfers_max transfers_max: usize;
         /// Sets [`transfers_per_remote_max`](Self::transfers_per_remote_max).
         with_transfers_per_remote_max transfers_per_remote_max: usize;
+        /// Sets [`ahead_transfers_max`](Self::ahead_transfers_max).
+        with_ahead_transfers_max ahead_transfers_max: usize;
         /// Sets [`displaced_after`](Self::displaced_after).
         with_displaced_after displaced_after: Duration;
         /// Sets [`incoming_max`](Self::incoming_max).

@@ -478,11 +478,13 @@ impl Engine {
 
     /// After a transfer's state has changed: asks for data, queues it for sending, sets its timer.
     pub(crate) fn settle(&mut self, now: Instant, id: TransferId) {
+        let transfers = self.table.len().saturating_add(self.elsewhere);
+        let is_crowded = transfers > self.config.limits.ahead_transfers_max;
         let Some(transfer) = self.table.get_mut(id) else {
             return;
         };
         if let Some(flow) = transfer.flow_mut()
-            && let Some((offset, len)) = flow.poll_want(now)
+            && let Some((offset, len)) = flow.poll_want(now, is_crowded)
         {
             self.outputs.push_back(Output::Want {
                 transfer: id,

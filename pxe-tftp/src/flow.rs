@@ -18,6 +18,8 @@ const DATA_HEADER_BYTES: u16 = 4;
 /// A block of so many octets that leaves alone is copied behind its header: that takes less time
 /// than the system takes for a second piece.
 const COPIED_BYTES_MAX: usize = 4096;
+/// Chunks of a file while there are many transfers: six blocks of Ethernet's size.
+const CROWDED_CHUNK_BYTES: usize = 8 << 10;
 /// Doublings of the retransmission time after which it stays as it is; any cap is met before.
 const BACKOFF_SHIFT_MAX: u32 = 16;
 
@@ -527,8 +529,9 @@ impl Flow {
         Some(segment_size.filter(|_| self.next - begin > 1))
     }
 
-    /// The data to ask the driver for, if any are needed and none were asked for yet.
-    pub(crate) fn poll_want(&mut self, now: Instant) -> Option<(u64, usize)> {
+    /// The data to ask the driver for, if any are needed and none were asked for yet; `is_crowded`:
+    /// with many other transfers, each is to hold little.
+    pub(crate) fn poll_want(&mut self, now: Instant, is_crowded: bool) -> Option<(u64, usize)> {
         if self.want.is_some() || self.may_be_probe() {
             return None;
         }
@@ -539,12 +542,16 @@ impl Flow {
         };
         let window_bytes = (self.base - 1 + window_blocks).saturating_mul(blksize);
         let read_ahead = match self.negotiated.mode {
-            Mode::Octet => self.config.read_ahead_bytes as u64,
-            Mode::Netascii => 0,
+            Mode::Octet if !is_crowded => self.config.read_ahead_bytes as u64,
+            Mode::Octet | Mode::Netascii => 0,
+        };
+        let chunk_bytes = match is_crowded {
+            true => self.config.chunk_bytes.min(CROWDED_CHUNK_BYTES),
+            false => self.config.chunk_bytes,
         };
         // One more octet tells a full last block from one that an empty one follows.
         let upto = window_bytes.saturating_add(read_ahead.max(1));
-        let (offset, len) = self.content.want(upto, self.config.chunk_bytes)?;
+        let (offset, len) = self.content.want(upto, chunk_bytes)?;
         self.want = Some(Want { offset, since: now });
         Some((offset, len))
     }

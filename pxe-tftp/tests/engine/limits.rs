@@ -6,7 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use pxe_core::{BatchLimit, SocketId};
 use pxe_tftp::wire::{ErrorCode, Opcode, Packet};
-use pxe_tftp::{Config, Event, Incoming, Limit, Limits, Outcome, Output, Refusal, SendBuffer};
+use pxe_tftp::{
+    Config, Event, Incoming, Limit, Limits, Noise, Outcome, Output, Refusal, SendBuffer,
+};
 
 use crate::client::{Ask, Ending};
 use crate::world::{LISTENER, World, content};
@@ -158,9 +160,71 @@ fn replies_to_strays_are_bounded_per_second() {
     assert!(limits_met(&world).contains(&Limit::StrayReplies));
 }
 
+/// An event costs more than the packet that it is about.
+#[test]
+fn a_flood_is_a_few_events_a_second() {
+    let mut world = world(Limits::default().with_transfers_max(1));
+    ask_from(&mut world, World::address(0));
+    world.events.clear();
+    let rrq = Ask::new("file").packet(Opcode::RRQ);
+    let wrq = Ask::new("file").packet(Opcode::WRQ);
+    for client in 0..2000 {
+        let from = World::address(1 + client % 100);
+        for packet in [&b"garbage"[..], b"\0\x04\0\x01", &rrq[..], &wrq[..]] {
+            world.inject(from, LISTENER, packet);
+        }
+        world.inject(World::address(0), LISTENER, &rrq);
+    }
+    assert!(world.events.len() < 1000, "{} events", world.events.len());
+    // What was not told one by one is told in sums.
+    world.run(Duration::from_secs(1));
+    let mut malformed = 0;
+    for event in &world.events {
+        malformed += match event {
+            Event::Malformed { .. } => 1,
+            Event::Untold { noise, count, .. } if *noise == Noise::Malformed => *count,
+            _ => 0,
+        };
+    }
+    assert_eq!(malformed, 2000);
+}
+
+/// Thousands of machines that each fetch another image leave memory for all else.
+#[test]
+fn with_many_transfers_each_holds_little_of_its_file() {
+    for (others, most) in [(1000, 64 << 10), (4000, 8 << 10)] {
+        let mut world = world(Limits::default());
+        world.engine.set_transfers_elsewhere(others);
+        begin(&mut world);
+        let wanted = std::iter::from_fn(|| world.engine.poll_output());
+        let lens: Vec<_> = wanted
+            .filter_map(|output| match output {
+                Output::Want { len, .. } => Some(len),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(lens, [most]);
+    }
+}
+
+/// Both sends have left, so that the second is no failure of a transfer that goes well.
+#[test]
+fn that_segments_are_refused_may_be_told_twice() {
+    let mut world = world(Limits::default());
+    begin(&mut world);
+    let to = pxe_core::Destination::Unicast(World::address(0));
+    for _ in 0..2 {
+        world.engine.handle_segments_refused(to);
+        assert_eq!(world.engine.transfers(), 1);
+    }
+}
+
 #[test]
 fn what_waits_for_the_driver_is_bounded() {
-    let limits = Limits::default().with_outputs_max(100).with_replies_max(20);
+    let limits = Limits::default()
+        .with_outputs_max(100)
+        .with_replies_max(20)
+        .with_noise_events_per_second(u32::MAX);
     let mut world = world(limits);
     let rrq = Ask::new("missing").packet(Opcode::RRQ);
     for client in 0..10_000 {
