@@ -211,7 +211,7 @@ fn no_path_becomes_markup() {
 async fn a_long_listing_leaves_others_their_turn() {
     let tree = MemTree::new();
     for number in 0..1000 {
-        tree.insert_file(&format!("f{number}"), "x").expect("free");
+        tree.insert_file(format!("f{number}"), "x").expect("free");
     }
     let limits = ListingLimits::default();
     let mut reading = std::pin::pin!(Listing::read(&tree, tree.root(), &limits));
