@@ -171,7 +171,10 @@ impl Lan {
             "udhcpc", "-i", "eth0", "-f", "-n", "-t", "5", "-T", "2", "-s", &script,
         ];
         let output = client(&self.client, "busybox", &[&arguments[..], more].concat())?;
-        let output = output.succeeds()?.text;
+        let output = output
+            .succeeds()
+            .map_err(|error| format!("{error}\nserver's log:\n{}", self.log()))?
+            .text;
         let bound = output.lines().find_map(|line| line.strip_prefix("bound="));
         let (address, server) = bound
             .and_then(|bound| bound.split_once(','))

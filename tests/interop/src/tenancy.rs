@@ -302,13 +302,25 @@ fn started(
     Ok((client, watch, request))
 }
 
+/// Waits until dhclient has bound this address so many times. It says so after it has written its lease
+/// down, and runs its script before (`bind_lease` of its dhclient.c): ended in between, it knows of none.
+fn await_kept(client: &DhcpClient, address: Ipv4Addr, times: usize) -> Result<(), String> {
+    let says = format!("bound to {address} -- renewal in ");
+    await_part(&says, times, || Ok(client.said()))
+}
+
 /// INIT-REBOOT (RFC 2131 section 3.2): the address without a DISCOVER before.
 fn reboot(site: &Site) -> Result<(), String> {
     let lease = |is_again: bool| {
         let (client, mut watch, request) = started(site, &site.client, None)?;
         let address = watch.ack(&request)?;
-        let says = if is_again { "REBOOT" } else { "BOUND" };
+        let (says, times) = if is_again {
+            ("REBOOT", 2)
+        } else {
+            ("BOUND", 1)
+        };
         await_part(&format!("{says} {address}\n"), 1, || Ok(client.said()))?;
+        await_kept(&client, address, times)?;
         let options = reply::options(&request.payload).unwrap_or_default();
         ensure(options.contains_key(&54) != is_again, || {
             format!("its REQUEST was of another state: {options:?}")
@@ -324,7 +336,7 @@ fn carried_away(site: &Site) -> Result<(), String> {
     const NAK: u8 = 6;
     let (client, mut watch, request) = started(site, &site.client, None)?;
     let first = watch.ack(&request)?;
-    await_part(&format!("BOUND {first}\n"), 1, || Ok(client.said()))?;
+    await_kept(&client, first, 1)?;
     drop(client);
     let _relay = Relay::Dhcrelay.start(site)?;
     let relay = Some(Ipv4Addr::new(10, 80, 0, 1));
