@@ -180,7 +180,8 @@ pub(super) fn start_named(
     let mut command = namespace.command("named");
     command.args(["-g", "-n", "1", "-4", "-c"]).arg(&file);
     let mut named = Process::spawn(command, name, &log, Output::Log)?;
-    await_text(&mut named, &log, "running")?;
+    // It begins with "running on Linux", and listens then to nothing yet.
+    await_text(&mut named, &log, " running\n")?;
     Ok(named)
 }
 
