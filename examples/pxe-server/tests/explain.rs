@@ -483,6 +483,20 @@ fn errors_are_those_of_the_other_commands() {
     assert_eq!(site.run(&["--arch", "banana"]).status.code(), Some(2));
 }
 
+#[test]
+fn what_becomes_of_a_path_needs_no_dhcp() {
+    let site = Site::new();
+    std::fs::write(site.path("pxe.toml"), "[tree]\nroot = \"tree\"\n[tftp]\n").expect("writable");
+    let output = site.run(&["--path", "vmlinuz"]);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "machine       52:54:00:00:00:01, stage system\n\
+         no answer     no [dhcp]: this server tells no machine what to boot\n\
+         decision      boots nothing\n\
+         files         allowed\n  tftp        /os/linux, 6 bytes\n"
+    );
+}
+
 /// What the README shows of an explanation is part of the one for the tutorial's configuration.
 #[test]
 fn the_readmes_explanation_is_explains_own() {

@@ -29,10 +29,9 @@ pub(super) struct Told {
 impl Told {
     /// Asks the engine that this configuration makes.
     pub(super) fn to(args: &Args, config: &Config) -> Result<Self, String> {
-        let dhcp = config.dhcp.as_ref().ok_or_else(|| {
-            let file = config.file.display();
-            format!("{file} has no [dhcp]: this server tells no machine what to boot")
-        })?;
+        let Some(dhcp) = &config.dhcp else {
+            return Self::nothing(args, config);
+        };
         let config_of_engine = assemble::dhcp(config, dhcp);
         let mut told = Self::default();
         let (server, is_supposed) = server(args, config, &config_of_engine);
@@ -62,6 +61,18 @@ impl Told {
         }
         told.find_address(&engine);
         Ok(told)
+    }
+
+    /// Where only files are served: what becomes of a path can be said all the same.
+    fn nothing(args: &Args, config: &Config) -> Result<Self, String> {
+        let reason = "no [dhcp]: this server tells no machine what to boot";
+        if args.path.is_none() {
+            return Err(format!("{} has {reason}", config.file.display()));
+        }
+        Ok(Self {
+            silence: Some(reason.to_owned()),
+            ..Self::default()
+        })
     }
 
     /// Whether a proxy's offer has the machine ask at port 4011: UEFI's has no option 43, and then

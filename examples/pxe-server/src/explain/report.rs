@@ -62,8 +62,11 @@ impl Report<'_> {
         for file in self.files.unwrap_or_default() {
             line(&format!("  {}", file.by), &self.file_text(file));
         }
-        text.push_str("rules\n");
-        for tried in told.explanation.to_string().lines() {
+        let rules = told.explanation.to_string();
+        if !rules.is_empty() {
+            text.push_str("rules\n");
+        }
+        for tried in rules.lines() {
             let _ = writeln!(text, "  {tried}");
         }
         let options = self.options();
