@@ -214,8 +214,15 @@ impl Asker {
 
     fn datagram(&self) -> Result<Response, String> {
         let mut buffer = [0; 65_535];
-        let len = self.datagrams.recv(&mut buffer);
-        let len = len.map_err(|error| format!("no answer: {error}"))?;
+        let len = loop {
+            match self.datagrams.recv(&mut buffer) {
+                Ok(len) => break len,
+                // The system goes on with no wait that has a limit (signal(7)): a machine that was
+                // paused interrupts it.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(format!("no answer: {error}")),
+            }
+        };
         Response::parse(buffer.get(..len).unwrap_or_default())
     }
 
