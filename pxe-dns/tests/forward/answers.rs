@@ -4,7 +4,7 @@ use pxe_dns::Forwarder as _;
 use pxe_dns::wire::Section;
 use pxe_dns::{Question, Rcode, Record, RecordType, Resolved, Transport};
 
-use crate::fake::{Fake, name, push, respond, soa, wire};
+use crate::fake::{Fake, name, push, push_alias, respond, soa, wire};
 use crate::{addresses, ask, asking, forwarder};
 
 #[tokio::test]
@@ -65,7 +65,6 @@ async fn records_of_any_type_come_as_they_are() {
 async fn aliases_come_with_what_they_lead_to() {
     let fake = Fake::start(|query, _| {
         vec![respond(query, |response| {
-            let cname = RecordType::CNAME;
             // In the wrong order, as some servers have it.
             push(
                 response,
@@ -75,22 +74,8 @@ async fn aliases_come_with_what_they_lead_to() {
                 30,
                 &[192, 0, 2, 3],
             );
-            push(
-                response,
-                Section::Answer,
-                "a.example",
-                cname,
-                60,
-                &wire("b.example"),
-            );
-            push(
-                response,
-                Section::Answer,
-                "b.example",
-                cname,
-                20,
-                &wire("c.example"),
-            );
+            push_alias(response, "a.example", 60, "b.example");
+            push_alias(response, "b.example", 20, "c.example");
         })]
     })
     .await;
@@ -107,15 +92,7 @@ async fn aliases_come_with_what_they_lead_to() {
 async fn what_aliases_lead_to_is_asked_for() {
     let inside = Fake::start(|query, _| {
         vec![respond(query, |response| {
-            let target = wire("cdn.example");
-            push(
-                response,
-                Section::Answer,
-                "www.corp.test",
-                RecordType::CNAME,
-                60,
-                &target,
-            );
+            push_alias(response, "www.corp.test", 60, "cdn.example");
         })]
     })
     .await;

@@ -9,7 +9,7 @@ use pxe_dns::{
 };
 use tokio::net::UdpSocket;
 
-use crate::fake::{Fake, push, respond, soa, wire};
+use crate::fake::{Fake, push, push_alias, respond, soa, wire};
 use crate::{addresses, ask, asking, forwarder};
 
 /// RFC 2308 section 5.
@@ -22,16 +22,8 @@ async fn that_there_is_nothing_is_kept_as_long_as_the_soa_says() {
                 response.set_rcode(Rcode::NXDOMAIN);
             }
             if first == b"alias" || first == b"bare-alias" {
-                let target = wire("missing.example");
                 response.set_rcode(Rcode::NXDOMAIN);
-                push(
-                    response,
-                    Section::Answer,
-                    &query.name.to_string(),
-                    RecordType::CNAME,
-                    900,
-                    &target,
-                );
+                push_alias(response, &query.name.to_string(), 900, "missing.example");
             }
             if !first.starts_with(b"bare") {
                 let soa = soa(300);

@@ -185,6 +185,12 @@ pub(crate) fn push(
     pushed.expect("it fits");
 }
 
+/// A record that says what a name is called otherwise.
+pub(crate) fn push_alias(response: &mut Response<'_>, owner: &str, ttl_seconds: u32, target: &str) {
+    let (section, kind) = (Section::Answer, RecordType::CNAME);
+    push(response, section, owner, kind, ttl_seconds, &wire(target));
+}
+
 pub(crate) fn name(text: &str) -> Name {
     text.parse().expect(text)
 }

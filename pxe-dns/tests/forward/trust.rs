@@ -3,7 +3,7 @@
 use pxe_dns::wire::Section;
 use pxe_dns::{ForwardError, Rcode, Record, RecordType, Resolved, Transport};
 
-use crate::fake::{Fake, name, push, respond, soa, wire};
+use crate::fake::{Fake, name, push, push_alias, respond, soa, wire};
 use crate::{addresses, ask, asking, forwarder};
 
 /// RFC 5452 section 9.1: a response has to have the query's identifier and question.
@@ -75,22 +75,14 @@ async fn records_that_nobody_asked_for_are_not_passed_on() {
                 60,
                 b"\x01x",
             );
-            let alias = wire("evil.example");
-            push(
-                response,
-                Section::Answer,
-                "bank.example",
-                RecordType::CNAME,
-                60,
-                &alias,
-            );
+            push_alias(response, "bank.example", 60, "evil.example");
             push(
                 response,
                 Section::Authority,
                 "example",
                 RecordType::NS,
                 60,
-                &alias,
+                &wire("evil.example"),
             );
             push(
                 response,
@@ -130,17 +122,10 @@ async fn aliases_without_end_are_no_answer() {
     let endless = Fake::start(|query, _| {
         let label = query.name.labels().next().unwrap_or_default();
         let number: u32 = String::from_utf8_lossy(label).parse().unwrap_or(0);
-        let target = wire(&format!("{}.example", number + 1));
+        let target = format!("{}.example", number + 1);
         let owner = query.name.to_string();
         vec![respond(query, |response| {
-            push(
-                response,
-                Section::Answer,
-                &owner,
-                RecordType::CNAME,
-                60,
-                &target,
-            );
+            push_alias(response, &owner, 60, &target);
         })]
     })
     .await;
@@ -151,23 +136,8 @@ async fn aliases_without_end_are_no_answer() {
 
     let circle = Fake::start(|query, _| {
         vec![respond(query, |response| {
-            let cname = RecordType::CNAME;
-            push(
-                response,
-                Section::Answer,
-                "a.example",
-                cname,
-                60,
-                &wire("b.example"),
-            );
-            push(
-                response,
-                Section::Answer,
-                "b.example",
-                cname,
-                60,
-                &wire("a.example"),
-            );
+            push_alias(response, "a.example", 60, "b.example");
+            push_alias(response, "b.example", 60, "a.example");
         })]
     })
     .await;
@@ -179,15 +149,8 @@ async fn aliases_without_end_are_no_answer() {
                 } else {
                     number.to_string()
                 };
-                let target = wire(&(number + 1).to_string());
-                push(
-                    response,
-                    Section::Answer,
-                    &owner,
-                    RecordType::CNAME,
-                    60,
-                    &target,
-                );
+                let target = (number + 1).to_string();
+                push_alias(response, &owner, 60, &target);
             }
         })]
     })

@@ -136,6 +136,16 @@ impl Storm {
         Ok(())
     }
 
+    /// Tells what memory a flood took, and demands that it is little.
+    fn judge_flood(&self, what: &str) -> Result<(), String> {
+        let (before_kib, after_kib) = (self.idle_kib, self.memory_kib()?);
+        println!("        {what}: {before_kib} KiB before, {after_kib} KiB after");
+        let growth = after_kib.saturating_sub(before_kib);
+        ensure(growth < FLOOD_KIB_MAX, || {
+            format!("{growth} KiB for a flood")
+        })
+    }
+
     /// Ends the server well.
     fn judge(mut self) -> Result<(), String> {
         let log = fs::read_to_string(self.directory.path().join("server.log")).unwrap_or_default();
@@ -244,16 +254,8 @@ fn unanswered(server: &Path) -> Result<(), String> {
         Ok(())
     };
     let (served, sent) = during(&storm, flood, || storm.good_clients(3 * FETCHES))?;
-    let after_kib = storm.memory_kib()?;
-    println!(
-        "        {sent} requests that nobody answered: {} KiB before, {after_kib} KiB after",
-        storm.idle_kib
-    );
     served?;
-    let growth = after_kib.saturating_sub(storm.idle_kib);
-    ensure(growth < FLOOD_KIB_MAX, || {
-        format!("{growth} KiB for a flood")
-    })?;
+    storm.judge_flood(&format!("{sent} requests that nobody answered"))?;
     storm.judge()
 }
 
@@ -286,17 +288,8 @@ fn garbage(server: &Path) -> Result<(), String> {
         Ok(())
     };
     let (served, sent) = during(&storm, flood, || storm.good_clients(3 * FETCHES))?;
-    let after_kib = storm.memory_kib()?;
-    println!(
-        "        {} packets of garbage: {} KiB before, {after_kib} KiB after",
-        sent * 12,
-        storm.idle_kib
-    );
     served?;
-    let growth = after_kib.saturating_sub(storm.idle_kib);
-    ensure(growth < FLOOD_KIB_MAX, || {
-        format!("{growth} KiB for a flood")
-    })?;
+    storm.judge_flood(&format!("{} packets of garbage", sent * 12))?;
     storm.judge()
 }
 
