@@ -15,8 +15,10 @@ mod network;
 mod nfs;
 mod pattern;
 mod processor;
+mod published;
 mod pxe_server;
 mod random;
+mod running;
 mod statistics;
 mod tftp;
 

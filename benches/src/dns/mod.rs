@@ -19,9 +19,10 @@ use self::load::{Load, Until};
 use self::message::Exchange;
 use self::names::{Question, Zone};
 pub(crate) use self::serve::{ServeOptions, serve};
-use self::server::{ADDRESS, Kind, Running};
+use self::server::{ADDRESS, Kind};
 use crate::processor::{Placement, pin_this_thread};
 use crate::pxe_server;
+use crate::running::Running;
 use crate::statistics::median;
 
 const START_PATIENCE: Duration = Duration::from_secs(20);
@@ -218,7 +219,7 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
                 println!("round {}: {}, {}", round + 1, placement.name(), kind.name());
                 let namespace = Namespace::new(&unique_name())?;
                 let running =
-                    Running::start(kind, &program, &namespace, directory.path(), placement)?;
+                    server::start(kind, &program, &namespace, directory.path(), placement)?;
                 let row = rows.iter_mut().filter_map(|row| row.get_mut(number));
                 let row = row.collect();
                 let measured = namespace.enter(|| work.measure(&running, placement, round, row));

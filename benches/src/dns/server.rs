@@ -5,14 +5,14 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::ValueEnum;
-use pxe_test_lab::{Namespace, Output, Process};
+use pxe_test_lab::Namespace;
 
 use super::names::{FORWARD, REVERSE, TTL_SECONDS};
-use crate::memory::group_memory_bytes;
-use crate::processor::{Placement, group, group_cpu_seconds, pin_process};
+use crate::processor::Placement;
+use crate::running::{Running, on_cpus};
 
 /// Where all of them listen.
 pub(super) const ADDRESS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 53);
@@ -58,99 +58,46 @@ impl Kind {
     }
 }
 
-/// A server that runs.
-#[derive(Debug)]
-pub(super) struct Running {
-    process: Process,
+/// Starts a server in a namespace, on the CPUs of a placement and with as many threads. The
+/// directory has the zones, and gets what else the server writes.
+///
+/// # Errors
+/// A text that names the server.
+pub(super) fn start(
     kind: Kind,
-    log: PathBuf,
-}
-
-impl Running {
-    /// Starts a server in a namespace, on the CPUs of a placement and with as many threads. The
-    /// directory has the zones, and gets what else the server writes.
-    ///
-    /// # Errors
-    /// A text that names the server.
-    pub(super) fn start(
-        kind: Kind,
-        pxe_server: &Path,
-        namespace: &Namespace,
-        directory: &Path,
-        placement: Placement,
-    ) -> Result<Self, String> {
-        let own = directory.join(kind.name());
-        let at = |error: std::io::Error| format!("{}: {error}", kind.name());
-        fs::create_dir_all(&own).map_err(at)?;
-        let config = own.join("config");
-        let (cpus, _) = placement.cpus();
-        let text = config_text(kind, directory, &own, cpus.len());
-        fs::write(&config, text).map_err(at)?;
-        let log = own.join("log");
-        let mut command = namespace.command("taskset");
-        let cpus: Vec<String> = cpus.iter().map(usize::to_string).collect();
-        command.args(["-c", &cpus.join(",")]);
-        let threads = cpus.len().to_string();
-        match kind {
-            Kind::PxeServer => command.arg(pxe_server).arg("serve").arg(config),
-            Kind::PxeDns => {
-                let program = std::env::current_exe().map_err(at)?;
-                command.arg(program).arg("dns-serve").arg(directory)
-            }
-            Kind::Nsd => command.args(["nsd", "-d", "-c"]).arg(config),
-            Kind::Knot => command.args(["knotd", "-c"]).arg(config),
-            Kind::Named => {
-                command.args(["named", "-g", "-4", "-n", &threads, "-c"]);
-                command.arg(config)
-            }
-            Kind::Dnsmasq => {
-                command.args(["dnsmasq", "--keep-in-foreground", "--user=root"]);
-                let file = format!("--conf-file={}", config.display());
-                command.args(["--pid-file=", "--log-facility=-", &file])
-            }
-        };
-        let process = Process::spawn(command, kind.name(), &log, Output::Log)?;
-        Ok(Self { process, kind, log })
-    }
-
-    /// Puts all its threads on the CPUs of a placement, if that asks for one: Knot chooses one by itself.
-    ///
-    /// # Errors
-    /// A text that names the CPUs.
-    pub(super) fn pin(&self, placement: Placement) -> Result<(), String> {
-        match placement.cpus() {
-            (cpus @ [_], _) => group(self.process.id()).try_for_each(|pid| pin_process(pid, cpus)),
-            _ => Ok(()),
+    pxe_server: &Path,
+    namespace: &Namespace,
+    directory: &Path,
+    placement: Placement,
+) -> Result<Running, String> {
+    let own = directory.join(kind.name());
+    let at = |error: std::io::Error| format!("{}: {error}", kind.name());
+    fs::create_dir_all(&own).map_err(at)?;
+    let config = own.join("config");
+    let (cpus, _) = placement.cpus();
+    let text = config_text(kind, directory, &own, cpus.len());
+    fs::write(&config, text).map_err(at)?;
+    let mut command = on_cpus(namespace, cpus);
+    let threads = cpus.len().to_string();
+    match kind {
+        Kind::PxeServer => command.arg(pxe_server).arg("serve").arg(config),
+        Kind::PxeDns => {
+            let program = std::env::current_exe().map_err(at)?;
+            command.arg(program).arg("dns-serve").arg(directory)
         }
-    }
-
-    /// Processor time that all its processes used, in seconds.
-    pub(super) fn cpu_seconds(&self) -> f64 {
-        // setpriv, `ip netns exec` and taskset replace themselves; it leads a group of its own.
-        group_cpu_seconds(self.process.id())
-    }
-
-    /// Bytes of memory of all its processes.
-    pub(super) fn memory_bytes(&self) -> u64 {
-        group_memory_bytes(self.process.id())
-    }
-
-    /// # Errors
-    /// A text with the log's end, if it has ended already.
-    pub(super) fn stop(mut self) -> Result<(), String> {
-        match self.process.ended() {
-            Some(status) => Err(self.failed(&format!("ended: {status}"))),
-            None => self.process.terminate().map(drop),
+        Kind::Nsd => command.args(["nsd", "-d", "-c"]).arg(config),
+        Kind::Knot => command.args(["knotd", "-c"]).arg(config),
+        Kind::Named => {
+            command.args(["named", "-g", "-4", "-n", &threads, "-c"]);
+            command.arg(config)
         }
-    }
-
-    /// What went wrong, with the end of the server's log.
-    pub(super) fn failed(&self, error: &str) -> String {
-        let log = fs::read(&self.log).unwrap_or_default();
-        let tail = log.get(log.len().saturating_sub(2000)..);
-        let tail = String::from_utf8_lossy(tail.unwrap_or_default());
-        format!("{}: {error}\n{tail}", self.kind.name())
-    }
+        Kind::Dnsmasq => {
+            command.args(["dnsmasq", "--keep-in-foreground", "--user=root"]);
+            let file = format!("--conf-file={}", config.display());
+            command.args(["--pid-file=", "--log-facility=-", &file])
+        }
+    };
+    Running::start(command, kind.name(), &own.join("log"))
 }
 
 fn config_text(kind: Kind, directory: &Path, own: &Path, threads: usize) -> String {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::client::{Asked, Check, Client};
 use super::content::Files;
-use super::server::{ADDRESS, Running};
+use super::server::ADDRESS;
+use crate::running::Running;
 
 /// How many there are, at each of which it is looked at.
 pub(super) const COUNTS: [usize; 2] = [1_000, 10_000];

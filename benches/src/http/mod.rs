@@ -7,7 +7,6 @@ mod load;
 mod response;
 mod serve;
 mod server;
-mod static_web_server;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -20,12 +19,15 @@ use self::client::Check;
 use self::content::Files;
 use self::load::{Case, Load, Outcome, Until, What};
 pub(crate) use self::serve::{ServeOptions, serve};
-use self::server::{FILES_MAX, Kind, Programs, Running};
+use self::server::{FILES_MAX, Kind, Programs};
 use crate::network;
 use crate::processor::{Placement, pin_this_thread};
+use crate::published;
 use crate::pxe_server;
+use crate::running::Running;
 use crate::statistics::median;
 
+const STATIC_WEB_SERVER_VERSION: &str = "2.44.1";
 const START_PATIENCE: Duration = Duration::from_secs(20);
 /// The name that chooses what is measured of idle connections.
 const IDLE: &str = "idle";
@@ -114,7 +116,10 @@ impl Options {
         let static_web_server = match &self.static_web_server {
             Some(path) => path.clone(),
             None if !kinds.contains(&Kind::StaticWebServer) => PathBuf::new(),
-            None => static_web_server::build()?,
+            None => {
+                let name = Kind::StaticWebServer.name();
+                published::build(name, name, STATIC_WEB_SERVER_VERSION)?
+            }
         };
         Ok(Programs {
             pxe_server,
@@ -231,7 +236,7 @@ impl Work<'_> {
         measure: impl FnOnce(&Running, &mut Load<'_>) -> Result<T, String> + Send,
     ) -> Result<T, String> {
         let namespace = network::loopback()?;
-        let running = Running::start(
+        let running = server::start(
             kind,
             &self.programs,
             &namespace,

@@ -10,11 +10,11 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use pxe_test_lab::{Namespace, Output, Process};
+use pxe_test_lab::Namespace;
 
 use super::load::What;
-use crate::memory::group_memory_bytes;
-use crate::processor::{Placement, group, group_cpu_seconds, pin_process};
+use crate::processor::Placement;
+use crate::running::{Running, on_cpus};
 
 /// Where all of them listen.
 pub(super) const ADDRESS: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 80);
@@ -78,95 +78,41 @@ pub(super) struct Programs {
     pub(super) static_web_server: PathBuf,
 }
 
-/// A server that runs.
-#[derive(Debug)]
-pub(super) struct Running {
-    process: Process,
+/// Starts a server in a namespace, on the CPUs of a placement and with as many threads or
+/// processes. It serves `root`, and gets a directory of its own below `directory`.
+///
+/// # Errors
+/// A text that names the server.
+pub(super) fn start(
     kind: Kind,
-    log: PathBuf,
-}
-
-impl Running {
-    /// Starts a server in a namespace, on the CPUs of a placement and with as many threads or
-    /// processes. It serves `root`, and gets a directory of its own below `directory`.
-    ///
-    /// # Errors
-    /// A text that names the server.
-    pub(super) fn start(
-        kind: Kind,
-        programs: &Programs,
-        namespace: &Namespace,
-        directory: &Path,
-        root: &Path,
-        placement: Placement,
-    ) -> Result<Self, String> {
-        let own = directory.join(kind.name());
-        let at = |error: std::io::Error| format!("{}: {error}", kind.name());
-        fs::create_dir_all(&own).map_err(at)?;
-        // static-web-server reads no file of another ending.
-        let config = own.join("config.toml");
-        let (cpus, _) = placement.cpus();
-        fs::write(&config, config_text(kind, &own, root, cpus.len())).map_err(at)?;
-        let log = own.join("log");
-        let mut command = namespace.command("taskset");
-        let names: Vec<String> = cpus.iter().map(usize::to_string).collect();
-        command.args(["-c", &names.join(",")]);
-        match kind {
-            Kind::PxeServer => command.arg(&programs.pxe_server).arg("serve").arg(config),
-            Kind::PxeHttp => {
-                let program = std::env::current_exe().map_err(at)?;
-                command.arg(program).arg("http-serve").arg(root)
-            }
-            Kind::Nginx | Kind::NginxCopying => command.args(["nginx", "-c"]).arg(config),
-            Kind::Lighttpd => command.args(["lighttpd", "-D", "-f"]).arg(config),
-            Kind::StaticWebServer => {
-                command.arg(&programs.static_web_server);
-                command.arg("--config-file").arg(config)
-            }
-        };
-        let process = Process::spawn(command, kind.name(), &log, Output::Log)?;
-        Ok(Self { process, kind, log })
-    }
-
-    /// Puts all its threads on the CPUs of a placement, if that asks for one.
-    ///
-    /// # Errors
-    /// A text that names the CPUs.
-    pub(super) fn pin(&self, placement: Placement) -> Result<(), String> {
-        match placement.cpus() {
-            (cpus @ [_], _) => group(self.process.id()).try_for_each(|pid| pin_process(pid, cpus)),
-            _ => Ok(()),
+    programs: &Programs,
+    namespace: &Namespace,
+    directory: &Path,
+    root: &Path,
+    placement: Placement,
+) -> Result<Running, String> {
+    let own = directory.join(kind.name());
+    let at = |error: std::io::Error| format!("{}: {error}", kind.name());
+    fs::create_dir_all(&own).map_err(at)?;
+    // static-web-server reads no file of another ending.
+    let config = own.join("config.toml");
+    let (cpus, _) = placement.cpus();
+    fs::write(&config, config_text(kind, &own, root, cpus.len())).map_err(at)?;
+    let mut command = on_cpus(namespace, cpus);
+    match kind {
+        Kind::PxeServer => command.arg(&programs.pxe_server).arg("serve").arg(config),
+        Kind::PxeHttp => {
+            let program = std::env::current_exe().map_err(at)?;
+            command.arg(program).arg("http-serve").arg(root)
         }
-    }
-
-    /// Processor time that all its processes used, in seconds.
-    pub(super) fn cpu_seconds(&self) -> f64 {
-        // setpriv, `ip netns exec` and taskset replace themselves; it leads a group of its own.
-        group_cpu_seconds(self.process.id())
-    }
-
-    /// Bytes of memory of all its processes.
-    pub(super) fn memory_bytes(&self) -> u64 {
-        group_memory_bytes(self.process.id())
-    }
-
-    /// # Errors
-    /// A text with the log's end, if it has ended already.
-    pub(super) fn stop(mut self) -> Result<(), String> {
-        match self.process.ended() {
-            Some(status) => Err(self.failed(&format!("ended: {status}"))),
-            // Its workers end with it only if it is asked to end.
-            None => self.process.terminate().map(drop),
+        Kind::Nginx | Kind::NginxCopying => command.args(["nginx", "-c"]).arg(config),
+        Kind::Lighttpd => command.args(["lighttpd", "-D", "-f"]).arg(config),
+        Kind::StaticWebServer => {
+            command.arg(&programs.static_web_server);
+            command.arg("--config-file").arg(config)
         }
-    }
-
-    /// What went wrong, with the end of the server's log.
-    pub(super) fn failed(&self, error: &str) -> String {
-        let log = fs::read(&self.log).unwrap_or_default();
-        let tail = log.get(log.len().saturating_sub(2000)..);
-        let tail = String::from_utf8_lossy(tail.unwrap_or_default());
-        format!("{}: {error}\n{tail}", self.kind.name())
-    }
+    };
+    Running::start(command, kind.name(), &own.join("log"))
 }
 
 fn config_text(kind: Kind, own: &Path, root: &Path, workers: usize) -> String {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::server::Kind;
-use crate::pxe_server;
+use crate::{published, pxe_server};
 
 const RS_TFTPD_VERSION: &str = "1.0.0";
 
@@ -32,7 +32,9 @@ impl Programs {
                         None => pxe_server::build()?,
                     };
                 }
-                Kind::RsTftpd => programs.rs_tftpd = rs_tftpd()?,
+                Kind::RsTftpd => {
+                    programs.rs_tftpd = published::build("rs-tftpd", "tftpd", RS_TFTPD_VERSION)?;
+                }
                 Kind::TftpdHpa => programs.tftpd_hpa = unpacked("tftpd-hpa", "usr/sbin/in.tftpd")?,
                 Kind::Atftpd => programs.atftpd = unpacked("atftpd", "usr/sbin/atftpd")?,
                 Kind::PxeTftp | Kind::Reference | Kind::Dnsmasq => {}
@@ -42,33 +44,10 @@ impl Programs {
     }
 }
 
-/// rs-tftpd, which no distribution has, from its published crate.
-fn rs_tftpd() -> Result<PathBuf, String> {
-    let root = target()?.join(format!("peers/rs-tftpd-{RS_TFTPD_VERSION}"));
-    let program = root.join("bin/tftpd");
-    if program.exists() {
-        return Ok(program);
-    }
-    println!("building rs-tftpd {RS_TFTPD_VERSION}");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args([
-        "install",
-        "--quiet",
-        "--locked",
-        "--version",
-        RS_TFTPD_VERSION,
-    ]);
-    command.arg("--root").arg(&root).arg("tftpd");
-    command.env("CARGO_TARGET_DIR", target()?.join("peers/build"));
-    pxe_test_lab::run(&mut command)?;
-    Ok(program)
-}
-
 /// A program of a Debian package that is unpacked, not installed: the packages of TFTP servers
 /// exclude each other.
 fn unpacked(package: &str, program: &str) -> Result<PathBuf, String> {
-    let root = target()?.join(format!("peers/{package}"));
+    let root = published::target()?.join(format!("peers/{package}"));
     let program = root.join(program);
     if program.exists() {
         return Ok(program);
@@ -89,12 +68,4 @@ fn unpacked(package: &str, program: &str) -> Result<PathBuf, String> {
         .ok_or_else(|| format!("no archive of {package}"))?;
     pxe_test_lab::run(Command::new("dpkg-deb").arg("-x").arg(archive).arg(&root))?;
     Ok(program)
-}
-
-fn target() -> Result<PathBuf, String> {
-    let own = std::env::current_exe().map_err(|error| format!("own path: {error}"))?;
-    let target = own.parent().and_then(Path::parent);
-    Ok(target
-        .ok_or("no target directory above this program")?
-        .to_owned())
 }

@@ -12,6 +12,7 @@ use pxe_test_lab::{Namespace, Output, Process};
 use super::load::SERVER;
 use super::programs::Programs;
 use crate::processor::{Account, Placement};
+use crate::running::on_cpus;
 
 /// Transfers at once, where a server has a bound.
 const TRANSFERS_MAX: &str = "8192";
@@ -103,9 +104,7 @@ impl Running {
         let log = own.join("log");
         let (ip, port) = (SERVER.ip().to_string(), SERVER.port().to_string());
         let (cpus, _) = placement.cpus();
-        let cpus: Vec<String> = cpus.iter().map(usize::to_string).collect();
-        let mut command = namespace.command("taskset");
-        command.args(["-c", &cpus.join(",")]);
+        let mut command = on_cpus(namespace, cpus);
         match kind {
             Kind::PxeServer => {
                 let config = own.join("config");
