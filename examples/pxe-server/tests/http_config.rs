@@ -51,6 +51,17 @@ fn directories_are_listed_unless_that_is_unwanted() {
 }
 
 #[test]
+fn clients_without_elliptic_curves_are_served_unless_that_is_unwanted() {
+    for (more, expected) in [("", true), (", finite_field = false", false)] {
+        let all = http(&format!(
+            "[http]\ntls = {{ certificate = \"a\", key = \"b\"{more} }}"
+        ));
+        let tls = all[0].tls.as_ref().expect("HTTPS");
+        assert_eq!(tls.finite_field, expected);
+    }
+}
+
+#[test]
 fn errors_say_where_and_what_to_do() {
     for (more, expected) in [
         (

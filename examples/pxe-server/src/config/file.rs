@@ -274,6 +274,7 @@ pub(super) struct Http {
 pub(super) struct Tls {
     pub(super) certificate: Option<String>,
     pub(super) key: Option<String>,
+    pub(super) finite_field: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]

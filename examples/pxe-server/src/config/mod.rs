@@ -306,6 +306,8 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// The file of its private key: PEM.
     pub key: PathBuf,
+    /// Whether clients without elliptic curves are served, by a key exchange in a finite field.
+    pub finite_field: bool,
 }
 
 /// `[menu]`: what is done with menus when they are served.

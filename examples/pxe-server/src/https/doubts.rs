@@ -121,6 +121,7 @@ mod tests {
         let tls = Tls {
             certificate: directory.path().join("crt"),
             key: directory.path().join("key"),
+            finite_field: true,
         };
         let pem = params.self_signed(&key).expect("a certificate").pem();
         std::fs::write(&tls.certificate, pem).expect("a file");

@@ -25,7 +25,12 @@ pub(crate) struct Unusable {
 pub(crate) fn read(tls: &Tls) -> Result<Identity, Unusable> {
     let chain = read_file("certificate", &tls.certificate)?;
     let key = read_file("key", &tls.key)?;
-    Identity::from_pem(&chain, &key).map_err(|error| {
+    let identity = Identity::from_pem(&chain, &key);
+    let identity = match tls.finite_field {
+        true => identity,
+        false => identity.and_then(Identity::without_finite_field),
+    };
+    identity.map_err(|error| {
         let (name, file) = match error.concerns_key() {
             true => ("key", &tls.key),
             false => ("certificate", &tls.certificate),
@@ -84,6 +89,7 @@ mod tests {
         let tls = Tls {
             certificate: path("crt"),
             key: path("key"),
+            finite_field: true,
         };
         let wrong = |tls: &Tls| {
             let wrong = read(tls).expect_err("nothing to use");

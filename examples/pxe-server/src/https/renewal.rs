@@ -144,6 +144,7 @@ mod tests {
         let tls = Tls {
             certificate: directory.path().join("crt"),
             key: directory.path().join("key"),
+            finite_field: true,
         };
         write(&tls, "first.lan", 4000);
         let renewal = Renewal::begin(&tls).expect("an identity");

@@ -30,6 +30,7 @@ use super::finite_field::{self, FiniteField};
 #[derive(Clone)]
 pub struct Identity {
     certificate: Arc<Certificate>,
+    certified: Arc<CertifiedKey>,
     config: Arc<ServerConfig>,
 }
 
@@ -151,9 +152,27 @@ impl Identity {
             Err(rustls::Error::InconsistentKeys(_)) => return Err(place_of_key(&certified)),
             Err(_) => return Err(IdentityError::BadCertificate { place: 1 }),
         }
+        let certified = Arc::new(certified);
         Ok(Self {
             certificate: Arc::new(certificate),
-            config: Arc::new(config(certified)?),
+            config: Arc::new(config(Arc::clone(&certified), provider())?),
+            certified,
+        })
+    }
+
+    /// The same for clients that know elliptic curves alone.
+    ///
+    /// Without this, a client that has no curve in common with us gets a key exchange in the finite
+    /// field of RFC 7919, ffdhe2048, in TLS 1.2: firmware that was built without curves, as EDK2
+    /// often is, has no other. RFC 9325 section 4.1 advises against it where it is not needed.
+    ///
+    /// # Errors
+    /// The operating system has no randomness to give.
+    pub fn without_finite_field(self) -> Result<Self, IdentityError> {
+        let config = config(Arc::clone(&self.certified), ring::default_provider())?;
+        Ok(Self {
+            config: Arc::new(config),
+            ..self
         })
     }
 
@@ -265,15 +284,21 @@ fn place_of_key(certified: &CertifiedKey) -> IdentityError {
     }
 }
 
-fn config(certified: CertifiedKey) -> Result<ServerConfig, IdentityError> {
+fn config(
+    certified: Arc<CertifiedKey>,
+    provider: CryptoProvider,
+) -> Result<ServerConfig, IdentityError> {
     let no_randomness = |_| IdentityError::NoRandomness;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&TLS13, &TLS12])
         // The provider has suites and groups of both.
         .map_err(|_| IdentityError::UnusableKey)?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // The provider's order: whoever has a curve in common with us gets no finite field, which costs
+    // more, whatever it would rather have.
+    config.ignore_client_order = true;
     // Sessions are kept by the clients, encrypted: so they take no memory here, however many come.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = ring::Ticketer::new().map_err(no_randomness)?;
@@ -319,36 +344,14 @@ mod tests {
     /// EDK2 as OVMF of Debian 12 has it: TLS 1.2, `DHE-RSA` and no groups.
     #[test]
     fn ovmf_of_debian_12_knows_no_elliptic_curves() {
-        let (certificate, _) = rsa();
-        let identity = Identity::from_pem(certificate.pem().as_bytes(), RSA_KEY.as_bytes())
-            .expect("an identity");
-        let mut roots = RootCertStore::empty();
-        roots.add(certificate.der().clone()).expect("a root");
+        let (identity, roots) = rsa_identity();
         for suite in finite_field::cipher_suites() {
             let provider = CryptoProvider {
                 cipher_suites: vec![suite],
                 kx_groups: vec![&FiniteField],
                 ..ring::default_provider()
             };
-            let config = ClientConfig::builder_with_provider(Arc::new(provider))
-                .with_protocol_versions(&[&TLS12])
-                .expect("versions")
-                .with_root_certificates(roots.clone())
-                .with_no_client_auth();
-            let name = "pxe.lan".try_into().expect("a name");
-            let mut client = ClientConnection::new(Arc::new(config), name).expect("a client");
-            let mut server = ServerConnection::new(identity.config()).expect("a server");
-            while client.is_handshaking() || server.is_handshaking() {
-                let mut wire = Vec::new();
-                client.write_tls(&mut wire).expect("room");
-                server.read_tls(&mut &wire[..]).expect("room");
-                server.process_new_packets().expect("a handshake");
-                wire.clear();
-                server.write_tls(&mut wire).expect("room");
-                client.read_tls(&mut &wire[..]).expect("room");
-                client.process_new_packets().expect("a handshake");
-            }
-            let agreed = server.negotiated_cipher_suite().expect("a suite").suite();
+            let agreed = agreed(&identity, &roots, provider).expect("a handshake");
             assert_eq!(agreed, suite.suite());
             assert!(matches!(
                 agreed,
@@ -356,6 +359,83 @@ mod tests {
                     | CipherSuite::TLS_DHE_RSA_WITH_AES_256_GCM_SHA384
             ));
         }
+    }
+
+    /// Even if it would rather have the finite field; and with a certificate whose key is of a
+    /// curve, it cannot be asked for at all.
+    #[test]
+    fn who_knows_a_curve_gets_no_finite_field() {
+        let (identity, roots) = rsa_identity();
+        let suites = finite_field::cipher_suites().into_iter();
+        let provider = CryptoProvider {
+            cipher_suites: suites
+                .chain(ring::default_provider().cipher_suites)
+                .collect(),
+            kx_groups: vec![&FiniteField, ring::kx_group::X25519],
+            ..ring::default_provider()
+        };
+        assert_eq!(
+            agreed(&identity, &roots, provider),
+            Ok(CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384)
+        );
+
+        let (chain, key) = ecdsa("pxe.lan");
+        let identity = Identity::from_pem(chain.as_bytes(), key.as_bytes()).expect("an identity");
+        assert!(agreed(&identity, &roots, finite_field_alone()).is_err());
+    }
+
+    #[test]
+    fn the_finite_field_can_be_left_out() {
+        let (identity, roots) = rsa_identity();
+        let identity = identity.without_finite_field().expect("randomness");
+        assert!(agreed(&identity, &roots, finite_field_alone()).is_err());
+        assert_eq!(
+            agreed(&identity, &roots, ring::default_provider()),
+            Ok(CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384)
+        );
+    }
+
+    fn finite_field_alone() -> CryptoProvider {
+        CryptoProvider {
+            cipher_suites: finite_field::cipher_suites(),
+            kx_groups: vec![&FiniteField],
+            ..ring::default_provider()
+        }
+    }
+
+    fn rsa_identity() -> (Identity, RootCertStore) {
+        let (certificate, _) = rsa();
+        let identity = Identity::from_pem(certificate.pem().as_bytes(), RSA_KEY.as_bytes());
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.der().clone()).expect("a root");
+        (identity.expect("an identity"), roots)
+    }
+
+    /// The cipher suite that a client of TLS 1.2 with this provider agrees on with the server.
+    fn agreed(
+        identity: &Identity,
+        roots: &RootCertStore,
+        provider: CryptoProvider,
+    ) -> Result<CipherSuite, rustls::Error> {
+        let config = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[&TLS12])?
+            .with_root_certificates(roots.clone())
+            .with_no_client_auth();
+        let name = "pxe.lan".try_into().expect("a name");
+        let mut client = ClientConnection::new(Arc::new(config), name)?;
+        let mut server = ServerConnection::new(identity.config())?;
+        while client.is_handshaking() || server.is_handshaking() {
+            let mut wire = Vec::new();
+            client.write_tls(&mut wire).expect("room");
+            server.read_tls(&mut &wire[..]).expect("room");
+            server.process_new_packets()?;
+            wire.clear();
+            server.write_tls(&mut wire).expect("room");
+            client.read_tls(&mut &wire[..]).expect("room");
+            client.process_new_packets()?;
+        }
+        let suite = server.negotiated_cipher_suite().expect("a suite");
+        Ok(suite.suite())
     }
 
     #[test]

@@ -217,6 +217,7 @@ fn tls(problems: &mut Problems<'_>, key: &str, raw: &file::Tls, directory: &Path
     Some(Tls {
         certificate: certificate?,
         key: key?,
+        finite_field: raw.finite_field.unwrap_or(true),
     })
 }
 
