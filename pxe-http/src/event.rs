@@ -93,10 +93,15 @@ pub enum ResponseEnd {
 pub struct Limited {
     /// Which bound.
     pub limit: Limit,
-    /// Whose connection it concerns; `None` for [`Limit::Connections`].
+    /// Whose connection it concerns; `None` for [`Limit::Connections`], and for a sum over clients
+    /// of whom there are too many to be told apart.
     pub remote: Option<SocketAddr>,
     /// At which of our addresses.
     pub local: SocketAddr,
+    /// How often. A client that is refused something ([`Limit::is_refusal`]) is told of at once, and
+    /// what it is refused after that as a sum every 10 s and at the end: then this is more than 1,
+    /// perhaps, and `remote` and `local` are those of the last time.
+    pub count: u64,
 }
 
 /// The bounds of [`Limits`](crate::Limits), by what happens at them.
@@ -110,6 +115,9 @@ pub enum Limit {
     ConnectionsPerClient,
     /// `requests_per_client_per_second`: the request was answered 429 and its connection closed.
     RequestRate,
+    /// `handshakes_per_client_per_second`: the handshake had to wait, or the connection was closed
+    /// since it would have had to wait for longer than `handshake_timeout`.
+    HandshakeRate,
     /// `head_bytes_max`, or 100 header fields: the request was answered 431, or 414 if the request
     /// line alone is too long, and its connection closed.
     HeadBytes,
@@ -125,6 +133,16 @@ pub enum Limit {
     /// `source_timeout`: the request was answered 503, or its connection closed if the response
     /// had begun.
     SourceTime,
+}
+
+impl Limit {
+    /// Whether a client reaches it by a packet or two each time, so that such events are summed up.
+    pub const fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::ConnectionsPerClient | Self::RequestRate | Self::HandshakeRate
+        )
+    }
 }
 
 /// What a peer sent instead of a request.

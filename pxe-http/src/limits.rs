@@ -42,6 +42,16 @@ pub struct Limits {
     ///
     /// Default 1,000,000: thousands of machines behind one NAT that boot at once.
     pub requests_per_client_burst: u32,
+    /// Handshakes of TLS that one address, or one /64 of IPv6, may have calculated a second for
+    /// long; `None`: any number. Others wait for their turn, for `handshake_timeout` at most.
+    ///
+    /// Default 50: a full one takes 1 to 3 ms of a processor, so that one client can ask for a tenth
+    /// of it. Resumed ones, which take less, count as well.
+    pub handshakes_per_client_per_second: Option<NonZeroU32>,
+    /// Handshakes that it may begin at once after a pause; at least 1.
+    ///
+    /// Default 1000: a school's machines behind one NAT, which boot at once.
+    pub handshakes_per_client_burst: u32,
     /// Bytes of a request's head, request line included; at least 8192, smaller values count as
     /// that.
     ///
@@ -98,6 +108,8 @@ impl Default for Limits {
             connections_per_client_max: 1024,
             requests_per_client_per_second: NonZeroU32::new(10_000),
             requests_per_client_burst: 1_000_000,
+            handshakes_per_client_per_second: NonZeroU32::new(50),
+            handshakes_per_client_burst: 1000,
             head_bytes_max: 16 * 1024,
             handshake_timeout: Duration::from_secs(30),
             head_timeout: Duration::from_secs(10),

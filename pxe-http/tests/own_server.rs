@@ -419,12 +419,12 @@ async fn a_client_with_too_many_connections_can_read_the_refusal() {
     for _ in 0..10 {
         let mut second = server.connect().await;
         send(&mut second, GET).await;
-        assert_eq!(server.limit().await, Limit::ConnectionsPerClient);
         second.shutdown().await.expect("to be closed");
         let response = rest(&mut second).await;
         assert!(response.starts_with(b"HTTP/1.1 503 "));
         assert!(parts(&response).0.contains("\r\nRetry-After: 1\r\n"));
     }
+    assert_eq!(server.limit().await, Limit::ConnectionsPerClient);
 }
 
 /// `sendfile` says alike whether the file or the connection has failed; this file was never to be

@@ -11,7 +11,10 @@ use tokio::time::Instant;
 
 use super::observer::Observer;
 use super::rate::Rates;
+use super::refusals::Refusals;
 use super::seat::{Leave, Seat};
+#[cfg(feature = "tls")]
+use super::tls::Handshakes;
 use crate::Limits;
 use crate::event::{Event, Limit, Limited};
 
@@ -24,6 +27,9 @@ pub(super) struct Admission {
     pub(super) limits: Limits,
     pub(super) observer: Observer,
     pub(super) rates: Rates,
+    #[cfg(feature = "tls")]
+    pub(super) handshakes: Handshakes,
+    pub(super) refusals: Refusals,
     permits: Arc<Semaphore>,
     places: Mutex<Places>,
 }
@@ -43,7 +49,10 @@ impl Admission {
         let connections_max = limits.connections_max.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             permits: Arc::new(Semaphore::new(connections_max)),
-            rates: Rates::new(&limits),
+            rates: Rates::requests(&limits),
+            #[cfg(feature = "tls")]
+            handshakes: Handshakes::new(&limits),
+            refusals: Refusals::default(),
             limits,
             observer,
             places: Mutex::default(),
@@ -64,15 +73,28 @@ impl Admission {
         }
     }
 
-    /// Tells that a bound was reached.
+    /// Tells that a bound was reached, now or later.
     pub(super) fn tell_limit(&self, limit: Limit, remote: Option<SocketAddr>, local: SocketAddr) {
-        self.observer.tell(|| {
-            Event::Limited(Limited {
-                limit,
-                remote,
-                local,
-            })
-        });
+        let limited = Limited {
+            limit,
+            remote,
+            local,
+            count: 1,
+        };
+        let told = match limit.is_refusal() && self.observer.listens() {
+            true => self.refusals.take(limited),
+            false => Some(limited),
+        };
+        if let Some(limited) = told {
+            self.observer.tell(|| Event::Limited(limited));
+        }
+    }
+
+    /// Tells whom something was refused again and again: all of it if the server ends.
+    pub(super) fn tell_refusals(&self, all: bool) {
+        for limited in self.refusals.sums(all) {
+            self.observer.tell(|| Event::Limited(limited));
+        }
     }
 
     /// A permit, if fewer than `connections_max` are given.

@@ -72,6 +72,10 @@ impl Listener {
             while connections.try_join_next().is_some() {}
             let accepted = tokio::select! {
                 accepted = self.socket.accept() => accepted,
+                () = self.admission.refusals.due() => {
+                    self.admission.tell_refusals(false);
+                    continue;
+                }
                 () = stopped(&mut self.stop) => break,
             };
             match accepted {

@@ -29,6 +29,8 @@ mod peer;
 #[cfg(feature = "tokio")]
 mod rate;
 #[cfg(feature = "tokio")]
+mod refusals;
+#[cfg(feature = "tokio")]
 mod scratch;
 #[cfg(feature = "tokio")]
 mod seat;

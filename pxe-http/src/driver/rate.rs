@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -47,12 +48,26 @@ pub(super) struct Credit {
 pub(super) struct TooMany(pub(super) Duration);
 
 impl Rates {
-    pub(super) fn new(limits: &Limits) -> Self {
-        let interval = limits
-            .requests_per_client_per_second
+    pub(super) fn requests(limits: &Limits) -> Self {
+        Self::new(
+            limits.requests_per_client_per_second,
+            limits.requests_per_client_burst,
+        )
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) fn handshakes(limits: &Limits) -> Self {
+        Self::new(
+            limits.handshakes_per_client_per_second,
+            limits.handshakes_per_client_burst,
+        )
+    }
+
+    fn new(per_second: Option<NonZeroU32>, burst: u32) -> Self {
+        let interval = per_second
             // Not less than the clock can tell: in no time at all, a bucket would hold nothing.
             .map(|rate| (Duration::from_secs(1) / rate.get()).max(Duration::from_nanos(1)));
-        let burst = limits.requests_per_client_burst.max(1);
+        let burst = burst.max(1);
         Self {
             interval,
             fill: interval.unwrap_or_default().saturating_mul(burst),
@@ -78,18 +93,10 @@ impl Rates {
     fn renew(&self, client: IpAddr, wanted: u32, interval: Duration) -> Result<u32, TooMany> {
         let now = Instant::now();
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let client = network(client);
-        if !clients.full_at.contains_key(&client) && clients.full_at.len() >= CLIENTS_MAX {
-            if clients.swept.is_none_or(|swept| swept + SWEEP <= now) {
-                clients.swept = Some(now);
-                clients.full_at.retain(|_, full_at| *full_at > now);
-            }
-            if clients.full_at.len() >= CLIENTS_MAX {
-                // So many clients that ask at once are bounded by their connections.
-                return Ok(wanted);
-            }
-        }
-        let full_at = clients.full_at.entry(client).or_insert(now);
+        let Some(full_at) = clients.full_at(client, now) else {
+            // So many clients that ask at once are bounded by their connections.
+            return Ok(wanted);
+        };
         let begin = (*full_at).max(now);
         let missing = begin.saturating_duration_since(now);
         let tokens = self.fill.saturating_sub(missing).as_nanos() / interval.as_nanos().max(1);
@@ -101,10 +108,49 @@ impl Rates {
         *full_at = begin + interval.saturating_mul(given);
         Ok(given)
     }
+
+    /// Takes the client's next token, which may not have come yet: returns how long it takes to
+    /// come. None is taken if that is longer than it would be waited for.
+    #[cfg(feature = "tls")]
+    pub(super) fn queue(&self, client: IpAddr, wait_max: Duration) -> Result<Duration, TooMany> {
+        let Some(interval) = self.interval else {
+            return Ok(Duration::ZERO);
+        };
+        let now = Instant::now();
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(full_at) = clients.full_at(client, now) else {
+            return Ok(Duration::ZERO);
+        };
+        let begin = (*full_at).max(now);
+        let missing = begin.saturating_duration_since(now);
+        let wait = (missing + interval).saturating_sub(self.fill);
+        if wait > wait_max {
+            return Err(TooMany(wait));
+        }
+        *full_at = begin + interval;
+        Ok(wait)
+    }
+}
+
+impl Clients {
+    /// When the client's bucket will be full; `None` if there is no room for it.
+    fn full_at(&mut self, client: IpAddr, now: Instant) -> Option<&mut Instant> {
+        let client = network(client);
+        if !self.full_at.contains_key(&client) && self.full_at.len() >= CLIENTS_MAX {
+            if self.swept.is_none_or(|swept| swept + SWEEP <= now) {
+                self.swept = Some(now);
+                self.full_at.retain(|_, full_at| *full_at > now);
+            }
+            if self.full_at.len() >= CLIENTS_MAX {
+                return None;
+            }
+        }
+        Some(self.full_at.entry(client).or_insert(now))
+    }
 }
 
 /// Whom an address stands for: with IPv6, whoever has a /64 has all its addresses (RFC 6177).
-fn network(client: IpAddr) -> IpAddr {
+pub(super) fn network(client: IpAddr) -> IpAddr {
     match client {
         IpAddr::V4(_) => client,
         IpAddr::V6(address) => {
@@ -116,12 +162,10 @@ fn network(client: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
-
     use super::*;
 
     fn rates(per_second: u32, burst: u32) -> Rates {
-        Rates::new(&Limits {
+        Rates::requests(&Limits {
             requests_per_client_per_second: NonZeroU32::new(per_second),
             requests_per_client_burst: burst,
             ..Limits::default()
@@ -148,6 +192,31 @@ mod tests {
         assert_eq!(take_all(&rates, "10.0.0.8"), 320, "another client");
         tokio::time::advance(Duration::from_secs(1000)).await;
         assert_eq!(take_all(&rates, "10.0.0.7"), 320);
+    }
+
+    #[cfg(feature = "tls")]
+    #[tokio::test(start_paused = true)]
+    async fn handshakes_wait_for_their_turn_and_one_that_would_wait_too_long_takes_none() {
+        let limits = Limits {
+            handshakes_per_client_per_second: NonZeroU32::new(10),
+            handshakes_per_client_burst: 3,
+            ..Limits::default()
+        };
+        let rates = Rates::handshakes(&limits);
+        let queue = |client: &str| {
+            let client = client.parse().expect("an address");
+            rates.queue(client, Duration::from_millis(250))
+        };
+        let millis = Duration::from_millis;
+        for wait in [0, 0, 0, 100, 200] {
+            assert_eq!(queue("10.0.0.7"), Ok(millis(wait)));
+        }
+        for _ in 0..3 {
+            assert_eq!(queue("10.0.0.7"), Err(TooMany(millis(300))));
+        }
+        assert_eq!(queue("10.0.0.8"), Ok(Duration::ZERO), "another client");
+        tokio::time::advance(millis(100)).await;
+        assert_eq!(queue("10.0.0.7"), Ok(millis(200)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -230,13 +230,15 @@ impl Handle {
         self.stop.send_replace(true);
         self.admission.stop();
         let all_ended = async { while self.listeners.join_next().await.is_some() {} };
-        match tokio::time::timeout(grace, all_ended).await {
+        let left = match tokio::time::timeout(grace, all_ended).await {
             Ok(()) => 0,
             Err(_) => {
                 let left = self.connections();
                 self.listeners.shutdown().await;
                 left
             }
-        }
+        };
+        self.admission.tell_refusals(true);
+        left
     }
 }

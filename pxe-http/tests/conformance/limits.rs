@@ -30,6 +30,7 @@ on_own_drivers! {
     slow_readers_make_room_for_others,
     who_takes_enough_keeps_its_place,
     a_client_that_asks_too_often_is_told_when_to_come_again,
+    who_is_refused_again_and_again_is_told_of_as_a_sum,
     a_panic_of_a_source_ends_one_connection_only,
 }
 
@@ -332,6 +333,30 @@ async fn a_client_that_asks_too_often_is_told_when_to_come_again(driver: Driver)
     assert_eq!(response.field("Connection"), Some("close"));
     assert!(response.body.starts_with(b"429 Too Many Requests\n"));
     assert_eq!(limit_event(&mut server).await, Limit::RequestRate);
+}
+
+async fn who_is_refused_again_and_again_is_told_of_as_a_sum(driver: Driver) {
+    let limits = limits(|limits| {
+        limits.requests_per_client_per_second = NonZeroU32::new(1);
+        limits.requests_per_client_burst = 1;
+    });
+    let server = driver.start(limits, files()).await;
+    let mut refused = 0;
+    for _ in 0..40 {
+        let response = server.exchange(CLOSING).await;
+        refused += u64::from(response.get(9..12) == Some(b"429"));
+    }
+    let (_, events) = server.shut_down(Duration::from_secs(60)).end().await;
+    let counts = events.iter().filter_map(|event| match event {
+        Event::Limited(limited) => Some(limited.count),
+        _ => None,
+    });
+    let counts: Vec<u64> = counts.collect();
+    assert!(refused > 1);
+    assert_eq!(counts.iter().sum::<u64>(), refused);
+    assert_eq!(counts.first(), Some(&1));
+    // One every 10 s, and one at the end.
+    assert!(counts.len() <= 5, "{counts:?}");
 }
 
 async fn a_panic_of_a_source_ends_one_connection_only(driver: Driver) {

@@ -1,5 +1,6 @@
 //! What is TLS's own: handshakes that fail, who the server is, and what a client has to know.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -253,6 +254,24 @@ async fn a_handshake_counts_as_a_connection_of_its_client() {
         _ => None,
     });
     assert_eq!(limit.await, Limit::ConnectionsPerClient);
+}
+
+#[tokio::test]
+async fn handshakes_beyond_the_rate_of_one_client_wait_for_their_turn() {
+    let mut limits = Limits::default();
+    limits.handshakes_per_client_per_second = NonZeroU32::new(10);
+    limits.handshakes_per_client_burst = 1;
+    let mut secured = secured(limits).await;
+    let dial = || secured.dial(secured.authority.known_to_client());
+    let clients = tokio::join!(dial(), dial(), dial());
+    for client in [clients.0, clients.1, clients.2] {
+        client.expect("a handshake");
+    }
+    let limit = secured.server.event(|event| match event {
+        Event::Limited(limited) => Some(limited.limit),
+        _ => None,
+    });
+    assert_eq!(limit.await, Limit::HandshakeRate);
 }
 
 #[tokio::test]

@@ -2,18 +2,24 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::num::NonZeroUsize;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use rustls::{AlertDescription, PeerIncompatible};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::identity::CurrentIdentity;
+use crate::Limits;
 use crate::driver::hyper_connection;
 use crate::driver::listener::Admitted;
+use crate::driver::rate::{Rates, TooMany};
 use crate::event::{Event, HandshakeFailed, Limit, Malformed};
 
 /// How long a handshake is left alone before it has to make room for others: firmware that
@@ -30,7 +36,10 @@ pub(in crate::driver) async fn serve(
     let waits_since = Instant::now() + UNDER_WAY;
     // Nothing was asked yet that a server which stops would have to answer.
     let begun = tokio::select! {
-        begun = tokio::time::timeout(limits.handshake_timeout, begin(stream, identity)) => begun,
+        begun = tokio::time::timeout(
+            limits.handshake_timeout,
+            begin(stream, identity, &admitted),
+        ) => begun,
         _ = poll_fn(|cx| seat.poll_leave(cx, waits_since)) => return,
     };
     seat.begin();
@@ -40,6 +49,8 @@ pub(in crate::driver) async fn serve(
             return hyper_connection::serve(*stream, peer, admitted).await;
         }
         Ok(Begun::Nothing) => return,
+        // It was told already.
+        Ok(Begun::Refused) => return,
         Err(_) => return admitted.tell_limit(Limit::HandshakeTime),
         Ok(Begun::Clear) => None,
         Ok(Begun::Failed(error)) => Some(error),
@@ -66,10 +77,52 @@ enum Begun {
     Clear,
     /// It said nothing before it went away: a look whether the port is open.
     Nothing,
+    /// Its client has begun too many.
+    Refused,
     Failed(io::Error),
 }
 
-async fn begin(mut stream: TcpStream, identity: &CurrentIdentity) -> Begun {
+/// What handshakes may take of the machine.
+#[derive(Debug)]
+pub(in crate::driver) struct Handshakes {
+    rates: Rates,
+    /// Those that may be calculated at once: half of the processors' worth, so that the other half
+    /// goes on sending files however many are begun.
+    turns: Semaphore,
+}
+
+impl Handshakes {
+    pub(in crate::driver) fn new(limits: &Limits) -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self {
+            rates: Rates::handshakes(limits),
+            turns: Semaphore::new((processors / 2).max(1)),
+        }
+    }
+
+    /// Runs a handshake, of which each step waits for its turn. It holds none while it waits for
+    /// its client.
+    async fn run<F: Future>(&self, handshake: F) -> F::Output {
+        let mut handshake = pin!(handshake);
+        loop {
+            let turn = self.turns.acquire().await;
+            let step = poll_fn(|cx| Poll::Ready(handshake.as_mut().poll(cx))).await;
+            drop(turn);
+            if let Poll::Ready(output) = step {
+                return output;
+            }
+            // The step has said what wakes this task.
+            let mut is_woken = false;
+            poll_fn(|_| match std::mem::replace(&mut is_woken, true) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            })
+            .await;
+        }
+    }
+}
+
+async fn begin(mut stream: TcpStream, identity: &CurrentIdentity, admitted: &Admitted) -> Begun {
     let mut first = [0];
     match stream.peek(&mut first).await {
         Ok(1..) => {}
@@ -80,8 +133,21 @@ async fn begin(mut stream: TcpStream, identity: &CurrentIdentity) -> Begun {
         refuse_clear(&mut stream).await;
         return Begun::Clear;
     }
+    let admission = &admitted.place.admission;
+    let (handshakes, wait_max) = (&admission.handshakes, admission.limits.handshake_timeout);
+    match handshakes.rates.queue(admitted.remote.ip(), wait_max) {
+        Ok(Duration::ZERO) => {}
+        Ok(wait) => {
+            admitted.tell_limit(Limit::HandshakeRate);
+            tokio::time::sleep(wait).await;
+        }
+        Err(TooMany(_)) => {
+            admitted.tell_limit(Limit::HandshakeRate);
+            return Begun::Refused;
+        }
+    }
     let acceptor = TlsAcceptor::from(identity.get().config());
-    match acceptor.accept(stream).await {
+    match handshakes.run(acceptor.accept(stream)).await {
         Ok(stream) => Begun::Encrypted(Box::new(stream)),
         Err(error) => Begun::Failed(error),
     }

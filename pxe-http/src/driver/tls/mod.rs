@@ -6,5 +6,5 @@ mod handshake;
 mod identity;
 
 pub use self::certificate::{Certificate, KeyKind};
-pub(super) use self::handshake::serve;
+pub(super) use self::handshake::{Handshakes, serve};
 pub use self::identity::{CurrentIdentity, Identity, IdentityError, Instead};
