@@ -17,8 +17,10 @@ pub enum Protocol {
     Dhcp,
     /// TFTP (RFC 1350).
     Tftp,
-    /// HTTP (RFC 9110).
+    /// HTTP (RFC 9110) in clear.
     Http,
+    /// HTTP over TLS.
+    Https,
     /// NFS version 3 (RFC 1813), MOUNT and the portmapper.
     Nfs,
     /// DNS (RFC 1035).
@@ -27,14 +29,22 @@ pub enum Protocol {
 
 impl Protocol {
     /// Every protocol, in the order in which a machine meets them.
-    pub const ALL: [Self; 5] = [Self::Dhcp, Self::Tftp, Self::Http, Self::Nfs, Self::Dns];
+    pub const ALL: [Self; 6] = [
+        Self::Dhcp,
+        Self::Tftp,
+        Self::Http,
+        Self::Https,
+        Self::Nfs,
+        Self::Dns,
+    ];
 
-    /// The name in logs and in the control protocol: `dhcp`, `tftp`, `http`, `nfs`, `dns`.
+    /// The name in logs and in the control protocol: `dhcp`, `tftp`, `http`, `https`, `nfs`, `dns`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dhcp => "dhcp",
             Self::Tftp => "tftp",
             Self::Http => "http",
+            Self::Https => "https",
             Self::Nfs => "nfs",
             Self::Dns => "dns",
         }

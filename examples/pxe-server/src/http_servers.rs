@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::config::{Config, Http};
 use crate::decisions::Guarded;
+use crate::fact::Protocol;
 use crate::https::Renewal;
 use crate::hub::Hub;
 use crate::observe;
@@ -36,11 +37,15 @@ impl HttpServers {
                 continue;
             };
             let observer = Arc::clone(hub);
+            let protocol = match certificates.contains_key(&number) {
+                true => Protocol::Https,
+                false => Protocol::Http,
+            };
             let server = servers.remove(&number).unwrap_or_else(|| {
                 Server::new()
                     .limits(http.limits.clone())
                     .directories(directories(http))
-                    .on_event(move |event| observe::http(&observer, event))
+                    .on_event(move |event| observe::http(&observer, protocol, event))
             });
             let source = Guarded::new(Arc::clone(source) as _, Arc::clone(hub));
             let server = match certificates.get(&number) {

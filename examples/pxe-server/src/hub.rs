@@ -63,6 +63,7 @@ impl Counters {
 pub(crate) enum TransferKey {
     Tftp(pxe_tftp::TransferId),
     Http(usize),
+    Https(usize),
 }
 
 impl TransferKey {
@@ -70,6 +71,7 @@ impl TransferKey {
         match self {
             Self::Tftp(_) => Protocol::Tftp,
             Self::Http(_) => Protocol::Http,
+            Self::Https(_) => Protocol::Https,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A running server: its tasks, and the remote control that everything else uses.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -220,6 +221,7 @@ impl Bound {
             dhcp.as_ref(),
             tftp.as_ref(),
             &http,
+            &https,
             nfs.as_ref(),
             dns.as_ref(),
         )?;
@@ -388,6 +390,7 @@ fn listeners(
     dhcp: Option<&pxe_dhcp::Server>,
     tftp: Option<&pxe_tftp::Server>,
     http: &[(usize, pxe_http::Bound)],
+    https: &BTreeMap<usize, Renewal>,
     nfs: Option<&BoundNfs>,
     dns: Option<&BoundDns>,
 ) -> Result<Vec<Listener>, StartError> {
@@ -410,9 +413,15 @@ fn listeners(
         .map(pxe_tftp::Server::local_addrs)
         .transpose()?
         .unwrap_or_default();
-    let http = http.iter().map(|(_, bound)| bound.local_addr());
+    let http = http.iter().map(|(number, bound)| {
+        let protocol = match https.contains_key(number) {
+            true => Protocol::Https,
+            false => Protocol::Http,
+        };
+        (protocol, bound.local_addr())
+    });
     let tftp = tftp.into_iter().map(|address| (Protocol::Tftp, address));
-    for (protocol, address) in tftp.chain(http.map(|address| (Protocol::Http, address))) {
+    for (protocol, address) in tftp.chain(http) {
         listeners.push(Listener {
             protocol,
             name: address.to_string(),

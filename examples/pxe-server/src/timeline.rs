@@ -250,9 +250,11 @@ impl fmt::Display for Timeline<'_> {
             .map(|line| line.what.chars().count())
             .max()
             .unwrap_or(0);
+        let protocols = lines.iter().map(|line| line.protocol.len());
+        let protocol_width = protocols.max().unwrap_or(0).max(4);
         for line in &lines {
             let after = format!("{:.3} s", line.after.as_secs_f64());
-            write!(f, "  {after:>9}  {:<4}  ", line.protocol)?;
+            write!(f, "  {after:>9}  {:<protocol_width$}  ", line.protocol)?;
             match &line.amount {
                 None => writeln!(f, "{}", line.what)?,
                 Some((bytes, rate)) => {

@@ -90,18 +90,18 @@ impl Renewal {
         match read(&self.tls) {
             Ok(new) if is_worse(&new, &self.identity.get()) => tracing::error!(
                 event = "certificate_refused",
-                "http: {path} has expired: the former certificate stays in force"
+                "https: {path} has expired: the former certificate stays in force"
             ),
             Ok(new) => {
                 self.identity.replace(new);
                 tracing::info!(
                     event = "certificate_renewed",
-                    "http: the certificate of {path} is in force"
+                    "https: the certificate of {path} is in force"
                 );
             }
             Err(unusable) => tracing::error!(
                 event = "certificate_refused",
-                "http: {}: the former certificate stays in force; {}",
+                "https: {}: the former certificate stays in force; {}",
                 unusable.message,
                 unusable.remedy
             ),

@@ -124,6 +124,7 @@ impl MenuSource {
     fn fact(&self, request: &FileRequest<'_>, what: What) -> Fact {
         let protocol = match request.protocol {
             Protocol::Tftp => fact::Protocol::Tftp,
+            Protocol::Https => fact::Protocol::Https,
             _ => fact::Protocol::Http,
         };
         let ip = request.remote.ip().to_canonical();

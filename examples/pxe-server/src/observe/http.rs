@@ -1,5 +1,6 @@
 //! What HTTP's events mean.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use pxe_core::MacAddr;
@@ -9,15 +10,20 @@ use crate::config::LogLevel;
 use crate::fact::{Fact, Protocol, What, printable};
 use crate::hub::{Hub, TransferKey};
 
-/// Reports an event to the hub.
-pub(crate) fn observe(hub: &Hub, event: &Event) {
+/// Reports an event of a listener that speaks this protocol, HTTP in clear or over TLS, to the hub.
+pub(crate) fn observe(hub: &Hub, protocol: Protocol, event: &Event) {
     match event {
         Event::Request(request) => {
             // Whether it is a transfer at all, only the response tells.
-            hub.begin(key(request), request.remote.ip(), file(request), None);
+            hub.begin(
+                key(protocol, request),
+                request.remote.ip(),
+                file(request),
+                None,
+            );
         }
         Event::Response(response) => {
-            let ended = hub.end(key(&response.request));
+            let ended = hub.end(key(protocol, &response.request));
             let file = ended.map_or_else(|| file(&response.request), |transfer| transfer.file);
             let denied = (response.status.as_u16() == 403)
                 .then(|| hub.denied(response.request.remote.ip(), &file))
@@ -26,7 +32,7 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
                 Some(denied) => (LogLevel::Warn, denied),
                 None => responded(response, file),
             };
-            hub.tell(fact(hub, &response.request, what), level);
+            hub.tell(fact(hub, protocol, &response.request, what), level);
         }
         Event::Limited(limited) => {
             let (level, text) = match limited.limit {
@@ -39,13 +45,18 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
                 Limit::StallTime => (LogLevel::Warn, "took too little for too long"),
                 Limit::SourceTime => (LogLevel::Error, "the files take too long to be read"),
                 Limit::RequestRate => (LogLevel::Warn, "too many of its requests"),
+                Limit::HandshakeRate => (LogLevel::Warn, "too many of its handshakes of TLS"),
                 _ => (LogLevel::Warn, "another limit"),
             };
-            let what = What::Note {
-                name: limit_name(limited.limit),
-                text: format!("limit reached: {text}"),
-            };
-            let mut fact = Fact::new(hub.now(), Protocol::Http, what);
+            let name = limit_name(limited.limit);
+            let mut text = format!("limit reached: {text}");
+            if limited.count > 1 {
+                let _ = write!(text, " ({} times)", limited.count);
+                // The note counts as one.
+                hub.count(protocol, name, limited.count - 1);
+            }
+            let what = What::Note { name, text };
+            let mut fact = Fact::new(hub.now(), protocol, what);
             fact.ip = limited.remote.map(|remote| remote.ip());
             hub.note(fact, level);
         }
@@ -55,7 +66,7 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
                 name: "malformed",
                 text,
             };
-            let fact = Fact::new(hub.now(), Protocol::Http, what);
+            let fact = Fact::new(hub.now(), protocol, what);
             hub.note(fact.with_ip(malformed.remote.ip()), LogLevel::Debug);
         }
         Event::HandshakeFailed(failed) => {
@@ -64,7 +75,7 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
                 name: "handshake_failed",
                 text,
             };
-            let fact = Fact::new(hub.now(), Protocol::Http, what);
+            let fact = Fact::new(hub.now(), protocol, what);
             hub.note(fact.with_ip(failed.remote.ip()), LogLevel::Warn);
         }
         Event::AcceptFailed(failed) => {
@@ -76,10 +87,10 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
                 name: "accept_failed",
                 text,
             };
-            hub.note(Fact::new(hub.now(), Protocol::Http, what), LogLevel::Error);
+            hub.note(Fact::new(hub.now(), protocol, what), LogLevel::Error);
         }
         other => {
-            tracing::debug!(event = "other", "http: {other:?}");
+            tracing::debug!(event = "other", "{protocol}: {other:?}");
         }
     }
 }
@@ -90,6 +101,7 @@ const fn limit_name(limit: Limit) -> &'static str {
         Limit::Connections => "limit_connections",
         Limit::ConnectionsPerClient => "limit_connections_per_client",
         Limit::RequestRate => "limit_request_rate",
+        Limit::HandshakeRate => "limit_handshake_rate",
         Limit::HeadBytes => "limit_head_bytes",
         Limit::HandshakeTime => "limit_handshake_time",
         Limit::HeadTime => "limit_head_time",
@@ -100,8 +112,8 @@ const fn limit_name(limit: Limit) -> &'static str {
     }
 }
 
-fn fact(hub: &Hub, request: &Requested, what: What) -> Fact {
-    let fact = Fact::new(hub.now(), Protocol::Http, what).with_ip(request.remote.ip());
+fn fact(hub: &Hub, protocol: Protocol, request: &Requested, what: What) -> Fact {
+    let fact = Fact::new(hub.now(), protocol, what).with_ip(request.remote.ip());
     // A lease says better than the client whose address it is; what lpxelinux tells of itself is
     // for networks where another server gives the addresses.
     match request.bootif {
@@ -113,8 +125,12 @@ fn fact(hub: &Hub, request: &Requested, what: What) -> Fact {
 }
 
 /// A request's address in memory is its own as long as it is answered.
-fn key(request: &Arc<Requested>) -> TransferKey {
-    TransferKey::Http(Arc::as_ptr(request).addr())
+fn key(protocol: Protocol, request: &Arc<Requested>) -> TransferKey {
+    let address = Arc::as_ptr(request).addr();
+    match protocol {
+        Protocol::Https => TransferKey::Https(address),
+        _ => TransferKey::Http(address),
+    }
 }
 
 /// The path as it was asked for, decoded where it could be.
