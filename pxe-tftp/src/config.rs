@@ -194,8 +194,9 @@ pub struct Limits {
     /// driver. Default: 1024.
     pub remembered_max: usize,
     /// File data that are kept for other transfers of the same file, in bytes, over all threads of
-    /// the driver; the engine does not look at it. Default: 16 MiB: in a class that boots at once,
-    /// the machines are within a few chunks of each other.
+    /// the driver; the engine does not look at it. Default: 32 MiB, a loader and
+    /// a kernel: in a class that boots at once, the machines are within a few chunks of each other,
+    /// and one that boots after another finds all of these ready to be sent.
     pub cache_bytes_max: usize,
     /// How long the driver may take to answer for a request, or to open a socket.
     /// Default: 30 s. The client gets an ERROR then.
@@ -224,7 +225,7 @@ impl Default for Limits {
             replies_max: 1024,
             outputs_max: 8192,
             remembered_max: 1024,
-            cache_bytes_max: 16 << 20,
+            cache_bytes_max: 32 << 20,
             accept_timeout: Duration::from_secs(30),
             data_timeout: Duration::from_secs(60),
         }

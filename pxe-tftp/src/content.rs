@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::negotiate::Mode;
+use crate::packets::Packets;
 use crate::send_buffer::SendBuffer;
 
 /// Most that one `Want` asks for, in bytes, unless one block is larger.
@@ -40,14 +41,17 @@ enum Form {
 }
 
 #[derive(Debug)]
-struct Chunk {
-    offset: u64,
-    bytes: Bytes,
+enum Chunk {
+    Data { offset: u64, bytes: Bytes },
+    Packets(Packets),
 }
 
 impl Chunk {
     fn end(&self) -> u64 {
-        self.offset + self.bytes.len() as u64
+        match self {
+            Self::Data { offset, bytes } => offset + bytes.len() as u64,
+            Self::Packets(packets) => packets.end(),
+        }
     }
 }
 
@@ -146,7 +150,7 @@ impl Content {
         match &mut self.form {
             Form::Octet { chunks, end } => {
                 *end += bytes.len() as u64;
-                chunks.push_back(Chunk { offset, bytes });
+                chunks.push_back(Chunk::Data { offset, bytes });
             }
             Form::Netascii {
                 stream, raw_end, ..
@@ -165,6 +169,49 @@ impl Content {
         Ok(())
     }
 
+    /// Takes packets of blocks of this size, whose data begin where what is at hand ends: whole
+    /// blocks, or the rest of the file.
+    pub(crate) fn supply_packets(
+        &mut self,
+        blksize: u16,
+        packets: Packets,
+    ) -> Result<(), Unexpected> {
+        let upto = packets.end();
+        let whole = upto == self.len || upto.is_multiple_of(u64::from(blksize.max(1)));
+        match &mut self.form {
+            Form::Octet { chunks, end }
+                if packets.offset() == *end
+                    && packets.blksize() == blksize
+                    && (*end..=self.len).contains(&upto)
+                    && upto > *end
+                    && whole =>
+            {
+                *end = upto;
+                chunks.push_back(Chunk::Packets(packets));
+                Ok(())
+            }
+            _ => Err(Unexpected),
+        }
+    }
+
+    /// Appends packets that lie ready, at most `count` from that of `block` on; how many there were.
+    pub(crate) fn append_packets(&self, block: u64, count: u64, out: &mut SendBuffer) -> u64 {
+        let Form::Octet { chunks, .. } = &self.form else {
+            return 0;
+        };
+        for chunk in chunks {
+            let Chunk::Packets(packets) = chunk else {
+                continue;
+            };
+            let offset = (block - 1) * u64::from(packets.blksize());
+            if let Some((range, count)) = packets.find(offset, count) {
+                out.share(packets.bytes(), range);
+                return count;
+            }
+        }
+        0
+    }
+
     /// Appends `len` octets from `offset` of the stream on; they have to be at hand. `copied`: in
     /// one piece with what is before.
     pub(crate) fn append(&self, offset: u64, len: usize, copied: bool, out: &mut SendBuffer) {
@@ -179,11 +226,14 @@ impl Content {
                     if at >= chunk.end() {
                         continue;
                     }
-                    let from = (at - chunk.offset) as usize;
-                    let upto = (end.min(chunk.end()) - chunk.offset) as usize;
-                    match copied {
-                        true => out.copy(&chunk.bytes, from..upto),
-                        false => out.share(&chunk.bytes, from..upto),
+                    // Packets hold whole blocks, and leave as such.
+                    if let Chunk::Data { offset, bytes } = chunk {
+                        let from = (at - offset) as usize;
+                        let upto = (end.min(chunk.end()) - offset) as usize;
+                        match copied {
+                            true => out.copy(bytes, from..upto),
+                            false => out.share(bytes, from..upto),
+                        }
                     }
                     at = chunk.end();
                 }
@@ -259,6 +309,45 @@ mod tests {
             content.supply(10, Bytes::from_static(b"x")),
             Err(Unexpected)
         );
+    }
+
+    #[test]
+    fn packets_are_appended_in_one_piece_beside_plain_data() {
+        let file: Vec<u8> = (0..30).collect();
+        let packets = |range: std::ops::Range<usize>, blksize| {
+            let offset = range.start as u64;
+            Packets::of_data(&file[range], blksize, offset).expect("a block begins there")
+        };
+        let mut content = Content::new(Mode::Octet, 30);
+        // Of other blocks, and not all of one that is not the last.
+        assert_eq!(content.supply_packets(8, packets(0..4, 4)), Err(Unexpected));
+        assert_eq!(content.supply_packets(8, packets(0..9, 8)), Err(Unexpected));
+        assert_eq!(
+            content.supply_packets(8, packets(8..16, 8)),
+            Err(Unexpected)
+        );
+        content.supply_packets(8, packets(0..16, 8)).unwrap();
+        content
+            .supply(16, Bytes::copy_from_slice(&file[16..24]))
+            .unwrap();
+        assert_eq!(
+            content.supply_packets(8, packets(24..24, 8)),
+            Err(Unexpected)
+        );
+        content.supply_packets(8, packets(24..30, 8)).unwrap();
+        let append = |block, count| {
+            let mut out = SendBuffer::new();
+            let count = content.append_packets(block, count, &mut out);
+            (count, out.to_vec())
+        };
+        let whole = packets(0..16, 8).bytes().to_vec();
+        assert_eq!(append(1, 9), (2, whole.clone()));
+        assert_eq!(append(2, 1), (1, whole[12..].to_vec()));
+        assert_eq!(append(3, 9), (0, vec![]));
+        assert_eq!(append(4, 9), (1, packets(24..30, 8).bytes().to_vec()));
+        assert_eq!(append(5, 9), (0, vec![]));
+        let mut text = Content::new(Mode::Netascii, 30);
+        assert_eq!(text.supply_packets(8, packets(0..16, 8)), Err(Unexpected));
     }
 
     #[test]

@@ -12,9 +12,10 @@ use crate::config::{Config, PortMode};
 use crate::error::Refusal;
 use crate::event::{Event, Limit, Noise, Outcome, Peer, PeerMessage, Report, TransferId};
 use crate::flow::{Acked, Expired, Flow};
-use crate::negotiate::{Terms, blksize_of_mtu, negotiate};
+use crate::negotiate::{Mode, Terms, blksize_of_mtu, negotiate};
 use crate::noise::NoiseCounts;
 use crate::output::{FileInfo, Incoming, Output};
+use crate::packets::Packets;
 use crate::reply::{RateLimit, Remembered, Replies, Reply};
 use crate::send_buffer::SendBuffer;
 use crate::transfer::{State, Table, Transfer};
@@ -317,14 +318,41 @@ impl Engine {
         let Some(flow) = entry.flow_mut() else {
             return;
         };
-        match flow.handle_data(now.mono, offset, data) {
-            Ok(()) => self.settle(now.mono, transfer),
-            Err(crate::content::Unexpected) => {
+        let result = flow.handle_data(now.mono, offset, data);
+        self.supplied(now, transfer, result.is_ok());
+    }
+
+    /// As [`handle_data`](Self::handle_data), with data that lie in packets of the transfer's
+    /// [block size](Self::blksize): whole blocks, but at the file's end.
+    pub fn handle_packets(&mut self, now: Now, transfer: TransferId, packets: Packets) {
+        let entry = self.table.get_mut(transfer);
+        if let Some(flow) = entry.and_then(Transfer::flow_mut) {
+            let result = flow.handle_packets(now.mono, packets);
+            self.supplied(now, transfer, result.is_ok());
+        }
+    }
+
+    /// After a transfer was given data: those that it waits for, or others.
+    fn supplied(&mut self, now: Now, transfer: TransferId, expected: bool) {
+        let Some(entry) = self.table.get_mut(transfer) else {
+            return;
+        };
+        match expected {
+            true => self.settle(now.mono, transfer),
+            false => {
                 let text = format!("file is shorter than expected: {}", entry.filename);
                 let refusal = Refusal::new(ErrorCode::NOT_DEFINED, text);
                 self.finish(now.mono, transfer, Outcome::Failed(refusal));
             }
         }
+    }
+
+    /// The block size of a transfer of octets, for [`handle_packets`](Self::handle_packets). Text
+    /// has none: its blocks are not those of the file.
+    pub fn blksize(&mut self, transfer: TransferId) -> Option<u16> {
+        let flow = self.table.get_mut(transfer)?.flow_mut()?;
+        let octets = matches!(flow.negotiated.mode, Mode::Octet);
+        octets.then_some(flow.negotiated.blksize)
     }
 
     /// The data that [`Output::Want`] asked for cannot be read: the client gets this ERROR.

@@ -10,6 +10,7 @@ use pxe_core::{BatchLimit, Instant};
 use crate::config::Config;
 use crate::content::{Content, Unexpected};
 use crate::negotiate::{Mode, Negotiated};
+use crate::packets::Packets;
 use crate::send_buffer::SendBuffer;
 use crate::wire;
 
@@ -497,6 +498,11 @@ impl Flow {
         let begin = self.next;
         let end = self.window_end().min(begin + blocks_max);
         while self.next < end {
+            let ready = self.content.append_packets(self.next, end - self.next, out);
+            if ready > 0 {
+                self.next += ready;
+                continue;
+            }
             let Some(len) = self.content.block_len(self.next, blksize) else {
                 break;
             };
@@ -549,11 +555,28 @@ impl Flow {
             true => self.config.chunk_bytes.min(CROWDED_CHUNK_BYTES),
             false => self.config.chunk_bytes,
         };
+        let chunk_bytes = whole_blocks(chunk_bytes, self.negotiated.blksize);
         // One more octet tells a full last block from one that an empty one follows.
         let upto = window_bytes.saturating_add(read_ahead.max(1));
         let (offset, len) = self.content.want(upto, chunk_bytes)?;
         self.want = Some(Want { offset, since: now });
         Some((offset, len))
+    }
+
+    /// Takes packets with data that were asked for, likewise.
+    pub(crate) fn handle_packets(
+        &mut self,
+        now: Instant,
+        packets: Packets,
+    ) -> Result<(), Unexpected> {
+        let offset = packets.offset();
+        if self.want.take_if(|want| want.offset == offset).is_some() {
+            let blksize = self.negotiated.blksize;
+            self.content.supply_packets(blksize, packets)?;
+            // Until now, its silence was not the client's fault.
+            self.last_progress = now;
+        }
+        Ok(())
     }
 
     /// Takes data that were asked for. Others (late, repeated) are ignored.
@@ -570,6 +593,12 @@ impl Flow {
         }
         Ok(())
     }
+}
+
+/// What a chunk of so many octets holds of whole blocks, or one block.
+pub(crate) fn whole_blocks(chunk_bytes: usize, blksize: u16) -> usize {
+    let blksize = usize::from(blksize.max(1));
+    chunk_bytes.max(blksize) / blksize * blksize
 }
 
 /// Measured round trips (RFC 6298, without its clock granularity).

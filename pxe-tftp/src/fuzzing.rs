@@ -16,6 +16,7 @@ use crate::error::Refusal;
 use crate::event::TransferId;
 use crate::negotiate::Requested;
 use crate::output::{FileInfo, Incoming, Output};
+use crate::packets::Packets;
 use crate::send_buffer::SendBuffer;
 use crate::wire::{ErrorCode, Packet};
 use op::{Input, Op};
@@ -255,7 +256,11 @@ impl Harness {
                     let offset = if displaced { offset + 1 } else { offset };
                     // CRs and LFs, so that netascii has something to do.
                     let data: Bytes = (0..len).map(|n| b"\r\nx"[n % 3]).collect();
-                    self.engine.handle_data(now, transfer, offset, data);
+                    let blksize = self.engine.blksize(transfer).filter(|_| cut % 2 == 1);
+                    match blksize.and_then(|size| Packets::of_data(&data, size, offset)) {
+                        Some(packets) => self.engine.handle_packets(now, transfer, packets),
+                        None => self.engine.handle_data(now, transfer, offset, data),
+                    }
                 }
             }
             Op::DataFailed => {

@@ -109,6 +109,7 @@ mod listener;
 mod negotiate;
 mod noise;
 mod output;
+mod packets;
 mod reply;
 mod send_buffer;
 #[cfg(feature = "tokio")]
@@ -124,6 +125,7 @@ pub use crate::event::{
 };
 pub use crate::negotiate::{Mode, Negotiated, Requested};
 pub use crate::output::{FileInfo, Incoming, Output};
+pub use crate::packets::Packets;
 pub use crate::send_buffer::SendBuffer;
 #[cfg(feature = "tokio")]
 pub use crate::tokio::{Handle, Server};

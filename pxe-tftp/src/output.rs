@@ -41,8 +41,9 @@ pub enum Output {
         /// Where the range begins, in bytes.
         offset: u64,
         /// How long it is, in bytes: 1 MiB or one chunk at most. In octet mode, it ends at a
-        /// multiple of [`Config::chunk_bytes`](crate::Config::chunk_bytes) or the end of the
-        /// file, so that transfers ask for the same ranges; text is asked for in small pieces.
+        /// multiple of the whole blocks in [`Config::chunk_bytes`](crate::Config::chunk_bytes) or
+        /// the end of the file, so that transfers ask for the same ranges; text is asked for in
+        /// small pieces.
         len: usize,
     },
     /// A transfer is over: the driver can let go of its file. Its number comes not again.

@@ -15,8 +15,8 @@ fn address(blob: &Arc<dyn Blob>) -> BlobAddress {
     Arc::as_ptr(blob).cast::<()>() as usize
 }
 
-/// Where a chunk begins in which file.
-type Key = (BlobAddress, u64);
+/// Where a chunk begins in which file, and the size of the blocks in whose packets it lies.
+type Key = (BlobAddress, u64, Option<u16>);
 
 /// The chunks that were read a short while ago, and those that are being read.
 ///
@@ -100,18 +100,20 @@ impl<W: Waiter> Chunks<W> {
         table.make_room(0);
     }
 
-    /// Looks for the chunk that begins at `start` and has octets beyond `offset` in it.
+    /// Looks for the chunk that begins at `start` and has more than `ahead` octets, packets' headers
+    /// included.
     pub(super) fn look(
         self: &Arc<Self>,
         blob: &Arc<dyn Blob>,
         start: u64,
-        offset: u64,
+        blksize: Option<u16>,
+        ahead: usize,
         waiter: impl FnOnce() -> W,
     ) -> Found<W> {
-        let key = (address(blob), start);
+        let key = (address(blob), start, blksize);
         let mut table = lock(&self.table);
         match table.entries.get_mut(&key).map(|entry| &mut entry.state) {
-            Some(State::Here { bytes, .. }) if start + bytes.len() as u64 > offset => {
+            Some(State::Here { bytes, .. }) if bytes.len() > ahead => {
                 return Found::Here(bytes.clone());
             }
             // Chunks were smaller before the configuration changed.
@@ -140,7 +142,7 @@ impl<W: Waiter> Chunks<W> {
     /// Drops what is there of a file that is being closed.
     pub(super) fn forget(&self, blob: &Arc<dyn Blob>) {
         let mut table = lock(&self.table);
-        let all = (address(blob), 0)..=(address(blob), u64::MAX);
+        let all = (address(blob), 0, None)..=(address(blob), u64::MAX, Some(u16::MAX));
         let here = |state: &State<W>| matches!(state, State::Here { .. });
         let keys: Vec<_> = (table.entries.range(all))
             .filter_map(|(key, entry)| here(&entry.state).then_some(*key))
@@ -259,7 +261,7 @@ mod tests {
         let waiter = |number| Number(number, sender.clone());
         let blob: Arc<dyn Blob> = MemBlob::new("content");
         let chunks = Arc::new(Chunks::new(1 << 20));
-        let look = |number| chunks.look(&blob, 64, 70, || waiter(number));
+        let look = |number| chunks.look(&blob, 64, None, 6, || waiter(number));
         let reading = missing(look(1));
         assert!(matches!(look(2), Found::Awaited));
         assert!(matches!(look(3), Found::Awaited));
@@ -270,7 +272,7 @@ mod tests {
         assert!(matches!(look(4), Found::Here(here) if here.as_ptr() == bytes.as_ptr()));
 
         // Its reader is gone, or it could not be read: others try.
-        let look = |number| chunks.look(&blob, 128, 128, || waiter(number));
+        let look = |number| chunks.look(&blob, 128, None, 0, || waiter(number));
         let reading = missing(look(5));
         assert!(matches!(look(6), Found::Awaited));
         drop(reading);
@@ -287,30 +289,30 @@ mod tests {
         let chunks = Arc::new(Chunks::new(1000));
         for number in 0..50 {
             for blob in [&one, &two] {
-                let reading = missing(chunks.look(blob, number * 90, number * 90, waiter));
+                let reading = missing(chunks.look(blob, number * 90, None, 0, waiter));
                 reading.finish(&Bytes::from(vec![0; 90]));
                 assert!(chunks.bytes() <= 1000);
             }
         }
         assert!(chunks.bytes() >= 900);
         assert!(matches!(
-            chunks.look(&one, 49 * 90, 49 * 90, waiter),
+            chunks.look(&one, 49 * 90, None, 0, waiter),
             Found::Here(_)
         ));
         // A chunk that begins there, but is too short: chunks have become larger.
-        drop(missing(chunks.look(&one, 49 * 90, 50 * 90, waiter)));
+        drop(missing(chunks.look(&one, 49 * 90, None, 90, waiter)));
         chunks.forget(&one);
         assert!(matches!(
-            chunks.look(&two, 49 * 90, 49 * 90, waiter),
+            chunks.look(&two, 49 * 90, None, 0, waiter),
             Found::Here(_)
         ));
         chunks.forget(&two);
         assert_eq!(chunks.bytes(), 0);
         // More than there is room for is not kept.
-        missing(chunks.look(&one, 0, 0, waiter)).finish(&Bytes::from(vec![0; 1001]));
+        missing(chunks.look(&one, 0, None, 0, waiter)).finish(&Bytes::from(vec![0; 1001]));
         assert_eq!(chunks.bytes(), 0);
         chunks.set_bytes_max(0);
-        missing(chunks.look(&one, 0, 0, waiter)).finish(&Bytes::from(vec![0; 1]));
+        missing(chunks.look(&one, 0, None, 0, waiter)).finish(&Bytes::from(vec![0; 1]));
         assert_eq!(chunks.bytes(), 0);
     }
 
@@ -328,7 +330,7 @@ mod tests {
         let blob: Arc<dyn Blob> = MemBlob::new("content");
         let chunks = Arc::new(Chunks::<Hook>::new(1000));
         let look = |chunks: &Arc<Chunks<Hook>>, blob: &Arc<dyn Blob>| {
-            chunks.look(blob, 0, 0, || Hook(Box::new(|| {})))
+            chunks.look(blob, 0, None, 0, || Hook(Box::new(|| {})))
         };
         let bytes = Bytes::from(vec![0; 90]);
         let Found::Missing(first) = look(&chunks, &blob) else {
@@ -344,7 +346,7 @@ mod tests {
             };
             sender.send(reading).expect("the test goes on");
         }));
-        let awaited = chunks.look(&blob, 0, 0, || hook);
+        let awaited = chunks.look(&blob, 0, None, 0, || hook);
         assert!(matches!(awaited, Found::Awaited));
         first.finish(&bytes);
         let second = second.recv().expect("the hook was told");

@@ -10,6 +10,8 @@ use super::buffers::Buffers;
 use super::chunks::{Chunks, Found, Reading};
 use super::jobs::Look;
 use crate::event::{Filename, TransferId};
+use crate::flow::whole_blocks;
+use crate::packets::Packets;
 
 /// What transfers read.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ struct OpenFile {
     name: Filename,
     /// What the transfer waits for.
     want: Option<Range>,
+    /// Of a transfer of octets.
+    blksize: Option<u16>,
 }
 
 /// A part of a file.
@@ -44,16 +48,65 @@ impl Range {
     }
 }
 
+/// Data of a file.
+#[derive(Debug)]
+pub(super) enum Data {
+    /// As they are, from there on.
+    Plain(u64, Bytes),
+    /// In packets.
+    Packets(Packets),
+}
+
+/// What is read, and in which form it is kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Piece {
+    range: Range,
+    /// Of the blocks in whose packets it is to lie.
+    blksize: Option<u16>,
+}
+
+impl Piece {
+    pub(super) const fn range(&self) -> Range {
+        self.range
+    }
+
+    /// The form in which it is kept.
+    pub(super) fn form(&self, bytes: &Bytes) -> Bytes {
+        let packets = |blksize| Packets::of_data(bytes, blksize, self.range.offset);
+        let packets = self.blksize.and_then(packets);
+        packets.map_or_else(|| bytes.clone(), |packets| packets.bytes().clone())
+    }
+
+    /// What is wanted of it; maybe less.
+    pub(super) fn data(&self, want: Range, formed: &Bytes) -> Data {
+        let start = self.range.offset;
+        let packets = |blksize| Packets::new(formed.clone(), blksize, start)?.since(want.offset);
+        match self.blksize.and_then(packets) {
+            Some(packets) => Data::Packets(packets),
+            None if self.blksize.is_some() => Data::Plain(want.offset, Bytes::new()),
+            None => Data::Plain(want.offset, want.of(start, formed)),
+        }
+    }
+
+    /// How far the wanted data lie behind its start, in the form in which it is kept.
+    fn ahead(&self, want: Range) -> usize {
+        let ahead = want.offset.saturating_sub(self.range.offset);
+        let ahead = usize::try_from(ahead).unwrap_or(usize::MAX);
+        self.blksize
+            .map_or(ahead, |blksize| Packets::room(ahead, blksize))
+    }
+}
+
 /// Where data come from.
 #[derive(Debug)]
 pub(super) enum Read {
     /// Here they are; maybe fewer than asked for.
-    Now(Range, Bytes),
-    /// It takes a while: await [`Blob::read_at`] of `read`, of which `want` is wanted.
+    Now(Data),
+    /// It takes a while: await [`Blob::read_at`] of `piece`, of which `want` is wanted.
     Later {
         blob: Arc<dyn Blob>,
         want: Range,
-        read: Range,
+        piece: Piece,
         /// Others wait for it too.
         reading: Option<Reading<Look>>,
     },
@@ -75,8 +128,13 @@ impl Files {
     }
 
     pub(super) fn insert(&mut self, transfer: TransferId, name: Filename, blob: Arc<dyn Blob>) {
-        let want = None;
-        self.open.insert(transfer, OpenFile { blob, name, want });
+        let file = OpenFile {
+            blob,
+            name,
+            want: None,
+            blksize: None,
+        };
+        self.open.insert(transfer, file);
     }
 
     pub(super) fn release(&mut self, transfer: TransferId) {
@@ -93,9 +151,10 @@ impl Files {
     }
 
     /// Notes what a transfer wants.
-    pub(super) fn want(&mut self, transfer: TransferId, want: Range) {
+    pub(super) fn want(&mut self, transfer: TransferId, want: Range, blksize: Option<u16>) {
         if let Some(file) = self.open.get_mut(&transfer) {
             file.want = Some(want);
+            file.blksize = blksize;
         }
     }
 
@@ -112,33 +171,55 @@ impl Files {
         // Alone with a file, a transfer has no use for chunks that are kept. Who comes later reads
         // on its own what this one is reading.
         let alone = Arc::strong_count(blob) == 1;
-        let (read, reading) = if direct || alone {
-            (want, None)
+        // What lies in memory is sent from there.
+        let begins = |blksize: &u16| want.offset.is_multiple_of(u64::from(*blksize));
+        let blksize = file.blksize.filter(begins).filter(|_| !direct);
+        let chunk_bytes = whole_blocks(chunk_bytes, file.blksize.unwrap_or(1));
+        let (piece, reading) = if direct || alone {
+            let len = match direct {
+                true => want.len,
+                false => want.len.min(chunk_bytes),
+            };
+            let range = Range { len, ..want };
+            (Piece { range, blksize }, None)
         } else {
-            let chunk = chunk_of(want.offset, chunk_bytes, blob.attributes().len);
-            match self.chunks.look(blob, chunk.offset, want.offset, || waiter) {
+            let range = chunk_of(want.offset, chunk_bytes, blob.attributes().len);
+            let piece = Piece { range, blksize };
+            let (start, ahead) = (range.offset, piece.ahead(want));
+            match (self.chunks).look(blob, start, blksize, ahead, || waiter) {
                 Found::Here(bytes) => {
                     file.want = None;
                     // It was read a moment ago; the file may have changed since.
                     return match blob.validate() {
-                        Ok(()) => Read::Now(want, want.of(chunk.offset, &bytes)),
+                        Ok(()) => Read::Now(piece.data(want, &bytes)),
                         Err(error) => Read::Failed(error),
                     };
                 }
                 Found::Awaited => return Read::Awaited,
-                Found::Missing(reading) => (chunk, Some(reading)),
+                Found::Missing(reading) => (piece, Some(reading)),
             }
         };
         file.want = None;
         if !direct {
-            let mut buffer = self.buffers.take(read.len);
-            match blob.read_now(read.offset, buffer.as_mut()) {
-                Ok(Some(len)) => {
-                    let bytes = buffer.into_bytes(len);
+            let Range { offset, len } = piece.range;
+            let room = blksize.map_or(len, |blksize| Packets::room(len, blksize));
+            let mut buffer = self.buffers.take(room);
+            let (_, tail) = buffer.as_mut().split_at_mut(room - len);
+            match blob.read_now(offset, tail) {
+                Ok(Some(count)) => {
+                    let count = count.min(len);
+                    let formed = match blksize {
+                        Some(blksize) => {
+                            let (read, _) = buffer.as_mut().split_at_mut(room - len + count);
+                            Packets::spread(read, count, blksize, offset)
+                        }
+                        None => count,
+                    };
+                    let bytes = buffer.into_bytes(formed);
                     if let Some(reading) = reading {
                         reading.finish(&bytes);
                     }
-                    return Read::Now(want, want.of(read.offset, &bytes));
+                    return Read::Now(piece.data(want, &bytes));
                 }
                 Ok(None) => {}
                 Err(error) => return Read::Failed(error),
@@ -147,7 +228,7 @@ impl Files {
         Read::Later {
             blob: Arc::clone(blob),
             want,
-            read,
+            piece,
             reading,
         }
     }

@@ -9,12 +9,11 @@ use std::task::{Context, Poll, Waker};
 
 use ::tokio::runtime::Handle;
 use ::tokio::task::AbortHandle;
-use bytes::Bytes;
 use futures_util::FutureExt;
 use pxe_tree::{ErrorKind, Opened};
 
 use super::chunks::Waiter;
-use super::files::Range;
+use super::files::Data;
 use super::mailbox::Mailbox;
 use crate::event::TransferId;
 use crate::output::Incoming;
@@ -34,8 +33,7 @@ pub(super) enum Done {
     Opened(Incoming, pxe_tree::Result<Opened>),
     Data {
         transfer: TransferId,
-        want: Range,
-        result: pxe_tree::Result<Bytes>,
+        result: pxe_tree::Result<Data>,
     },
 }
 

@@ -19,7 +19,7 @@ use super::Observer;
 use super::bind::Ports;
 use super::chunks::Chunks;
 use super::control::Shared;
-use super::files::{Files, Range, Read};
+use super::files::{Data, Files, Range, Read};
 use super::jobs::{Done, Jobs, Look, Mail, unless_panicked};
 use super::listener::{Listener, RecvBatch};
 use super::mailbox::Mailbox;
@@ -489,7 +489,8 @@ impl Worker {
                 offset,
                 len,
             } => {
-                self.files.want(transfer, Range { offset, len });
+                let blksize = self.engine.blksize(transfer);
+                self.files.want(transfer, Range { offset, len }, blksize);
                 self.read(transfer);
             }
             Output::Release { transfer } => {
@@ -548,31 +549,29 @@ impl Worker {
         // As with what is read by a task, a panic is one client's misfortune.
         let read = catch_unwind(read).unwrap_or_else(|_| Read::Failed(ErrorKind::Io.into()));
         match read {
-            Read::Now(want, bytes) => {
+            Read::Now(data) => {
                 let now = self.now();
-                self.engine.handle_data(now, transfer, want.offset, bytes);
+                self.take_data(now, transfer, data);
             }
             Read::Failed(error) => self.fail(transfer, &error),
             Read::Gone | Read::Awaited => {}
             Read::Later {
                 blob,
                 want,
-                read,
+                piece,
                 reading,
             } => {
                 let job = Box::pin(async move {
-                    let read_at = async { blob.read_at(read.offset, read.len).await };
+                    let Range { offset, len } = piece.range();
+                    let read_at = async { blob.read_at(offset, len).await };
                     let result = unless_panicked(read_at).await.map(|bytes| {
+                        let formed = piece.form(&bytes);
                         if let Some(reading) = reading {
-                            reading.finish(&bytes);
+                            reading.finish(&formed);
                         }
-                        want.of(read.offset, &bytes)
+                        piece.data(want, &formed)
                     });
-                    Done::Data {
-                        transfer,
-                        want,
-                        result,
-                    }
+                    Done::Data { transfer, result }
                 });
                 if let Some(done) = self.jobs.start(transfer, job) {
                     self.handle_done(done);
@@ -595,14 +594,17 @@ impl Worker {
             }
             Done::Opened(incoming, Ok(_)) => self.refuse(incoming, ErrorKind::Unsupported),
             Done::Opened(incoming, Err(error)) => self.refuse(incoming, error.kind()),
-            Done::Data {
-                transfer,
-                want,
-                result,
-            } => match result {
-                Ok(bytes) => self.engine.handle_data(now, transfer, want.offset, bytes),
+            Done::Data { transfer, result } => match result {
+                Ok(data) => self.take_data(now, transfer, data),
                 Err(error) => self.fail(transfer, &error),
             },
+        }
+    }
+
+    fn take_data(&mut self, now: Now, transfer: TransferId, data: Data) {
+        match data {
+            Data::Plain(offset, bytes) => self.engine.handle_data(now, transfer, offset, bytes),
+            Data::Packets(packets) => self.engine.handle_packets(now, transfer, packets),
         }
     }
 
