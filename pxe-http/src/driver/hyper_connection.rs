@@ -7,7 +7,7 @@ use hyper::server::conn::http1;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::flow::Flow;
-use super::hyper_stream::{HyperStream, Timeouts};
+use super::hyper_stream::{HyperStream, Push, Timeouts};
 use super::listener::Admitted;
 use super::peer::Peer;
 use super::service::FileService;
@@ -17,7 +17,7 @@ use crate::event::{Event, Limit, Malformed};
 /// Serves a connection to its end.
 pub(super) async fn serve<S>(stream: S, peer: Peer, admitted: Admitted)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Push + Unpin + Send + 'static,
 {
     let admission = Arc::clone(&admitted.place.admission);
     let flow = Arc::new(Flow::default());

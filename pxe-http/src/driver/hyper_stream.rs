@@ -17,12 +17,28 @@ use super::seat::{SLOW_BYTES, Seat};
 use crate::Limits;
 use crate::event::Limit;
 
+/// A stream that can be given bytes though the operating system has not told of room for them.
+pub(super) trait Push {
+    /// Sends what waits to be sent, as far as it is taken now.
+    fn push(&mut self) -> Pushed;
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(super) struct Pushed {
+    pub(super) bytes: usize,
+    /// Nothing is left that waits to be sent.
+    pub(super) is_all: bool,
+}
+
 /// How long a peer may take for what.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timeouts {
     head: Duration,
     idle: Duration,
     stall: Duration,
+    /// Bytes that have to be taken within `stall`.
+    taken_bytes_least: usize,
 }
 
 impl From<&Limits> for Timeouts {
@@ -31,6 +47,7 @@ impl From<&Limits> for Timeouts {
             head: limits.head_timeout,
             idle: limits.idle_timeout,
             stall: limits.stall_timeout,
+            taken_bytes_least: limits.taken_bytes_least,
         }
     }
 }
@@ -69,7 +86,7 @@ enum Closing {
     Lingers(usize),
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> HyperStream<S> {
+impl<S: AsyncRead + AsyncWrite + Push + Unpin> HyperStream<S> {
     pub(super) fn new(stream: S, flow: Arc<Flow>, timeouts: Timeouts) -> Self {
         Self {
             stream,
@@ -119,8 +136,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HyperStream<S> {
         }
         ready!(self.sleep.as_mut().poll(cx));
         self.armed = None;
+        if limit == Limit::StallTime {
+            let pushed = self.stream.push();
+            if pushed.bytes > 0
+                && (pushed.is_all || pushed.bytes >= self.timeouts.taken_bytes_least)
+            {
+                self.pushed(cx, pushed.bytes);
+                return Poll::Pending;
+            }
+        }
         self.flow.break_limit(limit);
         Poll::Ready(())
+    }
+
+    /// Notes what the client has taken, of which the operating system did not tell: it tells of room
+    /// only when a third of its buffer is free, which may be megabytes.
+    fn pushed(&mut self, cx: &Context<'_>, bytes: usize) {
+        self.disarm(Limit::StallTime);
+        self.taken_bytes = self.taken_bytes.saturating_add(bytes);
+        if self.taken_bytes >= SLOW_BYTES {
+            self.is_not_slow();
+        }
+        // There is room to write again, of which nobody else tells.
+        cx.waker().wake_by_ref();
     }
 
     fn disarm(&mut self, limit: Limit) {
@@ -142,6 +180,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HyperStream<S> {
         let since = *self.slow_since.get_or_insert_with(Instant::now);
         let seat = self.seat.as_ref();
         if seat.is_some_and(|seat| seat.poll_make_room(cx, since).is_ready()) {
+            let pushed = self.stream.push();
+            let taken = self.taken_bytes.saturating_add(pushed.bytes);
+            if pushed.bytes > 0 && (pushed.is_all || taken >= SLOW_BYTES) {
+                self.pushed(cx, pushed.bytes);
+                return Poll::Pending;
+            }
             self.flow.break_limit(Limit::StallTime);
         } else {
             ready!(self.poll_expired(cx, Limit::StallTime));
@@ -169,7 +213,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> HyperStream<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Read for HyperStream<S> {
+impl<S: AsyncRead + AsyncWrite + Push + Unpin> hyper::rt::Read for HyperStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -212,7 +256,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Read for HyperStream<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> hyper::rt::Write for HyperStream<S> {
+impl<S: AsyncRead + AsyncWrite + Push + Unpin> hyper::rt::Write for HyperStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -298,6 +342,105 @@ mod tests {
     use super::super::hyper_connection::http1_builder;
     use super::super::{peer::Peer, service::FileService};
     use super::*;
+
+    impl Push for DuplexStream {
+        fn push(&mut self) -> Pushed {
+            Pushed::default()
+        }
+    }
+
+    /// A stream that takes bytes of which its client takes some every second, and that tells of room
+    /// never: as the operating system does while less than a third of its buffer is free.
+    #[derive(Debug)]
+    struct Reticent {
+        pushed: usize,
+        begin: Instant,
+        bytes_per_second: usize,
+    }
+
+    impl Push for Reticent {
+        fn push(&mut self) -> Pushed {
+            let seconds = self.begin.elapsed().as_secs();
+            let taken = usize::try_from(seconds).expect("few") * self.bytes_per_second;
+            Pushed {
+                bytes: taken - std::mem::replace(&mut self.pushed, taken),
+                is_all: false,
+            }
+        }
+    }
+
+    impl AsyncRead for Reticent {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Reticent {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    /// Whether a client that takes so much is waited for, for ten times as long as may be.
+    async fn is_waited_for(bytes_per_second: usize, seat: Option<Arc<Seat>>) -> bool {
+        let limits = Limits::default();
+        let stream = Reticent {
+            pushed: 0,
+            begin: Instant::now(),
+            bytes_per_second,
+        };
+        let flow = Arc::new(Flow::default());
+        let mut socket = HyperStream::new(stream, Arc::clone(&flow), Timeouts::from(&limits));
+        if let Some(seat) = &seat {
+            socket = socket.with_seat(Arc::clone(seat));
+        }
+        let write = std::future::poll_fn(|cx| {
+            hyper::rt::Write::poll_write(Pin::new(&mut socket), cx, b"content")
+        });
+        let ask = async {
+            while let Some(seat) = &seat {
+                sleep(limits.slow_timeout).await;
+                seat.ask(crate::driver::seat::Leave::MakeRoom);
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            written = timeout(limits.stall_timeout * 10, write) => written.is_err(),
+            () = ask => false,
+        }
+    }
+
+    /// As it is on a plain connection.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_waited_for_that_takes_less_than_the_system_tells_of() {
+        let limits = Limits::default();
+        let seconds = usize::try_from(limits.stall_timeout.as_secs()).expect("few");
+        let least = limits.taken_bytes_least.div_ceil(seconds);
+        assert!(is_waited_for(least, None).await);
+        assert!(!is_waited_for(least / 2, None).await);
+        assert!(!is_waited_for(0, None).await);
+        // And where others wait for its place.
+        let seconds = usize::try_from(limits.slow_timeout.as_secs()).expect("few");
+        let least = SLOW_BYTES.div_ceil(seconds);
+        assert!(is_waited_for(least, Some(Arc::default())).await);
+        assert!(!is_waited_for(least / 2, Some(Arc::default())).await);
+    }
 
     const FILE_LEN: usize = 100_000;
     const SECOND: Duration = Duration::from_secs(1);

@@ -4,6 +4,7 @@ mod certificate;
 mod finite_field;
 mod handshake;
 mod identity;
+mod push;
 
 pub use self::certificate::{Certificate, KeyKind};
 pub(super) use self::handshake::{Handshakes, serve};
