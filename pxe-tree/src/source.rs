@@ -21,6 +21,13 @@ pub trait Source: Debug + Send + Sync + 'static {
     /// # Errors
     /// Any; [`ErrorKind`](crate::ErrorKind) says what the client is told.
     async fn open(&self, request: &FileRequest<'_>) -> Result<Opened>;
+
+    /// The same if it is known at once, without the cost of a future; `None` where it is not, or
+    /// nobody can tell. Then [`open`](Self::open) is to be used.
+    fn open_now(&self, request: &FileRequest<'_>) -> Option<Result<Opened>> {
+        let _ = request;
+        None
+    }
 }
 
 /// What a client gets.

@@ -82,6 +82,11 @@ impl Source for TreeSource {
         }
         .map_err(|error| error.at(request.path))
     }
+
+    fn open_now(&self, request: &FileRequest<'_>) -> Option<Result<Opened>> {
+        let blob = self.resolver.open_again(&*self.tree, request.path)?;
+        Some(Ok(Opened::File(blob)))
+    }
 }
 
 #[cfg(test)]

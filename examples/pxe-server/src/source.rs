@@ -38,6 +38,10 @@ impl Source for SwapSource {
     async fn open(&self, request: &FileRequest<'_>) -> Result<Opened> {
         self.current.load_full().open(request).await
     }
+
+    fn open_now(&self, request: &FileRequest<'_>) -> Option<Result<Opened>> {
+        self.current.load().open_now(request)
+    }
 }
 
 /// The tree's files and its menus, as a TFTP client names them.

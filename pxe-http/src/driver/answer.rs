@@ -126,7 +126,11 @@ impl Files {
         if let Some(local) = peer.local {
             asked = asked.with_local(local);
         }
-        match self.source.open(&asked).await {
+        let opened = match self.source.open_now(&asked) {
+            Some(opened) => opened,
+            None => self.source.open(&asked).await,
+        };
+        match opened {
             Ok(Opened::File(blob)) => Found::File {
                 blob,
                 path: route.path.clone(),

@@ -47,6 +47,13 @@ impl Source for Guarded {
             }
         }
     }
+
+    fn open_now(&self, request: &FileRequest<'_>) -> Option<Result<Opened>> {
+        match self.hub.access_now(request.remote.ip())? {
+            Access::Allowed => self.source.open_now(request),
+            Access::Denied(_) => None,
+        }
+    }
 }
 
 impl Hub {
@@ -73,7 +80,10 @@ impl Hub {
 
     /// The same if it is known at once.
     pub(crate) fn access_now(&self, remote: IpAddr) -> Option<Access> {
-        if self.decisions().can_deny() && !self.has_recalled() {
+        if !self.decisions().can_deny() {
+            return Some(Access::Allowed);
+        }
+        if !self.has_recalled() {
             return None;
         }
         match self

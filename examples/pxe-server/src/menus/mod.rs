@@ -146,12 +146,17 @@ impl Menus {
         false
     }
 
+    /// Whether any file of the tree is a template.
+    pub(crate) const fn has_templates(&self) -> bool {
+        !self.config.menu.templates.is_empty()
+    }
+
     /// What this path leads to, if that is a template.
     pub(crate) async fn template(&self, resolver: &Resolver, path: &TreePath) -> Option<Resolved> {
-        let templates = &self.config.menu.templates;
-        if templates.is_empty() {
+        if !self.has_templates() {
             return None;
         }
+        let templates = &self.config.menu.templates;
         let found = resolver.resolve(&*self.tree, path).await.ok()?;
         let is_file = found.attributes.kind == NodeKind::File;
         (is_file && is_template(templates, &found.path)).then_some(found)

@@ -150,6 +150,13 @@ impl Source for MenuSource {
             opened => opened,
         }
     }
+
+    fn open_now(&self, request: &FileRequest<'_>) -> Option<Result<Opened>> {
+        match self.menus.has_templates() {
+            true => None,
+            false => self.files.open_now(request),
+        }
+    }
 }
 
 /// Whether the tree has no such file, so that one may be made.
