@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use http::header::CONNECTION;
 use http::{HeaderValue, Method, StatusCode};
 use pxe_tree::ErrorKind;
 use rustix::net::RecvFlags;
-use tokio::io::{AsyncRead, AsyncWriteExt, Interest, ReadBuf};
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -55,8 +54,11 @@ struct Connection {
     /// What came and was not answered yet: the beginning of a head, or requests that the client
     /// sent without waiting. At most one head and what is received at a time.
     inbox: Vec<u8>,
-    /// Since when the client is waited for: its next request, or the rest of it.
-    since: Instant,
+    /// Since when the client is waited for: its next request, or the rest of it. `None`: it was not
+    /// waited for yet.
+    since: Option<Instant>,
+    /// Bytes that were sent in this turn.
+    turn_bytes: usize,
     patience: Patience,
     credit: Credit,
 }
@@ -69,7 +71,8 @@ pub(super) async fn serve(stream: TcpStream, admitted: Admitted) {
         peer: admitted.peer(),
         admitted,
         inbox: Vec::new(),
-        since: Instant::now(),
+        since: None,
+        turn_bytes: 0,
         patience: Patience::new(idle),
         credit: Credit::default(),
     };
@@ -103,15 +106,28 @@ pub(super) async fn linger(stream: &mut TcpStream) {
 
 /// Receives once, into the thread's memory; no bytes are the end of what the client sends.
 fn poll_receive<T>(
-    stream: &mut TcpStream,
+    stream: &TcpStream,
     cx: &mut Context<'_>,
     take: impl FnOnce(&[u8]) -> T,
 ) -> Poll<io::Result<T>> {
     with_scratch(|scratch| {
         let (room, _) = scratch.split_at_mut(RECEIVED_BYTES.min(scratch.len()));
-        let mut received = ReadBuf::new(room);
-        ready!(Pin::new(stream).poll_read(cx, &mut received))?;
-        Poll::Ready(Ok(take(received.filled())))
+        loop {
+            ready!(stream.poll_read_ready(cx))?;
+            // Unlike tokio's own reading, this takes the socket for readable until it is found
+            // empty: a busy client's next request is often there before its response is done with.
+            let received = stream.try_io(Interest::READABLE, || {
+                let (count, _) = rustix::net::recv(stream, &mut *room, RecvFlags::DONTWAIT)?;
+                Ok(count)
+            });
+            match received {
+                Ok(count) => return Poll::Ready(Ok(take(room.get(..count).unwrap_or_default()))),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
+                    _ => return Poll::Ready(Err(error)),
+                },
+            }
+        }
     })
 }
 
@@ -143,7 +159,7 @@ impl Connection {
                 return End::Lingers;
             }
             match self.respond(&head).await {
-                Ok(true) => self.since = Instant::now(),
+                Ok(true) => self.since = None,
                 // What a client sends on is content, or requests that nobody answers.
                 Ok(false) if head.request().has_content() || self.has_unanswered() => {
                     return End::Lingers;
@@ -228,7 +244,7 @@ impl Connection {
                 Poll::Ready(Ok(Ok(Received::Head(head)))) => {
                     return Poll::Ready(Next::Head(head));
                 }
-                Poll::Ready(Ok(Ok(Received::Part))) if is_first => self.since = Instant::now(),
+                Poll::Ready(Ok(Ok(Received::Part))) if is_first => self.since = None,
                 Poll::Ready(Ok(Ok(Received::Part))) => {}
                 Poll::Ready(Ok(Ok(Received::Nothing)) | Err(_)) => {
                     return Poll::Ready(Next::End(End::Closed));
@@ -240,14 +256,16 @@ impl Connection {
         let Place {
             seat, admission, ..
         } = &self.admitted.place;
-        if seat.poll_leave(cx, self.since).is_ready() {
+        self.turn_bytes = 0;
+        let since = *self.since.get_or_insert_with(Instant::now);
+        if seat.poll_leave(cx, since).is_ready() {
             return Poll::Ready(Next::End(End::Closed));
         }
         let (duration, limit) = match self.inbox.is_empty() {
             true => (admission.limits.idle_timeout, Limit::IdleTime),
             false => (admission.limits.head_timeout, Limit::HeadTime),
         };
-        let expired = self.patience.poll(cx, self.since, duration);
+        let expired = self.patience.poll(cx, since, duration);
         expired.map(|()| Next::End(End::Limited(limit)))
     }
 
@@ -258,6 +276,7 @@ impl Connection {
             peer,
             admitted,
             patience,
+            turn_bytes,
             ..
         } = self;
         let (place, files) = (&admitted.place, &admitted.files);
@@ -279,7 +298,7 @@ impl Connection {
         }
         let keep_alive = answer.plan.keep_alive;
         let mut outgoing = Outgoing::new(head.version, answer);
-        let broken = match send(stream, &mut outgoing, patience, place).await {
+        let broken = match send(stream, &mut outgoing, patience, turn_bytes, place).await {
             Ok(()) => {
                 outgoing.report.tell(ResponseEnd::Complete);
                 return Ok(keep_alive);
@@ -370,20 +389,20 @@ async fn send(
     stream: &TcpStream,
     outgoing: &mut Outgoing,
     patience: &mut Patience,
+    turn_bytes: &mut usize,
     place: &Place,
 ) -> Result<(), Broken> {
     let limits = &place.admission.limits;
     let mut pace = Pace::default();
-    let mut turn_bytes = 0;
     while !outgoing.is_empty() {
         let sent =
             poll_fn(|cx| poll_send(stream, outgoing, patience, &mut pace, place, cx)).await?;
         match sent {
             Sent::Bytes(count) => {
                 pace.made(count, place);
-                turn_bytes += count;
-                if turn_bytes >= TURN_BYTES && !outgoing.is_empty() {
-                    turn_bytes = 0;
+                *turn_bytes += count;
+                if *turn_bytes >= TURN_BYTES {
+                    *turn_bytes = 0;
                     tokio::task::yield_now().await;
                 }
             }

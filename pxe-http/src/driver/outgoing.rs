@@ -395,13 +395,13 @@ fn put_status_line(head: &mut Vec<u8>, version: Version, status: StatusCode) {
 /// GRUB finds `Content-Length` with regard to case (grub-core/net/http.c, parse_line); without it,
 /// it reads until the connection closes, which a kept one never does.
 fn put_field(head: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
-    let mut begins_word = true;
-    for byte in name.as_str().bytes() {
-        head.push(match begins_word {
-            true => byte.to_ascii_uppercase(),
-            false => byte,
-        });
-        begins_word = byte == b'-';
+    let begin = head.len();
+    head.extend_from_slice(name.as_str().as_bytes());
+    let name = head.get_mut(begin..).unwrap_or_default();
+    for word in name.split_mut(|&byte| byte == b'-') {
+        if let Some(first) = word.first_mut() {
+            first.make_ascii_uppercase();
+        }
     }
     head.extend_from_slice(b": ");
     head.extend_from_slice(value.as_bytes());
