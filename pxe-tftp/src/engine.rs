@@ -431,6 +431,15 @@ impl Engine {
         }
     }
 
+    /// Puts off the next timer, if it goes off before `horizon` and its transfer has put off its
+    /// deadline since: so that a driver that cannot wait exactly sees how far off the deadline is.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn put_off_timer(&mut self, horizon: Instant) {
+        if let Some(id) = self.table.pop_timer(horizon) {
+            self.table.arm(id);
+        }
+    }
+
     /// When to call [`handle_timeout`](Self::handle_timeout) next: at the earliest deadline, or
     /// somewhat before. `None`: nothing is scheduled.
     pub fn poll_timeout(&self) -> Option<Instant> {

@@ -11,6 +11,7 @@ mod fragments;
 mod icmp;
 mod jobs;
 mod listener;
+mod lone;
 mod mailbox;
 mod mtu;
 mod poller;

@@ -127,8 +127,7 @@ fn bind_port(ip: IpAddr, interface: Option<IfIndex>, port: u16) -> io::Result<Ud
     {
         v6.set_scope_id(interface.get());
     }
-    let kind = Type::DGRAM.nonblocking();
-    let socket = Socket::new(Domain::for_address(addr), kind, Some(Protocol::UDP))?;
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     socket.bind(&addr.into())?;
     Ok(socket.into())
 }

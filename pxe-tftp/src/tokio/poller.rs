@@ -8,6 +8,7 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use pxe_core::SocketId;
 use rustix::buffer::spare_capacity;
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
@@ -100,9 +101,22 @@ impl Poller {
             self.timer.set(Expiration::OneShot(left), flags)?;
             self.armed = Some(deadline);
         }
+        self.take(events, None)
+    }
+
+    /// Tells what is ready now.
+    pub(super) fn look(&mut self, events: &mut Events) -> io::Result<()> {
+        let at_once = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        self.take(events, Some(&at_once))
+    }
+
+    fn take(&mut self, events: &mut Events, timeout: Option<&Timespec>) -> io::Result<()> {
         let Events(events) = events;
         events.clear();
-        match epoll::wait(&self.epoll, spare_capacity(events), None) {
+        match epoll::wait(&self.epoll, spare_capacity(events), timeout) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),
         }
@@ -121,6 +135,11 @@ impl Events {
     /// How many were ready.
     pub(super) const fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// All that were ready.
+    pub(super) fn all(&self) -> impl Iterator<Item = Ready> {
+        (0..self.len()).filter_map(|index| self.ready(index))
     }
 
     /// One of those that were ready.

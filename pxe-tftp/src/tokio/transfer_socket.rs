@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
@@ -28,7 +29,13 @@ pub(super) struct TransferSocket {
     kept_ip: Option<IpAddr>,
     /// No transfer has it.
     parked: bool,
+    /// It was told for how long to wait for a datagram.
+    waits: bool,
 }
+
+/// How long a datagram is waited for at the socket itself. The system counts in jiffies: it is one or
+/// two of them, 4 to 8 ms mostly.
+const WAIT: Duration = Duration::from_millis(1);
 
 /// Packets that may wait in a socket when its transfer is over; with more, it is closed.
 const LATE_PACKETS_MAX: usize = 4;
@@ -72,6 +79,7 @@ impl TransferSocket {
             // A link-local address needs its interface, and a port of a range is searched for.
             kept_ip: local_ip.filter(|ip| ports.range.is_none() && !is_link_local(*ip)),
             parked: false,
+            waits: false,
         })
     }
 
@@ -115,11 +123,21 @@ impl TransferSocket {
 
     /// Receives one datagram, if there is one; its length.
     pub(super) fn recv(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        match recv(&self.socket, &mut *buffer, RecvFlags::DONTWAIT) {
-            Ok((len, _)) => Ok(Some(len)),
-            Err(RustixErrno::AGAIN | RustixErrno::INTR) => Ok(None),
-            Err(errno) => Err(errno.into()),
+        received(recv(&self.socket, &mut *buffer, RecvFlags::DONTWAIT))
+    }
+
+    /// The same, but a short while is waited for one. Not while something waits to be sent: room
+    /// is told of elsewhere.
+    pub(super) fn wait_recv(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        if self.parked || !self.backlog.is_empty() {
+            return Ok(None);
         }
+        if !self.waits {
+            // Without it, the wait would have no end.
+            self.socket.set_read_timeout(Some(WAIT))?;
+            self.waits = true;
+        }
+        received(recv(&self.socket, &mut *buffer, RecvFlags::empty()))
     }
 
     /// Sends it, or keeps a copy until there is room.
@@ -218,6 +236,14 @@ impl AsFd for TransferSocket {
     }
 }
 
+fn received(result: Result<(usize, usize), RustixErrno>) -> io::Result<Option<usize>> {
+    match result {
+        Ok((len, _)) => Ok(Some(len)),
+        Err(RustixErrno::AGAIN | RustixErrno::INTR) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
 const fn is_link_local(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(_) => false,
@@ -247,8 +273,6 @@ pub(super) const fn failure_of(errno: Errno) -> SendFailure {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn client() -> (UdpSocket, SocketAddr) {
@@ -317,6 +341,19 @@ mod tests {
         assert_eq!(two.recv_from(&mut [0; 9]).expect("a packet"), (3, other));
         two.send_to(b"ack", other).expect("sent");
         assert_eq!(socket.recv(&mut [0; 9]).expect("no error"), Some(3));
+    }
+
+    #[test]
+    fn a_wait_for_a_packet_ends_without_one() {
+        let (client, addr) = client();
+        let mut socket = TransferSocket::open(Some(addr.ip()), addr, None, &mut Ports::default())
+            .expect("a socket");
+        assert_eq!(socket.wait_recv(&mut [0; 9]).expect("no error"), None);
+        let port = socket.socket.local_addr().expect("an address");
+        client.send_to(b"ack", port).expect("sent");
+        assert_eq!(socket.wait_recv(&mut [0; 9]).expect("no error"), Some(3));
+        assert!(socket.park());
+        assert_eq!(socket.wait_recv(&mut [0; 9]).expect("no error"), None);
     }
 
     #[test]
