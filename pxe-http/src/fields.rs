@@ -82,7 +82,7 @@ impl Fields {
     }
 }
 
-fn http_date(seconds: i64) -> Option<HeaderValue> {
+pub(crate) fn http_date(seconds: i64) -> Option<HeaderValue> {
     Date::from_seconds(seconds)?.to_http()
 }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::header::CONNECTION;
-use http::{HeaderValue, Method, StatusCode};
+use http::{HeaderValue, StatusCode};
 use pxe_tree::ErrorKind;
 use rustix::net::RecvFlags;
 use tokio::io::{AsyncWriteExt, Interest};
@@ -328,7 +328,7 @@ impl Connection {
             ),
             Refusal::TargetTooLong => (StatusCode::URI_TOO_LONG, "the request line is too long"),
         };
-        self.say(&refusal(status, Some(cause), None)).await;
+        self.say(&refusal(None, status, cause, None)).await;
         match refused {
             Refusal::Malformed(cause) => self.admitted.files.observer.tell(|| {
                 Event::Malformed(Malformed {
@@ -345,9 +345,10 @@ impl Connection {
 
     async fn refuse_rate(&mut self, head: &Head, wait: Duration) {
         let seconds = wait.as_secs().saturating_add(1);
-        let cause = (head.method != Method::HEAD).then_some("too many requests from your address");
+        let cause = "too many requests from your address";
         let status = StatusCode::TOO_MANY_REQUESTS;
-        self.say(&refusal(status, cause, Some(seconds))).await;
+        self.say(&refusal(Some(&head.method), status, cause, Some(seconds)))
+            .await;
         self.admitted.tell_limit(Limit::RequestRate);
     }
 

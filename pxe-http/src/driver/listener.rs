@@ -157,7 +157,7 @@ async fn refuse(mut stream: TcpStream) {
     let cause = "too many connections from your address";
     // A fresh connection's send buffer takes it.
     if stream
-        .write_all(&refusal(status, Some(cause), Some(1)))
+        .write_all(&refusal(None, status, cause, Some(1)))
         .await
         .is_ok()
     {

@@ -7,16 +7,18 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use http::{HeaderName, HeaderValue, StatusCode, Version};
+use http::header::DATE;
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use pxe_tree::{Blob, Direct, ErrorKind};
 use rustix::io::Errno;
 use rustix::net::sockopt::set_tcp_cork;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 
-use super::answer::Answer;
+use super::answer::{Answer, civil_time};
 use super::observer::Report;
 use super::scratch::{COPIED_BYTES_MAX, with_scratch};
 use crate::Piece;
+use crate::fields::http_date;
 
 /// Bytes that leave by one `sendfile`, and of memory by one `sendmsg`: what is in memory is asked
 /// for at the end of each.
@@ -409,27 +411,34 @@ fn put_field(head: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
 }
 
 /// A whole response for what is no request that could be planned: the connection closes after it.
-/// Without a cause it has no content.
+/// `method` is that of the request, if it was read.
 pub(super) fn refusal(
+    method: Option<&Method>,
     status: StatusCode,
-    cause: Option<&str>,
+    cause: &str,
     retry_after_seconds: Option<u64>,
 ) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256);
     put_status_line(&mut bytes, Version::HTTP_11, status);
+    // RFC 9110 section 6.6.1: whoever has a clock sends it with each 4xx.
+    if let Some(date) = http_date(civil_time().seconds) {
+        put_field(&mut bytes, &DATE, &date);
+    }
     if let Some(seconds) = retry_after_seconds {
         let field = format!("Retry-After: {seconds}\r\n");
         bytes.extend_from_slice(field.as_bytes());
     }
     let reason = status.canonical_reason().unwrap_or_default();
-    let page = cause.map_or_else(String::new, |cause| {
-        format!("{} {reason}\n{cause}\n", status.as_str())
-    });
+    let page = format!("{} {reason}\n{cause}\n", status.as_str());
     let fields = format!(
         "Content-Length: {}\r\nContent-Type: text/plain; charset=utf-8\r\n\
-         Connection: close\r\n\r\n{page}",
+         Connection: close\r\n\r\n",
         page.len()
     );
     bytes.extend_from_slice(fields.as_bytes());
+    // RFC 9110 section 8.6: HEAD is told the length that GET would get.
+    if method != Some(&Method::HEAD) {
+        bytes.extend_from_slice(page.as_bytes());
+    }
     bytes
 }

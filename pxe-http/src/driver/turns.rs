@@ -68,14 +68,14 @@ fn too_many(method: &Method, wait: Duration, flow: Option<Arc<Flow>>) -> Respons
         Method::HEAD => Vec::new(),
         _ => vec![Piece::Text(Bytes::from_static(text.as_bytes()))],
     };
-    let len: u64 = pieces.iter().map(Piece::len).sum();
     let report = Report::new(Observer::default(), None);
     let mut response = Response::new(FileBody::new(pieces, None, report, flow));
     *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
     let text_plain = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().extend([
         (RETRY_AFTER, wait.as_secs().saturating_add(1).into()),
-        (CONTENT_LENGTH, len.into()),
+        // RFC 9110 section 8.6: HEAD is told the length that GET would get.
+        (CONTENT_LENGTH, text.len().into()),
         (CONTENT_TYPE, text_plain),
         (CONNECTION, HeaderValue::from_static("close")),
     ]);

@@ -31,6 +31,7 @@ on_own_drivers! {
     who_takes_enough_keeps_its_place,
     a_client_that_asks_too_often_is_told_when_to_come_again,
     who_is_refused_again_and_again_is_told_of_as_a_sum,
+    refusals_have_a_date_and_tell_head_the_length_of_their_page,
     a_panic_of_a_source_ends_one_connection_only,
 }
 
@@ -357,6 +358,31 @@ async fn who_is_refused_again_and_again_is_told_of_as_a_sum(driver: Driver) {
     assert_eq!(counts.first(), Some(&1));
     // One every 10 s, and one at the end.
     assert!(counts.len() <= 5, "{counts:?}");
+}
+
+/// RFC 9110 sections 6.6.1 and 8.6.
+async fn refusals_have_a_date_and_tell_head_the_length_of_their_page(driver: Driver) {
+    let limits = limits(|limits| {
+        limits.requests_per_client_per_second = NonZeroU32::new(1);
+        limits.requests_per_client_burst = 1;
+    });
+    let server = driver.start(limits, files()).await;
+    let mut lens = Vec::new();
+    for method in ["GET", "HEAD"] {
+        let refused = loop {
+            let response = server.exchange(CLOSING.replace("GET", method)).await;
+            let response = Response::parse(&response);
+            if response.status.contains(" 429 ") {
+                break response;
+            }
+        };
+        assert!(refused.field("Date").is_some(), "{:?}", refused.names());
+        lens.push(refused.field("Content-Length").map(str::to_owned));
+        assert_eq!(refused.body.is_empty(), method == "HEAD");
+    }
+    assert_eq!(lens[0], lens[1]);
+    let garbage = server.exchange("garbage\r\n\r\n").await;
+    assert!(Response::parse(&garbage).field("Date").is_some());
 }
 
 async fn a_panic_of_a_source_ends_one_connection_only(driver: Driver) {

@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use http::StatusCode;
 use rustls::{AlertDescription, PeerIncompatible};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -19,6 +20,7 @@ use super::identity::CurrentIdentity;
 use crate::Limits;
 use crate::driver::hyper_connection;
 use crate::driver::listener::Admitted;
+use crate::driver::outgoing::refusal;
 use crate::driver::rate::{Rates, TooMany};
 use crate::event::{Event, HandshakeFailed, Limit, Malformed};
 
@@ -157,13 +159,9 @@ async fn begin(mut stream: TcpStream, identity: &CurrentIdentity, admitted: &Adm
 async fn refuse_clear(stream: &mut TcpStream) {
     // What is not read when a socket is closed makes the client lose what was written to it.
     let _ = stream.try_read(&mut [0; 4096]);
-    let page = "400 Bad Request\nthis port speaks HTTPS: the URL has to begin with https://\n";
-    let response = format!(
-        "HTTP/1.1 400 Bad Request\r\nContent-Length: {}\r\n\
-         Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n{page}",
-        page.len()
-    );
-    let _ = stream.write_all(response.as_bytes()).await;
+    let cause = "this port speaks HTTPS: the URL has to begin with https://";
+    let response = refusal(None, StatusCode::BAD_REQUEST, cause, None);
+    let _ = stream.write_all(&response).await;
     let _ = stream.shutdown().await;
 }
 
