@@ -109,8 +109,8 @@ impl Plan {
 /// - `Range` is heeded in HTTP/1.0 as well: a client that sends it knows what it means, and one
 ///   that does not (lpxelinux, which takes no status but 200) never gets a 206.
 /// - Anything malformed in `Range` is ignored: 200 with the whole file. Several ranges become
-///   `multipart/byteranges` (section 14.6); those that overlap or touch are joined first, and of
-///   more than 256 none is heeded, so that no request gets more than the file (section 17.15).
+///   `multipart/byteranges` (section 14.6); those that overlap or touch are joined first, so that no
+///   byte is sent twice, and of more than 256 none is heeded (section 17.15).
 /// - Conditions have the precedence of RFC 9110 section 13.2.2.
 /// - Error pages are short and name the path and the cause: plain text, or HTML to a client that
 ///   says in `Accept` that it would rather have that. Listings are HTML, or JSON in the same way.
@@ -138,6 +138,10 @@ pub fn plan(head: &RequestHead<'_>, outcome: Outcome<'_>, now: Timestamp) -> Pla
         }
         Outcome::Rejected(Rejection::BadTarget) => {
             let cause = format!("{}: not a path to a file", Shown(head.target));
+            Refusal::new(StatusCode::BAD_REQUEST, cause).finish(head, now)
+        }
+        Outcome::Rejected(Rejection::BadFraming) => {
+            let cause = "where its content ends cannot be told (RFC 9112 section 6.3)";
             Refusal::new(StatusCode::BAD_REQUEST, cause).finish(head, now)
         }
         Outcome::Rejected(Rejection::BadHost) => {

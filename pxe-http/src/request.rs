@@ -89,6 +89,21 @@ impl<'a> RequestHead<'a> {
                 .any(|len| len != "0")
     }
 
+    /// Whether nobody can tell where its content ends (RFC 9112 sections 6.1 and 6.3): of what comes
+    /// behind it, another reader might take another part for the next request.
+    fn has_bad_framing(&self) -> bool {
+        if let Some(codings) = self.headers.get_all(TRANSFER_ENCODING).iter().next_back() {
+            let mut codings = codings.as_bytes().rsplit(|&byte| byte == b',');
+            let last = codings.next().unwrap_or_default().trim_ascii();
+            return self.version < Version::HTTP_11 || !last.eq_ignore_ascii_case(b"chunked");
+        }
+        let mut lens = self.headers.get_all(CONTENT_LENGTH).iter();
+        let is_number =
+            |len: &[u8]| !len.is_empty() && len.iter().all(|digit| digit.is_ascii_digit());
+        lens.next()
+            .is_some_and(|len| !is_number(len.as_bytes()) || lens.any(|other| other != len))
+    }
+
     /// The server as the client names it, for a URI; `None` if it does not, or not well.
     pub(crate) fn authority(&self) -> Option<&'a str> {
         let host = self.headers.get(HOST)?.to_str().ok()?;
@@ -104,6 +119,9 @@ impl<'a> RequestHead<'a> {
     pub fn route(&self) -> Result<Route<'a>, Rejection> {
         if !matches!(*self.method, Method::GET | Method::HEAD) {
             return Err(Rejection::MethodNotAllowed);
+        }
+        if self.has_bad_framing() {
+            return Err(Rejection::BadFraming);
         }
         // RFC 9112 section 3.2: 400 for an HTTP/1.1 request without Host, or with two of them.
         // EDK2 sends a Host without the port, which is as good as any: the path alone decides what
@@ -145,6 +163,9 @@ pub enum Rejection {
     /// The target is in neither origin form nor absolute form, or has a fragment, white space or
     /// a control character in it: 400.
     BadTarget,
+    /// A `Content-Length` that is no number or more than one, or a `Transfer-Encoding` in HTTP/1.0 or
+    /// one that does not end in `chunked`: 400 (RFC 9112 section 6.3).
+    BadFraming,
     /// HTTP/1.1 without `Host`, or any version with several: 400. Its value is not judged, though
     /// RFC 9112 section 3.2 asks for it: firmware is careless there, and it does not decide what is
     /// served.
@@ -182,7 +203,7 @@ fn split_target(target: &str) -> Option<(&str, Option<&str>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
+    use http::{HeaderName, HeaderValue};
 
     fn route(target: &str) -> Result<(String, Option<String>), Rejection> {
         let headers = HeaderMap::new();
@@ -282,6 +303,46 @@ mod tests {
             rejection(&headers, Version::HTTP_10),
             Some(Rejection::BadHost)
         );
+    }
+
+    /// RFC 9112 sections 6.1 and 6.3.
+    #[test]
+    fn content_of_which_nobody_can_tell_the_end_is_refused() {
+        let both = "Transfer-Encoding: chunked\nContent-Length: x";
+        for (version, fields, is_refused) in [
+            (Version::HTTP_11, "Content-Length: 0", false),
+            (Version::HTTP_10, "Content-Length: 18", false),
+            (
+                Version::HTTP_11,
+                "Content-Length: 5\nContent-Length: 5",
+                false,
+            ),
+            (Version::HTTP_11, "Transfer-Encoding: gzip , Chunked", false),
+            (Version::HTTP_11, both, false),
+            (Version::HTTP_11, "Content-Length: x", true),
+            (Version::HTTP_11, "Content-Length: ", true),
+            (Version::HTTP_10, "Content-Length: -1", true),
+            (Version::HTTP_11, "Content-Length: 5, 6", true),
+            (
+                Version::HTTP_11,
+                "Content-Length: 5\nContent-Length: 6",
+                true,
+            ),
+            (Version::HTTP_10, "Transfer-Encoding: chunked", true),
+            (Version::HTTP_11, "Transfer-Encoding: chunked, gzip", true),
+            (Version::HTTP_11, "Transfer-Encoding: ", true),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static("a"));
+            for (name, value) in fields.lines().filter_map(|line| line.split_once(": ")) {
+                let name: HeaderName = name.parse().expect("a name");
+                headers.append(name, HeaderValue::from_static(value));
+            }
+            let head = RequestHead::new(&Method::GET, "/", version, &headers);
+            let rejection = is_refused.then_some(Rejection::BadFraming);
+            assert_eq!(head.route().err(), rejection, "{version:?} {fields}");
+            assert!(fields == "Content-Length: 0" || !head.keep_alive());
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ on_every_driver! {
     http_1_0_keeps_its_connection_only_if_asked_to,
     pipelined_requests_are_answered_in_order,
     a_post_with_a_body_is_refused_and_its_body_is_no_request,
+    content_of_which_nobody_can_tell_the_end_is_refused,
     a_client_that_closes_its_sending_side_gets_its_file,
 }
 
@@ -83,6 +84,27 @@ async fn a_post_with_a_body_is_refused_and_its_body_is_no_request(driver: Driver
         response.body,
         b"405 Method Not Allowed\nPOST: only GET and HEAD are served\n"
     );
+}
+
+/// RFC 9112 sections 6.1 and 6.3.
+async fn content_of_which_nobody_can_tell_the_end_is_refused(driver: Driver) {
+    let server = driver.with_files().await;
+    for head in [
+        "GET /hello HTTP/1.1\r\nHost: a\r\nContent-Length: x",
+        "GET /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6",
+        "GET /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip",
+        "GET /hello HTTP/1.0\r\nTransfer-Encoding: chunked",
+    ] {
+        let next = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
+        let bytes = server.exchange(format!("{head}\r\n\r\n{next}")).await;
+        let response = Response::parse(&bytes);
+        assert!(
+            response.status.contains(" 400 "),
+            "{head}: {}",
+            response.status
+        );
+        assert!(!bytes.ends_with(b"hello, world\n"), "{head}");
+    }
 }
 
 async fn a_client_that_closes_its_sending_side_gets_its_file(driver: Driver) {
