@@ -1,6 +1,6 @@
 //! Boot files below `/boot/` of an application's own server, written with axum:
 //! `axum DIRECTORY ADDRESS:PORT`, for example `axum /srv/tftp 127.0.0.1:8080`; then
-//! `curl http://127.0.0.1:8080/boot/bios/lpxelinux.0` and `curl http://127.0.0.1:8080/healthy`.
+//! `curl -L http://127.0.0.1:8080/boot/bios` and `curl http://127.0.0.1:8080/healthy`.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use pxe_http::{FileService, Peer};
+use pxe_http::{Directories, FileService, Peer};
 use pxe_tree::{DirTree, TreeSource};
 use tokio::net::TcpListener;
 
@@ -21,7 +21,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: axum DIRECTORY ADDRESS:PORT".into());
     };
     let source = Arc::new(TreeSource::new(Arc::new(DirTree::new(directory)?)));
-    let files = FileService::new(source).on_event(|event| println!("{event:?}"));
+    let files = FileService::new(source)
+        .directories(Directories::listed())
+        .below("/boot")
+        .on_event(|event| println!("{event:?}"));
     let application = Router::new()
         .route("/healthy", get(|| async { "yes\n" }))
         .nest_service("/boot", files);

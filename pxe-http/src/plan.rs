@@ -37,8 +37,9 @@ pub enum Outcome<'a> {
     /// directory that neither is listed nor has an index, give
     /// [`Failed(IsADirectory)`](ErrorKind::IsADirectory) instead: 403 at once.
     Directory(Option<&'a Listing>),
-    /// It lies elsewhere: a URI, or an absolute path on this server. A client of HTTP/1.0 is told
-    /// the path as a URI, with the name that it gave to this server in `Host`.
+    /// It lies elsewhere: a URI, or an absolute path on this server, which is told below
+    /// [`RequestHead::base`]. A client of HTTP/1.0 is told the path as a URI, with the name that it
+    /// gave to this server in `Host`.
     Moved(&'a str),
     /// It could not be opened.
     Failed(ErrorKind),
@@ -282,12 +283,13 @@ fn plan_error(head: &RequestHead<'_>, kind: ErrorKind, now: Timestamp) -> Plan {
 /// syslinux, core/fs/pxe/pxe.c): HTTP/1.0 knows URIs only (RFC 1945 section 10.11).
 fn plan_moved(head: &RequestHead<'_>, to: &str, now: Timestamp) -> Plan {
     let mut to = escape_uri(to);
-    if head.version < Version::HTTP_11
-        && to.starts_with('/')
-        && !to.starts_with("//")
-        && let Some(authority) = head.authority()
-    {
-        to.insert_str(0, &format!("{}://{authority}", head.protocol));
+    if to.starts_with('/') && !to.starts_with("//") {
+        to.insert_str(0, &escape_uri(head.base));
+        if head.version < Version::HTTP_11
+            && let Some(authority) = head.authority()
+        {
+            to.insert_str(0, &format!("{}://{authority}", head.protocol));
+        }
     }
     let cause = format!("{}: lies at {}", shown_path(head), Shown(&to));
     Refusal::new(StatusCode::FOUND, cause)

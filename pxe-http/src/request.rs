@@ -21,6 +21,9 @@ pub struct RequestHead<'a> {
     pub headers: &'a HeaderMap,
     /// [`Protocol::Http`] or [`Protocol::Https`].
     pub protocol: Protocol,
+    /// The path that something in between took off the target, with no slash at its end: the client
+    /// finds there what is `/` here. Empty, unless [`with_base`](Self::with_base) says another.
+    pub base: &'a str,
 }
 
 impl<'a> RequestHead<'a> {
@@ -37,6 +40,7 @@ impl<'a> RequestHead<'a> {
             version,
             headers,
             protocol: Protocol::Http,
+            base: "",
         }
     }
 
@@ -44,6 +48,13 @@ impl<'a> RequestHead<'a> {
     #[must_use]
     pub const fn with_protocol(mut self, protocol: Protocol) -> Self {
         self.protocol = protocol;
+        self
+    }
+
+    /// The same head, from which something in between has taken this path.
+    #[must_use]
+    pub const fn with_base(mut self, base: &'a str) -> Self {
+        self.base = base;
         self
     }
 

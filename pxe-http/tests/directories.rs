@@ -53,6 +53,32 @@ async fn directories_are_refused_by_default() {
     }
 }
 
+/// As the example has it.
+#[tokio::test]
+async fn below_a_path_of_a_router_clients_are_sent_to_paths_below_it() {
+    for base in ["/boot", "boot/"] {
+        let files = FileService::new(tree())
+            .directories(Directories::listed())
+            .below(base);
+        let peer = Peer::new(([10, 0, 0, 7], 49_153).into());
+        let mut application = axum::Router::new()
+            .nest_service("/boot", files)
+            .layer(axum::Extension(peer));
+        let mut get = |path: &str, version| {
+            let request = Request::get(path).version(version).header("Host", "a:8080");
+            let request = request.body(axum::body::Body::empty());
+            tower_service::Service::call(&mut application, request.expect("a request"))
+        };
+        let Ok(moved) = get("/boot/os?x", http::Version::HTTP_11).await;
+        assert_eq!(moved.status(), 302);
+        assert_eq!(moved.headers()["location"], "/boot/os/?x");
+        let Ok(listed) = get("/boot/os/?x", http::Version::HTTP_11).await;
+        assert_eq!(listed.status(), 200);
+        let Ok(moved) = get("/boot/os", http::Version::HTTP_10).await;
+        assert_eq!(moved.headers()["location"], "http://a:8080/boot/os/");
+    }
+}
+
 #[tokio::test]
 async fn directories_are_listed_where_that_is_wanted() {
     let files = FileService::new(tree()).directories(Directories::listed());

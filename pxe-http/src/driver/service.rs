@@ -32,7 +32,8 @@ use crate::{Directories, MediaTypes, Outcome, RequestHead, plan};
 ///
 /// - In a router of tower's (axum, for example) it is a [`tower_service::Service`] itself. Who asks
 ///   is a [`Peer`] among the request's extensions: put it there where connections are accepted.
-///   Without one, requests are answered 500, as no policy could judge them.
+///   Without one, requests are answered 500, as no policy could judge them. Where the router has it
+///   below a path, tell it that by [`below`](Self::below).
 /// - For hyper, [`for_peer`](Self::for_peer) gives each connection its service.
 /// - From a handler of any kind, call [`respond`](Self::respond).
 ///
@@ -41,6 +42,7 @@ use crate::{Directories, MediaTypes, Outcome, RequestHead, plan};
 #[derive(Debug, Clone)]
 pub struct FileService {
     files: Files,
+    base: Arc<str>,
 }
 
 impl FileService {
@@ -54,8 +56,11 @@ impl FileService {
         })
     }
 
-    pub(super) const fn from_files(files: Files) -> Self {
-        Self { files }
+    pub(super) fn from_files(files: Files) -> Self {
+        Self {
+            files,
+            base: Arc::default(),
+        }
     }
 
     /// The same with other media types.
@@ -79,10 +84,23 @@ impl FileService {
         self
     }
 
+    /// The same below this path, which a router takes off the target before it asks
+    /// (`nest_service` of axum): so it has to be told again where a client is sent elsewhere, to a
+    /// directory's final slash for example.
+    #[must_use]
+    pub fn below(mut self, path: &str) -> Self {
+        self.base = match path.trim_matches('/') {
+            "" => Arc::default(),
+            path => format!("/{path}").into(),
+        };
+        self
+    }
+
     /// The service for one connection, as hyper takes it.
     pub fn for_peer(&self, peer: Peer) -> PeerService {
         PeerService {
             files: self.files.clone(),
+            base: Arc::clone(&self.base),
             peer,
             flow: None,
             #[cfg(feature = "tls")]
@@ -118,6 +136,7 @@ impl FileService {
 #[derive(Debug, Clone)]
 pub struct PeerService {
     files: Files,
+    base: Arc<str>,
     peer: Peer,
     flow: Option<Arc<Flow>>,
     #[cfg(feature = "tls")]
@@ -149,7 +168,9 @@ impl PeerService {
         {
             return refused;
         }
-        let head = RequestHead::from_parts(&parts).with_protocol(self.peer.protocol);
+        let head = RequestHead::from_parts(&parts)
+            .with_protocol(self.peer.protocol)
+            .with_base(&self.base);
         #[cfg(feature = "tls")]
         if let Some(turns) = &self.turns {
             let source_timeout = turns.source_timeout();
