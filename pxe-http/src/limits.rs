@@ -24,7 +24,7 @@ pub struct Limits {
     /// machine waits in the operating system's queue meanwhile and tries again by TCP's own means,
     /// while a refusal would end its boot.
     ///
-    /// Default 4096: each costs a file descriptor, some 3 KiB when idle, and one chunk of 64 KiB
+    /// Default 4096: each costs a file descriptor, some 6 KiB when idle, and one chunk of 64 KiB
     /// while it sends what neither is a file of the operating system nor lies in memory.
     pub connections_max: usize,
     /// Connections at once from one address; at least 1.
