@@ -147,7 +147,7 @@ pub struct Limits {
     /// transfer asks for what its window takes, rounded up to 8 KiB. Default: 1024. So transfers of
     /// different files, all in lock-step, hold 128 MiB of data at most, and with 4,096 of them 64 MiB
     /// and what the first ones had; those in windows hold their windows besides. Transfers of one file
-    /// share what they hold.
+    /// with one block size share what they hold.
     pub ahead_transfers_max: usize,
     /// Where there is no place for a request, a transfer has to make room whose first packet was
     /// not acknowledged for so long; else a few forged requests per second would keep all places
@@ -193,8 +193,8 @@ pub struct Limits {
     /// an ERROR which the same client's next transfer would take for its own. Per thread of the
     /// driver. Default: 1024.
     pub remembered_max: usize,
-    /// File data that are kept for other transfers of the same file, in bytes, over all threads of
-    /// the driver; the engine does not look at it. Default: 32 MiB, a loader and
+    /// File data that are kept for other transfers of the same file with the same block size, in
+    /// bytes, over all threads of the driver; the engine does not look at it. Default: 32 MiB, a loader and
     /// a kernel: in a class that boots at once, the machines are within a few chunks of each other,
     /// and one that boots after another finds all of these ready to be sent.
     pub cache_bytes_max: usize,

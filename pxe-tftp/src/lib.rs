@@ -87,6 +87,9 @@
 //!   little ([`Limits::first_sends_max`]): five blocks of 512 bytes and an ERROR for a request
 //!   without options. [`PortMode::Single`] cannot promise that.
 //! - The server never sets DF, and answers from the address that was asked.
+//! - Who sends to a port of somebody else's transfer gets ERROR 5 (RFC 1350 section 4), or, from
+//!   `Server`, whose sockets of transfers know their clients alone, ICMP's "port unreachable" from
+//!   the system. The transfer is none the worse for it.
 //!
 //! # What it does not do
 //!

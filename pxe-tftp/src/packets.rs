@@ -51,6 +51,10 @@ impl Packets {
     /// they are: the buffer has [`room`](Self::room), or more. Returns how long they are.
     ///
     /// A second buffer would take that much more of a cache, and time.
+    ///
+    /// # Panics
+    ///
+    /// If the buffer has less room than that.
     pub fn spread(buffer: &mut [u8], len: usize, blksize: u16, offset: u64) -> usize {
         let size = usize::from(blksize.max(1));
         let mut number = offset / size as u64;
