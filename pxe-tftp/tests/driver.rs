@@ -481,7 +481,7 @@ fn a_closed_port_of_the_client_ends_its_transfer() {
 
 #[test]
 fn transfers_keep_to_the_port_range() {
-    // Three ports that were free a moment ago; whether they follow each other does not matter.
+    // Four times as many ports as are needed, since some may be others' by now.
     let probe = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = probe.local_addr().unwrap().port().min(65_000);
     drop(probe);
@@ -499,6 +499,21 @@ fn transfers_keep_to_the_port_range() {
         assert!(range.contains(&port), "{port} is not in {range:?}");
         assert!(ports.insert(port), "each transfer has a port of its own");
     }
+}
+
+#[test]
+fn a_client_is_told_that_all_ports_of_the_range_are_in_use() {
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let config = Config::new().with_port_range(Some(port..=port));
+    let server = Running::start("127.0.0.1:0", config, tree());
+    let text = format!(
+        "server has no socket for this transfer: all ports from {port} to {port} are in use"
+    );
+    assert_eq!(
+        server.client().request(Opcode::RRQ, "small", &[]),
+        Got::Error(ErrorCode::NOT_DEFINED, text)
+    );
 }
 
 /// A file whose data are never at hand at once.

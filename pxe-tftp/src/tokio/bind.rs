@@ -117,7 +117,8 @@ fn bind_ip(ip: IpAddr, interface: Option<IfIndex>, ports: &mut Ports) -> io::Res
             result => return result,
         }
     }
-    Err(io::ErrorKind::AddrInUse.into())
+    let text = format!("all ports from {start} to {end} are in use");
+    Err(io::Error::new(io::ErrorKind::AddrInUse, text))
 }
 
 fn bind_port(ip: IpAddr, interface: Option<IfIndex>, port: u16) -> io::Result<UdpSocket> {

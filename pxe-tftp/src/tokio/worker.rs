@@ -718,7 +718,7 @@ impl Worker {
         match self.try_open_socket(local_ip, remote, interface) {
             Ok(id) => self.engine.handle_socket_opened(now, transfer, id),
             Err(error) => {
-                let text = format!("server has no port for this transfer: {}", error.kind());
+                let text = format!("server has no socket for this transfer: {error}");
                 let refusal = Refusal::new(ErrorCode::NOT_DEFINED, text);
                 self.engine.handle_socket_failed(now, transfer, refusal);
             }
