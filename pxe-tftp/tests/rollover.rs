@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use pxe_core::{BatchLimit, Instant, Now, RecvMeta, SocketId, UnixTime};
 use pxe_tftp::wire::{self, Opcode, Options, Packet, Request};
-use pxe_tftp::{Config, Engine, Event, FileInfo, Outcome, Output, PortMode, SendBuffer};
+use pxe_tftp::{Config, Engine, Event, FileInfo, Outcome, Output, Packets, PortMode, SendBuffer};
 
 const BLKSIZE: usize = 1468;
 /// The content repeats after so many bytes: a prime, so that no block and no chunk begins like
@@ -41,8 +41,16 @@ impl Content {
     }
 }
 
+/// How the engine is given the file.
+#[derive(Debug, Clone, Copy)]
+enum Given {
+    Data,
+    /// As `Server` does it with what lies on a disk.
+    Packets,
+}
+
 /// Fetches a file of this length with this window, and checks every byte of it.
-fn fetch(windowsize: u64, file_len: u64) {
+fn fetch(windowsize: u64, file_len: u64, given: Given) {
     let content = Content::new();
     let mut now = Now::new(Instant::EPOCH, UnixTime::from_seconds(0));
     let mut engine = Engine::new(Config::new().with_ports(PortMode::Single));
@@ -75,7 +83,17 @@ fn fetch(windowsize: u64, file_len: u64) {
                         offset,
                         len,
                         ..
-                    } => engine.handle_data(now, transfer, offset, content.at(offset, len)),
+                    } => {
+                        let data = content.at(offset, len);
+                        match given {
+                            Given::Data => engine.handle_data(now, transfer, offset, data),
+                            Given::Packets => {
+                                let packets = Packets::of_data(&data, BLKSIZE as u16, offset);
+                                let packets = packets.expect("a block begins there");
+                                engine.handle_packets(now, transfer, packets);
+                            }
+                        }
+                    }
                     Output::Event(Event::TransferFinished { report: end, .. }) => {
                         report = Some(end);
                     }
@@ -116,11 +134,13 @@ fn fetch(windowsize: u64, file_len: u64) {
 // 2,925,729 blocks: the number wraps 44 times, and windows of 61 lie across each wrap in another way.
 #[test]
 fn four_gib_and_one_byte_arrive_in_windows() {
-    fetch(61, (4 << 30) + 1);
+    fetch(61, (4 << 30) + 1, Given::Packets);
 }
 
 // In lock-step each block is a round trip for the test, too: a part of that has to do.
 #[test]
 fn two_wraps_and_one_byte_arrive_in_lock_step() {
-    fetch(1, 2 * 65_536 * BLKSIZE as u64 + 1);
+    for given in [Given::Data, Given::Packets] {
+        fetch(1, 2 * 65_536 * BLKSIZE as u64 + 1, given);
+    }
 }
