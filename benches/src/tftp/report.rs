@@ -82,15 +82,14 @@ impl Figures {
             let (p50, p99) = (middle(&self.p50), middle(&self.p99));
             cell += &format!(", p50 {p50:.2} s, p99 {p99:.2} s");
         }
-        for (values, of) in [
-            (&self.silences, "silences"),
-            (&self.unfinished, "unfinished"),
-        ] {
-            let value = middle(values);
-            let is_shown = value > 0.0 && (of == "silences" || case.kind == Measured::Storm);
-            if is_shown {
-                cell += &format!(", {value:.0} {of}");
-            }
+        let silences = middle(&self.silences);
+        if silences > 0.0 {
+            cell += &format!(", {silences:.0} silences");
+        }
+        // The most of all rounds: that all clients have their files holds for each round, or not.
+        let unfinished = self.unfinished.iter().copied().fold(0.0, f64::max);
+        if case.kind == Measured::Storm && unfinished > 0.0 {
+            cell += &format!(", {unfinished:.0} unfinished");
         }
         cell
     }
