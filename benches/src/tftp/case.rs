@@ -23,6 +23,8 @@ pub(super) struct Case {
     pub(super) kind: Kind,
     /// Whether some blocks are lost when they are sent first.
     pub(super) is_lossy: bool,
+    /// Whether clients take what a server sent by one call as one piece (`UDP_GRO`).
+    pub(super) takes_segments: bool,
 }
 
 /// How a case is measured.
@@ -52,6 +54,7 @@ const fn steady(name: &'static str, clients: usize, windowsize: u16, file: File)
         file,
         kind: Kind::Steady,
         is_lossy: false,
+        takes_segments: true,
     }
 }
 

@@ -218,7 +218,7 @@ impl<'c> Load<'c> {
         let at = |error: std::io::Error| format!("{address}: {error}");
         let socket = UdpSocket::bind((address, 0)).map_err(at)?;
         if self.case.windowsize > 1 {
-            let set = setsockopt(&socket, sockopt::UdpGroSegment, &true);
+            let set = setsockopt(&socket, sockopt::UdpGroSegment, &self.case.takes_segments);
             set.map_err(|errno| format!("UDP_GRO: {errno}"))?;
             let set = setsockopt(&socket, sockopt::RcvBuf, &SOCKET_BUFFER);
             set.map_err(|errno| format!("SO_RCVBUF: {errno}"))?;

@@ -52,6 +52,9 @@ pub(crate) struct Options {
     /// With the least possible server, which shows what the machine allows.
     #[arg(long)]
     reference: bool,
+    /// Clients take each block by itself, as firmware does (without `UDP_GRO`).
+    #[arg(long)]
+    plain: bool,
     /// Only cases whose name has this in it.
     #[arg(long, default_value = "")]
     matching: String,
@@ -71,7 +74,11 @@ impl Options {
     }
 
     fn cases(&self, placement: Placement) -> impl Iterator<Item = Case> {
-        Case::of(placement).filter(|case| case.name.contains(&self.matching))
+        let is_wanted = |case: &Case| case.name.contains(&self.matching);
+        Case::of(placement).filter(is_wanted).map(|case| Case {
+            takes_segments: !self.plain,
+            ..case
+        })
     }
 
     fn kinds(&self) -> Vec<Kind> {

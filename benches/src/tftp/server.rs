@@ -133,7 +133,7 @@ impl Running {
                 ])
                 .arg(format!("--listen-address={ip}"))
                 .arg(format!("--log-facility={}", own.join("messages").display()))
-                .arg("--enable-tftp")
+                .args(["--enable-tftp", "--quiet-tftp"])
                 .arg(format!("--tftp-max={TRANSFERS_MAX}"))
                 .arg(format!("--tftp-root={}", root.display())),
             Kind::Atftpd => command
@@ -195,6 +195,8 @@ fn pxe_server_config(root: &Path, own: &Path) -> String {
         r#"[server]
 user = "root"
 control = "{own}/control"
+[log]
+level = "error"
 [tree]
 root = "{root}"
 [tftp]
