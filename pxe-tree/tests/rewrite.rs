@@ -303,6 +303,52 @@ async fn a_source_asks_elsewhere_for_what_is_missing_and_tells_what_it_did() {
     );
 }
 
+/// With option 210, pxelinux puts the root's own path before each name; whoever wants what a rule
+/// refuses can do that too.
+#[tokio::test]
+async fn rules_see_names_without_the_roots_own_path() {
+    let tree = MemTree::new();
+    for (name, content) in [
+        ("private/key", "secret"),
+        ("private/a-b", "secret"),
+        ("windows/BCD", "registry"),
+        ("common/start", "common"),
+        ("srv/tftp/within", "within"),
+        ("moved/here", "moved"),
+        ("plain", "plain"),
+    ] {
+        tree.insert_file(name, content).expect("free");
+    }
+    let rules = rules([
+        exact("private/a+b", to("private/a-b")),
+        below("private", RewriteAction::Refuse),
+        below("boot", to("windows")),
+        below("srv/tftp/old", to("moved")),
+        below("cut", to("")),
+        below("private", RewriteAction::Refuse),
+        below("9ffefdef", to("common")).when(RewriteWhen::Missing),
+    ]);
+    let files = TreeSource::new(Arc::new(tree)).with_root_path(path("srv/tftp"));
+    let rules = rules.with_root_path(path("srv/tftp"));
+    let source = RewriteSource::new(Arc::new(files), Arc::new(rules));
+    for (asked, expected) in [
+        ("private/key", Err(ErrorKind::PermissionDenied)),
+        ("srv/tftp/private/key", Err(ErrorKind::PermissionDenied)),
+        ("srv/tftp/private/a+b", Err(ErrorKind::PermissionDenied)),
+        ("srv/tftp/srv/tftp/private/key", Err(ErrorKind::NotFound)),
+        ("cut/srv/tftp/private/key", Err(ErrorKind::PermissionDenied)),
+        ("srv/tftp/boot/BCD", Ok("registry")),
+        ("srv/tftp/old/here", Ok("moved")),
+        ("srv/tftp/9ffefdef/start", Ok("common")),
+        ("srv/tftp/within", Ok("within")),
+        ("srv/tftp/plain", Ok("plain")),
+        ("srv/tftp/nothing", Err(ErrorKind::NotFound)),
+    ] {
+        let got = ask(&source, 1, asked).await;
+        assert_eq!(got.as_deref(), expected.as_ref().copied(), "{asked}");
+    }
+}
+
 proptest! {
     /// Whatever rules and paths there are, what comes out is a valid path or a refusal, soon.
     #[test]

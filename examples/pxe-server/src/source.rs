@@ -87,7 +87,7 @@ pub(crate) fn resolver(root: &Path) -> Resolver {
 
 /// The root's own path, which loaders may put before names (`/srv/tftp/bios/os`). A relative root
 /// has none that anybody could name.
-fn root_path(root: &Path) -> Option<TreePath> {
+pub(crate) fn root_path(root: &Path) -> Option<TreePath> {
     let path = root
         .is_absolute()
         .then(|| TreePath::parse(root.as_os_str().as_bytes()));

@@ -188,6 +188,7 @@ type Applied = Result<TreePath, ErrorKind>;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RewriteRules {
     rules: Vec<RewriteRule>,
+    root_path: TreePath,
 }
 
 /// What rules made of a path, step by step.
@@ -221,7 +222,27 @@ impl RewriteRules {
                 return Err(PatternError(text));
             }
         }
-        Ok(Self { rules })
+        Ok(Self {
+            rules,
+            root_path: TreePath::ROOT,
+        })
+    }
+
+    /// The same, for a tree whose root lies at that path for those who make requests, as
+    /// [`Resolver::with_root_path`](crate::Resolver::with_root_path) has it: where a path begins with
+    /// it, each rule sees the path without it, and as it is only if it has nothing to do with that.
+    #[must_use]
+    pub fn with_root_path(mut self, root_path: TreePath) -> Self {
+        self.root_path = root_path;
+        self
+    }
+
+    /// What a rule makes of a path, if it has something to do with it.
+    fn made(&self, rule: &RewriteRule, path: &TreePath, values: &RewriteValues) -> Option<Applied> {
+        let has_root_path = !self.root_path.is_root();
+        let below = has_root_path.then(|| path.strip_prefix(&self.root_path));
+        let made = below.flatten().and_then(|path| rule.apply(&path, values));
+        made.or_else(|| rule.apply(path, values))
     }
 
     /// Whether there are none.
@@ -257,7 +278,7 @@ impl RewriteRules {
             if rule.when != RewriteWhen::Always {
                 continue;
             }
-            let Some(made) = rule.apply(&current, values) else {
+            let Some(made) = self.made(rule, &current, values) else {
                 continue;
             };
             match made {
@@ -300,7 +321,7 @@ impl RewriteRules {
         let rules = self.rules.iter();
         rules
             .filter(|rule| rule.when == RewriteWhen::Missing)
-            .filter_map(move |rule| Some((rule, rule.apply(path, values)?)))
+            .filter_map(move |rule| Some((rule, self.made(rule, path, values)?)))
             .filter(move |(_, made)| made.as_ref() != Ok(path))
     }
 }

@@ -11,7 +11,7 @@ use pxe_tree::{NameBuf, TreePath};
 
 use super::super::file::{self, OneOrMany};
 use super::super::place::Problems;
-use super::super::{Dns, Http, Nfs, Tftp, Tls};
+use super::super::{Dns, Http, Nfs, Tftp, Tls, Tree};
 use super::rewrite::rewrite;
 use super::value::number;
 
@@ -20,7 +20,7 @@ const CONNECTIONS_MAX: i64 = 1_000_000;
 /// A day: who waits longer has gone.
 const SECONDS_MAX: i64 = 86_400;
 
-pub(super) fn tftp(problems: &mut Problems<'_>, raw: &file::Tftp) -> Tftp {
+pub(super) fn tftp(problems: &mut Problems<'_>, raw: &file::Tftp, tree: &Tree) -> Tftp {
     let single_port = raw.single_port.unwrap_or(false);
     let port_range = raw.port_range.as_deref().and_then(|text| {
         if single_port {
@@ -62,7 +62,7 @@ pub(super) fn tftp(problems: &mut Problems<'_>, raw: &file::Tftp) -> Tftp {
         transfers_per_client_max: per_client.unwrap_or(512),
         ignore_case: raw.ignore_case.unwrap_or(false),
         quiet_misses: raw.quiet_misses.unwrap_or(false),
-        rewrite: Arc::new(rewrite(problems, raw)),
+        rewrite: Arc::new(rewrite(problems, raw, tree)),
     }
 }
 

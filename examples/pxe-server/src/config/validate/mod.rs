@@ -39,7 +39,7 @@ pub(super) fn validate(raw: &File, places: Places, file: &Path) -> Result<Config
     let directory = file.parent().unwrap_or(Path::new(""));
     let server = server(&mut problems, &raw.server, directory);
     let tree = tree(&mut problems, &raw.tree, directory);
-    let tftp = raw.tftp.as_ref().map(|raw| tftp(&mut problems, raw));
+    let tftp = (raw.tftp.as_ref()).map(|raw| tftp(&mut problems, raw, &tree));
     let http = http(&mut problems, &raw.http, directory);
     let nfs = (raw.nfs.as_ref()).map(|raw| nfs(&mut problems, raw, directory, &tree.root));
     let boot = raw.boot.as_ref().map(|raw| boot(&mut problems, raw));

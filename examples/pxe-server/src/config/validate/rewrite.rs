@@ -6,10 +6,11 @@ use pxe_tree::{
     RewriteWhen, TreePath,
 };
 
-use super::super::file;
 use super::super::place::Problems;
 use super::super::suggest::nearest;
+use super::super::{Tree, file};
 use super::value::choice;
+use crate::source::root_path;
 
 /// What a replacement may have filled in.
 pub(crate) const VALUES: [&str; 5] = ["ip", "ip_hex", "mac", "uuid", "arch"];
@@ -25,9 +26,17 @@ const THEN: [(&str, RewriteThen); 3] = [
 ];
 
 /// Every rule, in its order, and that for Raspberry Pis behind them.
-pub(super) fn rewrite(problems: &mut Problems<'_>, raw: &file::Tftp) -> RewriteRules {
+pub(super) fn rewrite(problems: &mut Problems<'_>, raw: &file::Tftp, tree: &Tree) -> RewriteRules {
     let mut rules: Vec<RewriteRule> = Vec::new();
+    let ignores_case = raw.ignore_case.unwrap_or(false) || tree.ignore_case;
     for (path, raw) in raw.rewrite.with_paths("tftp.rewrite") {
+        if raw.refuse == Some(true) && !raw.ignore_case.unwrap_or(false) && ignores_case {
+            problems.warning(
+                &path,
+                "refuses names as they are written here, and files are found in any case",
+                "add ignore_case = true to this rule",
+            );
+        }
         // One that is wrong is left out here: it is told, and nothing starts.
         rules.extend(rule(problems, &path, raw));
     }
@@ -41,7 +50,7 @@ pub(super) fn rewrite(problems: &mut Problems<'_>, raw: &file::Tftp) -> RewriteR
         );
     }
     match RewriteRules::new(rules) {
-        Ok(rules) => rules,
+        Ok(rules) => rules.with_root_path(root_path(&tree.root).unwrap_or_default()),
         Err(error) => {
             problems.error("tftp.rewrite", error.to_string(), "have fewer rules");
             RewriteRules::default()
