@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode, Version};
 use pxe_tree::{ErrorKind, Protocol, TreePath};
@@ -32,6 +32,8 @@ pub enum Event {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Requested {
+    /// When its head was read.
+    pub at: Instant,
     /// Who asked.
     pub remote: SocketAddr,
     /// At which of our addresses.
@@ -68,7 +70,7 @@ pub struct Responded {
     /// How many bytes of body were handed to the connection. If the response was aborted, up to
     /// one chunk of these may not have left.
     pub bytes_sent: u64,
-    /// From the end of the request's head to the end of the response.
+    /// From [`Requested::at`] to the end of the response.
     pub duration: Duration,
     /// Whether it ended well.
     pub end: ResponseEnd,

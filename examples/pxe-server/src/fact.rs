@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use pxe_core::{MacAddr, Now};
+use pxe_tree::TreePath;
 
 /// By which protocol a fact came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -396,7 +397,9 @@ fn size(f: &mut fmt::Formatter<'_>, bytes: Option<u64>) -> fmt::Result {
 /// A text from a peer as it may stand in a log: at most 256 bytes and an ellipsis, each control
 /// character as an escape, so that no client can forge a line, drive a terminal or fill the memory.
 pub fn printable(text: &str) -> String {
-    const BYTES_MAX: usize = 256;
+    if is_plain(text.as_bytes()) {
+        return text.to_owned();
+    }
     let mut clean = String::with_capacity(text.len().min(BYTES_MAX));
     for char in text.chars() {
         let whole = clean.len();
@@ -415,6 +418,29 @@ pub fn printable(text: &str) -> String {
     clean
 }
 
+/// The same of a path as it is shown.
+pub(crate) fn printable_path(path: &TreePath) -> String {
+    let bytes = path.as_bytes();
+    // A backslash is shown as two.
+    match std::str::from_utf8(bytes) {
+        Ok(names) if bytes.len() < BYTES_MAX && is_plain(bytes) && !names.contains('\\') => {
+            let mut text = String::with_capacity(1 + names.len());
+            text.push('/');
+            text.push_str(names);
+            text
+        }
+        _ => printable(&path.to_string()),
+    }
+}
+
+/// The longest text of a peer that is shown whole.
+const BYTES_MAX: usize = 256;
+
+/// Whether a text may stand in a log as it is, as nearly all may: each request has some.
+fn is_plain(text: &[u8]) -> bool {
+    text.len() <= BYTES_MAX && text.iter().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -430,6 +456,25 @@ mod tests {
                 clean.ends_with('…') && clean.len() <= 256 + '…'.len_utf8(),
                 "{clean}"
             );
+        }
+    }
+
+    #[test]
+    fn paths_are_shown_as_all_texts_are() {
+        let long = "x".repeat(254);
+        for path in [
+            "",
+            "boot/menu.cfg",
+            "a\\b",
+            "a\nb",
+            "é",
+            "~ x",
+            &long,
+            &format!("x/{long}"),
+            &format!("xx/{long}"),
+        ] {
+            let path = TreePath::parse(path).expect("valid");
+            assert_eq!(printable_path(&path), printable(&path.to_string()));
         }
     }
 

@@ -1,18 +1,20 @@
 //! Where all facts go: to the log, the counters, the machines, the list of transfers.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant as StdInstant, SystemTime, UNIX_EPOCH};
 
-use pxe_core::{Instant, MacAddr, Now, UnixTime};
+use pxe_core::{Instant, Now, UnixTime};
+use pxe_tree::TreePath;
 use tokio::sync::watch;
 
 use crate::config::LogLevel;
 use crate::decisions::neighbours::Neighbours;
 use crate::decisions::{self, Decisions};
-use crate::fact::{Fact, Protocol, What};
+use crate::fact::{Fact, Protocol, What, printable_path};
 use crate::log;
 use crate::machines::Machines;
 use crate::meter::{Meter, Rate};
@@ -46,15 +48,43 @@ type Kind = (Protocol, &'static str);
 /// What is counted, under one lock.
 #[derive(Debug, Default)]
 struct Counters {
-    counts: BTreeMap<Kind, u64>,
+    /// One for each of [`Protocol::ALL`].
+    protocols: [Counted; Protocol::ALL.len()],
+}
+
+/// What is counted of one protocol.
+#[derive(Debug, Default)]
+struct Counted {
+    /// By names, of which there are a dozen; what happens often came first.
+    counts: Vec<(&'static str, u64)>,
     /// What was sent lately.
-    meters: BTreeMap<Protocol, Meter>,
+    meter: Option<Meter>,
 }
 
 impl Counters {
-    fn add(&mut self, protocol: Protocol, name: &'static str, more: u64) {
-        let counter = self.counts.entry((protocol, name)).or_default();
-        *counter = counter.saturating_add(more);
+    fn of(&mut self, protocol: Protocol) -> &mut Counted {
+        let [dhcp, tftp, http, https, nfs, dns] = &mut self.protocols;
+        match protocol {
+            Protocol::Dhcp => dhcp,
+            Protocol::Tftp => tftp,
+            Protocol::Http => http,
+            Protocol::Https => https,
+            Protocol::Nfs => nfs,
+            Protocol::Dns => dns,
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (Protocol, &Counted)> {
+        Protocol::ALL.into_iter().zip(&self.protocols)
+    }
+}
+
+impl Counted {
+    fn add(&mut self, name: &'static str, more: u64) {
+        match self.counts.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, count)) => *count = count.saturating_add(more),
+            None => self.counts.push((name, more)),
+        }
     }
 }
 
@@ -80,11 +110,26 @@ impl TransferKey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Transfer {
     pub(crate) ip: IpAddr,
-    pub(crate) mac: Option<MacAddr>,
-    pub(crate) file: String,
+    pub(crate) file: FileName,
     /// The length of what is to be sent, if known.
     pub(crate) bytes: Option<u64>,
     pub(crate) since: StdInstant,
+}
+
+/// The file of a transfer; most end before anybody asks for its name as a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FileName {
+    Text(String),
+    Path(TreePath),
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Path(path) => f.write_str(&printable_path(path)),
+        }
+    }
 }
 
 impl Hub {
@@ -156,7 +201,13 @@ impl Hub {
 
     /// Both clocks; the monotonic one counts from the start of this server.
     pub(crate) fn now(&self) -> Now {
-        let mono = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.now_at(StdInstant::now())
+    }
+
+    /// The same where it was asked just now what time it is.
+    pub(crate) fn now_at(&self, now: StdInstant) -> Now {
+        let mono = now.saturating_duration_since(self.started).as_nanos();
+        let mono = u64::try_from(mono).unwrap_or(u64::MAX);
         let wall = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -174,15 +225,18 @@ impl Hub {
         };
         {
             let mut counters = lock(&self.counters);
-            counters.add(fact.protocol, fact.what.name(), 1);
+            let counted = counters.of(fact.protocol);
+            counted.add(fact.what.name(), 1);
             if let Some(bytes) = bytes {
-                counters.add(fact.protocol, "bytes", bytes);
+                counted.add("bytes", bytes);
                 let second = fact.at.mono.as_nanos() / 1_000_000_000;
-                let meter = counters.meters.entry(fact.protocol).or_default();
+                let meter = counted.meter.get_or_insert_default();
                 meter.add(second, bytes);
             }
         }
-        log::write(&self.machines.record(fact), level);
+        let fact = self.machines.identify(fact);
+        log::write(&fact, level);
+        self.machines.record(fact);
     }
 
     /// Counts and logs what is no step of any machine's boot: it is not remembered with one, so
@@ -214,42 +268,41 @@ impl Hub {
 
     /// Adds to a counter of `status`.
     pub(crate) fn count(&self, protocol: Protocol, name: &'static str, more: u64) {
-        lock(&self.counters).add(protocol, name, more);
+        lock(&self.counters).of(protocol).add(name, more);
     }
 
     /// A transfer begins.
-    pub(crate) fn begin(&self, key: TransferKey, ip: IpAddr, file: String, bytes: Option<u64>) {
-        let mac = self.machines.mac_of(ip);
-        let transfer = Transfer {
-            ip,
-            mac,
-            file,
-            bytes,
-            since: StdInstant::now(),
-        };
+    pub(crate) fn begin(&self, key: TransferKey, transfer: Transfer) {
         let mut transfers = lock(&self.transfers);
         if transfers.len() < TRANSFERS_MAX || transfers.contains_key(&key) {
             transfers.insert(key, transfer);
         }
     }
 
-    /// A transfer ended, or was none. Returns what was known of it, unless there were too many.
-    pub(crate) fn end(&self, key: TransferKey) -> Option<Transfer> {
-        lock(&self.transfers).remove(&key)
+    /// A transfer ended, or was none.
+    pub(crate) fn end(&self, key: TransferKey) {
+        lock(&self.transfers).remove(&key);
     }
 
     /// How often each thing happened; `bytes` counts bytes of content.
     pub(crate) fn counters(&self) -> BTreeMap<Kind, u64> {
-        lock(&self.counters).counts.clone()
+        let counters = lock(&self.counters);
+        let counts = counters.all().flat_map(|(protocol, counted)| {
+            let counts = counted.counts.iter();
+            counts.map(move |(name, count)| ((protocol, *name), *count))
+        });
+        counts.collect()
     }
 
     /// What was sent lately, by protocol. A transfer counts when it ends.
     pub(crate) fn rates(&self) -> BTreeMap<Protocol, Rate> {
         let second = self.now().mono.as_nanos() / 1_000_000_000;
         let counters = lock(&self.counters);
-        let rates = counters.meters.iter();
+        let rates = counters.all();
         rates
-            .map(|(protocol, meter)| (*protocol, meter.rate(second)))
+            .filter_map(|(protocol, counted)| {
+                Some((protocol, counted.meter.as_ref()?.rate(second)))
+            })
             .collect()
     }
 
@@ -337,9 +390,14 @@ mod tests {
     #[test]
     fn the_list_of_transfers_is_bounded() {
         let hub = Hub::new(Arc::default());
-        let ip = IpAddr::from([10, 0, 0, 1]);
+        let transfer = Transfer {
+            ip: IpAddr::from([10, 0, 0, 1]),
+            file: FileName::Text("x".into()),
+            bytes: None,
+            since: StdInstant::now(),
+        };
         for number in 0..TRANSFERS_MAX + 10 {
-            hub.begin(TransferKey::Http(number), ip, "x".into(), None);
+            hub.begin(TransferKey::Http(number), transfer.clone());
         }
         assert_eq!(hub.transfers().len(), TRANSFERS_MAX);
         hub.end(TransferKey::Http(0));

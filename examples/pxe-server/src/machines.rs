@@ -1,5 +1,6 @@
 //! Which machine is which: hardware addresses, their leased addresses, and what each did lately.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::net::IpAddr;
@@ -68,8 +69,9 @@ pub struct Machine {
 
 /// The bounded table of machines; shared, so all methods take `&self`.
 ///
-/// [`record`](Self::record) is given every fact. Facts of TFTP and HTTP carry an address only; the
-/// table knows by the DHCP facts before them whose address it is.
+/// [`identify`](Self::identify) is given every fact, then [`record`](Self::record). Facts of TFTP
+/// and HTTP carry an address only; the table knows by the DHCP facts before them whose address it
+/// is.
 #[derive(Debug)]
 pub struct Machines {
     limits: Limits,
@@ -98,15 +100,10 @@ impl Machines {
         }
     }
 
-    /// Remembers a fact, and gives it back with the hardware address filled in where it is known.
-    /// A fact about no client at all is given back as it is.
-    pub fn record(&self, mut fact: Fact) -> Fact {
+    /// Takes in what a fact says of leases, and gives it back with the hardware address filled in
+    /// where it is known. A fact about no client at all is given back as it is.
+    pub fn identify(&self, mut fact: Fact) -> Fact {
         fact.mac = fact.mac.or_else(|| self.mac_of(fact.ip?));
-        let id = match (fact.mac, fact.ip) {
-            (Some(mac), _) => MachineId::Mac(mac),
-            (None, Some(ip)) => MachineId::Ip(ip),
-            (None, None) => return fact,
-        };
         match (&fact.what, fact.mac) {
             (What::Leased { address, .. }, Some(mac)) => {
                 self.addresses.lease(IpAddr::V4(*address), mac);
@@ -121,17 +118,24 @@ impl Machines {
             }
             _ => {}
         }
-        let mut table = self.table();
-        table.touch(id, self.limits.machines_max);
-        if let Some(machine) = table.machines.get_mut(&id) {
-            machine.ip = fact.ip.or(machine.ip);
-            if machine.facts.len() >= self.limits.facts_max {
-                machine.facts.pop_front();
-                machine.facts_forgotten = machine.facts_forgotten.saturating_add(1);
-            }
-            machine.facts.push_back(fact.clone());
-        }
         fact
+    }
+
+    /// Remembers a fact with its machine, as [`identify`](Self::identify) gave it.
+    pub fn record(&self, fact: Fact) {
+        let id = match (fact.mac, fact.ip) {
+            (Some(mac), _) => MachineId::Mac(mac),
+            (None, Some(ip)) => MachineId::Ip(ip),
+            (None, None) => return,
+        };
+        let mut table = self.table();
+        let machine = table.touch(id, self.limits.machines_max);
+        machine.ip = fact.ip.or(machine.ip);
+        if machine.facts.len() >= self.limits.facts_max {
+            machine.facts.pop_front();
+            machine.facts_forgotten = machine.facts_forgotten.saturating_add(1);
+        }
+        machine.facts.push_back(fact);
     }
 
     /// Whose address is whose, by the leases seen.
@@ -183,29 +187,38 @@ impl Default for Machines {
 
 impl Table {
     /// Makes the machine the one seen last, and makes room for it if it is new.
-    fn touch(&mut self, id: MachineId, machines_max: usize) {
-        self.sequence += 1;
-        let sequence = self.sequence;
-        if let Some(machine) = self.machines.get_mut(&id) {
-            self.silence.remove(&machine.last_seen);
-            machine.last_seen = sequence;
-        } else {
+    fn touch(&mut self, id: MachineId, machines_max: usize) -> &mut Machine {
+        if self.machines.len() >= machines_max && !self.machines.contains_key(&id) {
             while self.machines.len() >= machines_max {
                 let Some((_, silent)) = self.silence.pop_first() else {
                     break;
                 };
                 self.machines.remove(&silent);
             }
-            let machine = Machine {
+        }
+        let next = self.sequence + 1;
+        let machine = match self.machines.entry(id) {
+            Entry::Occupied(entry) => {
+                let machine = entry.into_mut();
+                if machine.last_seen == self.sequence {
+                    // It is that already.
+                    return machine;
+                }
+                self.silence.remove(&machine.last_seen);
+                machine.last_seen = next;
+                machine
+            }
+            Entry::Vacant(entry) => entry.insert(Machine {
                 id,
                 ip: None,
                 facts: VecDeque::new(),
                 facts_forgotten: 0,
-                last_seen: sequence,
-            };
-            self.machines.insert(id, machine);
-        }
-        self.silence.insert(sequence, id);
+                last_seen: next,
+            }),
+        };
+        self.sequence = next;
+        self.silence.insert(next, id);
+        machine
     }
 }
 
@@ -215,6 +228,10 @@ mod tests {
     use crate::fact::Protocol;
     use pxe_core::Now;
     use std::net::Ipv4Addr;
+
+    fn record(machines: &Machines, fact: Fact) {
+        machines.record(machines.identify(fact));
+    }
 
     fn mac(last: u8) -> MacAddr {
         MacAddr::new([0x52, 0x54, 0, 0, 0, last])
@@ -241,9 +258,11 @@ mod tests {
     #[test]
     fn a_transfer_is_joined_to_the_lease_of_its_address() {
         let machines = Machines::default();
-        machines.record(leased(1, 30));
-        assert_eq!(machines.record(missing(30)).mac, Some(mac(1)));
-        assert_eq!(machines.record(missing(31)).mac, None);
+        record(&machines, leased(1, 30));
+        assert_eq!(machines.identify(missing(30)).mac, Some(mac(1)));
+        record(&machines, missing(30));
+        assert_eq!(machines.identify(missing(31)).mac, None);
+        record(&machines, missing(31));
         let machine = machines.by_mac(mac(1)).expect("recorded");
         assert_eq!((machine.facts.len(), machine.ip), (2, Some(ip(30))));
         assert!(machines.get(MachineId::Ip(ip(31))).is_some());
@@ -256,10 +275,10 @@ mod tests {
     #[test]
     fn an_address_follows_its_last_lease() {
         let machines = Machines::default();
-        machines.record(leased(1, 30));
-        machines.record(leased(2, 30));
+        record(&machines, leased(1, 30));
+        record(&machines, leased(2, 30));
         assert_eq!(machines.mac_of(ip(30)), Some(mac(2)));
-        machines.record(leased(2, 31));
+        record(&machines, leased(2, 31));
         assert_eq!(machines.mac_of(ip(30)), Some(mac(2)), "its lease runs on");
         assert_eq!(machines.mac_of(ip(31)), Some(mac(2)));
     }
@@ -271,12 +290,12 @@ mod tests {
             machines_max: 2,
             facts_max: 3,
         });
-        machines.record(leased(1, 30));
-        machines.record(missing(99).with_mac(mac(1)));
-        machines.record(leased(1, 31));
-        machines.record(missing(99).with_mac(mac(1)));
-        machines.record(leased(2, 40));
-        machines.record(leased(3, 41));
+        record(&machines, leased(1, 30));
+        record(&machines, missing(99).with_mac(mac(1)));
+        record(&machines, leased(1, 31));
+        record(&machines, missing(99).with_mac(mac(1)));
+        record(&machines, leased(2, 40));
+        record(&machines, leased(3, 41));
         assert!(
             machines.by_mac(mac(1)).is_none(),
             "the machine is forgotten"
@@ -287,11 +306,14 @@ mod tests {
     #[test]
     fn a_released_address_is_nobodys() {
         let machines = Machines::default();
-        machines.record(leased(1, 30));
+        record(&machines, leased(1, 30));
         let what = What::Released {
             address: Ipv4Addr::new(192, 168, 150, 30),
         };
-        machines.record(Fact::new(Now::default(), Protocol::Dhcp, what).with_mac(mac(1)));
+        record(
+            &machines,
+            Fact::new(Now::default(), Protocol::Dhcp, what).with_mac(mac(1)),
+        );
         assert_eq!(machines.mac_of(ip(30)), None);
     }
 
@@ -301,16 +323,16 @@ mod tests {
             machines_max: 2,
             facts_max: 3,
         });
-        machines.record(leased(1, 30));
-        machines.record(leased(2, 31));
-        machines.record(missing(30));
-        machines.record(leased(3, 32));
+        record(&machines, leased(1, 30));
+        record(&machines, leased(2, 31));
+        record(&machines, missing(30));
+        record(&machines, leased(3, 32));
         assert_eq!(
             machines.ids(),
             [MachineId::Mac(mac(3)), MachineId::Mac(mac(1))]
         );
         for _ in 0..10 {
-            machines.record(missing(30));
+            record(&machines, missing(30));
         }
         let machine = machines.by_mac(mac(1)).expect("seen lately");
         assert_eq!((machine.facts.len(), machine.facts_forgotten), (3, 9));
@@ -334,7 +356,7 @@ mod tests {
             name: "x",
             text: String::new(),
         };
-        machines.record(Fact::new(Now::default(), Protocol::Http, what));
+        record(&machines, Fact::new(Now::default(), Protocol::Http, what));
         assert!(machines.is_empty());
     }
 }

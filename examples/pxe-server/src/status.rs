@@ -47,8 +47,8 @@ pub(crate) async fn status(handle: &Handle) -> Answer {
             json!({
                 "protocol": protocol.as_str(),
                 "ip": transfer.ip.to_string(),
-                "mac": transfer.mac.map(|mac| mac.to_string()),
-                "file": transfer.file,
+                "mac": shared.hub.machines().mac_of(transfer.ip).map(|mac| mac.to_string()),
+                "file": transfer.file.to_string(),
                 "bytes": transfer.bytes,
                 "seconds": transfer.since.elapsed().as_secs(),
             })

@@ -1,7 +1,7 @@
 //! From a request's head to its response: what all drivers do alike.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;
 use http::header::{COOKIE, HeaderName, RANGE, USER_AGENT};
@@ -167,6 +167,7 @@ pub(super) enum Found {
 fn requested(peer: Peer, head: &RequestHead<'_>, path: Option<TreePath>) -> Requested {
     let owned = |name| text(head.headers, name).map(str::to_owned);
     Requested {
+        at: Instant::now(),
         remote: peer.remote,
         local: peer.local,
         protocol: peer.protocol,

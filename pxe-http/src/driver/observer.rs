@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::StatusCode;
 
@@ -47,7 +46,6 @@ pub(super) struct Report {
     pub(super) status: StatusCode,
     pub(super) bytes_expected: u64,
     pub(super) bytes_sent: u64,
-    pub(super) started: Instant,
     /// Held until the response has ended.
     pub(super) page_place: Option<PagePlace>,
 }
@@ -61,7 +59,6 @@ impl Report {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             bytes_expected: 0,
             bytes_sent: 0,
-            started: Instant::now(),
             page_place: None,
         }
     }
@@ -76,11 +73,11 @@ impl Report {
         };
         self.observer.tell(|| {
             Event::Response(Responded {
+                duration: request.at.elapsed(),
                 request,
                 status: self.status,
                 bytes_expected: self.bytes_expected,
                 bytes_sent: self.bytes_sent,
-                duration: self.started.elapsed(),
                 end,
             })
         });

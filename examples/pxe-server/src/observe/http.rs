@@ -7,24 +7,28 @@ use pxe_core::MacAddr;
 use pxe_http::{Event, Limit, Requested, Responded, ResponseEnd};
 
 use crate::config::LogLevel;
-use crate::fact::{Fact, Protocol, What, printable};
-use crate::hub::{Hub, TransferKey};
+use crate::fact::{Fact, Protocol, What, printable, printable_path};
+use crate::hub::{FileName, Hub, Transfer, TransferKey};
 
 /// Reports an event of a listener that speaks this protocol, HTTP in clear or over TLS, to the hub.
 pub(crate) fn observe(hub: &Hub, protocol: Protocol, event: &Event) {
     match event {
         Event::Request(request) => {
             // Whether it is a transfer at all, only the response tells.
-            hub.begin(
-                key(protocol, request),
-                request.remote.ip(),
-                file(request),
-                None,
-            );
+            let transfer = Transfer {
+                ip: request.remote.ip(),
+                file: match &request.path {
+                    Some(path) => FileName::Path(path.clone()),
+                    None => FileName::Text(printable(&request.target)),
+                },
+                bytes: None,
+                since: request.at,
+            };
+            hub.begin(key(protocol, request), transfer);
         }
         Event::Response(response) => {
-            let ended = hub.end(key(protocol, &response.request));
-            let file = ended.map_or_else(|| file(&response.request), |transfer| transfer.file);
+            hub.end(key(protocol, &response.request));
+            let file = file(&response.request);
             let denied = (response.status.as_u16() == 403)
                 .then(|| hub.denied(response.request.remote.ip(), &file))
                 .flatten();
@@ -32,7 +36,7 @@ pub(crate) fn observe(hub: &Hub, protocol: Protocol, event: &Event) {
                 Some(denied) => (LogLevel::Warn, denied),
                 None => responded(response, file),
             };
-            hub.tell(fact(hub, protocol, &response.request, what), level);
+            hub.tell(fact(hub, protocol, response, what), level);
         }
         Event::Limited(limited) => {
             let (level, text) = match limited.limit {
@@ -112,8 +116,10 @@ const fn limit_name(limit: Limit) -> &'static str {
     }
 }
 
-fn fact(hub: &Hub, protocol: Protocol, request: &Requested, what: What) -> Fact {
-    let fact = Fact::new(hub.now(), protocol, what).with_ip(request.remote.ip());
+fn fact(hub: &Hub, protocol: Protocol, response: &Responded, what: What) -> Fact {
+    let request = &*response.request;
+    let now = hub.now_at(request.at + response.duration);
+    let fact = Fact::new(now, protocol, what).with_ip(request.remote.ip());
     // A lease says better than the client whose address it is; what lpxelinux tells of itself is
     // for networks where another server gives the addresses.
     match request.bootif {
@@ -136,7 +142,7 @@ fn key(protocol: Protocol, request: &Arc<Requested>) -> TransferKey {
 /// The path as it was asked for, decoded where it could be.
 fn file(request: &Requested) -> String {
     match &request.path {
-        Some(path) => printable(&path.to_string()),
+        Some(path) => printable_path(path),
         None => printable(&request.target),
     }
 }

@@ -1,11 +1,13 @@
 //! What TFTP's events mean.
 
+use std::time::Instant;
+
 use pxe_tftp::wire::Opcode;
 use pxe_tftp::{ErrorCode, Event, Limit, Noise, Outcome, Peer, Report};
 
 use crate::config::LogLevel;
 use crate::fact::{Fact, Protocol, What, printable};
-use crate::hub::{Hub, TransferKey};
+use crate::hub::{FileName, Hub, Transfer, TransferKey};
 
 /// A transfer is told to have lost packets if more than one in so many was sent again; how one went
 /// that lost none is told if it had so many blocks.
@@ -36,12 +38,13 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
             ..
         } => {
             let file = printable(&filename.to_string());
-            hub.begin(
-                TransferKey::Tftp(*transfer),
-                peer.remote.ip(),
-                file.clone(),
-                Some(*len),
-            );
+            let begun = Transfer {
+                ip: peer.remote.ip(),
+                file: FileName::Text(file.clone()),
+                bytes: Some(*len),
+                since: Instant::now(),
+            };
+            hub.begin(TransferKey::Tftp(*transfer), begun);
             tell(
                 peer,
                 LogLevel::Debug,
