@@ -1,5 +1,6 @@
 //! Validators and conditional requests (RFC 9110 sections 8.8 and 13).
 
+use std::cell::RefCell;
 use std::hash::{DefaultHasher, Hasher};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,6 +13,7 @@ use pxe_tree::{Attributes, Timestamp};
 use crate::RequestHead;
 use crate::date::SECONDS_END;
 use crate::fields::field_value;
+use crate::memo::Memo;
 
 fn parse_http_date(value: &HeaderValue) -> Option<i64> {
     let time: SystemTime = httpdate::parse_http_date(value.to_str().ok()?).ok()?;
@@ -45,7 +47,7 @@ impl Validators {
             ..
         } = *attributes;
         let etag = if change != 0 {
-            field_value(format_args!("\"{fsid:x}-{fileid:x}-{len:x}-{change:x}\""))
+            strong_tag([fsid, fileid, len, change])
         } else if modified != Timestamp::default() {
             let Timestamp { seconds, nanos } = modified;
             field_value(format_args!(
@@ -62,6 +64,17 @@ impl Validators {
             last_modified,
         }
     }
+}
+
+/// The entity tag of a file whose change stamp is known.
+fn strong_tag(numbers: [u64; 4]) -> Option<HeaderValue> {
+    thread_local! {
+        static TAGS: RefCell<Memo<[u64; 4], 128>> = const { RefCell::new(Memo::new()) };
+    }
+    let [fsid, fileid, len, change] = numbers;
+    let make = || field_value(format_args!("\"{fsid:x}-{fileid:x}-{len:x}-{change:x}\""));
+    // Files that were made one after the other mostly have numbers that follow each other.
+    TAGS.with_borrow_mut(|tags| tags.get(fileid, numbers, make))
 }
 
 impl Validators {

@@ -1,5 +1,6 @@
 //! The header fields of a response, in the order in which they are sent.
 
+use std::cell::RefCell;
 use std::fmt::{self, Write};
 
 use http::header::{
@@ -10,6 +11,7 @@ use pxe_tree::Timestamp;
 
 use crate::condition::Validators;
 use crate::date::Date;
+use crate::memo::Memo;
 use crate::page::Page;
 use crate::{Piece, Plan, RequestHead};
 
@@ -83,7 +85,13 @@ impl Fields {
 }
 
 pub(crate) fn http_date(seconds: i64) -> Option<HeaderValue> {
-    Date::from_seconds(seconds)?.to_http()
+    thread_local! {
+        static DATES: RefCell<Memo<i64, 64>> = const { RefCell::new(Memo::new()) };
+    }
+    DATES.with_borrow_mut(|dates| {
+        let make = || Date::from_seconds(seconds)?.to_http();
+        dates.get(seconds.cast_unsigned(), seconds, make)
+    })
 }
 
 /// Text as a field's value: `None` if it has what no field may have.

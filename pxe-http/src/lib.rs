@@ -96,6 +96,7 @@ mod limits;
 mod listing;
 mod listing_page;
 mod media_type;
+mod memo;
 mod page;
 mod plan;
 mod range;

@@ -124,9 +124,24 @@ impl MediaTypes {
         name.iter()
             .rposition(|&byte| byte == b'.')
             .and_then(|dot| name.get(dot + 1..))
-            .map(<[u8]>::to_ascii_lowercase)
-            .and_then(|extension| self.by_extension.get(extension.as_slice()))
+            .and_then(|extension| self.of_extension(extension))
             .unwrap_or(&self.fallback)
+    }
+
+    fn of_extension(&self, extension: &[u8]) -> Option<&HeaderValue> {
+        // As long as nearly all of them are; each request of a file asks.
+        let mut short = [0; 16];
+        match short.get_mut(..extension.len()) {
+            Some(lower) => {
+                lower.copy_from_slice(extension);
+                lower.make_ascii_lowercase();
+                self.by_extension.get(&*lower)
+            }
+            None => {
+                let lower = extension.to_ascii_lowercase();
+                self.by_extension.get(lower.as_slice())
+            }
+        }
     }
 }
 
@@ -177,6 +192,17 @@ mod tests {
     #[test]
     fn no_extension_is_twice() {
         assert!(DEFAULTS.is_sorted_by(|(a, _), (b, _)| a < b));
+    }
+
+    #[test]
+    fn extensions_may_be_of_any_length() {
+        let mut types = MediaTypes::new();
+        for len in [1, 15, 16, 17, 200] {
+            let media_type = HeaderValue::from(len);
+            types.insert(&"x".repeat(len), media_type.clone());
+            let path = TreePath::parse(&format!("a.{}", "X".repeat(len))).expect("valid");
+            assert_eq!(types.of(&path), media_type);
+        }
     }
 
     #[test]

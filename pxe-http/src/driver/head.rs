@@ -1,5 +1,6 @@
 //! A request's head, out of the bytes of a connection.
 
+use std::cell::Cell;
 use std::mem::MaybeUninit;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
@@ -52,7 +53,8 @@ impl Head {
         };
         let missing = Refusal::Malformed("invalid request line");
         let method = request.method.ok_or(missing)?;
-        let mut headers = HeaderMap::with_capacity(request.headers.len());
+        let mut headers = SPARE.take();
+        headers.reserve(request.headers.len());
         for field in &*request.headers {
             let name = HeaderName::from_bytes(field.name.as_bytes())
                 .map_err(|_| Refusal::Malformed("invalid header name"))?;
@@ -70,6 +72,22 @@ impl Head {
             headers,
         };
         Ok(Some((head, len)))
+    }
+}
+
+thread_local! {
+    /// Memory for the fields of this thread's next request.
+    static SPARE: Cell<HeaderMap> = Cell::default();
+}
+
+impl Drop for Head {
+    fn drop(&mut self) {
+        let mut headers = std::mem::take(&mut self.headers);
+        headers.clear();
+        if headers.capacity() <= FIELDS_MAX {
+            // At its end, the thread has none any more.
+            let _ = SPARE.try_with(|spare| spare.set(headers));
+        }
     }
 }
 
@@ -115,6 +133,23 @@ mod tests {
             let head = format!("GET / HTTP/1.1\r\n{}\r\n", "a:b\r\n".repeat(count));
             let parsed = Head::parse(head.as_bytes(), 1000);
             assert_eq!(parsed == Err(Refusal::TooLong), refused, "{count} fields");
+        }
+    }
+
+    #[test]
+    fn nothing_is_left_of_the_request_before() {
+        for _ in 0..2 {
+            let (first, _) = Head::parse(GET, 1000).expect("valid").expect("complete");
+            assert_eq!(first.headers.len(), 3);
+            drop(first);
+            let next = Head::parse(b"GET / HTTP/1.1\r\nB: 3\r\n\r\n", 1000);
+            let (next, _) = next.expect("valid").expect("complete");
+            let fields: Vec<_> = next.headers.iter().collect();
+            let field = (
+                &HeaderName::from_static("b"),
+                &HeaderValue::from_static("3"),
+            );
+            assert_eq!(fields, [field]);
         }
     }
 

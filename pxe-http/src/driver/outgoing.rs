@@ -7,7 +7,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use http::header::DATE;
+use http::header::{
+    ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
+    LAST_MODIFIED,
+};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use pxe_tree::{Blob, Direct, ErrorKind};
 use rustix::io::Errno;
@@ -397,6 +400,27 @@ fn put_status_line(head: &mut Vec<u8>, version: Version, status: StatusCode) {
 /// GRUB finds `Content-Length` with regard to case (grub-core/net/http.c, parse_line); without it,
 /// it reads until the connection closes, which a kept one never does.
 fn put_field(head: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    match NAMES.iter().find(|(known, _)| known == name) {
+        Some((_, name)) => head.extend_from_slice(name),
+        None => put_name(head, name),
+    }
+    head.extend_from_slice(value.as_bytes());
+    head.extend_from_slice(b"\r\n");
+}
+
+/// The fields that files have, as [`put_name`] writes them, those that always come first.
+static NAMES: [(HeaderName, &[u8]); 8] = [
+    (DATE, b"Date: "),
+    (CONTENT_LENGTH, b"Content-Length: "),
+    (CONTENT_TYPE, b"Content-Type: "),
+    (LAST_MODIFIED, b"Last-Modified: "),
+    (ETAG, b"Etag: "),
+    (ACCEPT_RANGES, b"Accept-Ranges: "),
+    (CONTENT_RANGE, b"Content-Range: "),
+    (CONNECTION, b"Connection: "),
+];
+
+fn put_name(head: &mut Vec<u8>, name: &HeaderName) {
     let begin = head.len();
     head.extend_from_slice(name.as_str().as_bytes());
     let name = head.get_mut(begin..).unwrap_or_default();
@@ -406,8 +430,6 @@ fn put_field(head: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
         }
     }
     head.extend_from_slice(b": ");
-    head.extend_from_slice(value.as_bytes());
-    head.extend_from_slice(b"\r\n");
 }
 
 /// A whole response for what is no request that could be planned: the connection closes after it.
@@ -441,4 +463,18 @@ pub(super) fn refusal(
         bytes.extend_from_slice(page.as_bytes());
     }
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_written_in_one_piece_are_as_all_others() {
+        for (name, known) in &NAMES {
+            let mut made = Vec::new();
+            put_name(&mut made, name);
+            assert_eq!(made, *known);
+        }
+    }
 }
