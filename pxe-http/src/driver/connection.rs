@@ -21,7 +21,7 @@ use super::outgoing::{Outgoing, Sent, refusal};
 use super::patience::Patience;
 use super::peer::Peer;
 use super::rate::{Credit, TooMany};
-use super::scratch::with_scratch;
+use super::scratch::{COPIED_BYTES_MAX, with_scratch};
 use super::seat::SLOW_BYTES;
 use crate::event::{Event, Limit, Malformed, ResponseEnd};
 use crate::{Limits, Plan};
@@ -57,6 +57,10 @@ struct Connection {
     /// Since when the client is waited for: its next request, or the rest of it. `None`: it was not
     /// waited for yet.
     since: Option<Instant>,
+    /// Whether it is looked at once for the client's next request: after a short response it is
+    /// often there before that response is done with. After a long one it is not, and a server
+    /// that rests gives a client on the same processor the time to take all of it at once.
+    looks_again: bool,
     /// Bytes that were sent in this turn.
     turn_bytes: usize,
     patience: Patience,
@@ -72,6 +76,7 @@ pub(super) async fn serve(stream: TcpStream, admitted: Admitted) {
         admitted,
         inbox: Vec::new(),
         since: None,
+        looks_again: true,
         turn_bytes: 0,
         patience: Patience::new(idle),
         credit: Credit::default(),
@@ -92,7 +97,7 @@ pub(super) async fn linger(stream: &mut TcpStream) {
     let drained = poll_fn(|cx| {
         while let Some(more) = left.checked_sub(1) {
             left = more;
-            let count = ready!(poll_receive(stream, cx, <[u8]>::len));
+            let count = ready!(poll_receive(stream, cx, true, <[u8]>::len));
             match count {
                 Ok(0) | Err(_) => break,
                 Ok(count) => left = left.saturating_sub(count),
@@ -105,27 +110,36 @@ pub(super) async fn linger(stream: &mut TcpStream) {
 }
 
 /// Receives once, into the thread's memory; no bytes are the end of what the client sends.
+///
+/// `looks_again` takes the socket for readable until it is found empty. Else it is taken for empty
+/// too if it held less than there was room for: epoll tells of what comes after that (epoll(7)).
 fn poll_receive<T>(
     stream: &TcpStream,
     cx: &mut Context<'_>,
+    looks_again: bool,
     take: impl FnOnce(&[u8]) -> T,
 ) -> Poll<io::Result<T>> {
     with_scratch(|scratch| {
         let (room, _) = scratch.split_at_mut(RECEIVED_BYTES.min(scratch.len()));
         loop {
             ready!(stream.poll_read_ready(cx))?;
-            // Unlike tokio's own reading, this takes the socket for readable until it is found
-            // empty: a busy client's next request is often there before its response is done with.
-            let received = stream.try_io(Interest::READABLE, || {
+            let mut received = None;
+            let tried = stream.try_io(Interest::READABLE, || {
                 let (count, _) = rustix::net::recv(stream, &mut *room, RecvFlags::DONTWAIT)?;
-                Ok(count)
+                received = Some(count);
+                match looks_again || count == room.len() {
+                    true => Ok(()),
+                    false => Err(io::ErrorKind::WouldBlock.into()),
+                }
             });
-            match received {
-                Ok(count) => return Poll::Ready(Ok(take(room.get(..count).unwrap_or_default()))),
-                Err(error) => match error.kind() {
+            if let Some(count) = received {
+                return Poll::Ready(Ok(take(room.get(..count).unwrap_or_default())));
+            }
+            if let Err(error) = tried {
+                match error.kind() {
                     io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => {}
                     _ => return Poll::Ready(Err(error)),
-                },
+                }
             }
         }
     })
@@ -220,7 +234,7 @@ impl Connection {
         loop {
             let Self { stream, inbox, .. } = self;
             let is_first = inbox.is_empty();
-            let received = poll_receive(stream, cx, |bytes| {
+            let received = poll_receive(stream, cx, self.looks_again, |bytes| {
                 if bytes.is_empty() {
                     return Ok(Received::Nothing);
                 }
@@ -277,6 +291,7 @@ impl Connection {
             admitted,
             patience,
             turn_bytes,
+            looks_again,
             ..
         } = self;
         let (place, files) = (&admitted.place, &admitted.files);
@@ -296,6 +311,7 @@ impl Connection {
         if answer.plan.keep_alive && place.seat.is_leaving() {
             close_after(&mut answer.plan);
         }
+        *looks_again = answer.report.bytes_expected <= COPIED_BYTES_MAX as u64;
         let keep_alive = answer.plan.keep_alive;
         let mut outgoing = Outgoing::new(head.version, answer);
         let broken = match send(stream, &mut outgoing, patience, turn_bytes, place).await {

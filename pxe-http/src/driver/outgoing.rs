@@ -28,7 +28,7 @@ use crate::fields::http_date;
 const CHUNK_BYTES_MAX: u64 = 1 << 20;
 /// The end of what leaves by `sendfile` is copied: so it is validated before it leaves, and all
 /// that left before with it.
-const TAIL_BYTES: u64 = 16 * 1024;
+const TAIL_BYTES: u64 = 1024;
 /// Bytes that are read at a time where it has to be waited for.
 const READ_BYTES: u64 = 64 * 1024;
 /// How far the medium is told to read ahead of that.
