@@ -177,6 +177,17 @@ pub struct Limits {
     /// Most file data in one window, in bytes: a smaller `windowsize` is granted where the blocks
     /// are large, but at least 1. Default: 1 MiB, eleven times what 64 blocks take on Ethernet.
     pub window_bytes_max: usize,
+    /// Most file data in the windows of all transfers together, in bytes, over all threads of the
+    /// driver. One half is divided evenly: each of [`transfers_max`](Self::transfers_max) transfers
+    /// has that share, whatever the others ask for. What a window takes beyond its share it borrows
+    /// from the other half, as long as there is something left. Else a smaller `windowsize` is
+    /// granted (RFC 7440 section 3 lets a server do that), never less than 1; and a smaller
+    /// `blksize` (RFC 2348), never less than 1468. Default: 128 MiB. A share is 16 KiB then, which
+    /// is 11 blocks of Ethernet's size, and 4,096 transfers have room for 22 such blocks each.
+    ///
+    /// It counts what windows may hold, as if no two held the same: where a class boots, they do,
+    /// and hold less.
+    pub window_bytes_in_all_max: usize,
     /// Replies per second to datagrams that belong to no transfer and ask for none (ERROR 4 and 5),
     /// per thread of the driver. Default: 100.
     pub stray_replies_per_second: u32,
@@ -220,6 +231,7 @@ impl Default for Limits {
             greeting_timeout: Duration::from_secs(30),
             silence_timeout: Duration::from_secs(60),
             window_bytes_max: 1 << 20,
+            window_bytes_in_all_max: 128 << 20,
             stray_replies_per_second: 100,
             noise_events_per_second: 100,
             replies_max: 1024,
@@ -236,6 +248,16 @@ impl Limits {
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// What each transfer's window may hold whatever the others hold.
+    pub(crate) fn window_share(&self) -> usize {
+        self.window_bytes_to_lend() / self.transfers_max.max(1)
+    }
+
+    /// What the windows of all transfers together may hold beyond their shares.
+    pub(crate) const fn window_bytes_to_lend(&self) -> usize {
+        self.window_bytes_in_all_max / 2
     }
 
     setters! {
@@ -261,6 +283,8 @@ impl Limits {
         with_silence_timeout silence_timeout: Duration;
         /// Sets [`window_bytes_max`](Self::window_bytes_max).
         with_window_bytes_max window_bytes_max: usize;
+        /// Sets [`window_bytes_in_all_max`](Self::window_bytes_in_all_max).
+        with_window_bytes_in_all_max window_bytes_in_all_max: usize;
         /// Sets [`stray_replies_per_second`](Self::stray_replies_per_second).
         with_stray_replies_per_second stray_replies_per_second: u32;
         /// Sets [`noise_events_per_second`](Self::noise_events_per_second).

@@ -12,7 +12,7 @@ use crate::config::{Config, PortMode};
 use crate::error::Refusal;
 use crate::event::{Event, Limit, Noise, Outcome, Peer, PeerMessage, Report, TransferId};
 use crate::flow::{Acked, Expired, Flow};
-use crate::negotiate::{Mode, Terms, blksize_of_mtu, negotiate};
+use crate::negotiate::{Agreement, Mode, Terms, blksize_of_mtu, negotiate};
 use crate::noise::NoiseCounts;
 use crate::output::{FileInfo, Incoming, Output};
 use crate::packets::Packets;
@@ -32,6 +32,9 @@ pub struct Engine {
     pub(crate) elsewhere: usize,
     /// The same, of the address whose request is handled next.
     pub(crate) elsewhere_of_remote: usize,
+    /// What windows may hold beyond their shares, in octets: here, and of other engines.
+    borrowed_bytes: usize,
+    borrowed_bytes_elsewhere: usize,
     /// Transfers that have something to send, each once; served in turn.
     ready: VecDeque<TransferId>,
     replies: Replies,
@@ -82,6 +85,18 @@ impl Engine {
     /// towards [`Limits::transfers_per_remote_max`](crate::Limits::transfers_per_remote_max).
     pub const fn set_transfers_of_remote_elsewhere(&mut self, transfers: usize) {
         self.elsewhere_of_remote = transfers;
+    }
+
+    /// Counts so many bytes that windows of other engines have borrowed towards
+    /// [`Limits::window_bytes_in_all_max`](crate::Limits::window_bytes_in_all_max).
+    pub const fn set_borrowed_window_bytes_elsewhere(&mut self, bytes: usize) {
+        self.borrowed_bytes_elsewhere = bytes;
+    }
+
+    /// What the windows of this engine's transfers may hold beyond their shares of
+    /// [`Limits::window_bytes_in_all_max`](crate::Limits::window_bytes_in_all_max), in bytes.
+    pub const fn borrowed_window_bytes(&self) -> usize {
+        self.borrowed_bytes
     }
 
     /// How many requests and transfers there are with this address.
@@ -230,34 +245,49 @@ impl Engine {
             Ok(Packet::ReadRequest(request)) => request.options,
             _ => Options::NONE,
         };
-        let remote = transfer.peer.remote.ip();
+        let peer = transfer.peer;
+        let remote = peer.remote.ip();
+        let config = Arc::clone(&transfer.config);
+        let share = config.limits.window_share();
+        let borrowed = (self.borrowed_bytes).saturating_add(self.borrowed_bytes_elsewhere);
+        let left = (config.limits.window_bytes_to_lend()).saturating_sub(borrowed);
         let terms = Terms {
             mode: transfer.mode,
             remote,
             len: file.len,
             mtu: file.mtu,
+            window_bytes: share.saturating_add(left),
         };
-        let config = Arc::clone(&transfer.config);
-        let (negotiated, oack) = negotiate(&options, terms, &config);
+        let Agreement {
+            negotiated,
+            oack,
+            is_limited,
+        } = negotiate(&options, terms, &config);
+        let borrowed_bytes = negotiated.window_bytes(file.len).saturating_sub(share);
         // A block that would be fragmented cannot be a segment of an offloaded send.
         let segmentation = file
             .mtu
             .is_some_and(|mtu| u32::from(negotiated.blksize) <= blksize_of_mtu(mtu, remote));
         let single_port = config.ports == PortMode::Single;
         let flow = Flow::new(now, config, negotiated, oack, file.len, segmentation);
-        let (local_ip, remote) = (transfer.peer.local_ip, transfer.peer.remote);
-        let interface = transfer.peer.interface;
         if !self.table.accept(id, flow, single_port) {
             return false;
+        }
+        if let Some(transfer) = self.table.get_mut(id) {
+            transfer.borrowed_bytes = borrowed_bytes;
+            self.borrowed_bytes += borrowed_bytes;
+        }
+        if is_limited {
+            self.limit_reached(now, Limit::WindowBytes, peer);
         }
         if single_port {
             self.started(id, file.len);
         } else {
             self.outputs.push_back(Output::OpenSocket {
                 transfer: id,
-                local_ip,
-                remote,
-                interface,
+                local_ip: peer.local_ip,
+                remote: peer.remote,
+                interface: peer.interface,
             });
         }
         self.settle(now, id);
@@ -565,6 +595,7 @@ impl Engine {
         if transfer.queued {
             self.ready.retain(|queued| *queued != id);
         }
+        self.borrowed_bytes -= transfer.borrowed_bytes;
         let Transfer {
             peer,
             listener,

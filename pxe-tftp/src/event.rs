@@ -202,6 +202,9 @@ pub enum Limit {
     Replies,
     /// [`Limits::outputs_max`](crate::Limits::outputs_max).
     Outputs,
+    /// [`Limits::window_bytes_in_all_max`](crate::Limits::window_bytes_in_all_max): a smaller
+    /// window, or block, was granted than there would have been room for else.
+    WindowBytes,
 }
 
 impl fmt::Display for Limit {
@@ -213,6 +216,7 @@ impl fmt::Display for Limit {
             Self::StrayReplies => "too many stray packets",
             Self::Replies => "too many replies wait to be sent",
             Self::Outputs => "too much waits for the driver",
+            Self::WindowBytes => "windows hold too much together: this one is smaller",
         })
     }
 }

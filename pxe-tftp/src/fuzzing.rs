@@ -89,6 +89,7 @@ const LISTENERS: u32 = 1;
 const TRANSFERS_MAX: usize = 6;
 const OUTPUTS_MAX: usize = 64;
 const FIRST_SENDS_MAX: u32 = 3;
+const WINDOW_BYTES_IN_ALL_MAX: usize = 96 << 10;
 
 struct Harness {
     engine: Engine,
@@ -111,6 +112,7 @@ fn config(ports: PortMode) -> Config {
             Limits::new()
                 .with_transfers_max(TRANSFERS_MAX)
                 .with_transfers_per_remote_max(2)
+                .with_window_bytes_in_all_max(WINDOW_BYTES_IN_ALL_MAX)
                 .with_incoming_max(3)
                 .with_outputs_max(OUTPUTS_MAX)
                 .with_replies_max(8)
@@ -224,6 +226,8 @@ impl Harness {
             Op::Transmits { most, segments } => self.transmits(most, segments),
             Op::Accept { len, mtu } => {
                 if let Some(incoming) = self.incoming.pop() {
+                    let borrowed = usize::from(mtu % 8) << 13;
+                    self.engine.set_borrowed_window_bytes_elsewhere(borrowed);
                     let mtu = (mtu > 0).then_some(u32::from(mtu));
                     let file = FileInfo::new(len.into()).with_mtu(mtu);
                     self.engine.accept(now, incoming, file);
@@ -425,6 +429,8 @@ impl Harness {
         assert!(ready <= self.engine.transfers());
         assert!(unanswered <= self.engine.transfers());
         assert!(remembered <= 4);
+        let borrowed = self.engine.borrowed_window_bytes();
+        assert!(borrowed <= WINDOW_BYTES_IN_ALL_MAX / 2);
     }
 
     /// Left alone, an engine comes to rest, and nothing is left behind.
@@ -441,6 +447,7 @@ impl Harness {
             let Some(next) = self.engine.poll_timeout() else {
                 self.outputs(usize::MAX);
                 assert!(self.engine.is_idle());
+                assert_eq!(self.engine.borrowed_window_bytes(), 0);
                 assert_eq!(
                     self.sockets.len(),
                     LISTENERS as usize,

@@ -15,6 +15,8 @@ pub(crate) const BLKSIZE_MAX: u16 = 65464;
 /// Most converted octets that a netascii transfer may keep in its window, and so its greatest
 /// block: they are memory of its own, unlike the data that octet transfers share; see `Content`.
 const NETASCII_WINDOW_BYTES_MAX: u16 = 4 << 10;
+/// A block of Ethernet's size is granted whatever windows hold: some firmware can do with no less.
+const BLKSIZE_ALWAYS: u16 = 1468;
 
 /// How the file is represented on the wire (RFC 1350 section 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -106,6 +108,17 @@ pub struct Negotiated {
     pub tsize: Option<u64>,
 }
 
+impl Negotiated {
+    /// Octets of the file that a window holds at most.
+    pub(crate) fn window_bytes(&self, len: u64) -> usize {
+        let bytes = usize::from(self.blksize) * usize::from(self.windowsize);
+        match self.mode {
+            Mode::Octet => usize::try_from(len).map_or(bytes, |len| bytes.min(len)),
+            Mode::Netascii => bytes,
+        }
+    }
+}
+
 /// The largest block that fits one IP packet of `mtu` bytes to `remote`.
 ///
 /// 20 (IPv4) or 40 (IPv6) bytes of IP header, 8 of UDP, 4 of TFTP.
@@ -124,17 +137,31 @@ pub(crate) struct Terms {
     pub(crate) remote: IpAddr,
     pub(crate) len: u64,
     pub(crate) mtu: Option<u32>,
+    /// What there is room for beside the windows of other transfers, in octets.
+    pub(crate) window_bytes: usize,
 }
 
-/// Decides on the options, and writes the OACK packet, which is empty if none is accepted: an
-/// OACK without options must not be sent (RFC 2347; clients take DATA 1 instead).
-pub(crate) fn negotiate(
-    options: &Options<'_>,
-    terms: Terms,
-    config: &Config,
-) -> (Negotiated, Vec<u8>) {
+/// What came of a request's options.
+#[derive(Debug)]
+pub(crate) struct Agreement {
+    pub(crate) negotiated: Negotiated,
+    /// The OACK packet. Empty if no option is accepted: an OACK without options must not be sent
+    /// (RFC 2347; clients take DATA 1 instead).
+    pub(crate) oack: Vec<u8>,
+    /// It would be more, if other windows held less.
+    pub(crate) is_limited: bool,
+}
+
+/// Decides on the options, and writes the OACK packet.
+pub(crate) fn negotiate(options: &Options<'_>, terms: Terms, config: &Config) -> Agreement {
     let requested = Requested::from_wire(options);
-    let blksize = requested.blksize.map(|asked| {
+    // A file that has room as a whole never takes more.
+    let has_room = u64::try_from(terms.window_bytes).is_ok_and(|room| terms.len <= room);
+    let room = match terms.mode {
+        Mode::Octet if has_room => usize::MAX,
+        Mode::Octet | Mode::Netascii => terms.window_bytes,
+    };
+    let blksize_alone = requested.blksize.map(|asked| {
         let by_mtu = match terms.mtu {
             Some(mtu) if config.clamp_blksize_to_mtu => blksize_of_mtu(mtu, terms.remote),
             _ => u32::from(BLKSIZE_MAX),
@@ -151,18 +178,22 @@ pub(crate) fn negotiate(
             .min(by_memory)
             .max(BLKSIZE_MIN)
     });
+    let by_room = u16::try_from(room).unwrap_or(u16::MAX).max(BLKSIZE_ALWAYS);
+    let blksize = blksize_alone.map(|blksize| blksize.min(by_room));
     let blksize_used = blksize.unwrap_or(BLKSIZE_DEFAULT);
-    let windowsize = requested.windowsize.map(|asked| {
+    let windowsize_alone = requested.windowsize.map(|asked| {
         let bytes_max = match terms.mode {
             Mode::Octet => config.limits.window_bytes_max,
             Mode::Netascii => {
                 usize::from(NETASCII_WINDOW_BYTES_MAX).min(config.limits.window_bytes_max)
             }
         };
-        let by_bytes = bytes_max / usize::from(blksize_used);
-        let by_bytes = u16::try_from(by_bytes).unwrap_or(u16::MAX);
+        let by_bytes = blocks_of(bytes_max, blksize_used);
         asked.min(config.windowsize_max).min(by_bytes).max(1)
     });
+    let by_room = blocks_of(room, blksize_used).max(1);
+    let windowsize = windowsize_alone.map(|windowsize| windowsize.min(by_room));
+    let is_limited = (blksize, windowsize) != (blksize_alone, windowsize_alone);
     let timeout_seconds = requested.timeout_seconds;
     // The length of converted text is not known before it is sent: no tsize for netascii.
     let tsize = (requested.tsize && terms.mode == Mode::Octet).then_some(terms.len);
@@ -206,7 +237,16 @@ pub(crate) fn negotiate(
         timeout: timeout_seconds.map(|seconds| Duration::from_secs(seconds.into())),
         tsize,
     };
-    (negotiated, oack)
+    Agreement {
+        negotiated,
+        oack,
+        is_limited,
+    }
+}
+
+/// How many whole blocks there is room for in so many octets.
+fn blocks_of(bytes: usize, blksize: u16) -> u16 {
+    u16::try_from(bytes / usize::from(blksize.max(1))).unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]
@@ -218,7 +258,8 @@ mod tests {
     const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
     fn agree(options: &[u8], terms: Terms, config: &Config) -> (Negotiated, Vec<u8>) {
-        negotiate(&Options::decode(options), terms, config)
+        let agreement = negotiate(&Options::decode(options), terms, config);
+        (agreement.negotiated, agreement.oack)
     }
 
     fn terms(remote: IpAddr, mtu: Option<u32>) -> Terms {
@@ -227,6 +268,7 @@ mod tests {
             remote,
             len: 1_000_000,
             mtu,
+            window_bytes: usize::MAX,
         }
     }
 
@@ -302,6 +344,43 @@ mod tests {
         let config = Config::default().with_limits(tight);
         let (negotiated, _) = agree(b"windowsize\09\0", terms(V4, None), &config);
         assert_eq!(negotiated.windowsize, 1);
+    }
+
+    #[test]
+    fn where_windows_hold_much_smaller_ones_are_granted() {
+        let ask = |options: &[u8], terms: Terms| {
+            let agreement = negotiate(&Options::decode(options), terms, &Config::default());
+            let Negotiated {
+                blksize,
+                windowsize,
+                ..
+            } = agreement.negotiated;
+            (blksize, windowsize, agreement.is_limited)
+        };
+        let with = |window_bytes| Terms {
+            window_bytes,
+            ..terms(V4, None)
+        };
+        let ethernet = b"blksize\x001468\0windowsize\x0064\0";
+        assert_eq!(ask(ethernet, with(100_000)), (1468, 64, false));
+        assert_eq!(ask(ethernet, with(16_384)), (1468, 11, true));
+        assert_eq!(ask(ethernet, with(0)), (1468, 1, true));
+        let large = b"blksize\x0065464\0windowsize\x0064\0";
+        assert_eq!(ask(large, with(70_000)), (65464, 1, true));
+        assert_eq!(ask(large, with(16_384)), (16_384, 1, true));
+        assert_eq!(ask(large, with(0)), (1468, 1, true));
+        // What was not asked for is not granted.
+        assert_eq!(ask(b"windowsize\x0064\0", with(1024)), (512, 2, true));
+        assert_eq!(ask(b"windowsize\x001\0", with(0)), (512, 1, false));
+        assert_eq!(ask(b"", with(0)), (512, 1, false));
+        // Of a small file no window holds much.
+        let small = Terms {
+            len: 16_384,
+            ..with(16_384)
+        };
+        assert_eq!(ask(large, small), (65464, 16, false));
+        let agreement = negotiate(&Options::decode(large), small, &Config::default());
+        assert_eq!(agreement.negotiated.window_bytes(16_384), 16_384);
     }
 
     #[test]

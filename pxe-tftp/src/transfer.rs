@@ -25,6 +25,8 @@ pub(crate) struct Transfer {
     pub(crate) received_at: Instant,
     pub(crate) config: Arc<Config>,
     pub(crate) state: State,
+    /// What its window may hold beyond its share, in octets.
+    pub(crate) borrowed_bytes: usize,
     /// Whether it stands in the queue of those that have something to send.
     pub(crate) queued: bool,
     /// Its entry among the table's unanswered: since its first packet was sent.
@@ -68,6 +70,7 @@ impl Transfer {
             received_at,
             config,
             state: State::Asking,
+            borrowed_bytes: 0,
             queued: false,
             unanswered: None,
             armed: None,

@@ -32,6 +32,8 @@ pub(super) struct Shared {
 struct Thread {
     waker: Waker,
     transfers: AtomicUsize,
+    /// What its windows may hold beyond their shares.
+    borrowed_window_bytes: AtomicUsize,
 }
 
 /// What the handles want.
@@ -48,6 +50,7 @@ impl Shared {
             Ok(Thread {
                 waker: Waker::new()?,
                 transfers: AtomicUsize::new(0),
+                borrowed_window_bytes: AtomicUsize::new(0),
             })
         };
         let threads: io::Result<Box<[_]>> = (0..threads).map(thread).collect();
@@ -84,13 +87,29 @@ impl Shared {
         Some(lock(&self.wishes).clone())
     }
 
-    /// How many transfers the other threads have.
-    pub(super) fn transfers_elsewhere(&self, thread: usize) -> usize {
+    /// The sum of what the other threads have of something.
+    fn elsewhere(&self, thread: usize, what: impl Fn(&Thread) -> &AtomicUsize) -> usize {
         let others = self.threads().iter().enumerate();
         let others = others.filter(|(other, _)| *other != thread);
         others
-            .map(|(_, other)| other.transfers.load(Ordering::Relaxed))
+            .map(|(_, other)| what(other).load(Ordering::Relaxed))
             .sum()
+    }
+
+    /// How many transfers the other threads have.
+    pub(super) fn transfers_elsewhere(&self, thread: usize) -> usize {
+        self.elsewhere(thread, |other| &other.transfers)
+    }
+
+    /// What the windows of the other threads' transfers have borrowed, in octets.
+    pub(super) fn borrowed_window_bytes_elsewhere(&self, thread: usize) -> usize {
+        self.elsewhere(thread, |other| &other.borrowed_window_bytes)
+    }
+
+    pub(super) fn set_borrowed_window_bytes(&self, thread: usize, bytes: usize) {
+        if let Some(mine) = self.threads().get(thread) {
+            mine.borrowed_window_bytes.store(bytes, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn set_transfers(&self, thread: usize, transfers: usize) {

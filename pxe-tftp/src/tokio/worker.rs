@@ -509,9 +509,9 @@ impl Worker {
             };
             self.send(now, &transmit);
         }
-        self.common
-            .shared
-            .set_transfers(self.number, self.engine.transfers());
+        let (shared, engine) = (&self.common.shared, &self.engine);
+        shared.set_transfers(self.number, engine.transfers());
+        shared.set_borrowed_window_bytes(self.number, engine.borrowed_window_bytes());
     }
 
     fn send(&mut self, now: Now, transmit: &Transmit) {
@@ -687,7 +687,12 @@ impl Worker {
         let transfer = incoming.transfer();
         self.files
             .insert(transfer, incoming.filename().clone(), blob);
-        if !self.engine.accept(now, incoming, file) {
+        let (shared, engine) = (&self.common.shared, &mut self.engine);
+        let elsewhere = shared.borrowed_window_bytes_elsewhere(self.number);
+        engine.set_borrowed_window_bytes_elsewhere(elsewhere);
+        let is_accepted = engine.accept(now, incoming, file);
+        shared.set_borrowed_window_bytes(self.number, engine.borrowed_window_bytes());
+        if !is_accepted {
             self.files.release(transfer);
         }
     }

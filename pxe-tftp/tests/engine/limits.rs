@@ -207,6 +207,60 @@ fn with_many_transfers_each_holds_little_of_its_file() {
     }
 }
 
+/// Those who ask for the largest windows, and never acknowledge them, get a share of what there is
+/// for all, and others get theirs.
+#[test]
+fn windows_are_bounded_in_bytes_over_all_transfers() {
+    const IN_ALL: usize = 64 << 10;
+    let limits = Limits::default()
+        .with_transfers_max(4)
+        .with_window_bytes_in_all_max(IN_ALL);
+    let mut world = world(limits);
+    world.mtu = None;
+    world.file("file", content(200_000));
+    world.file("small", content(5000));
+    let mut ask = |client, name, blksize, windowsize| {
+        let ask = Ask::new(name).option("blksize", blksize);
+        let ask = ask.option("windowsize", windowsize);
+        let remote = World::address(client);
+        world.inject(remote, LISTENER, &ask.packet(Opcode::RRQ));
+        let negotiated = world.events.iter().rev().find_map(|event| match event {
+            Event::TransferStarted {
+                negotiated, peer, ..
+            } if peer.remote == remote => Some(*negotiated),
+            _ => None,
+        });
+        let negotiated = negotiated.expect("a transfer");
+        let limited = limits_met(&world).len();
+        world.events.clear();
+        assert!(world.engine.borrowed_window_bytes() <= IN_ALL / 2);
+        (negotiated.blksize, negotiated.windowsize, limited)
+    };
+    // Of 8 KiB that are its own and 32 KiB to borrow, it takes 32; the next one, what is left.
+    assert_eq!(ask(0, "file", 1024, 32), (1024, 32, 0));
+    assert_eq!(ask(1, "file", 1024, 32), (1024, 16, 1));
+    // Each has its share, whatever others do.
+    assert_eq!(ask(2, "file", 1024, 32), (1024, 8, 1));
+    assert_eq!(ask(3, "file", 65464, 64), (8192, 1, 1));
+    // A client that goes gives back what it has borrowed.
+    world.inject(World::address(0), SocketId(1), b"\0\x05\0\0\0");
+    assert_eq!(world.engine.borrowed_window_bytes(), 8 << 10);
+    let mut ask = |name, blksize, elsewhere| {
+        world.engine.set_borrowed_window_bytes_elsewhere(elsewhere);
+        let ask = Ask::new(name).option("blksize", blksize);
+        let remote = World::address(4);
+        let ask = ask.option("windowsize", 64);
+        let before = world.sent.len();
+        world.inject(remote, LISTENER, &ask.packet(Opcode::RRQ));
+        String::from_utf8_lossy(&world.sent[before].2[2..]).into_owned()
+    };
+    // What other engines have lent counts too; and a small file is no matter.
+    let oack = |blksize, windowsize| format!("blksize\0{blksize}\0windowsize\0{windowsize}\0");
+    assert_eq!(ask("file", 1000, 0), oack(1000, 32));
+    assert_eq!(ask("file", 1001, IN_ALL / 2), oack(1001, 8));
+    assert_eq!(ask("small", 1002, IN_ALL / 2), oack(1002, 64));
+}
+
 /// Both sends have left, so that the second is no failure of a transfer that goes well.
 #[test]
 fn that_segments_are_refused_may_be_told_twice() {

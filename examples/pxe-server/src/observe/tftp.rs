@@ -127,6 +127,8 @@ pub(crate) fn observe(hub: &Hub, event: &Event) {
             let level = match limit {
                 // Anybody can send stray packets, and each is worth no more than the packet.
                 Limit::StrayReplies => LogLevel::Debug,
+                // The client gets its file all the same.
+                Limit::WindowBytes => LogLevel::Debug,
                 _ => LogLevel::Warn,
             };
             note(
@@ -175,6 +177,7 @@ const fn limit_name(limit: Limit) -> &'static str {
         Limit::StrayReplies => "limit_stray_replies",
         Limit::Replies => "limit_replies",
         Limit::Outputs => "limit_outputs",
+        Limit::WindowBytes => "limit_window_bytes",
         _ => "limit",
     }
 }
