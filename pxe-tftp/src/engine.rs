@@ -11,7 +11,7 @@ use pxe_core::{BatchLimit, Destination, Instant, Now, RecvMeta, SendFailure, Soc
 use crate::config::{Config, PortMode};
 use crate::error::Refusal;
 use crate::event::{Event, Limit, Noise, Outcome, Peer, PeerMessage, Report, TransferId};
-use crate::flow::{Acked, Expired, Flow};
+use crate::flow::{Acked, Expired, Flow, chunk_bytes};
 use crate::negotiate::{Agreement, Mode, Terms, blksize_of_mtu, negotiate};
 use crate::noise::NoiseCounts;
 use crate::output::{FileInfo, Incoming, Output};
@@ -97,6 +97,19 @@ impl Engine {
     /// [`Limits::window_bytes_in_all_max`](crate::Limits::window_bytes_in_all_max), in bytes.
     pub const fn borrowed_window_bytes(&self) -> usize {
         self.borrowed_bytes
+    }
+
+    /// How much of a file to read and keep at a time, in bytes: a [chunk](Config::chunk_bytes), or
+    /// less while there are [many transfers](crate::Limits::ahead_transfers_max). A slow client
+    /// holds all of what its block lies in.
+    pub fn chunk_bytes(&self) -> usize {
+        chunk_bytes(&self.config, self.is_crowded())
+    }
+
+    /// Whether there are so many transfers that each is to hold little.
+    fn is_crowded(&self) -> bool {
+        let transfers = self.table.len().saturating_add(self.elsewhere);
+        transfers > self.config.limits.ahead_transfers_max
     }
 
     /// How many requests and transfers there are with this address.
@@ -545,8 +558,7 @@ impl Engine {
 
     /// After a transfer's state has changed: asks for data, queues it for sending, sets its timer.
     pub(crate) fn settle(&mut self, now: Instant, id: TransferId) {
-        let transfers = self.table.len().saturating_add(self.elsewhere);
-        let is_crowded = transfers > self.config.limits.ahead_transfers_max;
+        let is_crowded = self.is_crowded();
         let Some(transfer) = self.table.get_mut(id) else {
             return;
         };

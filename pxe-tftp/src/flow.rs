@@ -551,10 +551,7 @@ impl Flow {
             Mode::Octet if !is_crowded => self.config.read_ahead_bytes as u64,
             Mode::Octet | Mode::Netascii => 0,
         };
-        let chunk_bytes = match is_crowded {
-            true => self.config.chunk_bytes.min(CROWDED_CHUNK_BYTES),
-            false => self.config.chunk_bytes,
-        };
+        let chunk_bytes = chunk_bytes(&self.config, is_crowded);
         let chunk_bytes = whole_blocks(chunk_bytes, self.negotiated.blksize);
         // One more octet tells a full last block from one that an empty one follows.
         let upto = window_bytes.saturating_add(read_ahead.max(1));
@@ -592,6 +589,14 @@ impl Flow {
             self.last_progress = now;
         }
         Ok(())
+    }
+}
+
+/// How much of a file is asked for at a time; `is_crowded`: with many other transfers.
+pub(crate) fn chunk_bytes(config: &Config, is_crowded: bool) -> usize {
+    match is_crowded {
+        true => config.chunk_bytes.min(CROWDED_CHUNK_BYTES),
+        false => config.chunk_bytes,
     }
 }
 

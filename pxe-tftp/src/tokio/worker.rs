@@ -616,7 +616,7 @@ impl Worker {
     fn read(&mut self, transfer: TransferId) {
         let mailbox = Arc::clone(&self.mailbox);
         let look = Look { mailbox, transfer };
-        let chunk_bytes = self.common.config.chunk_bytes;
+        let chunk_bytes = self.engine.chunk_bytes();
         let read = AssertUnwindSafe(|| self.files.read(chunk_bytes, look));
         // As with what is read by a task, a panic is one client's misfortune.
         let read = catch_unwind(read).unwrap_or_else(|_| Read::Failed(ErrorKind::Io.into()));
