@@ -152,7 +152,10 @@ pub struct Limits {
     /// Where there is no place for a request, a transfer has to make room whose first packet was
     /// not acknowledged for so long; else a few forged requests per second would keep all places
     /// taken. Default: 200 ms, far beyond a round trip in a LAN. A client that is slower asks
-    /// again. Each thread of the driver looks among its own transfers.
+    /// again. The engine looks among its own transfers first, then asks for
+    /// [room elsewhere](crate::Output::MakeRoom). Where it is one client's bound that is met, it looks
+    /// among its own alone: requests that are forged in that client's name, each by another port,
+    /// come to all threads of the driver alike.
     pub displaced_after: Duration,
     /// Requests that the driver was asked about and has not answered yet, per thread of the driver.
     /// Default: 1024.

@@ -32,6 +32,8 @@ pub struct Engine {
     pub(crate) elsewhere: usize,
     /// The same, of the address whose request is handled next.
     pub(crate) elsewhere_of_remote: usize,
+    /// Since when a transfer of another engine has not been answered.
+    pub(crate) unanswered_elsewhere: Option<Instant>,
     /// What windows may hold beyond their shares, in octets: here, and of other engines.
     borrowed_bytes: usize,
     borrowed_bytes_elsewhere: usize,
@@ -85,6 +87,25 @@ impl Engine {
     /// towards [`Limits::transfers_per_remote_max`](crate::Limits::transfers_per_remote_max).
     pub const fn set_transfers_of_remote_elsewhere(&mut self, transfers: usize) {
         self.elsewhere_of_remote = transfers;
+    }
+
+    /// Says since when the first packet of a transfer of another engine has not been acknowledged, so
+    /// that it can be displaced by the next request: the longest of all, by the same clock.
+    pub const fn set_unanswered_elsewhere(&mut self, since: Option<Instant>) {
+        self.unanswered_elsewhere = since;
+    }
+
+    /// Since when the first packet of a transfer has not been acknowledged, the longest of all.
+    pub fn longest_unanswered(&self) -> Option<Instant> {
+        let (since, _) = self.table.longest_unanswered()?;
+        Some(since)
+    }
+
+    /// Ends the transfer that has not been answered for longest, for another engine's request, if
+    /// that is as long as [`Limits::displaced_after`](crate::Limits::displaced_after). `false`: there
+    /// is none.
+    pub fn make_room(&mut self, now: Now) -> bool {
+        self.displace(now.mono, self.table.longest_unanswered())
     }
 
     /// Counts so many bytes that windows of other engines have borrowed towards

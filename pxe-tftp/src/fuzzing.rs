@@ -173,6 +173,11 @@ impl Harness {
                 options,
                 value,
             } => {
+                // Another engine has some places, maybe with one to displace.
+                let elsewhere = usize::from(value % 3);
+                self.engine.set_transfers_elsewhere(elsewhere);
+                let unanswered = (elsewhere == 2).then_some(Instant::EPOCH);
+                self.engine.set_unanswered_elsewhere(unanswered);
                 let account = self.accounts.entry(peer_of(peer)).or_default();
                 if options & 128 != 0 && !account.last_request.is_empty() {
                     let again = account.last_request.clone();
@@ -283,7 +288,10 @@ impl Harness {
                 let to = Destination::Unicast(peer_of(peer));
                 self.engine.handle_send_failure(now, to, failure);
             }
-            Op::Reconfigure => self.engine.set_config(config(ports)),
+            Op::Reconfigure => {
+                self.engine.set_config(config(ports));
+                self.engine.make_room(now);
+            }
             Op::ShutDown => self.engine.shut_down(),
         }
     }
@@ -362,6 +370,7 @@ impl Harness {
                 Output::Release { transfer } => {
                     self.wants.remove(&transfer);
                 }
+                Output::MakeRoom => {}
                 Output::Event(event) => assert!(!format!("{event:?}").contains('\u{1b}')),
             }
         }

@@ -158,9 +158,7 @@ impl Engine {
             && !self.displace(now, self.table.longest_unanswered_of(ip))
         {
             Limit::TransfersPerRemote
-        } else if self.table.len().saturating_add(self.elsewhere) >= limits.transfers_max
-            && !self.displace(now, self.table.longest_unanswered())
-        {
+        } else if !self.make_place(now) {
             Limit::Transfers
         } else {
             return Ok(());
@@ -170,16 +168,46 @@ impl Engine {
         Err(Refusal::new(ErrorCode::NOT_DEFINED, text))
     }
 
+    /// Sees to it that there is a place for one more, if that can be.
+    fn make_place(&mut self, now: Instant) -> bool {
+        let transfers_max = self.config.limits.transfers_max;
+        // Engines that take places at the same moment may have taken one too many between them.
+        while self.table.len().saturating_add(self.elsewhere) >= transfers_max {
+            let longest = self.table.longest_unanswered();
+            if !self.displace(now, longest) && !self.displace_elsewhere(now) {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Ends the transfer that has been unanswered for longest, if that is long enough. Not by an
     /// ERROR: if its client is no invention, it may ask again.
-    fn displace(&mut self, now: Instant, longest: Option<(Instant, TransferId)>) -> bool {
-        let displaced_after = self.config.limits.displaced_after;
-        let silent = |since| now.saturating_duration_since(since) >= displaced_after;
-        let Some((_, id)) = longest.filter(|(since, _)| silent(*since)) else {
+    pub(crate) fn displace(
+        &mut self,
+        now: Instant,
+        longest: Option<(Instant, TransferId)>,
+    ) -> bool {
+        let Some((_, id)) = longest.filter(|(since, _)| self.is_silent(now, *since)) else {
             return false;
         };
         self.finish(now, id, Outcome::Displaced);
         true
+    }
+
+    /// Has another engine do so.
+    fn displace_elsewhere(&mut self, now: Instant) -> bool {
+        let longest = self.unanswered_elsewhere.take();
+        if self.elsewhere == 0 || !longest.is_some_and(|since| self.is_silent(now, since)) {
+            return false;
+        }
+        self.elsewhere -= 1;
+        self.outputs.push_back(Output::MakeRoom);
+        true
+    }
+
+    fn is_silent(&self, now: Instant, since: Instant) -> bool {
+        now.saturating_duration_since(since) >= self.config.limits.displaced_after
     }
 
     /// Answers a request that never becomes a transfer.

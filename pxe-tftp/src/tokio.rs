@@ -27,7 +27,7 @@ use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::tokio::runtime;
 use ::tokio::sync::mpsc;
@@ -298,6 +298,7 @@ impl Threads {
             grace: server.grace,
             shared: Arc::clone(&shared),
             runtime: runtime::Handle::current(),
+            epoch: Instant::now(),
         };
         let (sender, ends) = mpsc::unbounded_channel();
         let mut started = Self {

@@ -451,6 +451,31 @@ fn a_new_configuration_is_for_new_transfers() {
     assert!(matches!(client.receive(), Got::Data(1, payload) if payload.len() == 1000));
 }
 
+/// The system divides the clients among the threads, and with them whose place is free.
+#[test]
+fn who_does_not_answer_makes_room_whichever_thread_serves_it() {
+    let limits = Limits::new()
+        .with_transfers_max(1)
+        .with_displaced_after(Duration::ZERO);
+    let config = Config::new().with_limits(limits);
+    let server = Running::start("127.0.0.1:0", config, tree());
+    let mut silent = Vec::new();
+    for _ in 0..16 {
+        let mut client = server.client();
+        let started = Instant::now();
+        // A thread tells the others of its transfer a moment after the first packet has left.
+        loop {
+            match client.request(Opcode::RRQ, "small", &[]) {
+                Got::Data(1, _) => break,
+                Got::Error(_, text) => assert_eq!(text, "server busy: too many transfers"),
+                other => panic!("{other:?}"),
+            }
+            assert!(started.elapsed() < PATIENCE, "a place");
+        }
+        silent.push(client);
+    }
+}
+
 #[test]
 fn a_closed_port_of_the_client_ends_its_transfer() {
     for ports in [PortMode::PerTransfer, PortMode::Single] {

@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use pxe_core::Instant;
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::config::Config;
@@ -34,6 +35,11 @@ struct Thread {
     transfers: AtomicUsize,
     /// What its windows may hold beyond their shares.
     borrowed_window_bytes: AtomicUsize,
+    /// One more than the nanoseconds of the threads' clock since when a transfer has not been
+    /// answered; 0 where there is none.
+    unanswered: AtomicU64,
+    /// How many transfers it is to displace for others' requests.
+    displacements: AtomicUsize,
 }
 
 /// What the handles want.
@@ -51,6 +57,8 @@ impl Shared {
                 waker: Waker::new()?,
                 transfers: AtomicUsize::new(0),
                 borrowed_window_bytes: AtomicUsize::new(0),
+                unanswered: AtomicU64::new(0),
+                displacements: AtomicUsize::new(0),
             })
         };
         let threads: io::Result<Box<[_]>> = (0..threads).map(thread).collect();
@@ -116,6 +124,50 @@ impl Shared {
         if let Some(mine) = self.threads().get(thread) {
             mine.transfers.store(transfers, Ordering::Relaxed);
         }
+    }
+
+    /// Of the other threads, the one with the transfer that has not been answered for longest, and
+    /// since when.
+    fn longest_unanswered(&self, thread: usize) -> Option<(Instant, &Thread)> {
+        let others = self.threads().iter().enumerate();
+        let others = others.filter(|(other, _)| *other != thread);
+        let since = others.filter_map(|(_, other)| {
+            let since = other.unanswered.load(Ordering::Relaxed).checked_sub(1)?;
+            Some((Instant::from_nanos(since), other))
+        });
+        since.min_by_key(|(since, _)| *since)
+    }
+
+    /// Since when a transfer of the other threads has not been answered, the longest of all.
+    pub(super) fn longest_unanswered_elsewhere(&self, thread: usize) -> Option<Instant> {
+        let (since, _) = self.longest_unanswered(thread)?;
+        Some(since)
+    }
+
+    pub(super) fn set_longest_unanswered(&self, thread: usize, since: Option<Instant>) {
+        if let Some(mine) = self.threads().get(thread) {
+            let since = since.map_or(0, |since| since.as_nanos().saturating_add(1));
+            mine.unanswered.store(since, Ordering::Relaxed);
+        }
+    }
+
+    /// Has another thread displace the transfer that has not been answered for longest. If it is
+    /// answered at this moment, there is one transfer too many for a while.
+    pub(super) fn displace_elsewhere(&self, thread: usize) {
+        if let Some((_, other)) = self.longest_unanswered(thread) {
+            // Nobody else is to count on that one.
+            other.unanswered.store(0, Ordering::Relaxed);
+            other.displacements.fetch_add(1, Ordering::Release);
+            other.waker.wake();
+        }
+    }
+
+    /// How many transfers this thread is to displace.
+    pub(super) fn take_displacements(&self, thread: usize) -> usize {
+        let mine = self.threads().get(thread);
+        let asked = |mine: &&Thread| mine.displacements.load(Ordering::Relaxed) > 0;
+        let mine = mine.filter(asked);
+        mine.map_or(0, |mine| mine.displacements.swap(0, Ordering::Acquire))
     }
 
     /// How many transfers the other threads have with this address.

@@ -78,6 +78,8 @@ pub(super) struct Common {
     pub(super) shared: Arc<Shared>,
     pub(super) chunks: Arc<Chunks<Look>>,
     pub(super) runtime: Handle,
+    /// When the clock of all threads began.
+    pub(super) epoch: Instant,
 }
 
 pub(super) struct Worker {
@@ -85,7 +87,6 @@ pub(super) struct Worker {
     /// Which of the threads it is.
     number: usize,
     engine: Engine,
-    epoch: Instant,
     phase: Phase,
     /// Which wishes of the handles it knows.
     wishes_seen: u64,
@@ -127,7 +128,6 @@ impl Worker {
         Ok(Self {
             number,
             engine: Engine::new(common.config.clone()),
-            epoch: Instant::now(),
             phase: Phase::Serving,
             wishes_seen: 0,
             poller,
@@ -177,6 +177,7 @@ impl Worker {
                 return Ok(());
             }
             self.handle_wishes();
+            self.make_room();
             let sends = self.sends;
             self.handle_ready(&events, &mut batch)?;
             let (listeners, answered) = (self.listeners.len(), self.sends != sends);
@@ -188,7 +189,7 @@ impl Worker {
     }
 
     fn now(&self) -> Now {
-        let nanos = self.epoch.elapsed().as_nanos();
+        let nanos = self.common.epoch.elapsed().as_nanos();
         let mono = Mono::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
         // TFTP has no use for the time of day.
         Now::new(mono, UnixTime::from_seconds(0))
@@ -201,7 +202,7 @@ impl Worker {
             Phase::Serving | Phase::Ending | Phase::Finished => None,
         };
         let engine = self.engine.poll_timeout();
-        let engine = engine.map(|at| self.epoch + Duration::from_nanos(at.as_nanos()));
+        let engine = engine.map(|at| self.common.epoch + Duration::from_nanos(at.as_nanos()));
         engine.into_iter().chain(grace).min()
     }
 
@@ -222,6 +223,19 @@ impl Worker {
             self.engine.shut_down();
             self.phase = Phase::Draining(Instant::now() + self.common.grace);
         }
+    }
+
+    /// Displaces transfers for requests that other threads have taken.
+    fn make_room(&mut self) {
+        let count = self.common.shared.take_displacements(self.number);
+        if count == 0 {
+            return;
+        }
+        let now = self.now();
+        for _ in 0..count {
+            self.engine.make_room(now);
+        }
+        self.drain_engine(now);
     }
 
     /// Takes what the sockets have: transfers' own first. A client that has got a file and asks for
@@ -294,6 +308,8 @@ impl Worker {
             return Ok(false);
         };
         let (engine, shared, number) = (&mut self.engine, &self.common.shared, self.number);
+        // One of another thread at a time: that thread has to do it before it is known of the next.
+        engine.set_unanswered_elsewhere(shared.longest_unanswered_elsewhere(number));
         listener.recv(
             batch,
             |meta, payload| {
@@ -512,6 +528,7 @@ impl Worker {
         let (shared, engine) = (&self.common.shared, &self.engine);
         shared.set_transfers(self.number, engine.transfers());
         shared.set_borrowed_window_bytes(self.number, engine.borrowed_window_bytes());
+        shared.set_longest_unanswered(self.number, engine.longest_unanswered());
     }
 
     fn send(&mut self, now: Now, transmit: &Transmit) {
@@ -574,6 +591,7 @@ impl Worker {
                     shared.set_transfers_of_remote(self.number, remote, here);
                 }
             }
+            Output::MakeRoom => self.common.shared.displace_elsewhere(self.number),
             Output::Event(event) => {
                 // A panic of whoever listens costs it an event, and not all clients their files.
                 let observer = AssertUnwindSafe(|| (self.common.observer)(&event));

@@ -490,6 +490,39 @@ fn forged_requests_lock_nobody_out() {
     assert_eq!(world.sockets.len(), 101, "no socket is left behind");
 }
 
+/// All places are taken, by transfers of another engine.
+#[test]
+fn unanswered_transfers_of_another_engine_make_room() {
+    let limits = Limits::default().with_transfers_max(3);
+    let (mut here, mut there) = (world(limits.clone()), world(limits));
+    forge(&mut there, (0..3).map(World::address));
+    let since = there.engine.longest_unanswered();
+    assert!(since.is_some());
+    let mut ask = |millis, since| {
+        here.run(Duration::from_millis(millis));
+        here.engine.set_transfers_elsewhere(3);
+        here.engine.set_unanswered_elsewhere(since);
+        let remote = World::address(100 + here.sent.len());
+        let packet = ask_from(&mut here, remote);
+        let served = matches!(Packet::decode(&packet), Ok(Packet::Data { .. }));
+        assert!(served || busy(&packet, "too many transfers"));
+        (served, here.rooms)
+    };
+    assert_eq!(ask(100, since), (false, 0));
+    assert_eq!(ask(150, None), (false, 0));
+    assert_eq!(ask(0, since), (true, 1));
+    there.run(Duration::from_millis(250));
+    let now = there.now;
+    assert!(there.engine.make_room(now));
+    there.drain_engine();
+    assert_eq!(there.outcomes(), [&Outcome::Displaced]);
+    assert_eq!(there.engine.transfers(), 2);
+    there.inject(World::address(1), SocketId(2), b"\0\x04\0\x01");
+    there.inject(World::address(2), SocketId(3), b"\0\x04\0\x01");
+    assert!(!there.engine.make_room(now));
+    assert_eq!(there.engine.longest_unanswered(), None);
+}
+
 #[test]
 fn forged_requests_in_the_name_of_a_client_do_not_lock_it_out() {
     let mut world = world(Limits::default().with_transfers_per_remote_max(20));
