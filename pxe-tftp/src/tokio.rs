@@ -36,6 +36,7 @@ use pxe_tree::Source;
 
 use crate::config::Config;
 use crate::event::Event;
+use backlog::BacklogBytes;
 use chunks::Chunks;
 use control::Shared;
 use worker::{Common, Worker};
@@ -298,6 +299,7 @@ impl Threads {
             grace: server.grace,
             shared: Arc::clone(&shared),
             runtime: runtime::Handle::current(),
+            backlog_bytes: BacklogBytes::default(),
             epoch: Instant::now(),
         };
         let (sender, ends) = mpsc::unbounded_channel();

@@ -68,6 +68,7 @@ impl TransferSocket {
         remote: SocketAddr,
         interface: Option<IfIndex>,
         ports: &mut Ports,
+        backlog: Backlog,
     ) -> io::Result<Self> {
         let socket = bind_transfer(local_ip, remote, interface, ports)?;
         allow_fragments(&socket, remote.is_ipv6(), false)?;
@@ -75,7 +76,7 @@ impl TransferSocket {
         Ok(Self {
             socket,
             remote,
-            backlog: Backlog::default(),
+            backlog,
             // A link-local address needs its interface, and a port of a range is searched for.
             kept_ip: local_ip.filter(|ip| ports.range.is_none() && !is_link_local(*ip)),
             parked: false,
@@ -283,6 +284,10 @@ mod tests {
         (client, addr)
     }
 
+    fn open(remote: SocketAddr, ports: &mut Ports) -> io::Result<TransferSocket> {
+        TransferSocket::open(Some(remote.ip()), remote, None, ports, Backlog::default())
+    }
+
     fn buffer(text: &[u8]) -> SendBuffer {
         let mut buffer = SendBuffer::new();
         buffer.make(|made| made.extend_from_slice(text));
@@ -296,8 +301,7 @@ mod tests {
 
         for remote in ["127.0.0.1:9", "[::1]:9"] {
             let remote: SocketAddr = remote.parse().expect("an address");
-            let opened =
-                TransferSocket::open(Some(remote.ip()), remote, None, &mut Ports::default());
+            let opened = open(remote, &mut Ports::default());
             let Ok(socket) = opened else {
                 assert!(
                     remote.is_ipv6(),
@@ -320,8 +324,7 @@ mod tests {
     fn a_socket_that_serves_again_knows_nothing_of_its_former_client() {
         let [(one, one_addr), (two, two_addr)] = [client(), client()];
         let ip = Some(one_addr.ip());
-        let mut socket =
-            TransferSocket::open(ip, one_addr, None, &mut Ports::default()).expect("a socket");
+        let mut socket = open(one_addr, &mut Ports::default()).expect("a socket");
         let port = socket.socket.local_addr().expect("an address");
         assert_eq!(socket.send(&buffer(b"one"), None), Sent::Done);
         assert_eq!(one.recv_from(&mut [0; 9]).expect("a packet"), (3, port));
@@ -346,8 +349,7 @@ mod tests {
     #[test]
     fn a_wait_for_a_packet_ends_without_one() {
         let (client, addr) = client();
-        let mut socket = TransferSocket::open(Some(addr.ip()), addr, None, &mut Ports::default())
-            .expect("a socket");
+        let mut socket = open(addr, &mut Ports::default()).expect("a socket");
         assert_eq!(socket.wait_recv(&mut [0; 9]).expect("no error"), None);
         let port = socket.socket.local_addr().expect("an address");
         client.send_to(b"ack", port).expect("sent");
@@ -363,7 +365,7 @@ mod tests {
             range: Some(1024..=65_000),
             tried: addr.port(),
         };
-        let socket = TransferSocket::open(Some(addr.ip()), addr, None, &mut ports);
+        let socket = open(addr, &mut ports);
         assert!(!socket.expect("a port").park());
     }
 }

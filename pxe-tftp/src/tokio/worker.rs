@@ -16,6 +16,7 @@ use pxe_core::{
 use pxe_tree::{Blob, ErrorKind, FileRequest, Opened, Protocol, Source, TreePath};
 
 use super::Observer;
+use super::backlog::{Backlog, BacklogBytes};
 use super::bind::Ports;
 use super::chunks::Chunks;
 use super::control::Shared;
@@ -78,6 +79,8 @@ pub(super) struct Common {
     pub(super) shared: Arc<Shared>,
     pub(super) chunks: Arc<Chunks<Look>>,
     pub(super) runtime: Handle,
+    /// What waits for room in the buffers of transfers' sockets.
+    pub(super) backlog_bytes: BacklogBytes,
     /// When the clock of all threads began.
     pub(super) epoch: Instant,
 }
@@ -757,7 +760,8 @@ impl Worker {
         if let Some(id) = self.unpark_socket(local_ip, remote) {
             return Ok(id);
         }
-        let socket = TransferSocket::open(local_ip, remote, interface, &mut self.ports)?;
+        let backlog = Backlog::new(self.common.backlog_bytes.clone());
+        let socket = TransferSocket::open(local_ip, remote, interface, &mut self.ports, backlog)?;
         let index = self.free.pop().unwrap_or(self.sockets.len());
         let id = u32::try_from(index + self.listeners.len());
         let id = SocketId(id.map_err(|_| io::ErrorKind::OutOfMemory)?);
