@@ -129,8 +129,11 @@ fn get(running: &Running, name: &str) -> Result<String, u16> {
 async fn rules_lead_to_files_and_the_timeline_tells_it() {
     let site = Site::new(CONFIG);
     let running = site.start().await;
+    // As pxelinux does it with option 210.
+    let with_root = site.path("tree/Boot/BCD").display().to_string();
     for (asked, expected) in [
         ("\\Boot\\BCD", Ok("registry")),
+        (with_root.as_str(), Ok("registry")),
         ("main.cfg\u{1e}o#", Ok("main")),
         ("host.cfg", Ok("by address")),
         ("server.key", Err(2)),
@@ -269,6 +272,20 @@ fn wrong_rules_are_told_with_their_places() {
         let error = rule(text);
         assert!(error.contains(expected), "{text}:\n{error}");
     }
+}
+
+#[test]
+fn a_rule_that_refuses_less_than_is_found_is_told_of() {
+    let warnings = |text: &str| {
+        let config = Config::parse(text, Path::new("pxe.toml")).expect("valid");
+        let warnings = config.warnings.iter().map(ToString::to_string);
+        warnings.filter(|text| text.contains("in any case")).count()
+    };
+    assert_eq!(warnings(CONFIG), 1);
+    let refuse = "refuse = true";
+    let ignoring = CONFIG.replace(refuse, "refuse = true\nignore_case = true");
+    assert_eq!(warnings(&ignoring), 0);
+    assert_eq!(warnings(&CONFIG.replace("ignore_case = true\n[[", "[[")), 0);
 }
 
 #[test]
