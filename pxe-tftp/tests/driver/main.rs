@@ -1,6 +1,9 @@
 //! The server on tokio, over loopback, with a plain client.
 #![cfg(feature = "tokio")]
 
+mod faults;
+mod lone;
+
 use std::io::ErrorKind as ErrorKindOfSystem;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, mpsc};
@@ -803,110 +806,6 @@ fn retransmissions_are_due_when_more_are_ready_than_fit_a_turn() {
     });
 }
 
-/// Says when it is dropped.
-struct Dropped(mpsc::Sender<()>);
-
-impl Drop for Dropped {
-    fn drop(&mut self) {
-        let _ = self.0.send(());
-    }
-}
-
-/// A source that never answers, as on a network file system whose server is gone.
-#[derive(Debug)]
-struct Stuck(std::sync::Mutex<mpsc::Sender<()>>);
-
-#[async_trait]
-impl Source for Stuck {
-    async fn open(&self, _request: &FileRequest<'_>) -> pxe_tree::Result<Opened> {
-        let _dropped = Dropped(self.0.lock().unwrap().clone());
-        std::future::pending().await
-    }
-}
-
-#[test]
-fn a_stuck_source_is_not_asked_for_ever() {
-    let (sender, dropped) = mpsc::channel();
-    let limits = Limits::new().with_accept_timeout(Duration::from_millis(50));
-    let config = Config::new().with_limits(limits);
-    let server = Running::start("127.0.0.1:0", config, Stuck(std::sync::Mutex::new(sender)));
-    assert_eq!(
-        server.client().request(Opcode::RRQ, "any", &[]),
-        Got::Error(ErrorCode::NOT_DEFINED, "server is too slow: any".to_owned())
-    );
-    dropped
-        .recv_timeout(PATIENCE)
-        .expect("what nobody waits for any more is dropped");
-}
-
-#[test]
-fn a_panic_of_the_source_costs_one_transfer() {
-    let source = source_fn(|request: &FileRequest<'_>| match request.path.as_bytes() {
-        b"bad" => panic!("a fault of the source"),
-        _ => Ok(Opened::File(MemBlob::new("good"))),
-    });
-    let server = Running::start("127.0.0.1:0", Config::new(), source);
-    assert!(matches!(
-        server.client().request(Opcode::RRQ, "bad", &[]),
-        Got::Error(ErrorCode::NOT_DEFINED, _)
-    ));
-    assert_eq!(server.client().fetch("good", &[]).unwrap(), b"good");
-}
-
-/// A file that is known to be there, and whose reading panics at the spot.
-#[derive(Debug)]
-struct Faulty(Attributes);
-
-#[async_trait]
-impl Blob for Faulty {
-    fn attributes(&self) -> &Attributes {
-        &self.0
-    }
-
-    fn read_now(&self, _offset: u64, _buf: &mut [u8]) -> pxe_tree::Result<Option<usize>> {
-        panic!("a fault of the file");
-    }
-
-    async fn read_at(&self, _offset: u64, _len: usize) -> pxe_tree::Result<Bytes> {
-        Err(ErrorKind::Io.into())
-    }
-}
-
-#[test]
-fn a_panic_while_data_are_read_at_the_spot_costs_one_transfer() {
-    let source = source_fn(|request: &FileRequest<'_>| match request.path.as_bytes() {
-        b"bad" => {
-            let node = NodeId::new(std::num::NonZeroU64::MIN);
-            let attributes = Attributes::new(node, NodeKind::File, 1000);
-            Ok(Opened::File(Arc::new(Faulty(attributes))))
-        }
-        _ => Ok(Opened::File(MemBlob::new("good"))),
-    });
-    let server = Running::start("127.0.0.1:0", Config::new(), source);
-    assert!(matches!(
-        server.client().request(Opcode::RRQ, "bad", &[]),
-        Got::Error(ErrorCode::NOT_DEFINED, _)
-    ));
-    assert_eq!(server.client().fetch("good", &[]).unwrap(), b"good");
-}
-
-#[test]
-fn a_panic_of_who_sees_events_costs_no_client_its_file() {
-    let server = Server::bind("127.0.0.1:0".parse().unwrap(), Config::new())
-        .unwrap()
-        .on_event(|_| panic!("a fault of the observer"));
-    let (addr, handle) = (server.local_addr().unwrap(), server.handle());
-    let thread = std::thread::spawn(move || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?
-            .block_on(server.run(Arc::new(tree()), std::future::pending()))
-    });
-    assert!(Client::of(addr).fetch("small", &[]).unwrap() == content(1000));
-    handle.shut_down();
-    thread.join().expect("no panic").expect("no error");
-}
-
 #[test]
 fn a_port_range_that_is_set_later_holds_for_sockets_that_were_in_use() {
     // One thread: its sockets are used again by whoever comes next.
@@ -992,91 +891,4 @@ fn the_limit_of_one_address_holds_over_all_threads() {
     }
     let served = clients.iter_mut().map(ask).filter(|served| *served);
     assert_eq!(served.count(), 5);
-}
-
-/// A server of one thread.
-fn with_one_thread(config: Config) -> Running {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    Running::of(Server::from_socket(socket, config).unwrap(), tree())
-}
-
-/// Has a client fetch a file of 375,001 blocks in lock-step, for as long as `goes_on`: after some
-/// blocks its thread waits for nothing else. The last block that it has got, not acknowledged.
-fn fetch_alone(client: &mut Client, mut goes_on: impl FnMut(u16) -> bool) -> u16 {
-    let mut got = client.request(Opcode::RRQ, "big", &[("blksize", "8")]);
-    let mut block = 0_u16;
-    loop {
-        match got {
-            Got::Data(number, payload) if number == block.wrapping_add(1) => {
-                assert_eq!(payload.len(), 8, "it has not come to its end");
-                block = number;
-            }
-            Got::Data(..) | Got::Oack(_) => {}
-            other => panic!("{other:?}"),
-        }
-        if block != 0 && !goes_on(block) {
-            return block;
-        }
-        client.acknowledge(block);
-        got = client.receive();
-    }
-}
-
-#[test]
-fn who_asks_while_a_transfer_is_alone_is_answered_before_that_is_over() {
-    let server = with_one_thread(Config::new());
-    let (sender, alone) = mpsc::channel();
-    let deadline = Instant::now() + PATIENCE;
-    let done = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let (mut client, done) = (server.client(), &done);
-        scope.spawn(move || {
-            let goes_on = |block| {
-                if block == 100 {
-                    sender.send(()).unwrap();
-                }
-                let is_done = done.load(std::sync::atomic::Ordering::Acquire);
-                !is_done && Instant::now() < deadline
-            };
-            fetch_alone(&mut client, goes_on);
-        });
-        alone.recv_timeout(PATIENCE).unwrap();
-        assert!(server.client().fetch("small", &[]).unwrap() == content(1000));
-        done.store(true, std::sync::atomic::Ordering::Release);
-        // Its sender lives as long as the thread.
-        alone.iter().for_each(drop);
-    });
-}
-
-#[test]
-fn a_client_that_was_alone_and_stops_is_sent_its_block_again() {
-    let server = with_one_thread(Config::new());
-    let mut client = server.client();
-    let block = fetch_alone(&mut client, |block| block < 100);
-    assert!(matches!(client.receive(), Got::Data(number, _) if number == block));
-    assert!(server.client().fetch("small", &[]).unwrap() == content(1000));
-    // And it goes on.
-    client.acknowledge(block);
-    while matches!(client.receive(), Got::Data(number, _) if number == block) {}
-}
-
-#[test]
-fn a_shutdown_is_seen_while_a_transfer_is_alone() {
-    let server = with_one_thread(Config::new());
-    let mut client = server.client();
-    let block = fetch_alone(&mut client, |block| {
-        if block == 100 {
-            server.handle.shut_down();
-        }
-        block < 200
-    });
-    assert_eq!(
-        server.client().request(Opcode::RRQ, "small", &[]),
-        Got::Error(ErrorCode::NOT_DEFINED, "server is shutting down".to_owned())
-    );
-    // Its grace is not over.
-    client.acknowledge(block);
-    while matches!(client.receive(), Got::Data(number, _) if number == block) {}
-    let error = b"\0\x05\0\0enough\0";
-    client.socket.send_to(error, client.peer.unwrap()).unwrap();
 }
