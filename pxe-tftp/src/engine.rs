@@ -413,8 +413,11 @@ impl Engine {
 
     /// The block size of a transfer of octets, for [`handle_packets`](Self::handle_packets). Text
     /// has none: its blocks are not those of the file.
-    pub fn blksize(&mut self, transfer: TransferId) -> Option<u16> {
-        let flow = self.table.get_mut(transfer)?.flow_mut()?;
+    pub fn blksize(&self, transfer: TransferId) -> Option<u16> {
+        let (State::Opening(flow) | State::Running { flow, .. }) = &self.table.get(transfer)?.state
+        else {
+            return None;
+        };
         let octets = matches!(flow.negotiated.mode, Mode::Octet);
         octets.then_some(flow.negotiated.blksize)
     }

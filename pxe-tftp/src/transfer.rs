@@ -153,7 +153,7 @@ impl Table {
         id
     }
 
-    fn get(&self, id: TransferId) -> Option<&Transfer> {
+    pub(crate) fn get(&self, id: TransferId) -> Option<&Transfer> {
         let slot = self.slots.get((id.0 & u64::from(u32::MAX)) as usize)?;
         if u64::from(slot.generation) != id.0 >> 32 {
             return None;
