@@ -138,6 +138,13 @@ impl Engine {
         self.table.with_ip(remote)
     }
 
+    /// Whether there is a request or a transfer of this client's, from this listening socket.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn has_transfer(&self, remote: SocketAddr, listener: SocketId) -> bool {
+        let id = self.table.of_request(without_flow(remote), listener);
+        id.is_some()
+    }
+
     /// How many requests and transfers there are.
     pub fn transfers(&self) -> usize {
         self.table.len()
@@ -771,7 +778,7 @@ impl Engine {
 }
 
 /// The address without IPv6's flow label, which a client may change between packets.
-fn without_flow(mut address: SocketAddr) -> SocketAddr {
+pub(crate) fn without_flow(mut address: SocketAddr) -> SocketAddr {
     if let SocketAddr::V6(v6) = &mut address {
         v6.set_flowinfo(0);
     }

@@ -5,16 +5,20 @@ mod backlog;
 mod bind;
 mod buffers;
 mod chunks;
+mod claims;
 mod control;
 mod files;
 mod fragments;
 mod icmp;
+mod interfaces;
 mod jobs;
 mod listener;
 mod lone;
 mod mailbox;
 mod mtu;
 mod poller;
+mod processors;
+mod requests;
 mod slices;
 mod transfer_socket;
 mod worker;
@@ -34,11 +38,15 @@ use ::tokio::sync::mpsc;
 use futures_util::FutureExt;
 use pxe_tree::Source;
 
-use crate::config::Config;
+use crate::config::{Config, PortMode};
 use crate::event::Event;
 use backlog::BacklogBytes;
 use chunks::Chunks;
+use claims::Claims;
 use control::Shared;
+use mailbox::Mailbox;
+use processors::Steering;
+use requests::Desk;
 use worker::{Common, Worker};
 
 /// Sees every event, those of a transfer in order, from the threads that serve: it must not block.
@@ -69,8 +77,7 @@ type Observer = Arc<dyn Fn(&Event) + Send + Sync>;
 /// ```
 #[must_use = "a server serves when it is run"]
 pub struct Server {
-    /// For each address, the sockets among which the system divides the clients.
-    groups: Vec<Vec<UdpSocket>>,
+    groups: Vec<Group>,
     config: Config,
     observer: Observer,
     grace: Duration,
@@ -86,6 +93,11 @@ impl Server {
     /// Binds UDP sockets to `addr`: as many as there are processors that this program may use, up
     /// to 16. Each is served by a thread.
     ///
+    /// A request is served by the thread of the processor that it arrived at, if the processors are
+    /// the first ones of the machine, and every network interface can deliver packets to all of
+    /// them at this moment: a network card by as many queues, or by receive packet steering
+    /// (`rps_cpus`). Else, and with [`PortMode::Single`], the client's address and port decide.
+    ///
     /// The wildcard addresses are right: answers leave from the address that was asked all the
     /// same. `[::]` takes IPv4 as well. Port 0 lets the system choose.
     ///
@@ -93,7 +105,7 @@ impl Server {
     ///
     /// The system's: the address is in use or not ours, or the port needs privileges.
     pub fn bind(addr: SocketAddr, config: Config) -> io::Result<Self> {
-        Ok(Self::new(bind::bind_listeners(addr)?, config))
+        Ok(Self::new(Group::bind(addr)?, config))
     }
 
     /// Takes a socket that is bound already, for example by a service manager. It is served by one
@@ -105,12 +117,12 @@ impl Server {
     pub fn from_socket(socket: UdpSocket, config: Config) -> io::Result<Self> {
         socket.local_addr()?;
         bind::enlarge(&socket);
-        Ok(Self::new(vec![socket], config))
+        Ok(Self::new(Group::single(socket), config))
     }
 
-    fn new(sockets: Vec<UdpSocket>, config: Config) -> Self {
+    fn new(group: Group, config: Config) -> Self {
         Self {
-            groups: vec![sockets],
+            groups: vec![group],
             config,
             observer: Arc::new(|_| {}),
             grace: Self::GRACE_DEFAULT,
@@ -124,7 +136,7 @@ impl Server {
     ///
     /// As [`bind`](Self::bind).
     pub fn and_bind(mut self, addr: SocketAddr) -> io::Result<Self> {
-        self.groups.push(bind::bind_listeners(addr)?);
+        self.groups.push(Group::bind(addr)?);
         Ok(self)
     }
 
@@ -136,7 +148,7 @@ impl Server {
     pub fn and_socket(mut self, socket: UdpSocket) -> io::Result<Self> {
         socket.local_addr()?;
         bind::enlarge(&socket);
-        self.groups.push(vec![socket]);
+        self.groups.push(Group::single(socket));
         Ok(self)
     }
 
@@ -159,7 +171,7 @@ impl Server {
     ///
     /// The system's.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        match self.groups.first().and_then(|group| group.first()) {
+        match self.groups.first().and_then(Group::first) {
             Some(socket) => socket.local_addr(),
             None => Err(io::ErrorKind::NotConnected.into()),
         }
@@ -171,7 +183,7 @@ impl Server {
     ///
     /// The system's.
     pub fn local_addrs(&self) -> io::Result<Vec<SocketAddr>> {
-        let sockets = self.groups.iter().filter_map(|group| group.first());
+        let sockets = self.groups.iter().filter_map(Group::first);
         sockets.map(UdpSocket::local_addr).collect()
     }
 
@@ -217,11 +229,11 @@ impl Server {
     }
 
     /// The listening sockets of each thread.
-    fn divide(groups: Vec<Vec<UdpSocket>>) -> Vec<Vec<UdpSocket>> {
+    fn divide(groups: Vec<Group>) -> Vec<Vec<UdpSocket>> {
         let mut threads: Vec<Vec<UdpSocket>> = Vec::new();
         // Single sockets last, and not all to one thread.
-        let (shared, single): (Vec<_>, Vec<_>) =
-            groups.into_iter().partition(|group| group.len() > 1);
+        let groups = groups.into_iter().map(|group| group.sockets);
+        let (shared, single): (Vec<_>, Vec<_>) = groups.partition(|group| group.len() > 1);
         for group in shared {
             for (number, socket) in group.into_iter().enumerate() {
                 match threads.get_mut(number) {
@@ -247,6 +259,37 @@ impl fmt::Debug for Server {
             .field("config", &self.config)
             .field("grace", &self.grace)
             .finish_non_exhaustive()
+    }
+}
+
+/// The sockets of one address, among which the system divides the clients.
+#[derive(Debug)]
+struct Group {
+    sockets: Vec<UdpSocket>,
+    /// Whether it suits that each gets what arrives at its processor.
+    by_processor: bool,
+}
+
+impl Group {
+    /// As many as there are to be threads.
+    fn bind(addr: SocketAddr) -> io::Result<Self> {
+        let sockets = bind::bind_listeners(addr)?;
+        let by_processor = processors::suit(sockets.len());
+        Ok(Self {
+            sockets,
+            by_processor,
+        })
+    }
+
+    fn single(socket: UdpSocket) -> Self {
+        Self {
+            sockets: vec![socket],
+            by_processor: false,
+        }
+    }
+
+    fn first(&self) -> Option<&UdpSocket> {
+        self.sockets.first()
     }
 }
 
@@ -288,9 +331,20 @@ impl Drop for End {
 
 impl Threads {
     fn start(server: Server, source: Arc<dyn Source>) -> io::Result<Self> {
+        let steered = Self::steer(&server.groups, &server.config);
         let divided = Server::divide(server.groups);
         let shared = server.shared;
         shared.prepare(divided.len())?;
+        let mailbox = |number| Arc::new(Mailbox::new(Arc::clone(&shared), number));
+        let mailboxes: Vec<_> = (0..divided.len()).map(mailbox).collect();
+        let desk = steered.map(|addrs| {
+            let mailboxes = mailboxes.clone();
+            Arc::new(Desk {
+                claims: Claims::default(),
+                addrs,
+                mailboxes,
+            })
+        });
         let common = Common {
             chunks: Arc::new(Chunks::new(server.config.limits.cache_bytes_max)),
             config: server.config,
@@ -301,6 +355,7 @@ impl Threads {
             runtime: runtime::Handle::current(),
             backlog_bytes: BacklogBytes::default(),
             epoch: Instant::now(),
+            desk,
         };
         let (sender, ends) = mpsc::unbounded_channel();
         let mut started = Self {
@@ -308,8 +363,8 @@ impl Threads {
             threads: Vec::new(),
             ends,
         };
-        for (number, sockets) in divided.into_iter().enumerate() {
-            let worker = Worker::new(number, sockets, common.clone())?;
+        for (number, (sockets, mailbox)) in divided.into_iter().zip(mailboxes).enumerate() {
+            let worker = Worker::new(number, sockets, mailbox, common.clone())?;
             let end = End(number, sender.clone());
             let thread = thread::Builder::new().name(format!("tftp-{number}"));
             let thread = thread.spawn(move || {
@@ -319,6 +374,25 @@ impl Threads {
             started.threads.push(Some(thread));
         }
         Ok(started)
+    }
+
+    /// Has requests go to the thread of the processor that they arrive at, where that suits: packets
+    /// that pass from one to another cost half as much again. It says at which addresses it is so.
+    fn steer(groups: &[Group], config: &Config) -> Option<Vec<SocketAddr>> {
+        let threads = groups.iter().map(|group| group.sockets.len()).max()?;
+        // With one port for all, ACKs have to come where the request came.
+        if config.ports == PortMode::Single {
+            return None;
+        }
+        let suits = |group: &&Group| group.by_processor && group.sockets.len() == threads;
+        let steered = groups.iter().filter(suits).filter_map(|group| {
+            let socket = group.first()?;
+            let addr = socket.local_addr().ok()?;
+            Steering::Processor.set(socket).ok()?;
+            Some(addr)
+        });
+        let addrs: Vec<_> = steered.collect();
+        (!addrs.is_empty()).then_some(addrs)
     }
 
     /// How the next thread ends; `None` when all have.

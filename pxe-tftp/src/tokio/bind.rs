@@ -31,8 +31,8 @@ pub(super) fn bind_listeners(addr: SocketAddr) -> io::Result<Vec<UdpSocket>> {
 /// Binds more sockets to the address of the first. That one was bound without `SO_REUSEPORT`, so
 /// that it is an error if another program, or another server of this one, has the port.
 ///
-/// The system gives all packets of one client's port to the same socket of such a group: a request
-/// that is repeated comes where its transfer runs.
+/// The system gives all packets of one client's port to the same socket of such a group, unless a
+/// [program](super::processors::Steering) chooses.
 fn share(sockets: &mut Vec<Socket>, local: SocketAddr) -> io::Result<()> {
     let count = available_parallelism().map_or(1, NonZeroUsize::get);
     while sockets.len() < count.min(THREADS_MAX) {

@@ -40,6 +40,8 @@ struct Thread {
     unanswered: AtomicU64,
     /// How many transfers it is to displace for others' requests.
     displacements: AtomicUsize,
+    /// Packets that others put into its mail, and it has not taken.
+    handed_over: AtomicUsize,
 }
 
 /// What the handles want.
@@ -59,6 +61,7 @@ impl Shared {
                 borrowed_window_bytes: AtomicUsize::new(0),
                 unanswered: AtomicU64::new(0),
                 displacements: AtomicUsize::new(0),
+                handed_over: AtomicUsize::new(0),
             })
         };
         let threads: io::Result<Box<[_]>> = (0..threads).map(thread).collect();
@@ -168,6 +171,24 @@ impl Shared {
         let asked = |mine: &&Thread| mine.displacements.load(Ordering::Relaxed) > 0;
         let mine = mine.filter(asked);
         mine.map_or(0, |mine| mine.displacements.swap(0, Ordering::Acquire))
+    }
+
+    /// Counts a packet for a thread's mail, if there are less than so many.
+    pub(super) fn put_handed_over(&self, thread: usize, handed_over_max: usize) -> bool {
+        let more = |count| (count < handed_over_max).then_some(count + 1);
+        self.threads().get(thread).is_some_and(|thread| {
+            let count = &thread.handed_over;
+            count
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+                .is_ok()
+        })
+    }
+
+    /// One less: the thread has taken it.
+    pub(super) fn take_handed_over(&self, thread: usize) {
+        if let Some(thread) = self.threads().get(thread) {
+            thread.handed_over.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// How many transfers the other threads have with this address.

@@ -15,6 +15,7 @@ use pxe_tree::{ErrorKind, Opened};
 use super::chunks::Waiter;
 use super::files::Data;
 use super::mailbox::Mailbox;
+use super::requests::HandedOver;
 use crate::event::TransferId;
 use crate::output::Incoming;
 
@@ -25,6 +26,8 @@ pub(super) enum Mail {
     Done(Done),
     /// Another transfer has read what this one waits for.
     Look(TransferId),
+    /// Another thread got a packet that belongs here.
+    HandedOver(HandedOver),
 }
 
 /// What a job led to.

@@ -85,6 +85,10 @@ impl Listener {
         })
     }
 
+    pub(super) const fn id(&self) -> SocketId {
+        self.id
+    }
+
     pub(super) const fn local_addr(&self) -> SocketAddr {
         self.local
     }

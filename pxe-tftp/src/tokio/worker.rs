@@ -27,14 +27,16 @@ use super::lone::Lone;
 use super::mailbox::Mailbox;
 use super::mtu::Mtus;
 use super::poller::{Events, Poller, Ready};
+use super::processors::Steering;
+use super::requests::{Desk, HandedOver, Reception};
 use super::transfer_socket::{Fault, Sent, TransferSocket};
-use crate::config::Config;
+use crate::config::{Config, PortMode};
 use crate::engine::Engine;
 use crate::error::Refusal;
 use crate::event::{Filename, TransferId};
 use crate::output::{FileInfo, Incoming, Output};
 use crate::send_buffer::SendBuffer;
-use crate::wire::{ErrorCode, Opcode};
+use crate::wire::ErrorCode;
 
 /// The greatest payload of one UDP send: 65535 octets less the headers of IPv6 and UDP.
 const SEND_BYTES_MAX: usize = 65_535 - 48;
@@ -83,6 +85,8 @@ pub(super) struct Common {
     pub(super) backlog_bytes: BacklogBytes,
     /// When the clock of all threads began.
     pub(super) epoch: Instant,
+    /// Where requests go to the processor that they arrive at.
+    pub(super) desk: Option<Arc<Desk>>,
 }
 
 pub(super) struct Worker {
@@ -104,8 +108,8 @@ pub(super) struct Worker {
     parked: Vec<usize>,
     ports: Ports,
     files: Files,
-    /// Whose each transfer is.
-    remotes: HashMap<TransferId, IpAddr>,
+    /// Whose each transfer is, and where its request came in.
+    remotes: HashMap<TransferId, (SocketAddr, SocketId)>,
     jobs: Jobs,
     mailbox: Arc<Mailbox<Mail>>,
     mtus: Mtus,
@@ -118,7 +122,12 @@ pub(super) struct Worker {
 
 impl Worker {
     /// Number `number` of the threads, with these listening sockets.
-    pub(super) fn new(number: usize, sockets: Vec<UdpSocket>, common: Common) -> io::Result<Self> {
+    pub(super) fn new(
+        number: usize,
+        sockets: Vec<UdpSocket>,
+        mailbox: Arc<Mailbox<Mail>>,
+        common: Common,
+    ) -> io::Result<Self> {
         let waker = common.shared.waker(number);
         let poller = Poller::new(waker.ok_or(io::ErrorKind::NotFound)?)?;
         let mut listeners = Vec::new();
@@ -127,7 +136,6 @@ impl Worker {
             poller.add(&listener, id)?;
             listeners.push(listener);
         }
-        let mailbox = Arc::new(Mailbox::new(Arc::clone(&common.shared), number));
         Ok(Self {
             number,
             engine: Engine::new(common.config.clone()),
@@ -219,6 +227,9 @@ impl Worker {
             self.common
                 .chunks
                 .set_bytes_max(config.limits.cache_bytes_max);
+            if config.ports == PortMode::Single {
+                self.steer_by_hash();
+            }
             self.engine.set_config(config.clone());
             self.common.config = config;
         }
@@ -239,6 +250,20 @@ impl Worker {
             self.engine.make_room(now);
         }
         self.drain_engine(now);
+    }
+
+    /// From now on, all packets of a client have to come to the same socket. That stays so: ACKs of
+    /// such transfers go on to come when there are others again.
+    fn steer_by_hash(&mut self) {
+        let Some(desk) = self.common.desk.take() else {
+            return;
+        };
+        for listener in &self.listeners {
+            if desk.addrs.contains(&listener.local_addr()) {
+                let result = Steering::Hash.set(listener);
+                debug_assert!(result.is_ok(), "{result:?}");
+            }
+        }
     }
 
     /// Takes what the sockets have: transfers' own first. A client that has got a file and asks for
@@ -310,29 +335,42 @@ impl Worker {
         let Some(listener) = self.listeners.get_mut(id.0 as usize) else {
             return Ok(false);
         };
-        let (engine, shared, number) = (&mut self.engine, &self.common.shared, self.number);
         // One of another thread at a time: that thread has to do it before it is known of the next.
-        engine.set_unanswered_elsewhere(shared.longest_unanswered_elsewhere(number));
+        let unanswered = self.common.shared.longest_unanswered_elsewhere(self.number);
+        self.engine.set_unanswered_elsewhere(unanswered);
+        let mut reception = Reception {
+            engine: &mut self.engine,
+            shared: &self.common.shared,
+            desk: self.common.desk.as_deref(),
+            number: self.number,
+            asked: listener.local_addr(),
+            now,
+        };
         listener.recv(
             batch,
-            |meta, payload| {
-                // Nothing else needs a count, and in single-port mode all ACKs come here.
-                let is_request = payload.starts_with(&Opcode::RRQ.0.to_be_bytes());
-                let remote = meta.remote.ip();
-                if is_request {
-                    engine.set_transfers_elsewhere(shared.transfers_elsewhere(number));
-                    let elsewhere = shared.transfers_of_remote_elsewhere(number, remote);
-                    engine.set_transfers_of_remote_elsewhere(elsewhere);
-                }
-                engine.handle_datagram(now, &meta, payload);
-                if is_request {
-                    shared.set_transfers(number, engine.transfers());
-                    let here = engine.transfers_of_remote(remote);
-                    shared.set_transfers_of_remote(number, remote, here);
-                }
-            },
+            |meta, payload| reception.take(&meta, payload),
             &mut |to, fault| faults.push((to, fault)),
         )
+    }
+
+    /// Takes a packet that came to another thread.
+    fn handle_handed_over(&mut self, packet: &HandedOver) {
+        self.common.shared.take_handed_over(self.number);
+        let asked = |listener: &&Listener| listener.local_addr() == packet.asked;
+        let Some(listener) = self.listeners.iter().find(asked) else {
+            return;
+        };
+        let mut meta = packet.meta;
+        meta.socket = listener.id();
+        let mut reception = Reception {
+            now: self.now(),
+            engine: &mut self.engine,
+            shared: &self.common.shared,
+            desk: self.common.desk.as_deref(),
+            number: self.number,
+            asked: packet.asked,
+        };
+        reception.take(&meta, &packet.payload);
     }
 
     fn handle_faults(&mut self, now: Now, faults: &[(SocketAddr, Fault)]) {
@@ -475,6 +513,9 @@ impl Worker {
         if mails.is_empty() {
             return;
         }
+        // As with what comes to its own sockets.
+        let unanswered = self.common.shared.longest_unanswered_elsewhere(self.number);
+        self.engine.set_unanswered_elsewhere(unanswered);
         for mail in mails {
             match mail {
                 Mail::Done(done) => {
@@ -482,6 +523,7 @@ impl Worker {
                     self.handle_done(done);
                 }
                 Mail::Look(transfer) => self.read(transfer),
+                Mail::HandedOver(packet) => self.handle_handed_over(&packet),
             }
         }
         let now = self.now();
@@ -509,6 +551,8 @@ impl Worker {
     fn finish_if_done(&mut self) {
         let ends = matches!(self.phase, Phase::Draining(_) | Phase::Ending);
         if ends && self.engine.is_idle() {
+            let desk = self.common.desk.as_ref();
+            debug_assert!(!desk.is_some_and(|desk| desk.claims.has_any(self.number)));
             self.phase = Phase::Finished;
             self.common.shared.finish_one();
         }
@@ -565,8 +609,8 @@ impl Worker {
     fn handle_output(&mut self, now: Now, output: Output) {
         match output {
             Output::Incoming(incoming) => {
-                let remote = incoming.peer().remote.ip();
-                self.remotes.insert(incoming.transfer(), remote);
+                let asked = (incoming.peer().remote, incoming.socket());
+                self.remotes.insert(incoming.transfer(), asked);
                 self.open_file(incoming);
             }
             Output::OpenSocket {
@@ -588,10 +632,12 @@ impl Worker {
             Output::Release { transfer } => {
                 self.files.release(transfer);
                 self.jobs.abort(transfer);
-                if let Some(remote) = self.remotes.remove(&transfer) {
-                    let here = self.engine.transfers_of_remote(remote);
+                if let Some((remote, listener)) = self.remotes.remove(&transfer) {
+                    let ip = remote.ip();
+                    let here = self.engine.transfers_of_remote(ip);
                     let shared = &self.common.shared;
-                    shared.set_transfers_of_remote(self.number, remote, here);
+                    shared.set_transfers_of_remote(self.number, ip, here);
+                    self.release(remote, listener);
                 }
             }
             Output::MakeRoom => self.common.shared.displace_elsewhere(self.number),
@@ -600,6 +646,17 @@ impl Worker {
                 let observer = AssertUnwindSafe(|| (self.common.observer)(&event));
                 let _ = catch_unwind(observer);
             }
+        }
+    }
+
+    /// Lets other threads have a client that has no transfer here.
+    fn release(&self, remote: SocketAddr, listener: SocketId) {
+        if let Some(desk) = &self.common.desk
+            && let Some(asked) = self.listeners.get(listener.0 as usize)
+            && !self.engine.has_transfer(remote, listener)
+        {
+            let asked = (remote, asked.local_addr());
+            desk.claims.release(asked, self.number);
         }
     }
 

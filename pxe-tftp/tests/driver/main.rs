@@ -3,6 +3,7 @@
 
 mod faults;
 mod lone;
+mod processors;
 
 use std::io::ErrorKind as ErrorKindOfSystem;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
