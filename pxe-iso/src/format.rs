@@ -68,9 +68,8 @@ pub(crate) struct Node {
 pub(crate) enum Content {
     Directory,
     /// The extents have been checked: they lie in the image, and their sum is the node's `len`.
+    /// Content that lies in its record (UDF's embedded data) is an extent as well.
     File(Arc<Extents>),
-    /// A file whose content lies in its record (UDF's embedded data).
-    Embedded(Bytes),
     Link(Bytes),
     /// A device, a pipe, a socket.
     Special,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use pxe_tree::{
-    Attributes, Blob, Cookie, DirEntry, DirPage, Error, ErrorKind, ListedEntry, ListedPage,
-    MemBlob, Name, NodeId, NodeKey, Result, Tree,
+    Attributes, Blob, Cookie, DirEntry, DirPage, Error, ErrorKind, ListedEntry, ListedPage, Name,
+    NodeId, NodeKey, Result, Tree,
 };
 
 use crate::blob::ExtentBlob;
@@ -153,7 +153,6 @@ impl Tree for ImageTree {
                 let image = Arc::clone(self.reader.image());
                 Ok(Arc::new(ExtentBlob::new(image, attributes, extents)))
             }
-            Content::Embedded(content) => Ok(MemBlob::with_attributes(content, attributes)),
             Content::Refused(why) => Err(ImageError::Unsupported(why).into()),
             Content::Directory => Err(ErrorKind::IsADirectory.into()),
             Content::Link(_) | Content::Special => Err(ErrorKind::NotAFile.into()),
