@@ -27,6 +27,8 @@ mod recognition;
 mod sequence;
 mod tag;
 mod timestamp;
+#[cfg(test)]
+mod volume_tests;
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
