@@ -60,9 +60,6 @@ pub enum Damage {
     /// A structure has values that no such structure can have.
     #[error("a structure has impossible values")]
     Malformed,
-    /// A number that is written in both byte orders has two values.
-    #[error("the two byte orders of a number disagree")]
-    Endianness,
     /// A checksum or a CRC is wrong.
     #[error("a checksum is wrong")]
     Checksum,
@@ -84,9 +81,6 @@ pub enum Unsupported {
     /// An interleaved file (ECMA-119 section 6.4.3).
     #[error("interleaved files are not read")]
     Interleaved,
-    /// A volume of a set of several (ECMA-119 section 6.6).
-    #[error("a volume set of several volumes is not read")]
-    VolumeSet,
     /// A logical block size other than 512, 1024 or 2048 bytes.
     #[error("logical blocks of {0} bytes are not read")]
     BlockSize(u32),

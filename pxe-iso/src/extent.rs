@@ -1,6 +1,7 @@
 //! Where the content of a file lies in the image.
 
 use crate::Damage;
+use crate::reader::Reader;
 
 /// A contiguous part of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,17 @@ impl Extents {
     /// Bytes of all extents.
     pub(crate) const fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Whether all of them lie in the image.
+    ///
+    /// # Errors
+    /// `BeyondEnd`.
+    pub(crate) fn check(&self, reader: &Reader) -> Result<(), Damage> {
+        let places = self.pieces.iter();
+        places
+            .filter_map(|(_, extent)| Some((extent.place?, extent.len)))
+            .try_for_each(|(place, len)| reader.check(place, len))
     }
 
     /// The rest of the extent in which `offset` lies, `len_max` bytes of it at most; `None` at the

@@ -67,7 +67,8 @@ pub(crate) struct Node {
 #[derive(Debug, Clone)]
 pub(crate) enum Content {
     Directory,
-    /// The extents have been checked: they lie in the image, and their sum is the node's `len`.
+    /// Their sum is the node's `len`; the tree checks that they lie in the image when the file is
+    /// opened.
     /// Content that lies in its record (UDF's embedded data) is an extent as well.
     File(Arc<Extents>),
     Link(Bytes),

@@ -7,8 +7,11 @@
 pub struct Limits {
     /// Volume descriptors that are looked at (ISO 9660, and UDF's sequences), each.
     pub volume_descriptors_max: usize,
-    /// Bytes of one directory on the medium.
+    /// Bytes of one directory on the medium, and of the continuation areas that its records lead
+    /// to.
     pub directory_bytes_max: u64,
+    /// Entries of one directory.
+    pub directory_entries_max: usize,
     /// Directories that are remembered.
     pub directories_cached_max: usize,
     /// Entries that the remembered directories have together; a larger one alone is remembered
@@ -34,9 +37,10 @@ impl Default for Limits {
         Self {
             volume_descriptors_max: 64,
             directory_bytes_max: 64 << 20,
+            directory_entries_max: 1 << 18,
             directories_cached_max: 64,
             entries_cached_max: 1 << 17,
-            system_use_bytes_max: 64 << 10,
+            system_use_bytes_max: 16 << 10,
             continuations_max: 32,
             link_bytes_max: 4096,
             extents_max: 1 << 16,

@@ -150,6 +150,7 @@ impl Tree for ImageTree {
         let attributes = self.finished(node.attributes);
         match node.content {
             Content::File(extents) => {
+                extents.check(&self.reader).map_err(ImageError::from)?;
                 let image = Arc::clone(self.reader.image());
                 Ok(Arc::new(ExtentBlob::new(image, attributes, extents)))
             }

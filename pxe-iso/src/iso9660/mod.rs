@@ -1,61 +1,13 @@
-//! ISO 9660 (ECMA-119), with Rock Ridge and Joliet.
+//! ISO 9660 (ECMA-119), with Rock Ridge, Joliet and El Torito.
 
-use async_trait::async_trait;
-use pxe_tree::NodeId;
+mod boot;
+mod descriptor;
+mod el_torito;
+mod field;
+mod name;
+mod record;
+mod rock_ridge;
+mod system_use;
+mod volume;
 
-use crate::format::{Entry, Fingerprint, Format, Node};
-use crate::reader::Reader;
-use crate::{ImageError, ImageOptions};
-
-/// An ISO 9660 volume.
-#[derive(Debug)]
-pub(crate) enum Volume {}
-
-impl Volume {
-    /// `None` if there is no ISO 9660.
-    pub(crate) async fn open(
-        _reader: &Reader,
-        _options: &ImageOptions,
-    ) -> Result<Option<Self>, ImageError> {
-        Ok(None)
-    }
-
-    pub(crate) async fn is_stub(&self) -> Result<bool, ImageError> {
-        match *self {}
-    }
-}
-
-#[async_trait]
-impl Format for Volume {
-    fn name(&self) -> &'static str {
-        match *self {}
-    }
-
-    fn volume_id(&self) -> &str {
-        match *self {}
-    }
-
-    fn declared_len(&self) -> Option<u64> {
-        match *self {}
-    }
-
-    fn fingerprint(&self) -> Fingerprint {
-        match *self {}
-    }
-
-    fn root(&self) -> NodeId {
-        match *self {}
-    }
-
-    async fn node(&self, _: NodeId) -> Result<Node, ImageError> {
-        match *self {}
-    }
-
-    async fn entries(&self, _: NodeId) -> Result<Vec<Entry>, ImageError> {
-        match *self {}
-    }
-
-    async fn parent(&self, _: NodeId) -> Result<NodeId, ImageError> {
-        match *self {}
-    }
-}
+pub(crate) use self::volume::Volume;
