@@ -6,6 +6,7 @@ mod directory_cache;
 mod error;
 mod extent;
 mod format;
+pub mod fuzzing;
 mod image;
 mod iso9660;
 mod limits;

@@ -1,4 +1,4 @@
-//! Builds the structures of UDF for tests, and images of them.
+//! Builds the structures of UDF for tests and for the fuzz body, and images of them.
 
 use super::tag::{self, crc};
 
@@ -169,6 +169,7 @@ impl ImageBuilder {
         builder
     }
 
+    #[cfg(test)]
     /// Another partition map, in a volume of this revision.
     pub(crate) fn with_partition_map(mut self, map: Vec<u8>, revision: u16) -> Self {
         self.partition_map = map;
@@ -177,8 +178,8 @@ impl ImageBuilder {
     }
 
     /// Puts bytes at a block and, if they are more, the following ones.
-    pub(crate) fn put(&mut self, block: u32, bytes: Vec<u8>) {
-        let block = block as usize;
+    pub(crate) fn put(&mut self, block: u32, bytes: impl AsRef<[u8]>) {
+        let (block, bytes) = (block as usize, bytes.as_ref());
         let count = bytes.len().div_ceil(self.block_size).max(1);
         if self.blocks.len() < block + count {
             self.blocks.resize(block + count, Vec::new());

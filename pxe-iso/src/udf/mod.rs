@@ -18,8 +18,8 @@ mod extended_attribute;
 mod fault;
 mod fields;
 mod file_entry;
+pub(crate) mod fuzzing;
 mod identifier;
-#[cfg(test)]
 mod image_builder;
 mod opening;
 mod path_component;

@@ -157,8 +157,8 @@ async fn a_file_is_made_of_its_extents_holes_and_continuations() {
     let words = [0_u32, 8, 600, 6];
     let words: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     builder.put(3, tagged(tag::ALLOCATION_EXTENT, 3, &words));
-    builder.put(4, b"abcdef".to_vec());
-    builder.put(6, b"uvwxyz".to_vec());
+    builder.put(4, b"abcdef");
+    builder.put(6, b"uvwxyz");
     builder.put(7, Vec::new());
     builder.put(
         8,
@@ -189,7 +189,7 @@ async fn a_file_may_be_larger_than_4_gib() {
     extents.push((3, 3));
     let len = u64::from(most) * 5 + 3;
     builder.put(2, Entry::short(5, len, &extents).file_entry(2));
-    builder.put(3, b"end".to_vec());
+    builder.put(3, b"end");
     let tree = open(&builder).await;
     let blob = open_file(&tree, "file").await;
     assert_eq!(blob.attributes().len, len);
