@@ -33,6 +33,12 @@ pub(crate) trait Format: Debug + Send + Sync + 'static {
     /// The root directory.
     fn root(&self) -> NodeId;
 
+    /// Whether a number may be a node's: what can be said of it without reading.
+    fn may_be(&self, node: NodeId) -> bool {
+        let _ = node;
+        true
+    }
+
     /// The node of a number.
     ///
     /// # Errors

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use pxe_tree::{
-    Attributes, Blob, Cookie, DirEntry, DirPage, Error, ErrorKind, ListedEntry, ListedPage, Name,
-    NodeId, NodeKey, Result, Tree,
+    Attributes, Blob, Capacity, Cookie, DirEntry, DirPage, Error, ErrorKind, ListedEntry,
+    ListedPage, Name, NodeId, NodeKey, Result, Tree,
 };
 
 use crate::blob::ExtentBlob;
@@ -161,6 +161,9 @@ impl Tree for ImageTree {
     }
 
     fn key(&self, node: NodeId) -> Result<NodeKey> {
+        if !self.format.may_be(node) {
+            return Err(ErrorKind::Stale.into());
+        }
         let mut key = vec![KEY_TAG];
         key.extend_from_slice(&self.fingerprint);
         key.extend_from_slice(&node.get().get().to_le_bytes());
@@ -192,6 +195,13 @@ impl Tree for ImageTree {
 
     async fn parent(&self, dir: NodeId) -> Result<NodeId> {
         Ok(self.format.parent(dir).await?)
+    }
+
+    async fn capacity(&self, node: NodeId) -> Result<Capacity> {
+        self.format.node(node).await?;
+        let mut capacity = Capacity::default();
+        capacity.bytes_total = self.reader.len();
+        Ok(capacity)
     }
 
     async fn read_dir_attributes(

@@ -4,10 +4,15 @@ mod boot;
 mod descriptor;
 mod el_torito;
 mod field;
+pub(crate) mod fuzzing;
+#[cfg(test)]
+mod image_builder;
 mod name;
 mod record;
 mod rock_ridge;
 mod system_use;
 mod volume;
+#[cfg(test)]
+mod volume_tests;
 
 pub(crate) use self::volume::Volume;

@@ -484,6 +484,10 @@ impl Format for Volume {
         self.root
     }
 
+    fn may_be(&self, node: NodeId) -> bool {
+        node.get().get() < self.reader.len()
+    }
+
     async fn node(&self, id: NodeId) -> Result<Node, ImageError> {
         if let Some(node) = self.boot.as_ref().and_then(|boot| boot.node(id)) {
             return Ok(node.clone());
