@@ -313,16 +313,20 @@ impl Volume {
         }
         let child = rock_ridge.as_ref().and_then(|found| found.child);
         let is_directory = record.is_directory() || child.is_some();
+        // The record of a moved directory is a file's, with a version.
+        let has_directory_name = record.is_directory();
         let name = match (
             self.names,
             rock_ridge.as_mut().and_then(|found| found.name.take()),
         ) {
             (_, Some(name)) => name,
-            (Names::Joliet, None) => name::joliet(record.identifier, is_directory),
+            (Names::Joliet, None) => name::joliet(record.identifier, has_directory_name),
             (Names::Plain { keeps_case }, None) => {
-                name::plain(record.identifier, is_directory, keeps_case)
+                name::plain(record.identifier, has_directory_name, keeps_case)
             }
-            (Names::RockRidge { .. }, None) => name::plain(record.identifier, is_directory, false),
+            (Names::RockRidge { .. }, None) => {
+                name::plain(record.identifier, has_directory_name, false)
+            }
         };
         let Ok(name) = NameBuf::new(name) else {
             return Ok(None);
