@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use pxe_tree::conformance::{Expected, Fixture, check};
-use pxe_tree::{ErrorKind, MemBlob, Name, NodeKind, Tree, TreePath, resolve};
+use pxe_tree::{DirTree, Direct, ErrorKind, MemBlob, Name, NodeKind, Tree, TreePath, resolve};
 
 use super::image_builder::{self, ImageBuilder, both32, continuation, entry, record};
 use crate::{Image, ImageError, ImageOptions, ImageTree, NameSource};
@@ -53,6 +53,31 @@ async fn rock_ridge_conforms() {
     let fixture = Fixture::standard().with("other/fifo", Expected::Other(NodeKind::Fifo));
     let image = image_builder::rock_ridge(&fixture);
     check(&fixture, async || open(image.clone()).await as _).await;
+}
+
+/// Sent from the image's own file, whose extents are where the content is.
+#[tokio::test]
+async fn an_image_in_a_directory_conforms_and_is_sent_from_its_file() {
+    let fixture = Fixture::new()
+        .file("a/b", vec![b'x'; 5000])
+        .link("l", "a/b");
+    let dir = tempfile::tempdir().expect("a directory");
+    let image = image_builder::rock_ridge(&fixture);
+    std::fs::write(dir.path().join("image.iso"), image).expect("written");
+    let open_image = async || {
+        let images = DirTree::new(dir.path()).expect("a directory");
+        let name = Name::new("image.iso").expect("a name");
+        let found = images.lookup(images.root(), name).await.expect("there");
+        let image = images.open(found.node).await.expect("a file");
+        Image::open(image).await.expect("an image")
+    };
+    check(&fixture, async || open_image().await as _).await;
+    let tree = open_image().await;
+    let path = TreePath::parse("a/b").expect("a path");
+    let found = resolve(&*tree, &path).await.expect("there").attributes;
+    let blob = tree.open(found.node).await.expect("a file");
+    let direct = blob.direct(1, u64::MAX);
+    assert!(matches!(direct, Direct::File { len: 4999, .. }));
 }
 
 #[tokio::test]
