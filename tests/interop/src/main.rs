@@ -32,6 +32,7 @@ mod storm_http;
 mod storm_tftp;
 mod tenancy;
 mod tftp;
+mod udf_images;
 mod wiretap;
 
 use std::path::{Path, PathBuf};
@@ -60,7 +61,7 @@ const LONE_TESTS: [LoneTest; 2] = [
 ];
 
 /// The Debian packages whose programs the tests run.
-const PACKAGES: [&str; 32] = [
+const PACKAGES: [&str; 35] = [
     "aria2",
     "atftp",
     "bind9",
@@ -71,6 +72,7 @@ const PACKAGES: [&str; 32] = [
     "curl",
     "dhcpcd-base",
     "dnsmasq-base",
+    "genisoimage",
     "grub-common",
     "isc-dhcp-client",
     "isc-dhcp-relay",
@@ -84,12 +86,14 @@ const PACKAGES: [&str; 32] = [
     "nfs-common",
     "nsd",
     "openssl",
+    "p7zip-full",
     "procps",
     "python3-requests",
     "rpcbind",
     "systemd",
     "tftp-hpa",
     "tshark",
+    "udftools",
     "unbound",
     "w3m",
     "wget",
@@ -158,6 +162,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         nfs_link::TESTS,
         storm_http::TESTS,
         storm_tftp::TESTS,
+        udf_images::TESTS,
     ];
     let alone = alone.into_iter().flatten();
     let alone = alone.map(|(name, test)| (*name, Job::Alone(*test)));
