@@ -28,8 +28,10 @@ use pxe_tree::{NameBuf, RewriteRules, TreePath};
 
 pub use self::dns::{Dns, DnsAddress, DnsClients, DnsForward, DnsWho, DnsZone, ZoneContent};
 pub use self::nfs::{ExportedFiles, Nfs, NfsExport, Portmap};
+pub(crate) use self::parse::problem as toml_problem;
 pub use self::place::{ConfigError, Place, Problem};
-pub(crate) use self::place::{Places, located};
+pub(crate) use self::place::{Places, Problems, located};
+pub(crate) use self::suggest::nearest;
 
 /// Where the control socket is, if nothing else is said.
 pub const CONTROL_DEFAULT: &str = "/run/pxe-server/control.sock";

@@ -32,7 +32,8 @@ fn misshapen(text: &str) -> Option<Problem> {
     })
 }
 
-fn problem(text: &str, error: &toml::de::Error) -> Problem {
+/// What TOML's parser says of `text`, in our words and with its place.
+pub(crate) fn problem(text: &str, error: &toml::de::Error) -> Problem {
     let places = Places::of(text);
     let path = error
         .span()
