@@ -68,6 +68,7 @@ mod host_policy;
 mod http_servers;
 mod https;
 mod hub;
+mod images;
 mod init;
 mod lease_commands;
 mod lease_store;
