@@ -97,9 +97,9 @@ pub use crate::bind::{Bound, StartError};
 pub use crate::cli::main;
 pub use crate::config::{
     Boot, CONTROL_DEFAULT, Config, ConfigError, Dhcp, Dns, DnsAddress, DnsClients, DnsForward,
-    DnsWho, DnsZone, ExportedFiles, HANDLE_KEY_DEFAULT, Host, HostBoot, Http, LEASES_DEFAULT,
-    Leases, Log, LogFormat, LogLevel, Menu, MenuFileProtocol, Nfs, NfsExport, Place, Portmap,
-    Problem, Server, Store, Subnet, Tftp, Tree, ZoneContent,
+    DnsWho, DnsZone, ExportedFiles, HANDLE_KEY_DEFAULT, Host, HostBoot, Http, Images,
+    LEASES_DEFAULT, Leases, Log, LogFormat, LogLevel, Menu, MenuFileProtocol, Nfs, NfsExport,
+    Place, Portmap, Problem, Server, Store, Subnet, Tftp, Tree, ZoneContent,
 };
 pub use crate::control::{
     Answer, Client as ControlClient, ClientError, Command as ControlCommand, Failure,

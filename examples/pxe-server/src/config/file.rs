@@ -27,6 +27,7 @@ pub(super) struct File {
     pub(super) http: OneOrMany<Http>,
     pub(super) nfs: Option<Nfs>,
     pub(super) dns: Option<Dns>,
+    pub(super) images: Option<Images>,
     #[serde(default)]
     pub(super) menu: Menu,
     #[serde(default)]
@@ -52,6 +53,17 @@ pub(super) struct Leases {
 pub(super) struct Tree {
     pub(super) root: Option<String>,
     pub(super) ignore_case: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Images {
+    pub(super) dir: Option<String>,
+    pub(super) path: Option<String>,
+    #[serde(default)]
+    pub(super) profiles: OneOrMany<String>,
+    pub(super) menu: Option<bool>,
+    pub(super) settle_seconds: Option<i64>,
 }
 
 #[derive(Debug, Deserialize)]

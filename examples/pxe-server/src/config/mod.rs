@@ -5,6 +5,7 @@
 
 mod dns;
 mod file;
+mod images;
 mod machine;
 mod machine_nfs;
 mod machine_tls;
@@ -27,6 +28,7 @@ use pxe_dhcp::{
 use pxe_tree::{NameBuf, RewriteRules, TreePath};
 
 pub use self::dns::{Dns, DnsAddress, DnsClients, DnsForward, DnsWho, DnsZone, ZoneContent};
+pub use self::images::Images;
 pub use self::nfs::{ExportedFiles, Nfs, NfsExport, Portmap};
 pub(crate) use self::parse::problem as toml_problem;
 pub use self::place::{ConfigError, Place, Problem};
@@ -71,6 +73,8 @@ pub struct Config {
     pub nfs: Option<Nfs>,
     /// `[dns]`, if names are to be answered.
     pub dns: Option<Dns>,
+    /// `[images]`, if images of systems are to be served.
+    pub images: Option<Images>,
     /// `[menu]`: what is done with menus when they are served.
     pub menu: Menu,
     /// `[log]`.

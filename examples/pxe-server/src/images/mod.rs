@@ -12,6 +12,7 @@
 
 mod command_line;
 mod contents;
+mod library;
 mod profile;
 mod read;
 mod recognise;
@@ -22,5 +23,6 @@ mod written;
 
 pub(crate) use command_line::{CommandLine, Served, Transport};
 pub(crate) use contents::{Contents, Questions};
+pub(crate) use library::{ImageState, Library, LibraryImage, Offered, Reason, Shelf};
 pub(crate) use profile::{Architecture, Boot, Evidence, Firmware, Method, Profile, Profiles};
 pub(crate) use recognise::{Entry, Recognised, Start, recognise};

@@ -7,6 +7,7 @@ mod condition;
 mod dhcp;
 mod dns;
 mod host;
+mod images;
 mod leases;
 mod listen;
 mod menu;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use self::boot::boot;
 use self::dhcp::{dhcp, own_addresses};
 use self::dns::{dns, dns_listeners};
+use self::images::images;
 use self::leases::leases;
 use self::listen::{distinct_listeners, http, tftp};
 use self::menu::menu;
@@ -58,6 +60,9 @@ pub(super) fn validate(raw: &File, places: Places, file: &Path) -> Result<Config
         .as_ref()
         .is_some_and(|dhcp| dhcp.mode.gives_addresses());
     let leases = leases(&mut problems, &raw.leases, directory, gives_addresses);
+    let serves_files = tftp.is_some() || !http.is_empty() || nfs.is_some();
+    let images =
+        (raw.images.as_ref()).map(|raw| images(&mut problems, raw, directory, serves_files));
     let menu = menu(&mut problems, &raw.menu, tftp.is_some(), !http.is_empty());
     let log = log(&mut problems, &raw.log);
     distinct_listeners(
@@ -111,6 +116,7 @@ pub(super) fn validate(raw: &File, places: Places, file: &Path) -> Result<Config
         http,
         nfs,
         dns,
+        images,
         menu,
         log,
         warnings,
