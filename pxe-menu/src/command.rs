@@ -31,6 +31,13 @@ pub enum Boot {
     BootSector(Text),
     /// A program for UEFI, and its arguments: GRUB and iPXE start it, no version of syslinux does.
     Efi(Invocation),
+    /// wimboot, and the files that it is given, by the names that it knows them by: iPXE starts it.
+    Wimboot {
+        /// wimboot.
+        program: Text,
+        /// Each name, and the file.
+        files: Vec<(Text, Text)>,
+    },
     /// Back to the firmware, or to its next boot device.
     Local(LocalBoot),
     /// The loader starts anew with another configuration.
@@ -170,6 +177,7 @@ impl Command {
             },
             ImageType::Com32 => module(image, arguments),
             ImageType::Efi => Boot::Efi(invocation(image, arguments)),
+            ImageType::Wimboot => wimboot(image, arguments),
             ImageType::Pxe | ImageType::Boot | ImageType::Bss if loader.is_efi() => {
                 Boot::Nothing(NotBootable::BiosOnly)
             }
@@ -299,6 +307,19 @@ fn module(image: &[u8], arguments: &[u8]) -> Boot {
             modules => Boot::Multiboot(modules),
         },
         _ => Boot::Module(invocation(&file, arguments)),
+    }
+}
+
+fn wimboot(program: &[u8], arguments: &[u8]) -> Boot {
+    let words = arguments.split(|byte| crate::scan::is_space(*byte));
+    let files = words.filter_map(|word| {
+        let equals = word.iter().position(|byte| *byte == b'=')?;
+        let (name, file) = word.split_at(equals);
+        Some((Text::from(name), Text::from(file.get(1..)?)))
+    });
+    Boot::Wimboot {
+        program: Text::from(program),
+        files: files.collect(),
     }
 }
 

@@ -41,6 +41,9 @@ pub enum ImageType {
     /// A program for UEFI, that GRUB and iPXE start (`chainloader`, `chain`). No directive of pxelinux
     /// gives this type, and no version of syslinux starts one.
     Efi,
+    /// wimboot, which starts Windows PE, with files by the names that it knows them by: APPEND has
+    /// `NAME=FILE` for each. No directive gives this type; iPXE alone names files for it.
+    Wimboot,
 }
 
 impl ImageType {
@@ -74,6 +77,7 @@ impl ImageType {
             Self::Com32 => "com32",
             Self::Config => "config",
             Self::Efi => "efi",
+            Self::Wimboot => "wimboot",
         }
     }
 }

@@ -244,6 +244,12 @@ impl Lint<'_> {
                 self.module(command.image.first_word(), at.image);
                 self.file(&config, at.append, Use::Started);
             }
+            Boot::Wimboot { program, files } => {
+                self.file(&program, at.image, Use::Started);
+                for (_, file) in &files {
+                    self.file(file, at.append, Use::Started);
+                }
+            }
             Boot::Efi(program) => self.efi(&program.file, at),
             Boot::Module(module) => self.module(&module.file, at.image),
             Boot::Pxe(program) => self.file(&program.file, at.image, Use::Started),

@@ -377,7 +377,137 @@ pub enum Link {
     MenuFiles(Vec<Text>),
 }
 
+impl Entry {
+    /// An entry that no file has, with this label and what is shown of it.
+    ///
+    /// Both are text and nothing more: what a configuration cannot hold in them becomes a space, and `^` makes no
+    /// hotkey.
+    pub fn new(label: impl Into<Text>, shown: impl Into<Text>, action: Action) -> Self {
+        let label = label.into();
+        Self {
+            label: (!label.is_empty()).then(|| one_word(&label)),
+            menu_label: Some(one_line(&shown.into())),
+            indent: 0,
+            hotkey: None,
+            password: None,
+            help: None,
+            save: false,
+            immediate: false,
+            unreachable: false,
+            action,
+        }
+    }
+}
+
+impl Command {
+    /// A command that no file has.
+    ///
+    /// The image is one word, and APPEND one line: control characters become spaces.
+    pub fn new(image_type: ImageType, image: impl Into<Text>, append: impl Into<Text>) -> Self {
+        Self {
+            image_type,
+            image: one_word(&image.into()),
+            append: clean(&append.into()),
+            initrd: None,
+            sysappend: 0,
+        }
+    }
+
+    /// With these initial RAM disks. A name with a comma is two to every loader.
+    #[must_use]
+    pub fn with_initrds<'a>(mut self, initrds: impl IntoIterator<Item = &'a str>) -> Self {
+        let initrds: Vec<&str> = initrds.into_iter().collect();
+        let list = one_word(&initrds.join(",").into());
+        self.initrd = (!list.is_empty()).then_some(list);
+        self
+    }
+
+    /// With options about the machine that the loader adds, as SYSAPPEND has them.
+    #[must_use]
+    pub fn with_sysappend(mut self, mask: u32) -> Self {
+        self.sysappend = mask;
+        self
+    }
+}
+
+/// Without what would end a line.
+fn clean(text: &Text) -> Text {
+    let bytes = text.iter().map(|byte| match byte {
+        0..=0x1f | 0x7f => b' ',
+        other => *other,
+    });
+    Text::new(bytes.collect::<Vec<_>>().trim_ascii())
+}
+
+/// Shown text: without a hotkey's mark either.
+fn one_line(text: &Text) -> Text {
+    let text = clean(text);
+    let bytes = text.iter().copied().filter(|byte| *byte != b'^');
+    Text::new(bytes.collect::<Vec<_>>().trim_ascii())
+}
+
+/// What would end a word becomes an underscore.
+fn one_word(text: &Text) -> Text {
+    let bytes = text.iter().map(|byte| match byte {
+        0..=0x20 | 0x7f => b'_',
+        other => *other,
+    });
+    Text::new(bytes.collect::<Vec<_>>())
+}
+
 impl Menu {
+    /// A menu that no file has: menu.c32 with this title, and no entries.
+    ///
+    /// ```
+    /// use pxe_menu::{Action, Command, Entry, ImageType, Menu, ScreenId, render_syslinux};
+    ///
+    /// let mut menu = Menu::titled("Systems");
+    /// let command = Command::new(ImageType::Linux, "::debian/linux", "quiet").with_initrds(["::debian/initrd.gz"]);
+    /// menu.push(ScreenId::TOP, Entry::new("debian", "Debian", Action::Run(command)));
+    /// let text = render_syslinux(&menu).text.to_string();
+    /// assert!(text.contains("LINUX ::debian/linux\n  APPEND quiet\n  INITRD ::debian/initrd.gz\n"));
+    /// ```
+    pub fn titled(title: impl Into<Text>) -> Self {
+        let top = Screen {
+            tag: Some(".top".into()),
+            title: one_line(&title.into()),
+            ..Screen::default()
+        };
+        Self {
+            ui: Ui::Text(Vec::new()),
+            ui_command: Some("menu.c32".into()),
+            screens: vec![top],
+            ..Self::default()
+        }
+    }
+
+    /// Adds an entry at the end of a screen; nothing where there is no such screen.
+    pub fn push(&mut self, screen: ScreenId, entry: Entry) {
+        if let Some(screen) = self.screens.get_mut(screen.0) {
+            screen.entries.push(entry);
+        }
+    }
+
+    /// Adds an empty submenu with this title at the end of a screen, with the settings of that screen, as MENU BEGIN
+    /// does. `None`: there is no such screen.
+    pub fn push_submenu(&mut self, above: ScreenId, title: impl Into<Text>) -> Option<ScreenId> {
+        let below = ScreenId(self.screens.len());
+        let screen = self.screens.get_mut(above.0)?;
+        let entry = Entry::new("", title, Action::Submenu(below));
+        let submenu = Screen {
+            tag: None,
+            title: entry.menu_label.clone().unwrap_or_default(),
+            parent: Some((above, screen.entries.len())),
+            entries: Vec::new(),
+            default: 0,
+            linked: false,
+            ..screen.clone()
+        };
+        screen.entries.push(entry);
+        self.screens.push(submenu);
+        Some(below)
+    }
+
     /// A screen.
     pub fn screen(&self, id: ScreenId) -> Option<&Screen> {
         self.screens.get(id.0)
@@ -458,6 +588,84 @@ impl Menu {
 #[cfg(test)]
 mod tests {
     use crate::fuzzing::reread;
+    use crate::{
+        Action, Command, Entry, GrubOptions, ImageType, IpxeOptions, Loader, Menu, Paths, ScreenId,
+        render_grub, render_ipxe, render_syslinux,
+    };
+
+    fn made() -> Menu {
+        let mut menu = Menu::titled("Systems");
+        let linux = Command::new(ImageType::Linux, "::os/linux", "root=x; quiet")
+            .with_initrds(["::os/a", "::os/b"])
+            .with_sysappend(2);
+        menu.push(ScreenId::TOP, Entry::new("one", "One", Action::Run(linux)));
+        let below = menu.push_submenu(ScreenId::TOP, "More").expect("a screen");
+        let disk = Command::new(ImageType::Kernel, "::bios/memdisk", "iso raw");
+        let disk = disk.with_initrds(["::images/x.iso"]);
+        menu.push(below, Entry::new("two", "Two", Action::Run(disk)));
+        let back = Entry::new("back", "Back", Action::Exit(ScreenId::TOP));
+        menu.push(below, back);
+        menu
+    }
+
+    #[test]
+    fn a_menu_that_is_made_reads_as_itself() {
+        let menu = made();
+        let rendered = render_syslinux(&menu);
+        assert_eq!(rendered.diagnostics, []);
+        assert_eq!(reread(&rendered.text), menu, "{rendered}");
+    }
+
+    #[test]
+    fn what_is_made_of_text_of_others_has_no_line_of_its_own() {
+        let mut menu = Menu::titled("a\nDEFAULT x\r");
+        let command =
+            Command::new(ImageType::Linux, "k x\ny", "a\nLABEL z\0").with_initrds(["i\nj k"]);
+        menu.push(
+            ScreenId::TOP,
+            Entry::new("l m\nn", " ^One\nLINUX evil", Action::Run(command)),
+        );
+        let rendered = render_syslinux(&menu).text.to_string();
+        let expected = "UI menu.c32\nMENU TITLE a DEFAULT x\nLABEL l_m_n\n  MENU LABEL One LINUX evil\n  \
+                        LINUX k_x_y\n  APPEND a LABEL z\n  INITRD i_j_k\n  SYSAPPEND 0x0\n";
+        assert_eq!(rendered, expected);
+    }
+
+    #[test]
+    fn wimboot_is_given_its_files_by_ipxe_alone() {
+        let mut menu = Menu::titled("Systems");
+        let wim = Command::new(
+            ImageType::Wimboot,
+            "::wimboot",
+            "BCD=::w/boot/bcd boot.wim=::w/sources/boot.wim",
+        );
+        menu.push(
+            ScreenId::TOP,
+            Entry::new("w", "Windows PE", Action::Run(wim)),
+        );
+        let paths = Paths::new(Loader::Lpxelinux, "lpxelinux.0");
+        let options = IpxeOptions::new(paths.clone()).with_base("http://h/");
+        let ipxe = render_ipxe(&menu, &options);
+        assert!(
+            ipxe.text.to_string().contains(
+                "kernel http://h/wimboot || goto failed0\n\
+                 initrd --name BCD http://h/w/boot/bcd BCD || goto failed0\n\
+                 initrd --name boot.wim http://h/w/sources/boot.wim boot.wim || goto failed0\n\
+                 boot || goto failed0\n"
+            ),
+            "{ipxe}"
+        );
+        assert_eq!(ipxe.diagnostics, []);
+        for rendered in [
+            render_grub(&menu, &GrubOptions::new(paths, "(tftp)")),
+            render_syslinux(&menu),
+        ] {
+            assert_eq!(rendered.diagnostics.len(), 1, "{rendered}");
+            let said = rendered.to_string();
+            let mut lines = said.lines().map(str::trim_start);
+            assert!(!lines.any(|line| line.starts_with("WIMBOOT") || line.starts_with("linux")));
+        }
+    }
 
     #[test]
     fn a_caret_is_shown_where_it_is_the_hotkey() {

@@ -289,6 +289,10 @@ impl Json {
             }
             Boot::Module(module) => ("module", Some(module.file), Vec::new(), module.arguments),
             Boot::Pxe(program) => ("pxe", Some(program.file), Vec::new(), program.arguments),
+            Boot::Wimboot { program, files } => {
+                let files = files.into_iter().map(|(_, file)| file).collect();
+                ("wimboot", Some(program), files, command.append.clone())
+            }
             Boot::Efi(program) => ("efi", Some(program.file), Vec::new(), program.arguments),
             Boot::BootCfg { config, arguments } => {
                 ("boot-cfg", Some(config), Vec::new(), arguments)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Rendered;
 use super::out::{comment, name};
 use super::protection::UNREACHABLE;
-use crate::keyword::{Message, Parameter};
+use crate::keyword::{ImageType, Message, Parameter};
 use crate::scan::is_space;
 use crate::{
     Action, Code, Colour, Command, Diagnostic, Entry, FKeyHelp, Menu, Screen, ScreenId, Text, Ui,
@@ -429,12 +429,15 @@ impl Writer {
         };
         self.inherited_flags(&inherited, &mine);
         match &entry.action {
-            Action::Run(command) if command.image_type == crate::ImageType::Efi => {
-                let what = format!(
-                    "{}: a program for UEFI, which no syslinux starts: {}",
-                    name(entry),
-                    comment(&command.image)
-                );
+            Action::Run(command)
+                if matches!(command.image_type, ImageType::Efi | ImageType::Wimboot) =>
+            {
+                let why = match command.image_type {
+                    ImageType::Efi => "a program for UEFI, which no syslinux starts",
+                    _ => "wimboot, to which only iPXE gives files by their names",
+                };
+                let image = comment(&command.image);
+                let what = format!("{}: {why}: {image}", name(entry));
                 self.line("#", what.as_bytes());
                 let told = Diagnostic::new(Code::NotExpressible, None, what);
                 self.diagnostics.push(told);
@@ -476,8 +479,8 @@ impl Writer {
     }
 
     fn command(&mut self, entry: &Entry, command: &Command) {
-        let is_implied = command.image_type == crate::ImageType::Kernel
-            && entry.label.as_ref() == Some(&command.image);
+        let is_implied =
+            command.image_type == ImageType::Kernel && entry.label.as_ref() == Some(&command.image);
         if !is_implied {
             self.line(
                 &command.image_type.as_str().to_ascii_uppercase(),

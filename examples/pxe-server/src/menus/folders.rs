@@ -121,6 +121,10 @@ fn loaded(boot: Boot) -> Vec<Text> {
         }) => [vec![kernel], initrds].concat(),
         Boot::Multiboot(modules) => modules.into_iter().map(|module| module.file).collect(),
         Boot::Pxe(program) | Boot::Efi(program) => vec![program.file],
+        Boot::Wimboot { program, files } => {
+            let files = files.into_iter().map(|(_, file)| file);
+            std::iter::once(program).chain(files).collect()
+        }
         Boot::BootSector(file) => vec![file],
         _ => Vec::new(),
     }

@@ -94,6 +94,7 @@ impl Config<'_> {
                 line.extend(arguments(entry, &program.arguments, lost));
                 return Ok(Body::on("efi", vec![line]));
             }
+            Boot::Wimboot { .. } => "only iPXE gives wimboot its files by their names",
             Boot::BootCfg { .. } => "only ESXi's own mboot starts it",
             Boot::Pxe(_) => "GRUB starts no network bootstrap program",
             Boot::BootSector(_) => "GRUB starts no boot sector that came by network",

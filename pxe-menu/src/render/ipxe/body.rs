@@ -6,6 +6,7 @@ use super::words::arguments;
 use super::{Script, milliseconds};
 use crate::{
     Action, Boot, Command, Entry, Invocation, LinuxBoot, Loader, LocalBoot, Location, ScreenId,
+    Text,
 };
 
 /// Why an entry is left out.
@@ -141,6 +142,7 @@ impl Script<'_> {
                 lost.push(EFI_ONLY.to_owned());
                 return self.chain("efi", &program.file, &program.arguments, failed);
             }
+            Boot::Wimboot { program, files } => return self.wimboot(&program, &files, failed),
             Boot::BootCfg { .. } => return Err("only ESXi's own mboot starts it".into()),
             Boot::Local(LocalBoot::Other(number @ 0x80..=0xff)) => {
                 self.uses_local = true;
@@ -205,6 +207,23 @@ impl Script<'_> {
         }
         body.extend_from_slice(format!("boot || goto {failed}\n").as_bytes());
         Ok(body)
+    }
+
+    /// wimboot finds its files by the names of images under UEFI, and under the BIOS by what follows a URL, which
+    /// is a name in an archive (https://ipxe.org/wimboot).
+    fn wimboot(&self, program: &[u8], files: &[(Text, Text)], failed: &str) -> Body {
+        let kernel = self.uri(program)?;
+        let mut body = format!("imgfree\nkernel {kernel} || goto {failed}\n");
+        for (name, file) in files {
+            let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_".contains(byte);
+            if name.is_empty() || !name.iter().all(is_plain) {
+                return Err(format!("wimboot knows no file {name}").into());
+            }
+            let uri = self.uri(file)?;
+            body += &format!("initrd --name {name} {uri} {name} || goto {failed}\n");
+        }
+        body += &format!("boot || goto {failed}\n");
+        Ok(body.into_bytes())
     }
 
     fn multiboot(&self, modules: &[Invocation], failed: &str) -> Body {
