@@ -99,6 +99,11 @@ impl Resolver {
         self
     }
 
+    /// Where requests begin.
+    pub const fn base(&self) -> &TreePath {
+        &self.base
+    }
+
     /// The same, as in a `chroot` to this directory of the tree: neither a path nor a link leads
     /// out of it, and the paths of what is found begin at it.
     #[must_use]

@@ -293,7 +293,7 @@ impl Machine {
         }
         let found = match resolver.resolve(&**menus.tree(), path).await {
             Ok(found) => found,
-            Err(error) if is_missing(&error) && menus.may_make(path) => {
+            Err(error) if is_missing(&error) && menus.may_make(resolver, path) => {
                 let mut request = FileRequest::new(protocol, (self.ip, 2070).into(), path);
                 if let Some(server) = self.server {
                     request = request.with_local((server, port).into());

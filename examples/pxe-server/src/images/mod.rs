@@ -13,6 +13,9 @@
 mod command_line;
 mod contents;
 mod library;
+mod menu;
+mod offer;
+mod own_menu;
 mod profile;
 mod read;
 mod recognise;
@@ -24,5 +27,8 @@ mod written;
 pub(crate) use command_line::{CommandLine, Served, Transport};
 pub(crate) use contents::{Contents, Questions};
 pub(crate) use library::{ImageState, Library, LibraryImage, Offered, Reason, Shelf};
+pub(crate) use menu::{Listed, add_submenu, images_menu};
+pub(crate) use offer::{Shelves, Station};
+pub(crate) use own_menu::own_menu;
 pub(crate) use profile::{Architecture, Boot, Evidence, Firmware, Method, Profile, Profiles};
 pub(crate) use recognise::{Entry, Recognised, Start, recognise};

@@ -271,7 +271,7 @@ impl Method {
 }
 
 /// What starts the loader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Firmware {
     /// PC BIOS.
     Bios,
@@ -280,7 +280,7 @@ pub(crate) enum Firmware {
 }
 
 /// A processor, by any of the names that distributions have for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Architecture {
     /// 32-bit x86.
     X86,
@@ -305,6 +305,18 @@ impl Architecture {
             "ppc64le" | "ppc64el" => Some(Self::Ppc64le),
             _ => None,
         }
+    }
+}
+
+impl fmt::Display for Architecture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::X86 => "32-bit x86",
+            Self::X86_64 => "64-bit x86",
+            Self::Arm64 => "64-bit ARM",
+            Self::Riscv64 => "64-bit RISC-V",
+            Self::Ppc64le => "64-bit POWER",
+        })
     }
 }
 

@@ -98,7 +98,7 @@ impl Language {
         let port = port.map_or_else(String::new, |port| format!(":{port}"));
         match self {
             Self::Grub => format!("({scheme},{host}{port})"),
-            Self::Ipxe => format!("{scheme}://{host}{port}"),
+            Self::Syslinux | Self::Ipxe => format!("{scheme}://{host}{port}"),
         }
     }
 }

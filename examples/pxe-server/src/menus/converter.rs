@@ -1,4 +1,5 @@
-//! Menus of pxelinux in the words of GRUB and iPXE, made when a client asks for one.
+//! Menus of pxelinux in the words of GRUB and iPXE, and menus of images, made when a client asks for
+//! one.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
@@ -10,8 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use pxe_dhcp::Pattern;
 use pxe_menu::{
-    Action, Client, Code, Diagnostic, FileId, Format, GrubOptions, IpxeOptions, Limits, Location,
-    Menu, MenuReader, Paths, Rendered, Resolution, render_grub, render_ipxe,
+    Action, Client, Code, Diagnostic, FileId, Format, GrubOptions, IpxeOptions, Limits, Loader,
+    Location, Menu, MenuReader, Paths, Rendered, Resolution, render_grub, render_ipxe,
+    render_syslinux,
 };
 use pxe_tree::{Attributes, MemBlob, NodeId, NodeKind, TreePath};
 use tokio::sync::Semaphore;
@@ -20,6 +22,7 @@ use super::address::Address;
 use super::asker::Asker;
 use super::folders::{Places, places};
 use super::found::Found;
+use super::images::{ImagesFor, ImagesKey};
 use super::read::{MenuFile, MenuFiles, Unread};
 use super::template::{TemplateFault, filled_in, is_template};
 use super::wanted::Language;
@@ -34,14 +37,16 @@ const KEPT_MAX: usize = 256;
 const KEPT_BYTES_MAX: usize = 64 << 20;
 /// How many of the things that a menu lost are told.
 const LOSSES_MAX: usize = 100;
+/// How long a comment is, in characters.
+const COMMENT_CHARS_MAX: usize = 300;
 
 /// A menu that was made.
 #[derive(Debug)]
 pub(crate) struct Made {
     /// Its content.
     pub(crate) blob: Arc<MemBlob>,
-    /// The menu of pxelinux, by its path in the tree.
-    pub(crate) from: TreePath,
+    /// What it was made of.
+    pub(crate) from: Origin,
     /// What of that menu is not in it, or not as it is there; the first of them.
     pub(crate) losses: Vec<String>,
     /// How many there are.
@@ -73,14 +78,33 @@ impl Made {
     }
 }
 
+/// What a menu is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A menu of pxelinux, by its path in the tree.
+    Menu(TreePath),
+    /// The images.
+    Images,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Menu(path) => path.fmt(f),
+            Self::Images => f.write_str("the images"),
+        }
+    }
+}
+
 /// By what it is seen that a file was changed.
 type Stamp = (u64, u64, u64);
 
-/// What a menu is made of.
+/// What a menu depends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Key {
-    file: TreePath,
-    paths: Paths,
+    /// The menu of pxelinux, and what names in it mean.
+    file: Option<(TreePath, Paths)>,
+    images: Option<ImagesKey>,
     language: Language,
     addresses: Vec<Address>,
     /// For whom it is, if it is not the same for all.
@@ -99,7 +123,10 @@ pub(super) struct Converter {
 /// What a client is to get.
 #[derive(Debug, Clone)]
 pub(super) struct Order {
-    pub(super) found: Found,
+    /// The menu of pxelinux that it is made of; without one it is made of images.
+    pub(super) found: Option<Found>,
+    /// The images that it offers.
+    pub(super) images: Option<ImagesFor>,
     pub(super) language: Language,
     pub(super) addresses: Vec<Address>,
     pub(super) asker: Asker,
@@ -229,26 +256,97 @@ impl Converter {
     }
 
     async fn make(&self, order: Order) -> Result<(Key, Made), NotMade> {
-        let Found { paths, name, file } = &order.found;
-        let mut read = Vec::new();
-        let mut losses = Vec::new();
-        let mut has_templates = false;
+        let mut drawn = match &order.found {
+            Some(found) => self.read(found, &order).await?,
+            None => Drawn::default(),
+        };
+        let mut left_out = Vec::new();
+        if let Some(images) = &order.images {
+            if order.found.is_none() {
+                (drawn.menu, left_out) = images.menu().await;
+            } else if !drawn.has_images {
+                left_out = images.add_to(&mut drawn.menu).await;
+            }
+        }
+        // iPXE fills in by itself what it is told to append.
+        let is_for_client = drawn.has_templates
+            || (order.language == Language::Grub && appends_of_client(&drawn.menu));
+        let client = is_for_client.then(|| order.asker.client.clone());
+        let mut losses = drawn.losses;
+        let (rendered, unserved) = self
+            .render(&drawn.menu, &order, client, &mut drawn.read)
+            .await?;
+        losses.extend(unserved.iter().map(|folder| {
+            let folder = printable(&folder.to_string());
+            format!("no listener serves what is in {folder}: entries that load it fail")
+        }));
+        let text = with_comments(rendered.text.as_bytes(), order.language, &left_out);
+        losses.extend(left_out.iter().map(|why| printable(why)));
+        let lost_all: Vec<Diagnostic> = rendered
+            .diagnostics
+            .into_iter()
+            .chain(drawn.not_joined)
+            .collect();
+        let (lost, count) = lost(&lost_all);
+        let losses_count = losses.len() + count;
+        losses.extend(lost);
+        losses.truncate(LOSSES_MAX);
+        let file = order.found.map(|found| (found.file, found.paths));
+        let made = Made {
+            blob: blob(text.into()),
+            from: match &file {
+                Some((file, _)) => Origin::Menu(file.clone()),
+                None => Origin::Images,
+            },
+            losses,
+            losses_count,
+            read: drawn.read,
+            is_told: AtomicBool::new(false),
+            looks: AtomicU64::new(0),
+            seen: tokio::sync::Mutex::default(),
+        };
+        let key = Key {
+            file,
+            images: order.images.map(|images| images.key),
+            language: order.language,
+            addresses: order.addresses,
+            asker: is_for_client.then_some(order.asker),
+        };
+        Ok((key, made))
+    }
+
+    /// Reads a menu of pxelinux, with all that it leads to.
+    async fn read(&self, found: &Found, order: &Order) -> Result<Drawn, NotMade> {
+        let Found { paths, name, file } = found;
+        let mut drawn = Drawn::default();
+        let images = match &order.images {
+            Some(images) => Some((images, images.text().await)),
+            None => None,
+        };
         let take = |id, location: &Location, found: Result<MenuFile, Unread>| match found {
             Ok(found) => {
-                read.push((location.clone(), Some(stamp_of(&found.attributes))));
+                let stamp = stamp_of(&found.attributes);
+                drawn.read.push((location.clone(), Some(stamp)));
                 if !is_template(&order.templates, &found.path) {
                     return Ok(Some(found.bytes));
                 }
-                has_templates = true;
+                drawn.has_templates = true;
                 let filled = filled_in(&found.path, &found.bytes, &order.asker);
                 filled.map(Some).map_err(NotMade::Template)
             }
             Err(why) if id == FileId::MAIN => Err(NotMade::Unread(file.clone(), why)),
             Err(why) => {
-                if !why.is_missing() {
-                    losses.push(format!("{location} is left out: {why}"));
+                drawn.read.push((location.clone(), None));
+                if let Some((_, text)) = images
+                    .as_ref()
+                    .filter(|(images, _)| images.is_menu(location))
+                {
+                    drawn.has_images = true;
+                    return Ok(Some(text.clone()));
                 }
-                read.push((location.clone(), None));
+                if !why.is_missing() {
+                    drawn.losses.push(format!("{location} is left out: {why}"));
+                }
                 Ok(None)
             }
         };
@@ -269,39 +367,9 @@ impl Converter {
         let not_joined = diagnostics
             .into_iter()
             .filter(|one| linked.contains(&one.code));
-        // iPXE fills in by itself what it is told to append.
-        let is_for_client =
-            has_templates || (order.language == Language::Grub && appends_of_client(&menu));
-        let client = is_for_client.then(|| order.asker.client.clone());
-        let (rendered, unserved) = self.render(&menu, &order, client, &mut read).await?;
-        losses.extend(unserved.iter().map(|folder| {
-            let folder = printable(&folder.to_string());
-            format!("no listener serves what is in {folder}: entries that load it fail")
-        }));
-        let lost_all: Vec<Diagnostic> =
-            rendered.diagnostics.into_iter().chain(not_joined).collect();
-        let (lost, count) = lost(&lost_all);
-        let losses_count = losses.len() + count;
-        losses.extend(lost);
-        losses.truncate(LOSSES_MAX);
-        let made = Made {
-            blob: blob(Bytes::copy_from_slice(rendered.text.as_bytes())),
-            from: file.clone(),
-            losses,
-            losses_count,
-            read,
-            is_told: AtomicBool::new(false),
-            looks: AtomicU64::new(0),
-            seen: tokio::sync::Mutex::default(),
-        };
-        let key = Key {
-            file: file.clone(),
-            paths: paths.clone(),
-            language: order.language,
-            addresses: order.addresses,
-            asker: is_for_client.then_some(order.asker),
-        };
-        Ok((key, made))
+        drawn.not_joined = not_joined.collect();
+        drawn.menu = menu;
+        Ok(drawn)
     }
 
     async fn render(
@@ -311,9 +379,15 @@ impl Converter {
         client: Option<Client>,
         read: &mut Vec<(Location, Option<Stamp>)>,
     ) -> Result<(Rendered, BTreeSet<TreePath>), NotMade> {
-        let paths = &order.found.paths;
         let (language, addresses) = (order.language, &order.addresses);
-        let found = places(&self.files, menu, paths, language, addresses).await;
+        if language == Language::Syslinux {
+            return Ok((render_syslinux(menu), BTreeSet::new()));
+        }
+        let paths = match &order.found {
+            Some(found) => found.paths.clone(),
+            None => Paths::new(Loader::Lpxelinux, ""),
+        };
+        let found = places(&self.files, menu, &paths, language, addresses).await;
         let Places {
             base,
             folders,
@@ -325,11 +399,11 @@ impl Converter {
         let client = client.unwrap_or_default();
         let rendered = match language {
             Language::Grub => {
-                let options = GrubOptions::new(paths.clone(), base).with_client(client);
+                let options = GrubOptions::new(paths, base).with_client(client);
                 render_grub(menu, &options.with_folders(folders))
             }
-            Language::Ipxe => {
-                let options = IpxeOptions::new(paths.clone()).with_base(format!("{base}/"));
+            Language::Syslinux | Language::Ipxe => {
+                let options = IpxeOptions::new(paths).with_base(format!("{base}/"));
                 render_ipxe(menu, &options.with_folders(folders))
             }
         };
@@ -344,8 +418,11 @@ impl Converter {
 
 impl Key {
     fn is_of(&self, order: &Order) -> bool {
-        self.file == order.found.file
-            && self.paths == order.found.paths
+        let found = order.found.as_ref();
+        let images = order.images.as_ref().map(|images| &images.key);
+        self.file.as_ref().map(|(file, paths)| (file, paths))
+            == found.map(|found| (&found.file, &found.paths))
+            && self.images.as_ref() == images
             && self.language == order.language
             && self.addresses == order.addresses
             && self
@@ -353,6 +430,37 @@ impl Key {
                 .as_ref()
                 .is_none_or(|asker| *asker == order.asker)
     }
+}
+
+/// A menu that is not said in its language yet.
+#[derive(Debug, Default)]
+struct Drawn {
+    menu: Menu,
+    /// What was read for it, and what it was then.
+    read: Vec<(Location, Option<Stamp>)>,
+    losses: Vec<String>,
+    /// What of several menus is not in one.
+    not_joined: Vec<Diagnostic>,
+    has_templates: bool,
+    /// Whether it leads to the menu of images by itself.
+    has_images: bool,
+}
+
+/// A menu with comments at its beginning that say what is not in it.
+fn with_comments(text: &[u8], language: Language, left_out: &[String]) -> Vec<u8> {
+    let mut comments = String::new();
+    for why in left_out.iter().take(LOSSES_MAX) {
+        // A comment that ends in a backslash would take the next line to it.
+        let why: String = printable(why).chars().take(COMMENT_CHARS_MAX).collect();
+        comments.push_str(&format!("# not offered: {}.\n", why.trim_end_matches('.')));
+    }
+    // A script of iPXE is known by its first line.
+    let first = match language {
+        Language::Ipxe => text.iter().position(|byte| *byte == b'\n'),
+        Language::Syslinux | Language::Grub => None,
+    };
+    let (first, rest) = text.split_at(first.map_or(0, |end| end + 1));
+    [first, comments.as_bytes(), rest].concat()
 }
 
 /// Whether a command line is told of the machine (IPAPPEND, SYSAPPEND).
@@ -421,11 +529,12 @@ mod tests {
         let identity = Identity::of(&NoBoot::new(), &BootRequest::new(server));
         let client = [192, 168, 150, 30].into();
         let order = Order {
-            found: Found {
+            found: Some(Found {
                 paths: Paths::new(Loader::Lpxelinux, "lpxelinux.0"),
                 name: "default".into(),
                 file: TreePath::parse("default").expect("valid"),
-            },
+            }),
+            images: None,
             language: Language::Grub,
             addresses: vec![Address {
                 base: "(tftp)".to_owned(),

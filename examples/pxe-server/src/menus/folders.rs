@@ -68,7 +68,7 @@ pub(super) async fn places(
         if let Some((base, below)) = place {
             let slash = if below.is_empty() { "" } else { "/" };
             let place = match language {
-                Language::Ipxe => format!("{base}/{below}{slash}"),
+                Language::Syslinux | Language::Ipxe => format!("{base}/{below}{slash}"),
                 Language::Grub => format!("{base}{slash}{below}"),
             };
             places.folders.insert(folder, place);

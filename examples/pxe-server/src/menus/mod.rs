@@ -12,6 +12,7 @@ mod check;
 mod converter;
 mod folders;
 mod found;
+mod images;
 pub(crate) mod program;
 pub(crate) mod read;
 mod script_policy;
@@ -28,11 +29,13 @@ use pxe_menu::{Location, Text};
 use pxe_tree::{CaseFold, FileRequest, MemBlob, NodeKind, Resolved, Resolver, Tree, TreePath};
 
 use self::converter::{Converter, Order, blob};
-use self::found::find;
+use self::found::{Found, find};
+use self::images::{Images, ImagesFor};
 use self::read::{MenuFiles, Unread};
 use self::template::{TEMPLATE_BYTES_MAX, filled_in, is_template};
 use self::wanted::{GRUB_MENUS, Wanted};
 use crate::config::Config;
+use crate::images::Library;
 
 pub(crate) use self::address::Served;
 pub(crate) use self::asker::Asker;
@@ -41,6 +44,7 @@ pub(crate) use self::converter::{Made, NotMade};
 pub(crate) use self::script_policy::ScriptPolicy;
 pub(crate) use self::source::{MenuSource, is_missing};
 pub(crate) use self::template::TemplateFault;
+pub(crate) use self::wanted::Language;
 
 /// The menus of a tree, as this configuration has them served.
 #[derive(Debug)]
@@ -50,6 +54,8 @@ pub(crate) struct Menus {
     tree: Arc<dyn Tree>,
     files: MenuFiles,
     converter: Arc<Converter>,
+    images: Option<Images>,
+    library: Option<Arc<Library>>,
 }
 
 impl Menus {
@@ -62,13 +68,24 @@ impl Menus {
             tree,
             converter: Arc::new(Converter::new(files.clone())),
             files,
+            images: None,
+            library: None,
         }
+    }
+
+    /// The same, with the images of this library.
+    #[must_use]
+    pub(crate) fn with_images(mut self, library: Option<Arc<Library>>) -> Self {
+        let images = library.clone();
+        self.images = images.and_then(|library| Images::new(&self.config, library));
+        self.library = library;
+        self
     }
 
     /// The same for those who ask for names in any case.
     pub(crate) fn ignoring_case(&self) -> Self {
         let tree = Arc::new(CaseFold::new(Arc::clone(&self.tree)));
-        Self::new(&self.config, self.served.clone(), tree)
+        Self::new(&self.config, self.served.clone(), tree).with_images(self.library.clone())
     }
 
     /// The configuration that they are served by.
@@ -82,8 +99,15 @@ impl Menus {
     }
 
     /// Whether a loader that asks for this path, which the tree has not, may get a menu that is made.
-    pub(crate) fn may_make(&self, path: &TreePath) -> bool {
-        self.config.menu.convert && Wanted::of(path).is_some()
+    pub(crate) fn may_make(&self, resolver: &Resolver, path: &TreePath) -> bool {
+        self.asked_images(resolver, path).is_some()
+            || (self.config.menu.convert && Wanted::of(path).is_some())
+    }
+
+    /// The language of the menu of images that this request names.
+    fn asked_images(&self, resolver: &Resolver, path: &TreePath) -> Option<Language> {
+        let images = self.images.as_ref()?;
+        images.asked(&resolver.base().join(path).ok()?)
     }
 
     /// The menu that is made for this request, for which the tree has no file. `None`: there is none
@@ -95,8 +119,13 @@ impl Menus {
         request: &FileRequest<'_>,
         asker: &Asker,
     ) -> Result<Option<Arc<Made>>, NotMade> {
+        if let Some(language) = self.asked_images(resolver, request.path) {
+            let images = self.images(language, request, asker).await;
+            let order = self.order(None, images, language, request, asker);
+            return self.converter.menu(order).await.map(Some);
+        }
         let wanted = Wanted::of(request.path).filter(|wanted| match wanted {
-            Wanted::Grub { .. } => true,
+            Wanted::Grub { .. } | Wanted::Default => true,
             Wanted::Autoexec => asker.may_have_autoexec(),
             Wanted::Script => {
                 request.path.as_bytes() == wanted::SCRIPT.as_bytes() || asker.is_told(request.path)
@@ -106,21 +135,59 @@ impl Menus {
             return Ok(None);
         };
         let language = wanted.language();
-        let loaders = found::loaders(&self.config, language);
-        let Some(found) = find(&self.files, &loaders, asker, &wanted).await else {
-            return Ok(None);
+        let found = match wanted {
+            Wanted::Default => None,
+            _ => {
+                let loaders = found::loaders(&self.config, language);
+                find(&self.files, &loaders, asker, &wanted).await
+            }
         };
+        let offers_images = self.images.as_ref().is_some_and(Images::is_offered);
+        if found.is_none() && !(offers_images && wanted.is_last()) {
+            return Ok(None);
+        }
         if self.has_own(resolver, &wanted, asker).await {
             return Ok(None);
         }
-        let order = Order {
+        let images = match offers_images {
+            true => self.images(language, request, asker).await,
+            false => None,
+        };
+        let images = images.filter(|images| !images.is_empty());
+        if found.is_none() && images.is_none() {
+            return Ok(None);
+        }
+        let order = self.order(found, images, language, request, asker);
+        self.converter.menu(order).await.map(Some)
+    }
+
+    async fn images(
+        &self,
+        language: Language,
+        request: &FileRequest<'_>,
+        asker: &Asker,
+    ) -> Option<ImagesFor> {
+        let images = self.images.as_ref()?;
+        let site = (&self.config, &self.served, &self.files);
+        Some(images.for_client(site, language, request, asker).await)
+    }
+
+    fn order(
+        &self,
+        found: Option<Found>,
+        images: Option<ImagesFor>,
+        language: Language,
+        request: &FileRequest<'_>,
+        asker: &Asker,
+    ) -> Order {
+        Order {
             found,
+            images,
             language,
             addresses: address::addresses(&self.config, &self.served, language, request),
             asker: asker.clone(),
             templates: self.config.menu.templates.clone(),
-        };
-        self.converter.menu(order).await.map(Some)
+        }
     }
 
     /// Whether the loader finds a menu of its own by the names that it tries next. A file that is

@@ -143,7 +143,10 @@ impl Source for MenuSource {
             return self.filled_in(request, &template).await;
         }
         match self.files.open(request).await {
-            Err(error) if is_missing(&error) && self.menus.may_make(request.path) => {
+            Err(error)
+                if is_missing(&error)
+                    && self.menus.may_make(self.files.resolver(), request.path) =>
+            {
                 let made = self.made(request).await?;
                 made.ok_or(error)
             }

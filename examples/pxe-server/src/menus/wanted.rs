@@ -27,12 +27,19 @@ pub(super) enum Wanted {
     Autoexec,
     /// Another script of iPXE.
     Script,
+    /// pxelinux's own menu, by the last name that it tries. None is made of another loader's; it may
+    /// be one of images.
+    Default,
 }
 
 /// In which language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Language {
+pub(crate) enum Language {
+    /// That of pxelinux and syslinux.efi.
+    Syslinux,
+    /// That of GRUB.
     Grub,
+    /// Scripts of iPXE.
     Ipxe,
 }
 
@@ -45,6 +52,11 @@ impl Wanted {
         }
         if name.ends_with(b".ipxe") {
             return Some(Self::Script);
+        }
+        if name == b"default" {
+            let folder = path.parent()?;
+            let is_menu = folder.file_name()?.as_bytes() == b"pxelinux.cfg";
+            return is_menu.then_some(Self::Default);
         }
         let rest = name.strip_prefix(b"grub.cfg")?;
         let suffix = match rest {
@@ -65,6 +77,7 @@ impl Wanted {
         match self {
             Self::Grub { .. } => Language::Grub,
             Self::Autoexec | Self::Script => Language::Ipxe,
+            Self::Default => Language::Syslinux,
         }
     }
 
@@ -87,7 +100,15 @@ impl Wanted {
                     .collect()
             }
             Self::Autoexec => TreePath::parse(AUTOEXEC).into_iter().collect(),
-            Self::Script => Vec::new(),
+            Self::Script | Self::Default => Vec::new(),
+        }
+    }
+
+    /// Whether it is the last name that its loader tries, so that it may be for any machine.
+    pub(super) const fn is_last(&self) -> bool {
+        match self {
+            Self::Grub { suffix, .. } => suffix.is_none(),
+            Self::Autoexec | Self::Script | Self::Default => true,
         }
     }
 
@@ -178,6 +199,10 @@ mod tests {
             ("grub/grubenv", None),
             ("ipxe/autoexec.ipxe", Some(Wanted::Autoexec)),
             ("boot.ipxe", Some(Wanted::Script)),
+            ("bios/pxelinux.cfg/default", Some(Wanted::Default)),
+            ("pxelinux.cfg/C0A8", None),
+            ("pxelinux.cfg/default/x", None),
+            ("default", None),
             ("", None),
         ] {
             assert_eq!(wanted(path), expected, "{path}");

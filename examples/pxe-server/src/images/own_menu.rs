@@ -1,0 +1,307 @@
+//! An image's own menu, said for the network: its paths lead into the image as it is served.
+
+use bytes::BytesMut;
+use pxe_menu::{
+    Action, Boot, Client, Command, Format, ImageType, Limits, LinuxBoot, Loader, Location, Menu,
+    MenuReader, Paths, ScreenId, Text,
+};
+use pxe_tree::{Resolver, Tree, TreePath};
+
+use super::offer::{Shelves, Station};
+use super::profile::{Firmware, ImagePath};
+use crate::menus::Language;
+
+/// How much of an image's menus is read: they are anybody's, and real ones have some KiB.
+const BYTES_MAX: usize = 1 << 20;
+/// How many entries of an image are offered, and how deep its submenus go.
+const ENTRIES_MAX: usize = 100;
+const DEPTH_MAX: usize = 4;
+/// How much is read at once.
+const CHUNK_BYTES: usize = 1 << 16;
+
+/// What of an image's own menu can be started.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct OwnMenu {
+    /// Its entries.
+    pub(crate) entries: Vec<OwnEntry>,
+    /// What is not among them, and why.
+    pub(crate) left_out: Vec<String>,
+}
+
+/// A line of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum OwnEntry {
+    /// Something to start.
+    Run { title: String, command: Command },
+    /// More of them.
+    Submenu {
+        title: String,
+        entries: Vec<OwnEntry>,
+    },
+}
+
+/// Reads the best of an image's menus that has something to start.
+///
+/// # Errors
+/// None of them has, and why.
+pub(crate) async fn own_menu(
+    tree: &dyn Tree,
+    name: &str,
+    menus: &[ImagePath],
+    station: Station,
+    shelves: &Shelves,
+) -> Result<OwnMenu, String> {
+    let mut menus: Vec<&str> = menus.iter().map(|menu| menu.path.as_str()).collect();
+    // What is written for GRUB under UEFI has what UEFI needs, and isolinux what the BIOS does. A
+    // loopback.cfg is for an image in a file, which a system on the network does not find.
+    let is_uefi = station.firmware == Some(Firmware::Uefi);
+    menus.sort_by_key(|menu| (menu.ends_with("loopback.cfg"), is_grub(menu) != is_uefi));
+    let mut why = "there is none".to_owned();
+    for menu in menus {
+        let read = read(tree, menu, station).await;
+        let mut rewriter = Rewriter {
+            name,
+            own: folder_of(menu),
+            is_grub: is_grub(menu),
+            station,
+            shelves,
+            left_out: Vec::new(),
+            count: 0,
+        };
+        let entries = rewriter.screen(&read, ScreenId::TOP, 0);
+        if !entries.is_empty() {
+            let left_out = rewriter.left_out;
+            return Ok(OwnMenu { entries, left_out });
+        }
+        why = match rewriter.left_out.as_slice() {
+            [] => format!("{menu} has no entry that can be started from the network"),
+            left_out => format!("{menu}: {}", left_out.join("; ")),
+        };
+    }
+    Err(why)
+}
+
+fn is_grub(menu: &str) -> bool {
+    menu.ends_with("grub.cfg") || menu.ends_with("loopback.cfg")
+}
+
+/// The folder of a file, with a slash at its end.
+fn folder_of(path: &str) -> &str {
+    path.rfind('/').map_or("", |slash| &path[..=slash])
+}
+
+fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.files_max = 64;
+    limits.bytes_max = BYTES_MAX;
+    limits.lines_max = 50_000;
+    limits.entries_max = 2000;
+    limits.screens_max = 100;
+    limits
+}
+
+async fn read(tree: &dyn Tree, menu: &str, station: Station) -> Menu {
+    let (loader, format) = match (is_grub(menu), station.firmware) {
+        (true, Some(Firmware::Bios)) => (Loader::GrubPc, Format::GrubCfg),
+        (true, _) => (Loader::GrubEfi, Format::GrubCfg),
+        (false, _) => (Loader::Lpxelinux, Format::Syslinux),
+    };
+    let own = folder_of(menu);
+    let (paths, main) = match is_grub(menu) {
+        true => (Paths::new(loader, ""), format!("::{menu}")),
+        false => (
+            Paths::with_prefix(loader, own),
+            menu[own.len()..].to_owned(),
+        ),
+    };
+    let limits = limits();
+    let mut left = limits.bytes_max;
+    let mut reader = MenuReader::new(main.as_str(), paths, limits).with_format(format);
+    while let Some(need) = reader.poll_need() {
+        let path = in_image(&need.location, own, is_grub(menu));
+        let bytes = match path {
+            Some(path) => content(tree, &path, left).await,
+            None => None,
+        };
+        match bytes {
+            Some(bytes) => {
+                left = left.saturating_sub(bytes.len());
+                reader.provide(need.id, bytes);
+            }
+            None => reader.missing(need.id),
+        }
+    }
+    reader.finish().resolution.menu
+}
+
+/// The path in the image of what a loader would ask for there. To isolinux a name with a slash
+/// before it begins at the root of its medium (`realpath` in core/fs/iso9660), where pxelinux puts
+/// its folder before it.
+fn in_image(location: &Location, own: &str, is_grub: bool) -> Option<TreePath> {
+    let Location::Tftp { host: None, path } = location else {
+        return None;
+    };
+    let path = path.as_bytes();
+    let absolute = path.strip_prefix(own.as_bytes());
+    let absolute = absolute.filter(|rest| !is_grub && rest.first() == Some(&b'/'));
+    TreePath::parse(absolute.unwrap_or(path)).ok()
+}
+
+/// A file of the image, if it has at most so many bytes.
+async fn content(tree: &dyn Tree, path: &TreePath, bytes_max: usize) -> Option<Vec<u8>> {
+    let found = Resolver::new().resolve(tree, path).await.ok()?;
+    let blob = tree.open(found.attributes.node).await.ok()?;
+    let len = usize::try_from(blob.attributes().len).ok()?;
+    if len > bytes_max {
+        return None;
+    }
+    let mut bytes = BytesMut::with_capacity(len);
+    while bytes.len() < len {
+        let wanted = CHUNK_BYTES.min(len - bytes.len());
+        let chunk = blob.read_at(bytes.len() as u64, wanted).await.ok()?;
+        if chunk.is_empty() {
+            break;
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Some(bytes.to_vec())
+}
+
+/// Says entries of an image for the network.
+struct Rewriter<'a> {
+    name: &'a str,
+    own: &'a str,
+    is_grub: bool,
+    station: Station,
+    shelves: &'a Shelves,
+    left_out: Vec<String>,
+    count: usize,
+}
+
+impl Rewriter<'_> {
+    fn screen(&mut self, menu: &Menu, at: ScreenId, depth: usize) -> Vec<OwnEntry> {
+        let mut entries = Vec::new();
+        let screen = menu.screen(at).filter(|_| depth < DEPTH_MAX);
+        for entry in screen.into_iter().flat_map(|screen| &screen.entries) {
+            if self.count >= ENTRIES_MAX {
+                break;
+            }
+            let title = super::menu::plain(&entry.shown().to_string());
+            if entry.password.is_some() {
+                self.left_out.push(format!("{title}: it has a password"));
+                continue;
+            }
+            match &entry.action {
+                Action::Run(command) => {
+                    if let Some(own) = self.entry(title, command) {
+                        self.count += 1;
+                        entries.push(own);
+                    }
+                }
+                Action::Submenu(below) => {
+                    let below = self.screen(menu, *below, depth + 1);
+                    if !below.is_empty() {
+                        entries.push(OwnEntry::Submenu {
+                            title,
+                            entries: below,
+                        });
+                    }
+                }
+                _ => {}
+            }
+        }
+        entries
+    }
+
+    fn entry(&mut self, title: String, command: &Command) -> Option<OwnEntry> {
+        let boot = command.boot(
+            if self.is_grub {
+                Loader::GrubEfi
+            } else {
+                Loader::Lpxelinux
+            },
+            &Client::new(),
+        );
+        let made = match boot {
+            Boot::Linux(linux) => self.linux(&linux).map(|made| (made, medium(&linux))),
+            Boot::Memdisk(_) => Err("it wants the memdisk of its medium".to_owned()),
+            Boot::Efi(program) => self.program(&program.file).map(|made| (made, None)),
+            // Menus have such entries for whoever started them by mistake.
+            Boot::Local(_) | Boot::Menu(_) => return None,
+            Boot::Nothing(_) => Err("it starts nothing".to_owned()),
+            _ => Err("it is no kernel".to_owned()),
+        };
+        match made {
+            Ok((command, None)) => Some(OwnEntry::Run { title, command }),
+            Ok((command, Some(word))) => {
+                self.left_out
+                    .push(format!("{title}: {word} looks for a CD"));
+                let title = format!("{title} (looks for a CD)");
+                Some(OwnEntry::Run { title, command })
+            }
+            Err(why) => {
+                self.left_out.push(format!("{title}: {why}"));
+                None
+            }
+        }
+    }
+
+    fn linux(&self, linux: &LinuxBoot) -> Result<Command, String> {
+        let kernel = self.file(&linux.kernel)?;
+        let initrds = linux.initrds.iter().map(|initrd| self.file(initrd));
+        let initrds: Vec<String> = initrds.collect::<Result<_, _>>()?;
+        let arguments = linux.arguments_without_initrd();
+        let command = Command::new(ImageType::Linux, kernel, arguments);
+        let command = command.with_initrds(initrds.iter().map(String::as_str));
+        self.station.fits(&command)?;
+        Ok(command)
+    }
+
+    fn program(&self, file: &Text) -> Result<Command, String> {
+        if self.station.firmware == Some(Firmware::Bios) {
+            return Err("it is a program of UEFI".to_owned());
+        }
+        if self.station.language == Language::Syslinux {
+            return Err("no syslinux starts programs of UEFI".to_owned());
+        }
+        // It would look for its own menu beside itself, on a disk.
+        Ok(Command::new(ImageType::Efi, self.file(file)?, ""))
+    }
+
+    /// A file of the image as it is served.
+    fn file(&self, name: &[u8]) -> Result<String, String> {
+        let paths = match self.is_grub {
+            true => Paths::new(Loader::GrubEfi, ""),
+            false => Paths::with_prefix(Loader::Lpxelinux, self.own),
+        };
+        let path = in_image(&paths.locate(name), self.own, self.is_grub);
+        let path = path.ok_or("it is on another server, or on a disk")?;
+        let path = path.to_string();
+        self.shelves.path(self.name, path.trim_start_matches('/'))
+    }
+}
+
+/// The argument by which a system looks for its medium on a disk, if it has one.
+fn medium(linux: &LinuxBoot) -> Option<String> {
+    const WORDS: [&str; 14] = [
+        "root=live:CDLABEL=",
+        "root=live:LABEL=",
+        "root=CDLABEL=",
+        "root=LABEL=",
+        "root=/dev/sr",
+        "inst.stage2=hd:",
+        "archisolabel=",
+        "archisosearchuuid=",
+        "archisodevice=",
+        "iso-scan/filename=",
+        "findiso=",
+        "fromiso=",
+        "img_loop=",
+        "cdrom",
+    ];
+    let arguments = linux.arguments.to_string();
+    let mut words = arguments.split_whitespace();
+    let found = words.find(|word| WORDS.iter().any(|start| word.starts_with(start)))?;
+    let word = found.split('=').next().unwrap_or(found);
+    Some(super::menu::plain(word))
+}

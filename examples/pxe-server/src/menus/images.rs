@@ -1,0 +1,332 @@
+//! The images of the library as menus: what is asked of it for one client.
+
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use pxe_dhcp::ClientArch;
+use pxe_menu::{Loader, Location, Menu, Text, render_syslinux};
+use pxe_tree::{FileRequest, Protocol, TreePath};
+
+use super::address::{Served, addresses};
+use super::asker::Asker;
+use super::found;
+use super::read::MenuFiles;
+use super::wanted::Language;
+use crate::config::{Config, MenuFileProtocol};
+use crate::images::{
+    self, Architecture, Firmware, Library, Listed, Offered, Shelf, Shelves, Start, Station,
+};
+
+/// The names of the menus of images, in the folder of images.
+pub(crate) const MENUS: [(&str, Language); 3] = [
+    ("menu.cfg", Language::Syslinux),
+    ("menu.ipxe", Language::Ipxe),
+    ("grub.cfg", Language::Grub),
+];
+/// Where memdisk is looked for, the places of `pxe-server init` first; beside the loaders too.
+const MEMDISK: [&str; 4] = [
+    "bios/memdisk",
+    "memdisk",
+    "syslinux/memdisk",
+    "boot/memdisk",
+];
+/// Where wimboot is looked for.
+const WIMBOOT: [&str; 4] = ["wimboot", "ipxe/wimboot", "boot/wimboot", "bios/wimboot"];
+
+/// The images that menus offer.
+#[derive(Debug, Clone)]
+pub(super) struct Images {
+    library: Arc<Library>,
+    /// The folder of images in the tree.
+    path: TreePath,
+    /// Whether machines without a menu get one of images, and menus that are converted have them.
+    is_offered: bool,
+}
+
+/// The images for one client: those that are offered now, and where it finds them.
+#[derive(Debug, Clone)]
+pub(super) struct ImagesFor {
+    shelf: Arc<Shelf>,
+    /// The menu of images for pxelinux, by its path in the tree.
+    file: TreePath,
+    /// What tells a menu of them from others.
+    pub(super) key: ImagesKey,
+}
+
+/// What a menu of images depends on. It holds no image open.
+#[derive(Debug, Clone)]
+pub(super) struct ImagesKey {
+    offered: Vec<(String, Weak<Offered>)>,
+    station: Station,
+    shelves: Shelves,
+}
+
+impl PartialEq for ImagesKey {
+    fn eq(&self, other: &Self) -> bool {
+        let offered = self.offered.iter().zip(&other.offered);
+        let mut same = offered.map(|(mine, other)| mine.0 == other.0 && mine.1.ptr_eq(&other.1));
+        self.offered.len() == other.offered.len()
+            && same.all(|is_same| is_same)
+            && self.station == other.station
+            && self.shelves == other.shelves
+    }
+}
+
+impl Eq for ImagesKey {}
+
+impl Images {
+    /// Those of this configuration.
+    pub(super) fn new(config: &Config, library: Arc<Library>) -> Option<Self> {
+        let images = config.images.as_ref()?;
+        Some(Self {
+            library,
+            path: images.path.clone(),
+            is_offered: images.menu,
+        })
+    }
+
+    /// The language of the menu of images that this path of the tree names.
+    pub(super) fn asked(&self, path: &TreePath) -> Option<Language> {
+        let below = path.strip_prefix(&self.path)?;
+        let menu = MENUS
+            .iter()
+            .find(|(name, _)| below.as_bytes() == name.as_bytes());
+        menu.map(|(_, language)| *language)
+    }
+
+    /// Whether machines are offered images where they asked for another menu.
+    pub(super) const fn is_offered(&self) -> bool {
+        self.is_offered
+    }
+
+    /// What this client is offered of them.
+    pub(super) async fn for_client(
+        &self,
+        (config, served, files): (&Config, &Served, &MenuFiles),
+        language: Language,
+        request: &FileRequest<'_>,
+        asker: &Asker,
+    ) -> ImagesFor {
+        let shelf = self.library.shelf();
+        let offered = shelf.offered();
+        let offered = offered.map(|(image, offered)| (image.name.clone(), Arc::downgrade(offered)));
+        let key = ImagesKey {
+            offered: offered.collect(),
+            station: station(config, language, request.path, asker),
+            shelves: self
+                .shelves((config, served, files), language, request)
+                .await,
+        };
+        let (name, _) = MENUS[0];
+        let name = TreePath::parse(name).unwrap_or(TreePath::ROOT);
+        let file = self.path.join(&name).unwrap_or(TreePath::ROOT);
+        ImagesFor { shelf, file, key }
+    }
+
+    async fn shelves(
+        &self,
+        (config, served, files): (&Config, &Served, &MenuFiles),
+        language: Language,
+        request: &FileRequest<'_>,
+    ) -> Shelves {
+        let all = addresses(config, served, Language::Ipxe, request);
+        let shown = all
+            .iter()
+            .filter(|address| address.base.starts_with("http://"));
+        let http = shown.filter_map(|address| {
+            let below = self.path.strip_prefix(&address.root)?;
+            Some(format!("{}{below}", address.base))
+        });
+        let http = http.map(|url| url.trim_end_matches('/').to_owned()).next();
+        let by_http = match config.menu.files {
+            Some(protocol) => protocol == MenuFileProtocol::Http,
+            None => request.protocol != Protocol::Tftp,
+        };
+        let own = |path: &TreePath| format!("::{}", path.to_string().trim_start_matches('/'));
+        // Names in a menu of pxelinux are final; GRUB's and iPXE's are said when it is rendered.
+        let http_root = http
+            .as_ref()
+            .filter(|_| by_http && language == Language::Syslinux);
+        let loads = match http_root {
+            Some(http) => format!("{http}/"),
+            None => format!("{}/", own(&self.path)),
+        };
+        let loaders = found::loaders(config, language);
+        Shelves {
+            loads,
+            http,
+            nfs: self.nfs(config, request),
+            memdisk: find(files, &loaders, "memdisk", &MEMDISK).await,
+            wimboot: find(files, &loaders, "wimboot", &WIMBOOT).await,
+        }
+    }
+
+    /// The NFS server, as this client reaches it. Kernels mount by IPv4.
+    fn nfs(&self, config: &Config, request: &FileRequest<'_>) -> Option<(String, String)> {
+        let nfs = config.nfs.as_ref()?;
+        let asked = request.local?.ip().to_canonical();
+        let is_here = nfs
+            .listen
+            .iter()
+            .any(|listen| listen.ip().is_unspecified() || listen.ip().to_canonical() == asked);
+        let server = match config.menu.server {
+            Some(server) => server.into(),
+            None => asked,
+        };
+        let path = format!("/{}", self.path.to_string().trim_start_matches('/'));
+        (is_here && server.is_ipv4()).then(|| (server.to_string(), path))
+    }
+}
+
+impl ImagesFor {
+    /// Whether there is any.
+    pub(super) fn is_empty(&self) -> bool {
+        self.key.offered.is_empty()
+    }
+
+    /// A menu of nothing else, and what is not in it.
+    pub(super) async fn menu(&self) -> (Menu, Vec<String>) {
+        let (station, shelves) = (self.key.station, &self.key.shelves);
+        let (listed, mut left_out) = self.listed().await;
+        let (menu, more) = images::images_menu(&listed, station, shelves);
+        left_out.extend(more);
+        (menu, left_out)
+    }
+
+    /// Whether this location is the menu of images for pxelinux, which menus include or lead to.
+    pub(super) fn is_menu(&self, location: &Location) -> bool {
+        let Location::Tftp { host: None, path } = location else {
+            return false;
+        };
+        TreePath::from_tftp(path).is_ok_and(|path| path == self.file)
+    }
+
+    /// That menu's text, for menus that include it or lead to it.
+    pub(super) async fn text(&self) -> Bytes {
+        let (menu, _) = self.menu().await;
+        Bytes::copy_from_slice(render_syslinux(&menu).text.as_bytes())
+    }
+
+    /// Adds them to a menu, and tells what is not in it.
+    pub(super) async fn add_to(&self, menu: &mut Menu) -> Vec<String> {
+        let (station, shelves) = (self.key.station, &self.key.shelves);
+        let (listed, mut left_out) = self.listed().await;
+        left_out.extend(images::add_submenu(menu, &listed, station, shelves));
+        left_out
+    }
+
+    async fn listed(&self) -> (Vec<Listed<'_>>, Vec<String>) {
+        let (station, shelves) = (self.key.station, &self.key.shelves);
+        let mut listed = Vec::new();
+        let mut left_out = Vec::new();
+        for (image, offered) in self.shelf.offered() {
+            let name = image.name.as_str();
+            let Some(recognised) = offered.recognised() else {
+                left_out.push(format!("{name}: no profile knows it"));
+                continue;
+            };
+            let own = recognised
+                .entries
+                .iter()
+                .find_map(|entry| match &entry.start {
+                    Start::Menu(menus) => Some(menus),
+                    _ => None,
+                });
+            let own = match own {
+                Some(menus) => {
+                    let tree = &*offered.tree;
+                    Some(images::own_menu(tree, name, menus, station, shelves).await)
+                }
+                None => None,
+            };
+            listed.push(Listed {
+                name,
+                recognised,
+                own,
+            });
+        }
+        (listed, left_out)
+    }
+}
+
+/// The machine, as DHCP tells of it; else as the folder of its pxelinux does.
+fn station(config: &Config, language: Language, path: &TreePath, asker: &Asker) -> Station {
+    let architecture = asker.client.architecture.map(ClientArch);
+    let mut station = Station {
+        language,
+        firmware: architecture.and_then(firmware_of),
+        processor: architecture.and_then(processor_of),
+    };
+    if station.firmware.is_none() && language == Language::Syslinux {
+        let path = path.to_string();
+        let folder = path.trim_start_matches('/');
+        let folder = folder
+            .strip_suffix("pxelinux.cfg/default")
+            .unwrap_or_default();
+        let mut loaders = found::loaders(config, language).into_iter();
+        let loader = loaders.find(|(_, file)| {
+            file.rsplit_once('/').map_or("", |(folder, _)| folder) == folder.trim_end_matches('/')
+        });
+        let is_efi = loader.is_some_and(|(loader, _)| loader == Loader::SyslinuxEfi);
+        station.firmware = Some(match is_efi {
+            true => Firmware::Uefi,
+            false => Firmware::Bios,
+        });
+        station.processor = is_efi.then_some(match folder.contains("32") {
+            true => Architecture::X86,
+            false => Architecture::X86_64,
+        });
+    }
+    station
+}
+
+fn firmware_of(arch: ClientArch) -> Option<Firmware> {
+    match arch {
+        ClientArch::X86_BIOS | ClientArch::X86_BIOS_HTTP => Some(Firmware::Bios),
+        _ if arch.is_uefi() => Some(Firmware::Uefi),
+        _ => None,
+    }
+}
+
+fn processor_of(arch: ClientArch) -> Option<Architecture> {
+    Some(match arch {
+        // It may have 32 bits alone; the entries' names say what they are for.
+        ClientArch::X86_BIOS | ClientArch::X86_BIOS_HTTP => Architecture::X86_64,
+        ClientArch::UEFI_X86 | ClientArch::UEFI_X86_HTTP => Architecture::X86,
+        ClientArch::UEFI_X64
+        | ClientArch::UEFI_EBC
+        | ClientArch::UEFI_X64_HTTP
+        | ClientArch::UEFI_EBC_HTTP => Architecture::X86_64,
+        ClientArch::UEFI_ARM64
+        | ClientArch::UEFI_ARM64_HTTP
+        | ClientArch::UBOOT_ARM64
+        | ClientArch::UBOOT_ARM64_HTTP => Architecture::Arm64,
+        ClientArch::UEFI_RISCV64 | ClientArch::UEFI_RISCV64_HTTP => Architecture::Riscv64,
+        ClientArch::POWER_OPAL => Architecture::Ppc64le,
+        _ => return None,
+    })
+}
+
+/// The first of these that the tree has, as a menu names it.
+async fn find(
+    files: &MenuFiles,
+    loaders: &[(Loader, String)],
+    name: &str,
+    usual: &[&str],
+) -> Option<String> {
+    let beside = loaders.iter().filter_map(|(_, file)| {
+        let (folder, _) = file.rsplit_once('/')?;
+        Some(format!("{folder}/{name}"))
+    });
+    let usual = usual.iter().map(|path| (*path).to_owned());
+    for path in usual.chain(beside) {
+        let location = Location::Tftp {
+            host: None,
+            path: Text::from(path.as_str()),
+        };
+        if files.is_file(&location).await {
+            return Some(format!("::{path}"));
+        }
+    }
+    None
+}
