@@ -193,11 +193,13 @@ impl RockRidge {
     }
 }
 
-/// `PN` (section 4.1.2). Some writers put all of `dev_t` into the low half, as Linux knows
-/// (fs/isofs/rock.c).
+/// `PN` (section 4.1.2): genisoimage writes the major number into the high half and the minor one
+/// into the low half. xorriso writes all of a `dev_t` into the low half, as the section has it for
+/// systems with 32 bits: eight bits of the minor number, twelve of the major one, and the rest of
+/// the minor one, which Linux (fs/isofs/rock.c) does not look at.
 const fn device(high: u32, low: u32) -> (u32, u32) {
     if high == 0 && low > 0xff {
-        (low >> 8, low & 0xff)
+        (low >> 8 & 0xfff, low & 0xff | low >> 12 & 0xf_ff00)
     } else {
         (high, low)
     }
@@ -207,4 +209,17 @@ const fn device(high: u32, low: u32) -> (u32, u32) {
 fn is_rock_ridge(data: &[u8]) -> bool {
     let id = byte(data, 0).and_then(|len| part(data, 4, usize::from(len)));
     matches!(id, Ok(b"RRIP_1991A" | b"IEEE_P1282" | b"IEEE_1282"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_numbers_are_in_two_halves_or_in_the_low_one() {
+        assert_eq!(device(300, 70_000), (300, 70_000), "genisoimage");
+        assert_eq!(device(0, 0x1111_2c70), (300, 70_000), "xorriso");
+        assert_eq!(device(0, 0x811), (8, 17));
+        assert_eq!(device(0, 7), (0, 7));
+    }
 }
