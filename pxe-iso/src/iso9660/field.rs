@@ -57,6 +57,10 @@ pub(super) fn date17(bytes: &[u8]) -> Option<Timestamp> {
     Some(stamp)
 }
 
+/// The farthest that a zone is from Greenwich, in steps of 15 minutes. What lies beyond is no zone,
+/// and Linux does not believe it either (fs/isofs/util.c, `iso_date`).
+const ZONE_MAX: i8 = 52;
+
 /// `zone` is the offset from Greenwich in steps of 15 minutes.
 fn seconds(date: [i64; 3], [hour, minute, second]: [i64; 3], zone: u8) -> Option<Timestamp> {
     let [year, month, day] = date;
@@ -70,7 +74,13 @@ fn seconds(date: [i64; 3], [hour, minute, second]: [i64; 3], zone: u8) -> Option
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
     let local = days * 86_400 + hour * 3600 + minute * 60 + second;
-    let east = i64::from(zone.cast_signed()) * 15 * 60;
+    let zone = zone.cast_signed();
+    let is_zone = (-ZONE_MAX..=ZONE_MAX).contains(&zone);
+    let east = if is_zone {
+        i64::from(zone) * 15 * 60
+    } else {
+        0
+    };
     Some(Timestamp::from_seconds(local - east))
 }
 
@@ -85,12 +95,20 @@ mod tests {
         assert_eq!(at([124, 2, 29, 12, 34, 56, 0]), Some(1_709_210_096));
         assert_eq!(at([124, 2, 29, 13, 34, 56, 4]), Some(1_709_210_096));
         assert_eq!(at([124, 2, 29, 11, 34, 56, 0xfc]), Some(1_709_210_096));
+        assert_eq!(at([124, 2, 29, 12, 34, 56, 53]), Some(1_709_210_096));
         assert_eq!(at([0; 7]), None);
         assert_eq!(at([124, 13, 1, 0, 0, 0, 0]), None);
         let stamp = date17(b"2024022912345678\0").expect("a date");
         assert_eq!((stamp.seconds, stamp.nanos), (1_709_210_096, 780_000_000));
         assert_eq!(date17(b"0000000000000000\0"), None);
         assert_eq!(date17(b"                \0"), None);
+    }
+
+    /// It has 24 hours west of Greenwich from 2038 on.
+    #[test]
+    fn genisoimages_zone_of_a_day_is_none() {
+        let stamp = date7(&[138, 1, 19, 3, 14, 13, 160]).expect("a date");
+        assert_eq!(stamp.seconds, (1 << 31) + 5);
     }
 
     #[test]
