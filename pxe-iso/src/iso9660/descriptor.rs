@@ -37,6 +37,8 @@ pub(super) struct VolumeDescriptor {
     pub(super) block_bytes: u32,
     /// The block at which the root directory's data begins.
     pub(super) root_block: u64,
+    /// The first block and the bytes of the path table whose numbers are little-endian.
+    pub(super) path_table: (u32, u32),
     /// When the volume was made.
     pub(super) created: Option<Timestamp>,
 }
@@ -97,6 +99,7 @@ fn volume(sector: &[u8], is_ucs2: bool) -> Result<VolumeDescriptor, Refused> {
         blocks: le32(sector, 80)?,
         block_bytes,
         root_block: root.data_block(),
+        path_table: (le32(sector, 140)?, le32(sector, 132)?),
         created: date17(part(sector, 813, 17)?),
     })
 }

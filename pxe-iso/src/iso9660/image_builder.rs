@@ -76,6 +76,16 @@ pub(super) fn record(identifier: &[u8], block: u32, len: u32, flags: u8, area: &
     made
 }
 
+/// A record of a path table.
+pub(super) fn path_record(block: u32, parent: u16, identifier: &[u8]) -> Vec<u8> {
+    let mut made = vec![u8::try_from(identifier.len()).expect("short"), 0];
+    made.extend(block.to_le_bytes());
+    made.extend(parent.to_le_bytes());
+    made.extend(identifier);
+    made.resize(made.len().next_multiple_of(2), 0);
+    made
+}
+
 /// An image that is being made.
 #[derive(Debug)]
 pub(super) struct ImageBuilder {

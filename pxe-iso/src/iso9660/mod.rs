@@ -8,6 +8,7 @@ pub(crate) mod fuzzing;
 #[cfg(test)]
 mod image_builder;
 mod name;
+mod path_table;
 mod record;
 mod rock_ridge;
 mod system_use;

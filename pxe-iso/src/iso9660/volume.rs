@@ -10,6 +10,7 @@ use pxe_tree::{Attributes, ErrorKind, NameBuf, NodeId, NodeKind};
 use super::boot::BootDirectory;
 use super::descriptor::{self, Descriptor, FIRST_SECTOR, Refused, SECTOR, VolumeDescriptor};
 use super::name;
+use super::path_table;
 use super::record::{RECORD_BYTES_MAX, Record, Records};
 use super::rock_ridge::RockRidge;
 use super::system_use;
@@ -342,6 +343,27 @@ impl Volume {
         Ok(Some(Entry { name, attributes }))
     }
 
+    /// The directory above one whose `..` names itself, as libisofs writes it in Joliet's hierarchy
+    /// (1.5.4: every one of them).
+    async fn parent_by_path_table(&self, dir: NodeId) -> Result<NodeId, ImageError> {
+        let (block, len) = self.descriptor.path_table;
+        if u64::from(len) > self.limits.directory_bytes_max {
+            return Err(Damage::Limit("directory_bytes_max").into());
+        }
+        let block_bytes = u64::from(self.descriptor.block_bytes);
+        let len = usize::try_from(len).map_err(|_| Damage::Malformed)?;
+        let table = self
+            .reader
+            .read(u64::from(block) * block_bytes, len)
+            .await?;
+        let above = path_table::parent_block(&table, dir.get().get() / block_bytes);
+        let above = self.block_place(above.ok_or(Damage::Malformed)?)?;
+        match above == dir {
+            true => Err(Damage::Loop.into()),
+            false => Ok(above),
+        }
+    }
+
     /// All entries of a directory that is recorded in the image.
     async fn directory_entries(&self, dir: NodeId) -> Result<Vec<Entry>, ImageError> {
         let mut budget = self.limits.directory_bytes_max;
@@ -538,7 +560,10 @@ impl Format for Volume {
         let mut budget = self.limits.directory_bytes_max;
         let rock_ridge = self.rock_ridge(&record, false, &mut budget).await?;
         let moved_from = rock_ridge.and_then(|found| found.parent);
-        let parent = self.block_place(moved_from.map_or(record.data_block(), u64::from))?;
+        let mut parent = self.block_place(moved_from.map_or(record.data_block(), u64::from))?;
+        if parent == dir {
+            parent = self.parent_by_path_table(dir).await?;
+        }
         // Only what is a directory may be named as one.
         self.directory(parent, &mut budget).await?;
         Ok(parent)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pxe_tree::conformance::{Expected, Fixture, check};
 use pxe_tree::{DirTree, Direct, ErrorKind, MemBlob, Name, NodeKind, Tree, TreePath, resolve};
 
-use super::image_builder::{self, ImageBuilder, both32, continuation, entry, record};
+use super::image_builder::{self, ImageBuilder, both32, continuation, entry, path_record, record};
 use crate::{Image, ImageError, ImageOptions, ImageTree, NameSource};
 
 async fn open(image: Vec<u8>) -> Arc<ImageTree> {
@@ -210,6 +210,36 @@ async fn a_directory_that_was_moved_is_where_it_was() {
     assert_eq!(tree.parent(found.node).await.expect("PL"), tree.root());
     let holder = look(tree.root(), "holder").await.expect("there").node;
     assert!(look(holder, "d").await.is_err(), "RE is not shown");
+}
+
+/// Every `..` of Joliet's hierarchy names its own directory there; the path table is right.
+#[tokio::test]
+async fn libisofs_names_no_parent_in_joliets_hierarchy() {
+    let (mut root, mut sub) = (0, 0);
+    let mut image = plain(|image| {
+        root = u32::try_from(image.bytes.len() / 2048).expect("small") - 2;
+        sub = image.add(&[0; 2048]);
+        let own = record(&[0], sub, 2048, 2, &[]);
+        image.write_records(sub, &[own, record(&[1], sub, 2048, 2, &[])]);
+        vec![record(b"SUB", sub, 2048, 2, &[])]
+    });
+    let table = [path_record(root, 1, &[0]), path_record(sub, 1, b"SUB")].concat();
+    let block = u32::try_from(image.len() / 2048).expect("small");
+    image.extend(&table);
+    let len = u32::try_from(table.len()).expect("small");
+    let mut with_table = image.clone();
+    with_table[16 * 2048 + 132..][..8].copy_from_slice(&both32(len));
+    with_table[16 * 2048 + 140..][..4].copy_from_slice(&block.to_le_bytes());
+    let tree = open(with_table).await;
+    let look = async |tree: &ImageTree| {
+        let name = Name::new("sub").expect("a name");
+        tree.lookup(tree.root(), name).await.expect("there").node
+    };
+    let above = tree.parent(look(&tree).await).await;
+    assert_eq!(above.expect("by the path table"), tree.root());
+    let tree = open(image).await;
+    let error = tree.parent(look(&tree).await).await.expect_err("no table");
+    assert_eq!(error.kind(), ErrorKind::Io);
 }
 
 #[tokio::test]
