@@ -21,6 +21,7 @@ mod http_changes;
 mod http_download;
 mod http_large;
 mod https;
+mod iso_images;
 mod menus;
 mod nfs;
 mod nfs_link;
@@ -32,7 +33,6 @@ mod storm_http;
 mod storm_tftp;
 mod tenancy;
 mod tftp;
-mod udf_images;
 mod wiretap;
 
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ const LONE_TESTS: [LoneTest; 2] = [
 ];
 
 /// The Debian packages whose programs the tests run.
-const PACKAGES: [&str; 35] = [
+const PACKAGES: [&str; 37] = [
     "aria2",
     "atftp",
     "bind9",
@@ -80,6 +80,7 @@ const PACKAGES: [&str; 35] = [
     "jq",
     "knot-dnsutils",
     "ldnsutils",
+    "libarchive-tools",
     "libnet-tftp-perl",
     "libnfs-utils",
     "musl-tools",
@@ -97,6 +98,7 @@ const PACKAGES: [&str; 35] = [
     "unbound",
     "w3m",
     "wget",
+    "xorriso",
 ];
 
 /// How many tests run at once: most of the time they wait for clients.
@@ -162,7 +164,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         nfs_link::TESTS,
         storm_http::TESTS,
         storm_tftp::TESTS,
-        udf_images::TESTS,
+        iso_images::TESTS,
     ];
     let alone = alone.into_iter().flatten();
     let alone = alone.map(|(name, test)| (*name, Job::Alone(*test)));

@@ -1,0 +1,114 @@
+//! UDF alone: a large file, and every volume that mkudffs makes.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use pxe_iso::{ImageTree, NameSource};
+use pxe_tree::{Cookie, Name, Tree};
+
+use super::node::{Same, compare, leave_out, on_disk, told, walk};
+use super::source::{self, LARGE_LEN, MARKS};
+use super::tools::{self, Extractor, block_on, open, program, run};
+
+/// Bytes that are compared at once.
+const PIECE: usize = 4 << 20;
+
+/// A large directory, and a file of several extents, which 7z is not asked for: it would take its
+/// size on disk.
+pub(super) fn genisoimage(_server: &Path) -> Result<(), String> {
+    let work = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let source = work.path().join("source");
+    source::files(&source).map_err(|error| error.to_string())?;
+    source::many(&source.join("many"), 3000).map_err(|error| error.to_string())?;
+    source::large(&source).map_err(|error| error.to_string())?;
+    let image = work.path().join("image.iso");
+    let flags = ["-udf", "-allow-limited-size", "-V", "A VOLUME"];
+    tools::genisoimage(&source, &image, &flags)?;
+    let directory = Extractor::SevenZip("udf").extract_but(&image, work.path(), &["large"])?;
+    block_on(async {
+        let tree = open(&image, NameSource::Udf).await?;
+        let tree = tree.map_err(|error| error.to_string())?;
+        if tree.volume_id() != "A VOLUME" {
+            return Err(format!("the volume is {:?}", tree.volume_id()));
+        }
+        same_at_extents(&tree, &source.join("large")).await?;
+        let mut found = walk(&tree).await?;
+        leave_out(&mut found, "large");
+        let expected = on_disk(&directory)?;
+        compare(&tree, &found, &directory, &expected, &[Same::FileTimes]).await
+    })
+}
+
+/// Every size of a block and every revision that mkudffs makes; the root has nothing in it.
+pub(super) fn mkudffs(_server: &Path) -> Result<(), String> {
+    let work = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let image = work.path().join("volume.img");
+    let make = |flags: &[&str]| {
+        let empty = File::create(&image).and_then(|file| file.set_len(20 << 20));
+        empty.map_err(|error| error.to_string())?;
+        run(program("mkudffs").args(flags).arg(&image)).map(drop)
+    };
+    for size in ["512", "1024", "2048", "4096"] {
+        for (revision, name) in [
+            ("1.02", "UDF 1.02"),
+            ("1.50", "UDF 1.50"),
+            ("2.00", "UDF 2.00"),
+            ("2.01", "UDF 2.01"),
+        ] {
+            make(&["-b", size, "-r", revision, "-l", "漢字"])?;
+            let said = block_on(async {
+                let tree = open(&image, NameSource::Udf).await?;
+                let tree = tree.map_err(|error| error.to_string())?;
+                let page = tree.read_dir(tree.root(), Cookie::START, 10).await;
+                let entries = page.map_err(told)?.entries.len();
+                Ok(format!(
+                    "{} {} {entries}",
+                    tree.format_name(),
+                    tree.volume_id()
+                ))
+            })?;
+            if said != format!("{name} 漢字 0") {
+                return Err(format!("blocks of {size}, {revision}: {said}"));
+            }
+        }
+    }
+    for (media, refusal) in [
+        ("cdrw", "a sparable partition (UDF) is not read"),
+        ("cdr", "a virtual partition (UDF) is not read"),
+        ("bdr", "UDF revision 250 is not read"),
+    ] {
+        make(&["-b", "2048", "-m", media])?;
+        let said = block_on(async {
+            let opened = open(&image, NameSource::Udf).await?;
+            Ok(opened.map_or_else(|error| error.to_string(), |_| "read".into()))
+        })?;
+        if said != refusal {
+            return Err(format!("{media}: {said}"));
+        }
+    }
+    Ok(())
+}
+
+/// Compares the large file where extents may end, and at its end: all of it would take a minute.
+async fn same_at_extents(tree: &ImageTree, path: &Path) -> Result<(), String> {
+    let name = Name::new("large").map_err(|kind| kind.to_string())?;
+    let found = tree.lookup(tree.root(), name).await.map_err(told)?;
+    let blob = tree.open(found.node).await.map_err(told)?;
+    if blob.attributes().len != LARGE_LEN {
+        return Err(format!("large has {} bytes", blob.attributes().len));
+    }
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    for start in MARKS.into_iter().chain([LARGE_LEN - 3]) {
+        let from = start.saturating_sub(PIECE as u64 / 2);
+        let read = blob.read_at(from, PIECE).await.map_err(told)?;
+        let mut expected = vec![0; read.len()];
+        let filled = file.read_exact_at(&mut expected, from);
+        filled.map_err(|error| error.to_string())?;
+        let whole = (LARGE_LEN - from).min(PIECE as u64);
+        if read != expected || read.len() as u64 != whole {
+            return Err(format!("large has other bytes after {from}"));
+        }
+    }
+    Ok(())
+}
