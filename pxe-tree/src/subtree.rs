@@ -311,6 +311,23 @@ impl Tree for Subtree {
         }
     }
 
+    fn open_again(&self, path: &TreePath) -> Option<Arc<dyn Blob>> {
+        let mut names = path.names();
+        for here in &self.at {
+            match names.next() {
+                Some(name) if *name == **here => {}
+                Some(_) => return self.outer.open_again(path),
+                // A directory on the way hides what the outer tree has there.
+                None => return None,
+            }
+        }
+        let mut below = TreePath::ROOT;
+        for name in names {
+            below = below.child(name).ok()?;
+        }
+        self.inner.open_again(&below)
+    }
+
     fn key(&self, node: NodeId) -> Result<NodeKey> {
         match self.place(node)? {
             Place::Way(depth) => {

@@ -388,3 +388,29 @@ async fn new_names_are_found_at_once_in_any_case() {
         assert_eq!(names(&layered, "").await.len(), number + 1);
     }
 }
+
+#[tokio::test]
+async fn files_of_both_trees_are_opened_again_through_a_mount() {
+    let [outer_dir, inner_dir] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    for (dir, name) in [
+        (&outer_dir, "menu"),
+        (&outer_dir, "os"),
+        (&inner_dir, "linux"),
+    ] {
+        fs::write(dir.path().join(name), name).expect("write");
+    }
+    let [outer, inner] = [&outer_dir, &inner_dir]
+        .map(|dir| Arc::new(DirTree::new(dir.path()).expect("a directory")));
+    let tree =
+        Subtree::new(Arc::clone(&outer) as _, path("os/live"), inner).expect("below the root");
+    for name in ["menu", "os/live/linux"] {
+        read(&tree, name).await.expect("there");
+        assert!(tree.open_again(&path(name)).is_some(), "{name}");
+    }
+    // What the way to the inner tree hides stays hidden.
+    read(&*outer, "os").await.expect("there");
+    assert!(outer.open_again(&path("os")).is_some());
+    for name in ["os", "os/live", "other"] {
+        assert!(tree.open_again(&path(name)).is_none(), "{name}");
+    }
+}
