@@ -1,4 +1,4 @@
-//! Makes images for tests.
+//! Makes images for tests, those of other crates too.
 
 use std::collections::BTreeMap;
 
@@ -77,6 +77,7 @@ pub(super) fn record(identifier: &[u8], block: u32, len: u32, flags: u8, area: &
 }
 
 /// A record of a path table.
+#[cfg(test)]
 pub(super) fn path_record(block: u32, parent: u16, identifier: &[u8]) -> Vec<u8> {
     let mut made = vec![u8::try_from(identifier.len()).expect("short"), 0];
     made.extend(block.to_le_bytes());
@@ -142,13 +143,19 @@ impl ImageBuilder {
     }
 
     /// Writes the primary descriptor and the terminator.
-    pub(super) fn finish(mut self, root: u32, root_len: u32) -> Vec<u8> {
+    #[cfg(test)]
+    pub(super) fn finish(self, root: u32, root_len: u32) -> Vec<u8> {
+        self.finish_named(root, root_len, "TEST")
+    }
+
+    fn finish_named(mut self, root: u32, root_len: u32, volume_id: &str) -> Vec<u8> {
         let blocks = u32::try_from(self.bytes.len() / BLOCK).expect("small");
         let mut put = |at: usize, bytes: &[u8]| {
             self.bytes[16 * BLOCK + at..][..bytes.len()].copy_from_slice(bytes);
         };
         put(0, b"\x01CD001\x01");
-        put(40, b"TEST                            ");
+        assert!(volume_id.len() <= 32, "{volume_id} is too long");
+        put(40, format!("{volume_id:32}").as_bytes());
         put(80, &both32(blocks));
         put(128, &both16(2048));
         put(156, &record(&[0], root, root_len, 2, &[]));
@@ -163,7 +170,13 @@ fn first_entry(area: &[u8]) -> usize {
 }
 
 /// An image of a fixture with Rock Ridge.
+#[cfg(test)]
 pub(super) fn rock_ridge(fixture: &Fixture) -> Vec<u8> {
+    rock_ridge_named(fixture, "TEST")
+}
+
+/// The same with a volume identifier.
+pub(crate) fn rock_ridge_named(fixture: &Fixture, volume_id: &str) -> Vec<u8> {
     let mut image = ImageBuilder::new();
     let mut dirs: BTreeMap<TreePath, (u32, u32)> = BTreeMap::new();
     let below = fixture
@@ -219,7 +232,7 @@ pub(super) fn rock_ridge(fixture: &Fixture) -> Vec<u8> {
         image.write_records(block, &records);
     }
     let (root, root_len) = dirs[&TreePath::ROOT];
-    image.finish(root, root_len)
+    image.finish_named(root, root_len, volume_id)
 }
 
 fn er() -> Vec<u8> {

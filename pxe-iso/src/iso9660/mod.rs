@@ -5,8 +5,7 @@ mod descriptor;
 mod el_torito;
 mod field;
 pub(crate) mod fuzzing;
-#[cfg(test)]
-mod image_builder;
+pub(crate) mod image_builder;
 mod name;
 mod path_table;
 mod record;
