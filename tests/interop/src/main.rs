@@ -21,6 +21,7 @@ mod http_changes;
 mod http_download;
 mod http_large;
 mod https;
+mod images;
 mod iso_images;
 mod menus;
 mod nfs;
@@ -145,6 +146,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         (https::TESTS, https::SETUP),
         (nfs::TESTS, nfs::SETUP),
         (access::TESTS, access::SETUP),
+        (images::TESTS, images::SETUP),
         (served_menus::TESTS, served_menus::SETUP),
         (dhcp::TESTS, site::EVERYTHING),
     ];

@@ -194,7 +194,13 @@ fn address(namespace: &Namespace, address: &str, interface: &str) -> Result<(), 
 
 fn lay_out(directory: &Path) -> std::io::Result<()> {
     let tree = directory.join("tree");
-    for folder in ["tree/bios", "tree/pxelinux.cfg", "tree/os", "scratch"] {
+    for folder in [
+        "tree/bios",
+        "tree/pxelinux.cfg",
+        "tree/os",
+        "images",
+        "scratch",
+    ] {
         fs::create_dir_all(directory.join(folder))?;
     }
     symlink("../pxelinux.cfg", tree.join("bios/pxelinux.cfg"))?;
