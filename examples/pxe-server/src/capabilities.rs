@@ -5,7 +5,7 @@ use std::io;
 
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
-use crate::config::Config;
+use crate::config::{Config, ExportedFiles};
 
 /// Powers of root (capabilities(7)) that the process keeps when it becomes its user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,10 @@ impl Kept {
     pub(crate) fn wanted(config: &Config) -> Self {
         let mut wanted = CapabilitySet::empty();
         for export in config.nfs.iter().flat_map(|nfs| &nfs.exports) {
+            // Their files' modes are only compared, and not the kernel's.
+            if export.files == ExportedFiles::Images {
+                continue;
+            }
             if export.has_root() {
                 wanted |= CapabilitySet::DAC_READ_SEARCH;
             }

@@ -66,6 +66,8 @@ enum Command {
     },
     /// Show boot menus, check them, or say them in another loader's language
     Menu(crate::menu_commands::Args),
+    /// Show which images of systems are served, how each boots, and why
+    Image(crate::image_commands::Args),
     /// Check zone files, and ask the running server for names
     Dns(crate::dns_commands::Args),
     /// Lay out a boot tree from the loaders installed on this machine
@@ -124,6 +126,7 @@ pub fn main() -> ExitCode {
         } => client_commands::machines(&control, json, machine),
         Command::Stop { control } => client_commands::stop(&control),
         Command::Menu(args) => crate::menu_commands::run(&args),
+        Command::Image(args) => crate::image_commands::run(&args),
         Command::Dns(args) => crate::dns_commands::run(&args),
         Command::Init(args) => crate::init::run(&args),
         Command::Demo(args) => crate::demo::run(&args),

@@ -95,6 +95,18 @@ fn status_text(answer: &Answer) -> String {
             false => writeln!(text, "{protocol:<14} {name} ({address})"),
         };
     }
+    if let Some(Value::Object(images)) = answer.get("images") {
+        let more = match (number(images, "withheld"), number(images, "retired")) {
+            (0, 0) => String::new(),
+            (withheld, 0) => format!(", {withheld} not served"),
+            (withheld, retired) => {
+                format!(", {withheld} not served, {retired} replaced and still mounted")
+            }
+        };
+        let dir = images.get("dir").map(text_of).unwrap_or_default();
+        let offered = number(images, "offered");
+        let _ = writeln!(text, "images         {offered} in {dir}{more}");
+    }
     let names = match number(answer, "leases_named") {
         0 => String::new(),
         named => format!(", {named} with names"),

@@ -16,7 +16,7 @@
 //! - zones are read from files or made of the configuration (`dns/`), and leased machines are named
 //!   in them (`names/`);
 //! - the commands: `serve`, `client_commands`, `doctor/`, `init/`, `demo/`, `menu_commands/`,
-//!   `dns_commands/`, all listed in `cli`; `menus/` reads boot menus out of the tree.
+//!   `dns_commands/`, `image_commands/`, all listed in `cli`; `menus/` reads boot menus out of the tree.
 //!
 //! # Example
 //!
@@ -68,6 +68,7 @@ mod host_policy;
 mod http_servers;
 mod https;
 mod hub;
+mod image_commands;
 mod images;
 mod init;
 mod lease_commands;

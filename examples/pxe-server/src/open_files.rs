@@ -5,6 +5,7 @@ use std::io;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::config::Config;
+use crate::images::{IMAGES_MAX, RETIRED_MAX};
 use crate::privileges::is_root;
 
 /// HTTP connections that are about to be let in, or have just been closed.
@@ -14,6 +15,8 @@ const HTTP_WAITING: u64 = 256;
 const DNS_QUESTIONS: u64 = 3 * 256;
 /// Shared open files of the tree, as `pxe_tree::DirOptions` bounds them by default.
 const SHARED_FILES: u64 = 4096;
+/// Open images, and those that were replaced.
+const IMAGES: u64 = (IMAGES_MAX + RETIRED_MAX) as u64;
 /// Listeners, the log, the runtime, the control socket and its connections.
 const OTHERS: u64 = 512;
 
@@ -50,7 +53,9 @@ fn wanted(config: &Config) -> u64 {
         let connections = pxe_dns::Limits::default().connections_max as u64;
         connections + DNS_QUESTIONS
     });
-    tftp + http + nfs.unwrap_or_default() + dns.unwrap_or_default() + SHARED_FILES + OTHERS
+    let images = config.images.as_ref().map_or(0, |_| IMAGES);
+    let clients = tftp + http + nfs.unwrap_or_default() + dns.unwrap_or_default();
+    clients + images + SHARED_FILES + OTHERS
 }
 
 /// The limit that is in force afterwards. It is never lowered.
@@ -87,6 +92,8 @@ mod tests {
         let limits = pxe_dns::Limits::default();
         let of_dns = limits.connections_max as u64 + DNS_QUESTIONS;
         assert_eq!(wanted("[dns]\n"), none + of_dns);
+        let images = wanted("[tftp]\nsingle_port = true\n[images]\ndir = \"x\"\n");
+        assert_eq!(images, none + IMAGES);
         let nfs = "[nfs]\nconnections_max = 100\nexport = { clients = \"*\" }\n";
         assert_eq!(wanted(nfs), none + 100);
     }

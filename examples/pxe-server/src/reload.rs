@@ -12,6 +12,7 @@ use crate::decisions::Remembered;
 use crate::dns::{Interfaces, Prepared};
 use crate::fact::Protocol;
 use crate::https::Renewal;
+use crate::images::{Images, ImagesSettings};
 use crate::menus::Menus;
 use crate::nfs;
 use crate::running::Handle;
@@ -66,10 +67,20 @@ impl Handle {
             return Err(Failure::new("restart_needed", lines.join("\n")));
         }
         let located = |problem: Problem| invalid(config.locate(&problem));
-        let trees = match &self.shared.given_tree {
-            Some(trees) => trees.clone(),
-            None => Trees::open(&config).map_err(located)?,
+        let settings = match &config.images {
+            Some(images) => Some(ImagesSettings::of(&config, images).map_err(located)?),
+            None => None,
         };
+        // The same ones go on, so that what machines have mounted stays.
+        let images = match (self.images(), &settings) {
+            (Some(images), Some(_)) => Some(images),
+            _ => Images::start(&config).map_err(located)?,
+        };
+        let trees = match &self.shared.given_tree {
+            Some(tree) => Trees::given(&config, Arc::clone(tree), images.as_deref()),
+            None => Trees::open(&config, images.as_deref()),
+        };
+        let trees = trees.map_err(located)?;
         let exports = nfs::exports(&config, &trees).map_err(located)?;
         if let Some(dhcp) = &config.dhcp {
             let checked = assemble::dhcp(&config, dhcp).check();
@@ -79,7 +90,11 @@ impl Handle {
         for warning in &warnings {
             tracing::warn!(event = "config", "{}", config.locate(warning));
         }
-        self.swap(config, &trees, exports, prepared);
+        self.swap(config, &trees, images.as_deref(), exports, prepared);
+        if let (Some(images), Some(settings)) = (&images, settings) {
+            images.set(settings);
+        }
+        self.set_images(images);
         let certificates = self.shared.certificates.clone();
         // What comes of it is in the log; files on a disk that hangs keep nobody waiting.
         tokio::task::spawn_blocking(move || certificates.iter().for_each(Renewal::look));
@@ -134,6 +149,7 @@ impl Handle {
         &self,
         config: Config,
         trees: &Trees,
+        images: Option<&Images>,
         exports: Vec<Export>,
         prepared: Option<Prepared>,
     ) {
@@ -141,7 +157,8 @@ impl Handle {
         // First, so that nobody is judged by the former rules from here on.
         assemble::decide_by(&config, shared.hub.decisions());
         let menus = Menus::new(&config, shared.served.clone(), Arc::clone(&trees.served));
-        let menus = Arc::new(menus);
+        let library = images.map(|images| Arc::clone(images.library()));
+        let menus = Arc::new(menus.with_images(library));
         if let Some(source) = &shared.tftp_source {
             source.swap(tftp_source(&menus, &shared.hub));
         }

@@ -23,6 +23,7 @@ use crate::fact::Protocol;
 use crate::http_servers::HttpServers;
 use crate::https::Renewal;
 use crate::hub::Hub;
+use crate::images::Images;
 use crate::lease_store;
 use crate::log::LogControl;
 use crate::machines::Machines;
@@ -57,7 +58,9 @@ pub(crate) struct Shared {
     pub(crate) hub: Arc<Hub>,
     config: Mutex<Arc<Config>>,
     /// A tree that was given at the start, which no reload replaces.
-    pub(crate) given_tree: Option<Trees>,
+    pub(crate) given_tree: Option<Arc<dyn Tree>>,
+    /// The images, if any are served.
+    images: Mutex<Option<Arc<Images>>>,
     pub(crate) tftp_source: Option<Arc<SwapSource>>,
     /// One per `[http]`.
     pub(crate) http_sources: Vec<Arc<SwapSource>>,
@@ -176,8 +179,7 @@ impl Bound {
     /// # Panics
     /// Outside of a tokio runtime with I/O and time enabled.
     pub async fn start(self) -> Result<Running, StartError> {
-        let trees = Trees::open(&self.config).map_err(|problem| self.config.error(problem))?;
-        self.spawn(&trees, None, None)
+        self.start_all(None, None).await
     }
 
     /// Serves this tree, and not the directory of the configuration.
@@ -188,20 +190,39 @@ impl Bound {
     /// # Panics
     /// Outside of a tokio runtime with I/O and time enabled.
     pub async fn start_with_tree(self, tree: Arc<dyn Tree>) -> Result<Running, StartError> {
-        let trees = Trees::given(tree);
-        self.spawn(&trees.clone(), Some(trees), None)
+        self.start_all(Some(tree), None).await
     }
 
     /// As [`start`](Self::start); the log's level then follows the configuration.
     pub(crate) async fn start_with_log(self, log: LogControl) -> Result<Running, StartError> {
-        let trees = Trees::open(&self.config).map_err(|problem| self.config.error(problem))?;
-        self.spawn(&trees, None, Some(log))
+        self.start_all(None, Some(log)).await
+    }
+
+    async fn start_all(
+        self,
+        given_tree: Option<Arc<dyn Tree>>,
+        log: Option<LogControl>,
+    ) -> Result<Running, StartError> {
+        let config = &self.config;
+        let wrong = |problem| config.error(problem);
+        let images = Images::start(config).map_err(wrong)?;
+        if let Some(images) = &images {
+            // Mostly that is done at once, and then they are there when the server says so.
+            images.library().known().await;
+        }
+        let trees = match &given_tree {
+            Some(tree) => Trees::given(config, Arc::clone(tree), images.as_deref()),
+            None => Trees::open(config, images.as_deref()),
+        };
+        let trees = trees.map_err(wrong)?;
+        self.spawn(&trees, given_tree, images, log)
     }
 
     fn spawn(
         self,
         trees: &Trees,
-        given_tree: Option<Trees>,
+        given_tree: Option<Arc<dyn Tree>>,
+        images: Option<Arc<Images>>,
         log: Option<LogControl>,
     ) -> Result<Running, StartError> {
         let store = lease_store::open(&self.config, &self.store)?;
@@ -235,11 +256,9 @@ impl Bound {
                 .map(|(number, bound)| (*number, bound.local_addr()))
                 .collect(),
         };
-        let menus = Arc::new(Menus::new(
-            &config,
-            served.clone(),
-            Arc::clone(&trees.served),
-        ));
+        let menus = Menus::new(&config, served.clone(), Arc::clone(&trees.served));
+        let library = images.as_ref().map(|images| Arc::clone(images.library()));
+        let menus = Arc::new(menus.with_images(library));
         hub.set_quiet_misses(config.tftp.as_ref().is_some_and(|tftp| tftp.quiet_misses));
         let tftp_source =
             (config.tftp.as_ref()).map(|_| SwapSource::new(tftp_source(&menus, &hub)));
@@ -269,6 +288,7 @@ impl Bound {
             hub: Arc::clone(&hub),
             config: Mutex::new(Arc::new(config)),
             given_tree,
+            images: Mutex::new(images),
             tftp_source: tftp_source.clone(),
             http_sources,
             http: Arc::clone(&http),
@@ -484,6 +504,17 @@ impl Handle {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(config);
+    }
+
+    /// The images that are served, if any.
+    pub(crate) fn images(&self) -> Option<Arc<Images>> {
+        let images = self.shared.images.lock();
+        images.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_images(&self, images: Option<Arc<Images>>) {
+        let mut current = (self.shared.images.lock()).unwrap_or_else(PoisonError::into_inner);
+        *current = images;
     }
 
     /// Reads the zones whose files change, until the server stops.

@@ -38,6 +38,9 @@ pub(crate) fn check(file: &Path) -> ExitCode {
             if let Some(complaint) = crate::menu_commands::complaint(&config) {
                 eprintln!("warning: {complaint}");
             }
+            if let Some(complaint) = crate::image_commands::complaint(&config) {
+                eprintln!("warning: {complaint}");
+            }
             // The last that is read: there is no way back to root.
             if let Err(error) = become_user(&config) {
                 eprintln!("error: {error}");

@@ -85,6 +85,18 @@ pub(crate) async fn status(handle: &Handle) -> Answer {
             "forward": running.asked_others(),
             "zones": zone_objects(dns, running),
         })),
+        "images": handle.images().zip(config.images.as_ref()).map(|(images, settings)| {
+            let shelf = images.library().shelf();
+            let offered = shelf.offered().count();
+            json!({
+                "dir": settings.dir,
+                "path": settings.path.to_string(),
+                "offered": offered,
+                "withheld": shelf.images.len() - offered,
+                "retired": shelf.retired_count(),
+                "problems": shelf.problems,
+            })
+        }),
         "leases_active": active,
         "leases_named": handle.names().map(Names::len),
         "leases_unnamed": handle.names().map(Names::losers_len),

@@ -682,6 +682,7 @@ fn the_readmes_reference_names_every_key() {
         "nfs.export",
         "dns",
         "dns.zone",
+        "images",
         "menu",
         "log",
     ] {

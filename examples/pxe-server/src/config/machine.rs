@@ -12,6 +12,7 @@ use pxe_tree::{RewriteValues, TreePath};
 use super::place::Problems;
 use super::suggest::nearest;
 use super::{Config, ConfigError, Problem, Tftp};
+use crate::images::ImagesSettings;
 use crate::menus::TemplateFaults;
 
 impl Config {
@@ -54,6 +55,7 @@ impl Config {
         self.check_boot_files(problems);
         self.check_templates(problems);
         self.check_exports(problems);
+        self.check_images(problems);
         self.check_certificates(problems);
         self.check_interfaces(problems, &InterfaceAddresses::read());
     }
@@ -85,6 +87,41 @@ impl Config {
                     format!("make {}, or name another one", directory.display()),
                 );
             }
+        }
+    }
+
+    /// The folder may come later, with a disk, so its absence is only doubtful.
+    fn check_images(&self, problems: &mut Problems<'_>) {
+        let Some(images) = &self.images else { return };
+        if !images.dir.is_dir() {
+            problems.warning(
+                "images.dir",
+                format!("{} is no directory", images.dir.display()),
+                "make it; images are served as soon as it is there",
+            );
+        }
+        if let Err(problem) = ImagesSettings::of(self, images) {
+            problems.errors.push(problem);
+        }
+        let hidden = self.path_in_tree(&images.path);
+        if hidden.symlink_metadata().is_ok() {
+            problems.warning(
+                "images.path",
+                format!("{} is hidden by the images", hidden.display()),
+                "rename it, or serve images at another path",
+            );
+        }
+        let mut http = self.http.iter();
+        if !self.http.is_empty() && !http.any(|http| images.path.strip_prefix(&http.root).is_some())
+        {
+            problems.warning(
+                "images.path",
+                format!(
+                    "no [http] shows {}, as each has a root of its own",
+                    images.path
+                ),
+                "most systems get the rest of an image by HTTP: serve it below a root of [http]",
+            );
         }
     }
 

@@ -22,7 +22,10 @@ impl Config {
                 true => "nfs.export".to_owned(),
                 false => format!("nfs.export[{index}]"),
             };
-            let directory = self.exported_directory(export);
+            // Images are checked one by one when they are found.
+            let Some(directory) = self.exported_directory(export) else {
+                continue;
+            };
             if !directory.is_dir() {
                 match &export.files {
                     ExportedFiles::InTree(path) => problems.error(
@@ -35,6 +38,7 @@ impl Config {
                         format!("{} is no directory", directory.display()),
                         "make it, or name another one",
                     ),
+                    ExportedFiles::Images => {}
                 }
                 continue;
             }
@@ -74,11 +78,12 @@ impl Config {
         }
     }
 
-    /// Where an export's files are.
-    pub(crate) fn exported_directory(&self, export: &NfsExport) -> PathBuf {
+    /// Where an export's files are; `None` if they are in images.
+    pub(crate) fn exported_directory(&self, export: &NfsExport) -> Option<PathBuf> {
         match &export.files {
-            ExportedFiles::InTree(path) => self.path_in_tree(path),
-            ExportedFiles::Directory(directory) => directory.clone(),
+            ExportedFiles::InTree(path) => Some(self.path_in_tree(path)),
+            ExportedFiles::Directory(directory) => Some(directory.clone()),
+            ExportedFiles::Images => None,
         }
     }
 

@@ -67,6 +67,8 @@ pub enum ExportedFiles {
     InTree(TreePath),
     /// In a directory of its own.
     Directory(PathBuf),
+    /// In the images of `[images]`, and in what lies beside them.
+    Images,
 }
 
 impl NfsExport {

@@ -81,6 +81,7 @@ fn examine(file: &Path, wait: Duration) -> Vec<Finding> {
     // The last: there is no way back to root.
     findings.extend(as_user(&config));
     findings.extend(dns::examine_as_user(&config, &findings));
+    findings.extend(images_as_user(&config));
     let dhcp = config.dhcp.as_ref();
     if dhcp.is_some_and(|dhcp| dhcp.mode.gives_addresses()) {
         findings.extend(examine_store(&store));
@@ -129,6 +130,23 @@ fn as_user(config: &Config) -> Vec<Finding> {
         findings.push(Finding::ok(text));
     }
     findings
+}
+
+/// Images as the user that this process is by now has them.
+fn images_as_user(config: &Config) -> Vec<Finding> {
+    let Some(images) = &config.images else {
+        return Vec::new();
+    };
+    let found = crate::image_commands::findings(config);
+    if found.is_empty() {
+        let text = format!("all images in {} can be served", images.dir.display());
+        return vec![Finding::ok(text)];
+    }
+    let found = found.into_iter().map(|(_, text)| {
+        let remedy = "`pxe-server image show` says more of an image";
+        Finding::warning(format!("images: {text}"), remedy)
+    });
+    found.collect()
 }
 
 /// What can be read at the start, as root, and not when it was renewed.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use pxe_dhcp::BootRequest;
 use pxe_tree::{
-    DirTree, FileRequest, NodeKind, Protocol, Resolver, RewriteRules, RewriteValues, TreePath,
+    DirTree, ErrorKind, FileRequest, NodeKind, Protocol, Resolver, RewriteRules, RewriteValues,
+    TreePath,
 };
 
 use super::answer::Told;
@@ -13,6 +14,7 @@ use super::{Args, client};
 use crate::assemble::{self, Reasons};
 use crate::config::{Config, ExportedFiles};
 use crate::decisions::Identity;
+use crate::images::{Images, ImagesSettings};
 use crate::menus::{Asker, Menus, Served, is_missing};
 use crate::nfs;
 use crate::rewriting::add_values;
@@ -61,16 +63,22 @@ pub(super) fn lookups(
     told: &Told,
     path: &str,
 ) -> Result<Vec<LookedUp>, String> {
-    let trees = Trees::open(config).map_err(|problem| config.locate(&problem))?;
-    let tree = Arc::clone(&trees.served);
+    let located = |problem| config.locate(&problem);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(|error| format!("the tree cannot be read: {error}"))?;
-    let menus = Arc::new(Menus::new(
-        config,
-        Served::listens(config),
-        Arc::clone(&tree),
-    ));
+    let images = match &config.images {
+        Some(images) => {
+            let settings = ImagesSettings::of(config, images).map_err(located)?;
+            Some(runtime.block_on(Images::once(settings)))
+        }
+        None => None,
+    };
+    let trees = Trees::open(config, images.as_ref()).map_err(located)?;
+    let tree = Arc::clone(&trees.served);
+    let menus = Menus::new(config, Served::listens(config), Arc::clone(&tree));
+    let library = images.as_ref().map(|images| Arc::clone(images.library()));
+    let menus = Arc::new(menus.with_images(library));
     let machine = Machine::of(args, config, told);
     let resolver = source::resolver(&config.tree.root);
     let mut looked_up = Vec::new();
@@ -215,6 +223,10 @@ impl Machine {
                 let resolver = Resolver::new().with_base(root.clone());
                 resolver.resolve(&**tree, path).await
             }
+            (ExportedFiles::Images, _) => match &trees.images {
+                Some(images) => Resolver::new().resolve(&**images, path).await,
+                None => Err(ErrorKind::NotFound.into()),
+            },
             (ExportedFiles::Directory(directory), _) => match DirTree::new(directory) {
                 Ok(tree) => Resolver::new().resolve(&tree, path).await,
                 Err(error) => Err(error),

@@ -1,17 +1,25 @@
 //! The images of the folder, as they are served now.
 
-use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::Hasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use pxe_iso::ImageTree;
-use pxe_tree::{Blob, NameBuf, NodeId, Timestamp, Tree};
-use tokio::sync::watch;
+use pxe_tree::{Blob, Name, NameBuf, Timestamp, Tree};
+use siphasher::sip::SipHasher24;
+use tokio::sync::{Notify, watch};
 
-use super::{Contents, Profiles, Recognised, recognise};
+use super::contents::Contents;
+use super::recognise::recognise;
+use super::shelf::Shelf;
+use super::{Profiles, Recognised};
+
+/// How long a request waits for the first look at the folder: as long as a client waits before it
+/// asks again.
+const KNOWN_WAIT: Duration = Duration::from_secs(5);
 
 /// The images of a folder. What is served changes as a whole: who asks sees one [`Shelf`].
 #[derive(Debug)]
@@ -19,29 +27,70 @@ pub(crate) struct Library {
     shelf: ArcSwap<Shelf>,
     /// Whether the folder was looked at. Before that, no handle of NFS is known to be stale.
     is_known: watch::Sender<bool>,
+    /// Rung when the folder may have changed.
+    bell: Notify,
     started: Instant,
 }
 
-/// What was in the folder at its last look.
-#[derive(Debug, Default)]
-pub(crate) struct Shelf {
-    /// All images, by their names: those that are not offered too.
-    pub(crate) images: Vec<Arc<LibraryImage>>,
-    /// Images that are gone or replaced, and that machines have mounted.
-    pub(super) retired: Vec<Retired>,
-    /// The folder, for what lies beside images; `None` if it cannot be read.
-    pub(super) folder: Option<Arc<dyn Tree>>,
-    /// What is wrong with the folder itself.
-    pub(crate) problems: Vec<String>,
-    /// When what is offered changed.
-    pub(super) changed: Timestamp,
-}
+impl Library {
+    /// A library whose folder was not looked at yet.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            shelf: ArcSwap::default(),
+            is_known: watch::Sender::new(false),
+            bell: Notify::new(),
+            started: Instant::now(),
+        })
+    }
 
-/// An image that is served no more, for those who have it mounted.
-#[derive(Debug, Clone)]
-pub(super) struct Retired {
-    pub(super) file_name: NameBuf,
-    pub(super) image: Arc<Offered>,
+    /// What is there now.
+    pub(crate) fn shelf(&self) -> Arc<Shelf> {
+        self.shelf.load_full()
+    }
+
+    /// From now on, this is there.
+    pub(super) fn put(&self, shelf: Shelf) {
+        self.shelf.store(Arc::new(shelf));
+    }
+
+    /// The folder was looked at, and everything in it.
+    pub(super) fn set_known(&self) {
+        self.is_known.send_replace(true);
+    }
+
+    /// Waits until the folder was looked at; whether it was, as nobody waits for ever.
+    pub(crate) async fn known(&self) -> bool {
+        let mut is_known = self.is_known.subscribe();
+        let known = is_known.wait_for(|is_known| *is_known);
+        tokio::time::timeout(KNOWN_WAIT, known).await.is_ok()
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        *self.is_known.borrow()
+    }
+
+    /// Has the folder looked at soon.
+    pub(super) fn ring(&self) {
+        self.bell.notify_one();
+    }
+
+    /// Waits until somebody rings.
+    pub(super) async fn rung(&self) {
+        self.bell.notified().await;
+    }
+
+    /// Notes that a machine has an image mounted.
+    pub(super) fn note_mounted(&self, image: &Offered) {
+        let seconds = self.started.elapsed().as_secs() + 1;
+        image.mounted.store(seconds, Ordering::Relaxed);
+    }
+
+    /// How long ago a machine used a handle of NFS into an image; `None` if none ever did.
+    pub(super) fn mounted_ago(&self, image: &Offered) -> Option<Duration> {
+        let seconds = image.mounted.load(Ordering::Relaxed).checked_sub(1)?;
+        let then = Duration::from_secs(seconds);
+        Some(self.started.elapsed().saturating_sub(then))
+    }
 }
 
 /// A file of the folder that should be an image.
@@ -68,15 +117,34 @@ impl LibraryImage {
             ImageState::Withheld(_) => None,
         }
     }
+
+    /// Why it is not served, if it is not.
+    pub(crate) const fn reason(&self) -> Option<&Reason> {
+        match &self.state {
+            ImageState::Offered(_) => None,
+            ImageState::Withheld(reason) => Some(reason),
+        }
+    }
 }
 
 /// Whether an image is served.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum ImageState {
     /// It is.
     Offered(Arc<Offered>),
     /// It is not.
     Withheld(Reason),
+}
+
+impl ImageState {
+    /// Whether both are the same, and of the same opening.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Offered(one), Self::Offered(other)) => Arc::ptr_eq(one, other),
+            (Self::Withheld(one), Self::Withheld(other)) => one == other,
+            _ => false,
+        }
+    }
 }
 
 /// Why an image is not served.
@@ -97,13 +165,31 @@ pub(crate) enum Reason {
     TooMany,
 }
 
+impl Reason {
+    /// The word for it, for programs.
+    pub(crate) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Settling => "settling",
+            Self::Incomplete { .. } => "incomplete",
+            Self::Damaged(_) => "damaged",
+            Self::Unreadable(_) => "unreadable",
+            Self::TooMany => "too_many",
+        }
+    }
+
+    /// Whether it is likely to be served soon, and who has it mounted had better wait.
+    pub(super) const fn will_pass(&self) -> bool {
+        matches!(self, Self::Settling | Self::Incomplete { .. })
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Settling => f.write_str("it was changed a moment ago"),
             Self::Incomplete { declared } => write!(
                 f,
-                "it is not complete: its volume has {declared} bytes; copy or download it again"
+                "it is not complete, its volume has {declared} bytes; copy or download it again"
             ),
             Self::Damaged(why) => write!(f, "it cannot be read as an image: {why}"),
             Self::Unreadable(why) => write!(f, "the file cannot be read: {why}"),
@@ -123,51 +209,81 @@ pub(crate) struct Offered {
     pub(crate) contents: Contents,
     /// The profiles that it was asked about.
     pub(crate) profiles: Arc<Profiles>,
-    /// Tells it from all other images that this process has opened.
+    /// Tells it from all other images that are open.
     pub(super) number: u64,
-    /// The folder of what lies beside it.
-    pub(super) beside: Option<NodeId>,
+    /// The file system that its inside is, to clients of NFS.
+    pub(super) fsid: u64,
+    /// Which file of the folder it is, for keys.
+    pub(super) file: FileHash,
     /// When a handle of NFS led into it, in seconds since the library was made, and one.
     pub(super) mounted: AtomicU64,
 }
+
+/// A hash of an image's file name.
+pub(super) type FileHash = [u8; 8];
 
 impl Offered {
     /// What it is and how it boots; `None` if no profile fits.
     pub(crate) fn recognised(&self) -> Option<Recognised<'_>> {
         recognise(&self.profiles, &self.contents)
     }
+
+    /// An image that was opened.
+    pub(super) fn new(opened: Opened, profiles: Arc<Profiles>, number: u64, file: &Name) -> Self {
+        let Opened {
+            tree,
+            blob,
+            contents,
+        } = opened;
+        let key = tree.key(tree.root());
+        let volume = key.as_ref().map_or(&[][..], |key| key.as_bytes());
+        Self {
+            fsid: hash(&[b"fsid", volume, file.as_bytes()]),
+            file: file_hash(file),
+            tree,
+            blob,
+            contents,
+            profiles,
+            number,
+            mounted: AtomicU64::new(0),
+        }
+    }
+
+    /// The same image with what else is known of it.
+    pub(super) fn with_contents(&self, contents: Contents, profiles: Arc<Profiles>) -> Self {
+        Self {
+            tree: Arc::clone(&self.tree),
+            blob: Arc::clone(&self.blob),
+            contents,
+            profiles,
+            number: self.number,
+            fsid: self.fsid,
+            file: self.file,
+            mounted: AtomicU64::new(self.mounted.load(Ordering::Relaxed)),
+        }
+    }
 }
 
-impl Library {
-    /// A library whose folder was not looked at yet.
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            shelf: ArcSwap::default(),
-            is_known: watch::Sender::new(false),
-            started: Instant::now(),
-        })
-    }
-
-    /// What is there now.
-    pub(crate) fn shelf(&self) -> Arc<Shelf> {
-        self.shelf.load_full()
-    }
-
-    /// The image that is offered under this name.
-    pub(crate) fn image(&self, name: &str) -> Option<Arc<LibraryImage>> {
-        self.shelf().image(name).cloned()
-    }
+/// What opening an image gives.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) tree: Arc<ImageTree>,
+    pub(super) blob: Arc<dyn Blob>,
+    pub(super) contents: Contents,
 }
 
-impl Shelf {
-    /// The images that are served, by their names.
-    pub(crate) fn offered(&self) -> impl Iterator<Item = (&Arc<LibraryImage>, &Arc<Offered>)> {
-        let images = self.images.iter();
-        images.filter_map(|image| Some((image, image.offered()?)))
-    }
+/// The hash by which keys know the file of an image.
+pub(super) fn file_hash(file_name: &Name) -> FileHash {
+    hash(&[b"file", file_name.as_bytes()]).to_le_bytes()
+}
 
-    /// The image of this name.
-    pub(crate) fn image(&self, name: &str) -> Option<&Arc<LibraryImage>> {
-        self.images.iter().find(|image| image.name == name)
+/// A hash that stays the same on every machine for ever, as it leaves the process.
+pub(super) fn hash(parts: &[&[u8]]) -> u64 {
+    let mut hasher = SipHasher24::new_with_keys(0x7078_652d_696d_6167, 0x6573_2d66_6f6c_6465);
+    for part in parts {
+        hasher.write(part);
+        // Where a part ends is part of the hash.
+        hasher.write(&(part.len() as u64).to_le_bytes());
     }
+    hasher.finish()
 }

@@ -20,6 +20,7 @@ impl Profiles {
     }
 
     /// The profile of this name.
+    #[cfg(test)]
     pub(crate) fn get(&self, id: &str) -> Option<&Profile> {
         self.profiles.iter().find(|profile| profile.id == id)
     }

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::command_line::Unfilled;
-use super::recognise::why_not;
+use super::contents::{Contents, Questions};
+use super::recognise::{recognise, why_not};
 use super::*;
 
 const MIB: u64 = 1024 * 1024;

@@ -24,14 +24,14 @@ pub(crate) const MENUS: [(&str, Language); 3] = [
     ("grub.cfg", Language::Grub),
 ];
 /// Where memdisk is looked for, the places of `pxe-server init` first; beside the loaders too.
-const MEMDISK: [&str; 4] = [
+pub(crate) const MEMDISK: [&str; 4] = [
     "bios/memdisk",
     "memdisk",
     "syslinux/memdisk",
     "boot/memdisk",
 ];
 /// Where wimboot is looked for.
-const WIMBOOT: [&str; 4] = ["wimboot", "ipxe/wimboot", "boot/wimboot", "bios/wimboot"];
+pub(crate) const WIMBOOT: [&str; 4] = ["wimboot", "ipxe/wimboot", "boot/wimboot", "bios/wimboot"];
 
 /// The images that menus offer.
 #[derive(Debug, Clone)]

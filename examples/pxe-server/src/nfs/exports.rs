@@ -20,6 +20,13 @@ pub(crate) fn exports(config: &Config, trees: &Trees) -> Result<Vec<Export>, Pro
 
 fn one(config: &Config, trees: &Trees, index: usize, from: &NfsExport) -> Result<Export, Problem> {
     let export = match (&from.files, &trees.exported) {
+        (ExportedFiles::Images, _) => match &trees.images {
+            Some(images) => Export::new(&from.path, Arc::clone(images) as _),
+            None => {
+                let message = format!("{} has no images", from.path);
+                return Err(config.problem("nfs.export", message, "add [images]"));
+            }
+        },
         (ExportedFiles::InTree(root), Exported::Directory(tree)) => {
             of_directory(from, Arc::clone(tree)).with_root(root.clone())
         }

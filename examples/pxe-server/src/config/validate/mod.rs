@@ -26,7 +26,7 @@ use self::images::images;
 use self::leases::leases;
 use self::listen::{distinct_listeners, http, tftp};
 use self::menu::menu;
-use self::nfs::nfs;
+use self::nfs::{export_images, nfs};
 use self::value::{choice, number};
 use super::file::{self, File};
 use super::place::{ConfigError, Places, Problems};
@@ -43,7 +43,9 @@ pub(super) fn validate(raw: &File, places: Places, file: &Path) -> Result<Config
     let tree = tree(&mut problems, &raw.tree, directory);
     let tftp = (raw.tftp.as_ref()).map(|raw| tftp(&mut problems, raw, &tree));
     let http = http(&mut problems, &raw.http, directory);
-    let nfs = (raw.nfs.as_ref()).map(|raw| nfs(&mut problems, raw, directory, &tree.root));
+    let has_images = raw.images.is_some();
+    let mut nfs =
+        (raw.nfs.as_ref()).map(|raw| nfs(&mut problems, raw, directory, &tree.root, has_images));
     let boot = raw.boot.as_ref().map(|raw| boot(&mut problems, raw));
     let dns_listen = raw
         .dns
@@ -63,6 +65,9 @@ pub(super) fn validate(raw: &File, places: Places, file: &Path) -> Result<Config
     let serves_files = tftp.is_some() || !http.is_empty() || nfs.is_some();
     let images =
         (raw.images.as_ref()).map(|raw| images(&mut problems, raw, directory, serves_files));
+    if let (Some(nfs), Some(images)) = (&mut nfs, &images) {
+        export_images(&mut problems, nfs, images);
+    }
     let menu = menu(&mut problems, &raw.menu, tftp.is_some(), !http.is_empty());
     let log = log(&mut problems, &raw.log);
     distinct_listeners(

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use pxe_nfs::{ExportClient, Network};
+use pxe_nfs::{ExportClient, ExportOptions, Network, Squash};
 use pxe_tree::{DirKeys, TreePath};
 
 use super::super::file::{self, OneOrMany};
 use super::super::place::Problems;
-use super::super::{ExportedFiles, HANDLE_KEY_DEFAULT, Nfs, NfsExport, Portmap};
+use super::super::{ExportedFiles, HANDLE_KEY_DEFAULT, Images, Nfs, NfsExport, Portmap};
 use super::listen::listeners;
 use super::value::number;
 
@@ -23,6 +23,7 @@ pub(super) fn nfs(
     raw: &file::Nfs,
     directory: &Path,
     tree_root: &Path,
+    has_images: bool,
 ) -> Nfs {
     let listen = listeners(problems, "nfs.listen", raw.listen.as_ref(), NFS_PORT);
     // The portmapper's answers have a port, and no address (RFC 1833 section 3).
@@ -34,6 +35,13 @@ pub(super) fn nfs(
             "nfs.listen",
             message,
             "listen at the same port everywhere, or have clients mount with port= and mountport=",
+        );
+    }
+    if raw.export.values.is_empty() && !has_images {
+        problems.error(
+            "nfs",
+            "nothing is exported",
+            "add [[nfs.export]] with clients = \"192.168.150.0/24(ro,insecure)\", or remove [nfs]",
         );
     }
     let exports = exports(problems, &raw.export, directory, tree_root);
@@ -107,7 +115,7 @@ fn check_key_is_not_served(
     let key = configured.unwrap_or(Path::new(HANDLE_KEY_DEFAULT));
     let own = exports.iter().filter_map(|export| match &export.files {
         ExportedFiles::Directory(directory) => Some(directory.as_path()),
-        ExportedFiles::InTree(_) => None,
+        ExportedFiles::InTree(_) | ExportedFiles::Images => None,
     });
     let served = own
         .chain([tree_root])
@@ -191,13 +199,6 @@ fn exports(
     directory: &Path,
     tree_root: &Path,
 ) -> Vec<NfsExport> {
-    if raw.values.is_empty() {
-        problems.error(
-            "nfs",
-            "nothing is exported",
-            "add [[nfs.export]] with clients = \"192.168.150.0/24(ro,insecure)\", or remove [nfs]",
-        );
-    }
     let mut exports: Vec<NfsExport> = Vec::new();
     for (key, raw) in raw.with_paths("nfs.export") {
         let files = files(problems, &key, raw, directory);
@@ -220,6 +221,47 @@ fn exports(
         });
     }
     exports
+}
+
+/// Exports images: to those whom an export of their path names, or else to all who have them by
+/// HTTP and TFTP anyway.
+pub(super) fn export_images(problems: &mut Problems<'_>, nfs: &mut Nfs, images: &Images) {
+    let path = images.path.to_string();
+    let found = nfs.exports.iter().position(|export| export.path == path);
+    let Some(index) = found else {
+        let mut options = ExportOptions::default();
+        options.is_secure = false;
+        // Modes in an image are those of the system that it was made on, and keep nothing secret.
+        options.squash = Squash::None;
+        nfs.exports.push(NfsExport {
+            path,
+            files: ExportedFiles::Images,
+            clients: vec![ExportClient::new(Network::Any, options)],
+            is_hidden: false,
+        });
+        return;
+    };
+    let key = match nfs.exports.len() {
+        1 => "nfs.export".to_owned(),
+        _ => format!("nfs.export[{index}]"),
+    };
+    let Some(export) = nfs.exports.get_mut(index) else {
+        return;
+    };
+    let remedy = "leave root and directory out to say who may mount images, or name another path";
+    match &export.files {
+        ExportedFiles::InTree(root) if root.is_root() => {}
+        _ => problems.error(&key, format!("{path} is where images are exported"), remedy),
+    }
+    if export.is_writable() {
+        let message = "nobody can write to images";
+        problems.error(
+            &format!("{key}.clients"),
+            message,
+            "write ro in the place of rw",
+        );
+    }
+    export.files = ExportedFiles::Images;
 }
 
 fn files(
@@ -273,6 +315,7 @@ fn export_path(
     let directory = match files {
         ExportedFiles::Directory(directory) => directory.clone(),
         ExportedFiles::InTree(path) => tree_root.join(path.to_string().trim_start_matches('/')),
+        ExportedFiles::Images => PathBuf::new(),
     };
     let remedy = "write what clients mount, such as path = \"/srv/tftp\"";
     let path = match &raw.path {

@@ -1,0 +1,111 @@
+//! The folder that a command is about, and where its images are served.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::images::{Images, ImagesSettings, Served, Shelf};
+
+/// What stands for the server's address where that is not known.
+const SERVER: &str = "SERVER";
+
+/// A folder that was looked at.
+#[derive(Debug)]
+pub(super) struct Site {
+    /// The configuration, if one was read.
+    pub(super) config: Option<Config>,
+    /// The folder.
+    pub(super) dir: PathBuf,
+    /// What is in it.
+    pub(super) shelf: Arc<Shelf>,
+}
+
+impl Site {
+    /// Looks at the folder of the configuration in this file.
+    pub(super) fn of_file(file: &Path) -> Result<Self, String> {
+        Self::of_config(Config::load(file).map_err(|error| error.to_string())?)
+    }
+
+    /// Looks at the folder of a configuration.
+    pub(super) fn of_config(config: Config) -> Result<Self, String> {
+        let settings = settings(&config)?;
+        Self::look(Some(config), settings)
+    }
+
+    /// Looks at a folder.
+    pub(super) fn of_folder(folder: &Path) -> Result<Self, String> {
+        Self::look(None, ImagesSettings::shipped(folder))
+    }
+
+    fn look(config: Option<Config>, settings: ImagesSettings) -> Result<Self, String> {
+        let dir = settings.dir.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        let images = runtime.block_on(Images::once(settings));
+        Ok(Self {
+            config,
+            dir,
+            shelf: images.library().shelf(),
+        })
+    }
+
+    /// Where clients find this image.
+    pub(super) fn served(&self, name: &str) -> Served {
+        let Some(config) = &self.config else {
+            let base = format!("http://{SERVER}/images");
+            return served(&base, name, Some((SERVER.into(), "/images".into())));
+        };
+        let images = config.images.as_ref().map(|images| images.path.clone());
+        let path = images.unwrap_or_default();
+        let http = config.http.iter().filter(|http| http.tls.is_none());
+        let mut below = http.filter_map(|http| Some((http, path.strip_prefix(&http.root)?)));
+        let http = match below.next() {
+            Some((http, below)) => {
+                let host = host(config, &http.listen);
+                let port = http.listen.first().map(SocketAddr::port);
+                match port.filter(|port| *port != 80) {
+                    Some(port) => format!("http://{host}:{port}{below}"),
+                    None => format!("http://{host}{below}"),
+                }
+            }
+            None => String::new(),
+        };
+        let nfs = config.nfs.as_ref();
+        let nfs = nfs.map(|nfs| (host(config, &nfs.listen), path.to_string()));
+        served(http.trim_end_matches('/'), name, nfs)
+    }
+}
+
+fn settings(config: &Config) -> Result<ImagesSettings, String> {
+    let Some(images) = &config.images else {
+        return Err(format!(
+            "{} has no [images]; add it, or name a folder",
+            config.file.display()
+        ));
+    };
+    ImagesSettings::of(config, images).map_err(|problem| config.locate(&problem))
+}
+
+fn served(base: &str, name: &str, nfs: Option<(String, String)>) -> Served {
+    Served {
+        http: format!("{base}/{name}"),
+        image: format!("{base}/{name}.iso"),
+        beside: format!("{base}/{name}.beside"),
+        nfs: nfs.map(|(server, path)| (server, format!("{path}/{name}"))),
+    }
+}
+
+/// The server's address as far as the configuration names one: a machine is told the one that it
+/// asked.
+fn host(config: &Config, listen: &[SocketAddr]) -> String {
+    if let Some(server) = config.menu.server {
+        return server.to_string();
+    }
+    let mut named = listen.iter().map(|listen| listen.ip());
+    match named.find(|ip| !ip.is_unspecified()) {
+        Some(IpAddr::V6(ip)) => format!("[{ip}]"),
+        Some(ip) => ip.to_string(),
+        None => SERVER.to_owned(),
+    }
+}

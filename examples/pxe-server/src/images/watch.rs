@@ -1,0 +1,94 @@
+//! A bell that rings when a folder changes.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use pxe_tree::{Name, NameBuf};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use tokio::net::unix::pipe::Receiver;
+
+/// How many folders beside images are watched; the others are looked at from time to time.
+const BESIDE_MAX: usize = 64;
+
+/// Rings when a folder changes, as far as the kernel sees it: what others do on a file system of
+/// the network, it does not. So it makes things sooner and is never relied on: events can be lost,
+/// and none of them is read.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// tokio's `AsyncFd` would be for this, and takes unsafe code since tokio 1.54. Its pipe only
+    /// waits for a descriptor and reads from it, which does for this one.
+    inotify: Option<Receiver>,
+    beside: BTreeSet<NameBuf>,
+}
+
+impl Watch {
+    /// A watch of this folder; one that never rings where that cannot be had, which is told.
+    pub(super) fn of(dir: &Path) -> Self {
+        let inotify = watched(dir).inspect_err(|error| {
+            tracing::warn!(
+                event = "images",
+                "images: {} is looked at every 10 s only: inotify: {error}",
+                dir.display()
+            );
+        });
+        Self {
+            inotify: inotify.ok(),
+            beside: BTreeSet::new(),
+        }
+    }
+
+    /// One that never rings.
+    pub(super) const fn none() -> Self {
+        Self {
+            inotify: None,
+            beside: BTreeSet::new(),
+        }
+    }
+
+    /// Watches a folder in that folder as well.
+    pub(super) fn add(&mut self, dir: &Path, name: &Name) {
+        let Some(inotify) = &self.inotify else { return };
+        if self.beside.len() >= BESIDE_MAX || self.beside.contains(name) {
+            return;
+        }
+        let path = dir.join(OsStr::from_bytes(name.as_bytes()));
+        if inotify::add_watch(inotify, &path, flags()).is_ok() {
+            self.beside.insert(name.to_buf());
+        }
+    }
+
+    /// Waits until it rings.
+    pub(super) async fn changed(&self) {
+        let Some(inotify) = &self.inotify else {
+            return std::future::pending().await;
+        };
+        if inotify.readable().await.is_err() {
+            return std::future::pending().await;
+        }
+        let mut events = [0; 4096];
+        while inotify.try_read(&mut events).is_ok_and(|len| len > 0) {}
+    }
+}
+
+/// A file that is being written rings when it is closed, and not for each write.
+fn flags() -> WatchFlags {
+    WatchFlags::CREATE
+        | WatchFlags::CLOSE_WRITE
+        | WatchFlags::ATTRIB
+        | WatchFlags::MOVED_FROM
+        | WatchFlags::MOVED_TO
+        | WatchFlags::DELETE
+        | WatchFlags::DELETE_SELF
+        | WatchFlags::MOVE_SELF
+        | WatchFlags::ONLYDIR
+}
+
+fn watched(dir: &Path) -> io::Result<Receiver> {
+    let fd = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)?;
+    inotify::add_watch(&fd, dir, flags())?;
+    Receiver::from_file_unchecked(File::from(fd))
+}

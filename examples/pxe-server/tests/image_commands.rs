@@ -1,0 +1,172 @@
+//! `pxe-server image`: what it prints, where, and its exit status.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use pxe_iso::fuzzing::image_of;
+use pxe_tree::conformance::Fixture;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A directory with a folder of images in it.
+struct Site(TempDir);
+
+impl Site {
+    fn new() -> Self {
+        let site = Self(tempfile::tempdir().expect("temporary directory"));
+        for name in ["images", "tree"] {
+            fs::create_dir(site.path(name)).expect("writable");
+        }
+        let live = Fixture::new()
+            .file(
+                ".disk/info",
+                "Official Debian GNU/Linux Live 12.5.0 gnome 2024-02-10T11:07:25Z",
+            )
+            .file("live/filesystem.squashfs", vec![0; 3000])
+            .file("live/vmlinuz-6.1.0-18-amd64", "kernel")
+            .file("live/initrd.img-6.1.0-18-amd64", "initrd");
+        site.put("debian live.iso", image_of(&live, "d-live 12.5.0 gn amd64"));
+        site
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn put(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.path("images").join(name), content).expect("writable");
+    }
+
+    fn image(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pxe-server"));
+        command
+            .arg("image")
+            .args(arguments)
+            .current_dir(self.0.path());
+        command.output().expect("it runs")
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+/// What it printed, if it ended so.
+fn printed(output: &Output, code: i32) -> String {
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{out}{err}");
+    out
+}
+
+#[test]
+fn a_list_has_a_line_for_each() {
+    let site = Site::new();
+    site.put("text.iso", "no image");
+    let listed = printed(&site.image(&["list", "images"]), 0);
+    let lines: Vec<&str> = listed.lines().collect();
+    assert_eq!(lines.len(), 2, "{listed}");
+    assert!(lines[0].starts_with("debian_live "), "{listed}");
+    assert!(
+        lines[0].ends_with("Debian GNU/Linux 12.5.0 live"),
+        "{listed}"
+    );
+    assert!(
+        lines[1].contains("not served: it cannot be read as an image"),
+        "{listed}"
+    );
+    let listed = printed(&site.image(&["list", "images", "--json"]), 0);
+    let listed: Value = serde_json::from_str(&listed).expect("JSON");
+    assert_eq!(listed[0]["profile"], "debian-live");
+    assert_eq!(listed[0]["file"], "debian live.iso");
+    assert_eq!(listed[1]["state"], "damaged");
+}
+
+#[test]
+fn an_image_is_shown_with_its_reasons_and_command_lines() {
+    let site = Site::new();
+    let shown = printed(&site.image(&["show", "images/debian live.iso"]), 0);
+    for part in [
+        "profile     debian-live",
+        "because     live/filesystem.squashfs is there",
+        "kernel    debian_live/live/vmlinuz-6.1.0-18-amd64",
+        "nfs       boot=live components netboot=nfs nfsroot=SERVER:/images/debian_live",
+        "http      boot=live components fetch=http://SERVER/images/debian_live/live/filesystem.squashfs",
+        "memory      1 GiB by NFS",
+        "source read",
+    ] {
+        assert!(shown.contains(part), "{part} is not in:\n{shown}");
+    }
+    let config = "[tree]\nroot = \"tree\"\n[http]\nlisten = \"192.0.2.1:8080\"\n\
+        [nfs]\nlisten = \"192.0.2.1:2049\"\n[images]\ndir = \"images\"\npath = \"/os\"\n";
+    fs::write(site.path("server.toml"), config).expect("writable");
+    let shown = ["show", "--config", "server.toml", "debian_live", "--json"];
+    let shown = printed(&site.image(&shown), 0);
+    let shown: Value = serde_json::from_str(&shown).expect("JSON");
+    let starts = shown["entries"][0]["start"].as_array().expect("a list");
+    let line = |what: &str| {
+        let found = starts.iter().find(|start| start["what"] == what);
+        found.map(|start| start["value"].as_str().expect("a text").to_owned())
+    };
+    assert_eq!(
+        line("http").as_deref(),
+        Some(
+            "boot=live components \
+             fetch=http://192.0.2.1:8080/os/debian_live/live/filesystem.squashfs"
+        )
+    );
+    assert_eq!(
+        line("nfs").as_deref(),
+        Some("boot=live components netboot=nfs nfsroot=192.0.2.1:/os/debian_live")
+    );
+    let missing = site.image(&["show", "images/other.iso"]);
+    printed(&missing, 2);
+    assert!(text(&missing.stderr).contains("has no image other.iso"));
+}
+
+#[test]
+fn a_check_fails_for_what_cannot_be_booted() {
+    let site = Site::new();
+    let checked = printed(&site.image(&["check", "images"]), 0);
+    assert_eq!(checked, "images: 1 of 1 images served\n");
+    // Half of a copy, what nobody knows, and what needs a file that the tree has not.
+    let known = fs::read(site.path("images/debian live.iso")).expect("there");
+    site.put("half.iso", &known[..known.len() - 2048]);
+    let unknown = Fixture::new().file("x", "x");
+    site.put("unknown.iso", image_of(&unknown, "UNKNOWN"));
+    site.put("dos.iso", image_of(&unknown, "FD13LIVE"));
+    let config = "[tree]\nroot = \"tree\"\n[http]\n[images]\ndir = \"images\"\n";
+    fs::write(site.path("server.toml"), config).expect("writable");
+    let output = site.image(&["check", "--config", "server.toml"]);
+    printed(&output, 1);
+    let told = text(&output.stderr);
+    for part in [
+        "error: half: not served: it is not complete, its volume has ",
+        "error: unknown: not recognised",
+        "error: dos: memdisk is not in the tree",
+    ] {
+        assert!(told.contains(part), "{part} is not in:\n{told}");
+    }
+    assert_eq!(told.lines().count(), 3, "{told}");
+    fs::write(site.path("tree/memdisk"), "memdisk").expect("writable");
+    let output = site.image(&["check", "--config", "server.toml", "--json"]);
+    let findings: Value = serde_json::from_str(&printed(&output, 1)).expect("JSON");
+    assert_eq!(findings.as_array().map(Vec::len), Some(2), "{findings}");
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_said() {
+    let site = Site::new();
+    fs::write(
+        site.path("server.toml"),
+        "[tree]\nroot = \"tree\"\n[tftp]\n",
+    )
+    .expect("writable");
+    let output = site.image(&["list", "--config", "server.toml"]);
+    printed(&output, 2);
+    assert!(text(&output.stderr).contains("has no [images]"));
+    let output = site.image(&["check", "nowhere"]);
+    printed(&output, 1);
+    assert!(text(&output.stderr).contains("nowhere: it is not there"));
+    printed(&site.image(&["list"]), 2);
+}
