@@ -70,7 +70,7 @@ fn await_status(site: &Site, path: &str, wanted: &str) -> Result<(), String> {
 fn fetch_all(site: &Site, name: &str, like: &str) -> Result<(), String> {
     let path = format!("/images/{name}/{like}");
     let original = site.served(&format!("os/{like}"));
-    let to = site.scratch(&format!("{name}-http"));
+    let to = site.scratch(&format!("{name}-{like}-http"));
     let url = format!("http://{SERVER}{path}");
     client(
         &site.client,
@@ -79,7 +79,7 @@ fn fetch_all(site: &Site, name: &str, like: &str) -> Result<(), String> {
     )?
     .succeeds()?;
     same(&to, &original)?;
-    let to = site.scratch(&format!("{name}-tftp"));
+    let to = site.scratch(&format!("{name}-{like}-tftp"));
     let get = [
         "-m",
         "binary",
@@ -91,7 +91,7 @@ fn fetch_all(site: &Site, name: &str, like: &str) -> Result<(), String> {
     ];
     client(&site.client, "tftp", &get)?.succeeds()?;
     same(&to, &original)?;
-    let to = site.scratch(&format!("{name}-nfs"));
+    let to = site.scratch(&format!("{name}-{like}-nfs"));
     let url = format!("nfs://{SERVER}{path}");
     client(&site.client, "nfs-cp", &[&url, &to.display().to_string()])?.succeeds()?;
     same(&to, &original)
