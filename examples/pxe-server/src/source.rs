@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use pxe_tree::{FileRequest, Opened, Resolver, Result, Source, TreePath, TreeSource};
 
-use crate::config::Http;
+use crate::config::{Config, Http};
 use crate::hub::Hub;
 use crate::menus::{MenuSource, Menus};
 use crate::rewriting::rewriting;
@@ -69,12 +69,27 @@ pub(crate) fn http_source(menus: &Arc<Menus>, hub: &Arc<Hub>, http: &Http) -> Bo
 }
 
 fn menu_source(menus: &Arc<Menus>, hub: &Arc<Hub>, base: TreePath) -> Box<dyn Source> {
-    let files = TreeSource::new(Arc::clone(menus.tree())).with_base(base);
-    let files = match root_path(&menus.config().tree.root) {
-        Some(root) => files.with_root_path(root),
-        None => files,
+    let config = menus.config();
+    let files = |base: TreePath| {
+        let files = TreeSource::new(Arc::clone(menus.tree())).with_base(base);
+        match root_path(&config.tree.root) {
+            Some(root) => files.with_root_path(root),
+            None => files,
+        }
     };
-    Box::new(MenuSource::new(files, Arc::clone(menus), Arc::clone(hub)))
+    let apart = images_apart(config, &base);
+    let source = MenuSource::new(files(base), Arc::clone(menus), Arc::clone(hub));
+    Box::new(match apart {
+        Some(images) => source.with_images(images.clone(), files(TreePath::ROOT)),
+        None => source,
+    })
+}
+
+/// The folder of images, where it is outside of what a listener shows: each listener shows that
+/// folder besides, by its path in the whole tree.
+pub(crate) fn images_apart<'c>(config: &'c Config, shown: &TreePath) -> Option<&'c TreePath> {
+    let images = config.images.as_ref().map(|images| &images.path)?;
+    images.strip_prefix(shown).is_none().then_some(images)
 }
 
 /// How paths are walked in this configuration's tree.
@@ -97,7 +112,6 @@ pub(crate) fn root_path(root: &Path) -> Option<TreePath> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
     use crate::menus::Served;
     use pxe_tree::{MemTree, Protocol};
 

@@ -111,18 +111,6 @@ impl Config {
                 "rename it, or serve images at another path",
             );
         }
-        let mut http = self.http.iter();
-        if !self.http.is_empty() && !http.any(|http| images.path.strip_prefix(&http.root).is_some())
-        {
-            problems.warning(
-                "images.path",
-                format!(
-                    "no [http] shows {}, as each has a root of its own",
-                    images.path
-                ),
-                "most systems get the rest of an image by HTTP: serve it below a root of [http]",
-            );
-        }
     }
 
     /// A boot file may be added later, so its absence is only doubtful.

@@ -100,9 +100,17 @@ pub(super) fn lookups(
     for http in &config.http {
         let path = path.trim_start_matches('/');
         let listen: Vec<String> = http.listen.iter().map(ToString::to_string).collect();
-        let resolver = resolver.clone().with_base(http.root.clone());
         let port = http.listen.first().map_or(80, SocketAddr::port);
         let path = TreePath::from_uri_path(&format!("/{path}"));
+        let apart = source::images_apart(config, &http.root);
+        let is_apart = apart.is_some_and(|images| {
+            path.as_ref()
+                .is_ok_and(|path| path.strip_prefix(images).is_some())
+        });
+        let resolver = match is_apart {
+            true => resolver.clone(),
+            false => resolver.clone().with_base(http.root.clone()),
+        };
         let found = path.map_err(|kind| kind.to_string()).and_then(|path| {
             runtime.block_on(machine.find(&menus, &resolver, Protocol::Http, port, &path))
         });

@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use pxe_tree::TreePath;
+
 use crate::config::Config;
 use crate::images::{Images, ImagesSettings, Served, Shelf};
 
@@ -59,7 +61,9 @@ impl Site {
         let images = config.images.as_ref().map(|images| images.path.clone());
         let path = images.unwrap_or_default();
         let http = config.http.iter().filter(|http| http.tls.is_none());
-        let mut below = http.filter_map(|http| Some((http, path.strip_prefix(&http.root)?)));
+        // Where a listener shows another part of the tree, it shows images besides.
+        let below = |root: &TreePath| path.strip_prefix(root).unwrap_or_else(|| path.clone());
+        let mut below = http.map(|http| (http, below(&http.root)));
         let http = match below.next() {
             Some((http, below)) => {
                 let host = host(config, &http.listen);

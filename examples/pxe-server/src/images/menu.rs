@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pxe_menu::{Action, Command, Entry, ImageType, Menu, Parameter, ScreenId};
+use pxe_menu::{Action, Command, Entry, ImageType, Menu, Parameter, ScreenId, Ui};
 
 use super::offer::{Offer, Shelves, Station};
 use super::own_menu::{OwnEntry, OwnMenu};
@@ -45,6 +45,19 @@ pub(crate) fn images_menu(
     (menu, left_out)
 }
 
+/// The entries alone, for menus of pxelinux that include them.
+pub(crate) fn images_entries(
+    images: &[Listed<'_>],
+    station: Station,
+    shelves: &Shelves,
+) -> (Menu, Vec<String>) {
+    let mut menu = Menu::titled("");
+    // The last UI of all files counts.
+    (menu.ui, menu.ui_command) = (Ui::Prompt, None);
+    let left_out = add(&mut menu, ScreenId::TOP, images, station, shelves);
+    (menu, left_out)
+}
+
 /// The same as a submenu of a menu of the administrator's. Without anything to start there is none.
 pub(crate) fn add_submenu(
     menu: &mut Menu,
@@ -65,7 +78,7 @@ pub(crate) fn add_submenu(
         .screen(below)
         .is_some_and(|below| !below.entries.is_empty())
     {
-        with.push(below, back(ScreenId::TOP));
+        push_back(&mut with, below, "images", ScreenId::TOP, station);
         *menu = with;
     }
     left_out
@@ -86,14 +99,19 @@ fn add(
     }
     for image in images {
         let mut label = plain(&image.recognised.label);
-        // Two editions of one release are told apart by their files.
-        if labels.get(&label).is_some_and(|count| *count > 1) {
+        // Two editions of one release are told apart by their files, and so are those of which
+        // nothing is known but a volume's identifier: tools that write one call it CDROM or ISOIMAGE.
+        if image.own.is_some() || labels.get(&label).is_some_and(|count| *count > 1) {
             label = format!("{label} [{}]", image.name);
         }
         let label = shortened(&label);
         if let Some(own) = &image.own {
             match own {
-                Ok(own) => add_own(menu, at, image.name, &label, own, &mut left_out),
+                Ok(own) => {
+                    let told = own.left_out.iter();
+                    left_out.extend(told.map(|why| format!("{}: {why}", image.name)));
+                    add_own(menu, at, (image.name, &label), own, station);
+                }
                 Err(why) => left_out.push(format!("{}: its own menu: {why}", image.name)),
             }
             continue;
@@ -121,7 +139,7 @@ fn add(
             let name = format!("{}.{}", image.name, number + 1);
             menu.push(below, entry(&name, shown, offer));
         }
-        menu.push(below, back(at));
+        push_back(menu, below, image.name, at, station);
     }
     left_out
 }
@@ -134,11 +152,27 @@ fn choices(
     left_out: &mut Vec<String>,
 ) -> Vec<(String, Offer)> {
     let mut choices: Vec<(&Boot<'_>, Offer)> = Vec::new();
+    let mut refused: Vec<(&str, String)> = Vec::new();
     for boot in &image.recognised.entries {
+        if let Some(why) = station.refuses(boot) {
+            refused.push((boot.name, why));
+            continue;
+        }
         match station.offer(image.name, &image.recognised, boot, shelves) {
             Ok(offer) => choices.push((boot, offer)),
-            Err(why) if boot.name.is_empty() => left_out.push(format!("{}: {why}", image.name)),
-            Err(why) => left_out.push(format!("{}, {}: {why}", image.name, boot.name)),
+            Err(why) => left_out.push(named(image.name, boot.name, &why)),
+        }
+    }
+    for (at, (name, why)) in refused.iter().enumerate() {
+        // What is for other machines is missed only where there is nothing for this one.
+        let is_told = refused.iter().take(at).any(|(other, _)| other == name);
+        let is_there = image
+            .recognised
+            .entries
+            .iter()
+            .any(|boot| boot.name == *name && station.refuses(boot).is_none());
+        if !is_told && !is_there {
+            left_out.push(named(image.name, name, why));
         }
     }
     if image.recognised.entries.is_empty() {
@@ -171,6 +205,13 @@ fn choices(
     choices.iter().map(title).collect()
 }
 
+fn named(image: &str, entry: &str, why: &str) -> String {
+    match entry {
+        "" => format!("{image}: {why}"),
+        entry => format!("{image}, {entry}: {why}"),
+    }
+}
+
 fn entry(name: &str, shown: &str, offer: &Offer) -> Entry {
     let shown = match offer.memory_mib {
         Some(mib) => format!("{shown} (needs {} of memory)", memory(mib)),
@@ -183,21 +224,17 @@ fn entry(name: &str, shown: &str, offer: &Offer) -> Entry {
 fn add_own(
     menu: &mut Menu,
     at: ScreenId,
-    name: &str,
-    label: &str,
+    (name, label): (&str, &str),
     own: &OwnMenu,
-    left_out: &mut Vec<String>,
+    station: Station,
 ) {
-    let told = own.left_out.iter();
-    left_out.extend(told.map(|why| format!("{name}: {why}")));
-    let mut number = 0;
     if let [OwnEntry::Run { title, command }] = own.entries.as_slice() {
         let shown = shortened(&format!("{label}: {}", plain(title)));
         let command = Action::Run(command.clone());
         menu.push(at, Entry::new(name, shown, command));
     } else if let Some(below) = menu.push_submenu(at, label) {
-        add_own_entries(menu, below, name, &own.entries, &mut number);
-        menu.push(below, back(at));
+        add_own_entries(menu, below, name, &own.entries, station);
+        push_back(menu, below, name, at, station);
     }
 }
 
@@ -206,28 +243,31 @@ fn add_own_entries(
     at: ScreenId,
     name: &str,
     entries: &[OwnEntry],
-    number: &mut usize,
+    station: Station,
 ) {
-    for own in entries {
+    for (number, own) in entries.iter().enumerate() {
+        let name = format!("{name}.{}", number + 1);
         match own {
             OwnEntry::Run { title, command } => {
-                *number += 1;
-                let label = format!("{name}.{number}");
                 let command = Action::Run(command.clone());
-                menu.push(at, Entry::new(label, shortened(&plain(title)), command));
+                menu.push(at, Entry::new(name, shortened(&plain(title)), command));
             }
             OwnEntry::Submenu { title, entries } => {
                 if let Some(below) = menu.push_submenu(at, shortened(&plain(title))) {
-                    add_own_entries(menu, below, name, entries, number);
-                    menu.push(below, back(at));
+                    add_own_entries(menu, below, &name, entries, station);
+                    push_back(menu, below, &name, at, station);
                 }
             }
         }
     }
 }
 
-fn back(to: ScreenId) -> Entry {
-    Entry::new("", "Back", Action::Exit(to))
+/// A line that leads back. In GRUB a key does, and a line would make functions of all menus.
+fn push_back(menu: &mut Menu, below: ScreenId, name: &str, to: ScreenId, station: Station) {
+    if station.language != Language::Grub {
+        let back = Entry::new(format!("{name}.back"), "Back", Action::Exit(to));
+        menu.push(below, back);
+    }
 }
 
 /// Text of an image, as every loader shows it: on one line, and of characters that all fonts have.

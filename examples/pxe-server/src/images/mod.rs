@@ -18,6 +18,8 @@ mod inquiry;
 mod keeper;
 mod library;
 mod menu;
+#[cfg(test)]
+mod menu_tests;
 mod offer;
 mod own_menu;
 mod profile;
@@ -35,9 +37,11 @@ mod watch;
 mod written;
 
 pub(crate) use command_line::{CommandLine, Served, Transport};
+#[cfg(test)]
+pub(crate) use keeper::Keeper;
 pub(crate) use keeper::{IMAGES_MAX, RETIRED_MAX, Settings as ImagesSettings};
 pub(crate) use library::{ImageState, Library, LibraryImage, Offered};
-pub(crate) use menu::{Listed, add_submenu, images_menu, memory};
+pub(crate) use menu::{Listed, add_submenu, images_entries, images_menu, memory};
 pub(crate) use offer::{NO_MEMDISK, NO_WIMBOOT, Shelves, Station};
 pub(crate) use own_menu::own_menu;
 pub(crate) use profile::{Architecture, Evidence, Firmware, ImagePath, Location, Profiles};

@@ -93,7 +93,7 @@ impl Shelves {
 
 impl Station {
     /// Why this machine cannot start what is for such firmware and such a processor.
-    fn refuses(self, entry: &Entry<'_>) -> Option<String> {
+    pub(super) fn refuses(self, entry: &Entry<'_>) -> Option<String> {
         if let Some(firmware) = self.firmware
             && !entry.firmware.contains(&firmware)
         {
@@ -116,7 +116,8 @@ impl Station {
         (!is_taken).then(|| format!("it is for {wanted}, and this machine is {processor}"))
     }
 
-    /// What this machine's loader does to start `entry` of the image `name`, or why it cannot.
+    /// What this machine's loader does to start `entry` of the image `name`, which is for such
+    /// machines; or why it cannot.
     pub(super) fn offer(
         self,
         name: &str,
@@ -124,9 +125,6 @@ impl Station {
         entry: &Entry<'_>,
         shelves: &Shelves,
     ) -> Result<Offer, String> {
-        if let Some(why) = self.refuses(entry) {
-            return Err(why);
-        }
         let file = |path: &ImagePath| shelves.file(name, path);
         let once = |command: Command| Offer {
             command,

@@ -135,7 +135,7 @@ async fn read(tree: &dyn Tree, menu: &str, station: Station) -> Menu {
 }
 
 /// The path in the image of what a loader would ask for there. To isolinux a name with a slash
-/// before it begins at the root of its medium (`realpath` in core/fs/iso9660), where pxelinux puts
+/// before it begins at the root of its medium (`searchdir` in core/fs/fs.c), where pxelinux puts
 /// its folder before it.
 fn in_image(location: &Location, own: &str, is_grub: bool) -> Option<TreePath> {
     let Location::Tftp { host: None, path } = location else {
@@ -283,7 +283,7 @@ impl Rewriter<'_> {
 
 /// The argument by which a system looks for its medium on a disk, if it has one.
 fn medium(linux: &LinuxBoot) -> Option<String> {
-    const WORDS: [&str; 14] = [
+    const WORDS: [&str; 13] = [
         "root=live:CDLABEL=",
         "root=live:LABEL=",
         "root=CDLABEL=",
@@ -297,11 +297,22 @@ fn medium(linux: &LinuxBoot) -> Option<String> {
         "findiso=",
         "fromiso=",
         "img_loop=",
-        "cdrom",
     ];
     let arguments = linux.arguments.to_string();
-    let mut words = arguments.split_whitespace();
-    let found = words.find(|word| WORDS.iter().any(|start| word.starts_with(start)))?;
-    let word = found.split('=').next().unwrap_or(found);
+    let words = || arguments.split_whitespace();
+    let starts = |word: &str, starts: &[&str]| starts.iter().any(|start| word.starts_with(start));
+    // casper and live-boot take the network only where they are told how.
+    let is_live = words().find(|word| matches!(*word, "boot=live" | "boot=casper"));
+    let by_network = [
+        "netboot=", "fetch=", "httpfs=", "ftpfs=", "url=", "nfsroot=",
+    ];
+    let is_told = words().any(|word| starts(word, &by_network));
+    let found = words()
+        .find(|word| starts(word, &WORDS))
+        .or_else(|| is_live.filter(|_| !is_told))?;
+    let word = match found.strip_prefix("boot=") {
+        Some(_) => found,
+        None => found.split('=').next().unwrap_or(found),
+    };
     Some(super::menu::plain(word))
 }

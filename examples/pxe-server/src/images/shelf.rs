@@ -8,7 +8,7 @@ use pxe_tree::{Cookie, Name, NameBuf, Timestamp, Tree};
 use super::library::{FileHash, LibraryImage, Offered, file_hash, hash};
 
 /// Names of the directory of images that are no image's: the menus.
-const RESERVED: [&str; 3] = ["menu.cfg", "menu.ipxe", "grub.cfg"];
+const RESERVED: [&str; 4] = ["menu.cfg", "entries.cfg", "menu.ipxe", "grub.cfg"];
 
 /// What was in the folder at its last look.
 #[derive(Debug, Default)]

@@ -16,15 +16,15 @@ use super::*;
 const MIB: u64 = 1024 * 1024;
 
 /// Some image: its profile, what people see, its volume identifier, names, and texts.
-struct Image {
-    profile: &'static str,
+pub(super) struct Image {
+    pub(super) profile: &'static str,
     label: &'static str,
     volume_id: &'static str,
     files: &'static [&'static str],
     texts: &'static [(&'static str, &'static str)],
 }
 
-const IMAGES: &[Image] = &[
+pub(super) const IMAGES: &[Image] = &[
     // ubuntu-24.04.4-desktop-amd64.iso
     Image {
         profile: "ubuntu-live",
@@ -440,7 +440,7 @@ const IMAGES: &[Image] = &[
 ];
 
 impl Image {
-    fn contents(&self) -> Contents {
+    pub(super) fn contents(&self) -> Contents {
         let owned = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
         let len = |name: &&str| ((*name).to_owned(), 300 * MIB + 1);
         Contents {
@@ -452,7 +452,7 @@ impl Image {
         }
     }
 
-    fn of(profile: &str) -> &'static Self {
+    pub(super) fn of(profile: &str) -> &'static Self {
         let mut images = IMAGES.iter();
         images
             .find(|image| image.profile == profile)
@@ -470,7 +470,7 @@ fn served() -> Served {
 }
 
 /// The contents with all that some profile wants beside it.
-fn with_all_beside(profiles: &Profiles, mut contents: Contents) -> Contents {
+pub(super) fn with_all_beside(profiles: &Profiles, mut contents: Contents) -> Contents {
     let beside = Questions::of(profiles).beside;
     contents.beside = beside.into_iter().map(|path| (path, MIB)).collect();
     contents

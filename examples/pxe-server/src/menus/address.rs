@@ -6,6 +6,7 @@ use pxe_tree::{FileRequest, Protocol, TreePath};
 
 use super::wanted::Language;
 use crate::config::{Config, MenuFileProtocol};
+use crate::source::images_apart;
 
 /// The sockets that were bound, whose ports are the real ones.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +38,19 @@ pub(super) struct Address {
     pub(super) base: String,
     /// The directory of the tree that is found there.
     pub(super) root: TreePath,
+    /// The folder of images, if it is found there too, by its path in the whole tree.
+    pub(super) images: Option<TreePath>,
+}
+
+impl Address {
+    /// What follows the base for a directory of the tree, if it is found there.
+    pub(super) fn below(&self, directory: &TreePath) -> Option<TreePath> {
+        directory.strip_prefix(&self.root).or_else(|| {
+            let images = self.images.as_ref()?;
+            directory.strip_prefix(images)?;
+            Some(directory.clone())
+        })
+    }
 }
 
 /// Where a menu's files are found: the first that has a file counts.
@@ -60,7 +74,9 @@ pub(super) fn addresses(
     let here = |listen: &&SocketAddr| listen.ip() == asked || all(listen.ip());
     let by_http = request.protocol != Protocol::Tftp;
     let mut http: Vec<(u16, &TreePath)> = Vec::new();
-    for (number, table) in config.http.iter().enumerate() {
+    // Menus say http, and not every loader has the other.
+    let tables = config.http.iter().enumerate();
+    for (number, table) in tables.filter(|(_, table)| table.tls.is_none()) {
         let own = served.http.iter().filter(|(of, _)| *of == number);
         let ports = own.map(|(_, listen)| listen).filter(here);
         let ports = ports.map(SocketAddr::port);
@@ -72,11 +88,13 @@ pub(super) fn addresses(
     let http = http.into_iter().map(|(port, root)| Address {
         base: language.base("http", host, (port != 80).then_some(port)),
         root: root.clone(),
+        images: images_apart(config, root).cloned(),
     });
     let tftp = served.tftp.iter().find(here);
     let tftp = tftp.map(|listen| Address {
         base: language.base("tftp", host, (listen.port() != 69).then_some(listen.port())),
         root: TreePath::ROOT,
+        images: None,
     });
     let is_http_first = match config.menu.files {
         Some(protocol) => protocol == MenuFileProtocol::Http,

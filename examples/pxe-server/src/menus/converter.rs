@@ -37,8 +37,6 @@ const KEPT_MAX: usize = 256;
 const KEPT_BYTES_MAX: usize = 64 << 20;
 /// How many of the things that a menu lost are told.
 const LOSSES_MAX: usize = 100;
-/// How long a comment is, in characters.
-const COMMENT_CHARS_MAX: usize = 300;
 
 /// A menu that was made.
 #[derive(Debug)]
@@ -281,17 +279,22 @@ impl Converter {
             format!("no listener serves what is in {folder}: entries that load it fail")
         }));
         let text = with_comments(rendered.text.as_bytes(), order.language, &left_out);
-        losses.extend(left_out.iter().map(|why| printable(why)));
-        let lost_all: Vec<Diagnostic> = rendered
-            .diagnostics
-            .into_iter()
-            .chain(drawn.not_joined)
-            .collect();
-        let (lost, count) = lost(&lost_all);
-        let losses_count = losses.len() + count;
-        losses.extend(lost);
-        losses.truncate(LOSSES_MAX);
         let file = order.found.map(|found| (found.file, found.paths));
+        let is_of_images = file.is_none();
+        let losses_count = if is_of_images {
+            // Which images a machine cannot start is told with each menu, and is no fault of it;
+            // nothing was there to be lost.
+            losses.extend(left_out.iter().map(|why| printable(why)));
+            losses.len()
+        } else {
+            let rendered = rendered.diagnostics.into_iter();
+            let lost_all: Vec<Diagnostic> = rendered.chain(drawn.not_joined).collect();
+            let (lost, count) = lost(&lost_all);
+            let count = losses.len() + count;
+            losses.extend(lost);
+            count
+        };
+        losses.truncate(LOSSES_MAX);
         let made = Made {
             blob: blob(text.into()),
             from: match &file {
@@ -301,7 +304,7 @@ impl Converter {
             losses,
             losses_count,
             read: drawn.read,
-            is_told: AtomicBool::new(false),
+            is_told: AtomicBool::new(is_of_images),
             looks: AtomicU64::new(0),
             seen: tokio::sync::Mutex::default(),
         };
@@ -320,8 +323,16 @@ impl Converter {
         let Found { paths, name, file } = found;
         let mut drawn = Drawn::default();
         let images = match &order.images {
-            Some(images) => Some((images, images.text().await)),
-            None => None,
+            Some(images) => images.files().await,
+            None => Vec::new(),
+        };
+        let included = |location: &Location| {
+            let Location::Tftp { host: None, path } = location else {
+                return None;
+            };
+            let path = TreePath::from_tftp(path).ok()?;
+            let found = images.iter().find(|(file, _)| *file == path);
+            found.map(|(_, text)| text.clone())
         };
         let take = |id, location: &Location, found: Result<MenuFile, Unread>| match found {
             Ok(found) => {
@@ -337,12 +348,9 @@ impl Converter {
             Err(why) if id == FileId::MAIN => Err(NotMade::Unread(file.clone(), why)),
             Err(why) => {
                 drawn.read.push((location.clone(), None));
-                if let Some((_, text)) = images
-                    .as_ref()
-                    .filter(|(images, _)| images.is_menu(location))
-                {
+                if let Some(text) = included(location) {
                     drawn.has_images = true;
-                    return Ok(Some(text.clone()));
+                    return Ok(Some(text));
                 }
                 if !why.is_missing() {
                     drawn.losses.push(format!("{location} is left out: {why}"));
@@ -450,9 +458,9 @@ struct Drawn {
 fn with_comments(text: &[u8], language: Language, left_out: &[String]) -> Vec<u8> {
     let mut comments = String::new();
     for why in left_out.iter().take(LOSSES_MAX) {
-        // A comment that ends in a backslash would take the next line to it.
-        let why: String = printable(why).chars().take(COMMENT_CHARS_MAX).collect();
-        comments.push_str(&format!("# not offered: {}.\n", why.trim_end_matches('.')));
+        // The full stop keeps a backslash from taking the next line to the comment.
+        let why = printable(why.trim_end_matches('.'));
+        comments.push_str(&format!("# not offered: {why}.\n"));
     }
     // A script of iPXE is known by its first line.
     let first = match language {
@@ -539,6 +547,7 @@ mod tests {
             addresses: vec![Address {
                 base: "(tftp)".to_owned(),
                 root: TreePath::ROOT,
+                images: None,
             }],
             asker: Asker::new(&config, &identity, client, None),
             templates: Vec::new(),

@@ -60,7 +60,7 @@ pub(super) async fn places(
             continue;
         }
         let place = preferred.iter().find_map(|address| {
-            let below = found.path.strip_prefix(&address.root)?;
+            let below = address.below(&found.path)?;
             let below = String::from_utf8(below.as_bytes().to_vec()).ok()?;
             let is_plain = below.bytes().all(is_plain);
             is_plain.then_some((&address.base, below))

@@ -1,5 +1,6 @@
 //! The images of the library as menus: what is asked of it for one client.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
@@ -17,9 +18,14 @@ use crate::images::{
     self, Architecture, Firmware, Library, Listed, Offered, Shelf, Shelves, Start, Station,
 };
 
-/// The names of the menus of images, in the folder of images.
-pub(crate) const MENUS: [(&str, Language); 3] = [
-    ("menu.cfg", Language::Syslinux),
+/// The menu of images for pxelinux, in the folder of images.
+const MENU: &str = "menu.cfg";
+/// Its entries alone, for menus that include them.
+const ENTRIES: &str = "entries.cfg";
+/// All menus of images, in the folder of images.
+const MENUS: [(&str, Language); 4] = [
+    (MENU, Language::Syslinux),
+    (ENTRIES, Language::Syslinux),
     ("menu.ipxe", Language::Ipxe),
     ("grub.cfg", Language::Grub),
 ];
@@ -47,8 +53,8 @@ pub(super) struct Images {
 #[derive(Debug, Clone)]
 pub(super) struct ImagesFor {
     shelf: Arc<Shelf>,
-    /// The menu of images for pxelinux, by its path in the tree.
-    file: TreePath,
+    /// The folder of images in the tree.
+    path: TreePath,
     /// What tells a menu of them from others.
     pub(super) key: ImagesKey,
 }
@@ -59,6 +65,8 @@ pub(super) struct ImagesKey {
     offered: Vec<(String, Weak<Offered>)>,
     station: Station,
     shelves: Shelves,
+    /// Whether it is of entries alone.
+    is_part: bool,
 }
 
 impl PartialEq for ImagesKey {
@@ -67,7 +75,7 @@ impl PartialEq for ImagesKey {
         let mut same = offered.map(|(mine, other)| mine.0 == other.0 && mine.1.ptr_eq(&other.1));
         self.offered.len() == other.offered.len()
             && same.all(|is_same| is_same)
-            && self.station == other.station
+            && (self.station, self.is_part) == (other.station, other.is_part)
             && self.shelves == other.shelves
     }
 }
@@ -107,6 +115,8 @@ impl Images {
         request: &FileRequest<'_>,
         asker: &Asker,
     ) -> ImagesFor {
+        // When the server starts, machines ask while the folder is looked at.
+        self.library.known().await;
         let shelf = self.library.shelf();
         let offered = shelf.offered();
         let offered = offered.map(|(image, offered)| (image.name.clone(), Arc::downgrade(offered)));
@@ -116,11 +126,10 @@ impl Images {
             shelves: self
                 .shelves((config, served, files), language, request)
                 .await,
+            is_part: request.path.as_bytes().ends_with(ENTRIES.as_bytes()),
         };
-        let (name, _) = MENUS[0];
-        let name = TreePath::parse(name).unwrap_or(TreePath::ROOT);
-        let file = self.path.join(&name).unwrap_or(TreePath::ROOT);
-        ImagesFor { shelf, file, key }
+        let path = self.path.clone();
+        ImagesFor { shelf, path, key }
     }
 
     async fn shelves(
@@ -130,14 +139,14 @@ impl Images {
         request: &FileRequest<'_>,
     ) -> Shelves {
         let all = addresses(config, served, Language::Ipxe, request);
-        let shown = all
+        let mut http = all
             .iter()
             .filter(|address| address.base.starts_with("http://"));
-        let http = shown.filter_map(|address| {
-            let below = self.path.strip_prefix(&address.root)?;
-            Some(format!("{}{below}", address.base))
+        let http = http.find_map(|address| {
+            let below = address.below(&self.path)?;
+            let url = format!("{}{below}", address.base);
+            Some(url.trim_end_matches('/').to_owned())
         });
-        let http = http.map(|url| url.trim_end_matches('/').to_owned()).next();
         let by_http = match config.menu.files {
             Some(protocol) => protocol == MenuFileProtocol::Http,
             None => request.protocol != Protocol::Tftp,
@@ -161,20 +170,21 @@ impl Images {
         }
     }
 
-    /// The NFS server, as this client reaches it. Kernels mount by IPv4.
+    /// The NFS server, if this client may mount images. Kernels mount by IPv4.
     fn nfs(&self, config: &Config, request: &FileRequest<'_>) -> Option<(String, String)> {
         let nfs = config.nfs.as_ref()?;
         let asked = request.local?.ip().to_canonical();
-        let is_here = nfs
-            .listen
-            .iter()
-            .any(|listen| listen.ip().is_unspecified() || listen.ip().to_canonical() == asked);
-        let server = match config.menu.server {
-            Some(server) => server.into(),
-            None => asked,
+        let is_here = |listen: &SocketAddr| {
+            listen.ip().is_unspecified() || listen.ip().to_canonical() == asked
         };
-        let path = format!("/{}", self.path.to_string().trim_start_matches('/'));
-        (is_here && server.is_ipv4()).then(|| (server.to_string(), path))
+        let server = config.menu.server.map_or(asked, IpAddr::V4);
+        let path = self.path.to_string();
+        let export = nfs.exports.iter().find(|export| export.path == path)?;
+        let client = request.remote.ip().to_canonical();
+        let mut clients = export.clients.iter();
+        let may_mount = clients.any(|known| known.network.contains(client));
+        let is_served = nfs.listen.iter().any(is_here) && may_mount && server.is_ipv4();
+        is_served.then(|| (server.to_string(), path))
     }
 }
 
@@ -186,25 +196,31 @@ impl ImagesFor {
 
     /// A menu of nothing else, and what is not in it.
     pub(super) async fn menu(&self) -> (Menu, Vec<String>) {
+        self.drawn(self.key.is_part).await
+    }
+
+    async fn drawn(&self, is_part: bool) -> (Menu, Vec<String>) {
         let (station, shelves) = (self.key.station, &self.key.shelves);
         let (listed, mut left_out) = self.listed().await;
-        let (menu, more) = images::images_menu(&listed, station, shelves);
+        let (menu, more) = match is_part {
+            true => images::images_entries(&listed, station, shelves),
+            false => images::images_menu(&listed, station, shelves),
+        };
         left_out.extend(more);
         (menu, left_out)
     }
 
-    /// Whether this location is the menu of images for pxelinux, which menus include or lead to.
-    pub(super) fn is_menu(&self, location: &Location) -> bool {
-        let Location::Tftp { host: None, path } = location else {
-            return false;
-        };
-        TreePath::from_tftp(path).is_ok_and(|path| path == self.file)
-    }
-
-    /// That menu's text, for menus that include it or lead to it.
-    pub(super) async fn text(&self) -> Bytes {
-        let (menu, _) = self.menu().await;
-        Bytes::copy_from_slice(render_syslinux(&menu).text.as_bytes())
+    /// The menus that menus of the tree may include or lead to, by their paths.
+    pub(super) async fn files(&self) -> Vec<(TreePath, Bytes)> {
+        let mut files = Vec::new();
+        for (name, is_part) in [(MENU, false), (ENTRIES, true)] {
+            let path = TreePath::parse(name).and_then(|name| self.path.join(&name));
+            let Ok(path) = path else { continue };
+            let (menu, _) = self.drawn(is_part).await;
+            let text = render_syslinux(&menu).text;
+            files.push((path, Bytes::copy_from_slice(text.as_bytes())));
+        }
+        files
     }
 
     /// Adds them to a menu, and tells what is not in it.
@@ -276,6 +292,9 @@ fn station(config: &Config, language: Language, path: &TreePath, asker: &Asker) 
             true => Architecture::X86,
             false => Architecture::X86_64,
         });
+    }
+    if station.firmware == Some(Firmware::Bios) && station.processor.is_none() {
+        station.processor = Some(Architecture::X86_64);
     }
     station
 }

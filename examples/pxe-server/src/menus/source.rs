@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use pxe_tree::{
-    Error, ErrorKind, FileRequest, Opened, Protocol, Resolved, Result, Source, TreeSource,
+    Error, ErrorKind, FileRequest, Opened, Protocol, Resolved, Result, Source, TreePath, TreeSource,
 };
 
 use super::read::Unread;
@@ -22,13 +22,34 @@ const WARNING_BYTES_MAX: usize = 8192;
 #[derive(Debug)]
 pub(crate) struct MenuSource {
     files: TreeSource,
+    /// The folder of images, and the whole tree, where the folder is outside of what `files` shows.
+    images: Option<(TreePath, TreeSource)>,
     menus: Arc<Menus>,
     hub: Arc<Hub>,
 }
 
 impl MenuSource {
     pub(crate) const fn new(files: TreeSource, menus: Arc<Menus>, hub: Arc<Hub>) -> Self {
-        Self { files, menus, hub }
+        Self {
+            files,
+            images: None,
+            menus,
+            hub,
+        }
+    }
+
+    /// The same with the folder of images beside its own files, by its path in the whole tree.
+    pub(crate) fn with_images(mut self, path: TreePath, tree: TreeSource) -> Self {
+        self.images = Some((path, tree));
+        self
+    }
+
+    /// Where the file of this path is.
+    fn files(&self, path: &TreePath) -> &TreeSource {
+        match &self.images {
+            Some((images, tree)) if path.strip_prefix(images).is_some() => tree,
+            _ => &self.files,
+        }
     }
 
     async fn asker(&self, request: &FileRequest<'_>) -> Asker {
@@ -51,7 +72,7 @@ impl MenuSource {
         let asker = self.asker(request).await;
         match self
             .menus
-            .menu(self.files.resolver(), request, &asker)
+            .menu(self.files(request.path).resolver(), request, &asker)
             .await
         {
             Ok(None) => Ok(None),
@@ -135,17 +156,14 @@ impl MenuSource {
 #[async_trait]
 impl Source for MenuSource {
     async fn open(&self, request: &FileRequest<'_>) -> Result<Opened> {
-        let template = self
-            .menus
-            .template(self.files.resolver(), request.path)
-            .await;
+        let files = self.files(request.path);
+        let template = self.menus.template(files.resolver(), request.path).await;
         if let Some(template) = template {
             return self.filled_in(request, &template).await;
         }
-        match self.files.open(request).await {
+        match files.open(request).await {
             Err(error)
-                if is_missing(&error)
-                    && self.menus.may_make(self.files.resolver(), request.path) =>
+                if is_missing(&error) && self.menus.may_make(files.resolver(), request.path) =>
             {
                 let made = self.made(request).await?;
                 made.ok_or(error)

@@ -1,5 +1,6 @@
 //! What clients of a tree get whose menu is pxelinux's.
 
+mod images;
 mod templates;
 
 use std::collections::BTreeSet;
