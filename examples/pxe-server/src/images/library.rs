@@ -60,6 +60,10 @@ impl Library {
 
     /// Waits until the folder was looked at; whether it was, as nobody waits for ever.
     pub(crate) async fn known(&self) -> bool {
+        // Commands look once, and have no timers.
+        if self.is_known() {
+            return true;
+        }
         let mut is_known = self.is_known.subscribe();
         let known = is_known.wait_for(|is_known| *is_known);
         tokio::time::timeout(KNOWN_WAIT, known).await.is_ok()

@@ -92,6 +92,16 @@ impl Machine {
         client
     }
 
+    /// The architecture of its firmware: without one it has a BIOS.
+    pub(super) fn architecture(&self) -> Option<ClientArch> {
+        self.arch.or(Some(ClientArch::X86_BIOS))
+    }
+
+    /// Its hardware address and its UUID.
+    pub(super) fn identifiers(&self) -> (Option<MacAddr>, Option<MachineUuid>) {
+        (self.mac, self.uuid)
+    }
+
     /// The loader that it runs: as the configuration decides, else one that lies in the tree.
     pub(super) async fn station(
         &self,

@@ -5,6 +5,7 @@ mod check;
 mod checked;
 mod colour;
 mod convert;
+mod images;
 mod language;
 mod machine;
 mod show;

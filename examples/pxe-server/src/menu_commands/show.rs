@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use super::checked::Checked;
 use super::colour::ColourArgs;
+use super::images;
 use super::language::{BaseArgs, Language};
 use super::machine::{Known, Machine};
 use super::site::{Site, TreeArgs};
@@ -42,13 +43,13 @@ pub(crate) struct Args {
 /// Shows a menu; what is wrong with it, and how it was found, goes to the standard error.
 pub(super) fn run(args: &Args) -> Result<ExitCode, String> {
     let near = args.file.as_deref().unwrap_or(Path::new("."));
-    let site = Site::open(&args.tree, near)?;
+    let mut site = Site::open(&args.tree, near)?;
     eprintln!("{}", site.tell());
     let machine = Machine::new(&args.machine)?;
     let stations = site.wait(Stations::find(&site));
     let checked = match &args.file {
         Some(file) => Checked::read_file(&site, &stations, file, &machine)?,
-        None => find(&site, &stations, &machine)?,
+        None => find(&mut site, &stations, &machine)?,
     };
     checked.tell(args.colour.paint_errors());
     let client = machine.client(&site);
@@ -63,8 +64,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, String> {
     })
 }
 
-/// The menu that a machine gets: the first of all that its loader asks for.
-fn find(site: &Site, stations: &Stations, machine: &Machine) -> Result<Checked, String> {
+/// The menu that a machine gets: the first of all that its loader asks for, or that of images.
+fn find(site: &mut Site, stations: &Stations, machine: &Machine) -> Result<Checked, String> {
     let station: Station = site.wait(machine.station(site, stations))?;
     let is_grub = station.program == Program::Grub;
     if is_grub {
@@ -87,6 +88,14 @@ fn find(site: &Site, stations: &Stations, machine: &Machine) -> Result<Checked, 
             }
             Err(why) => eprintln!("asks for {asked}: {why}"),
         }
+    }
+    if let Some(path) = images::lay(site, &station, machine)? {
+        let asked = printable(&path.to_string());
+        eprintln!("the server makes {asked} of its images");
+        let name = station.name_of(&path);
+        let client = machine.client_of_loader(site);
+        let checked = Checked::read(site, &station, &name, station.format(), &client);
+        return checked.map_err(|why| format!("{asked}: {why}"));
     }
     let hint = match is_grub {
         true => ": the server makes one of pxelinux's for it, unless menu.convert is false",
