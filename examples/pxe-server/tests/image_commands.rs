@@ -170,3 +170,37 @@ fn what_cannot_be_looked_at_is_said() {
     assert!(text(&output.stderr).contains("nowhere: it is not there"));
     printed(&site.image(&["list"]), 2);
 }
+
+#[test]
+fn explain_and_check_know_images() {
+    let site = Site::new();
+    site.put("text.iso", "no image");
+    let config = "[tree]\nroot = \"tree\"\n[dhcp]\nlisten = \"127.0.0.1\"\n[dhcp.subnet]\n\
+        network = \"10.0.0.0/24\"\npools = \"10.0.0.5\"\n[boot]\nfiles = { default = \"x\" }\n\
+        [tftp]\n[http]\n[nfs]\n[images]\ndir = \"images\"\n";
+    fs::write(site.path("server.toml"), config).expect("writable");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pxe-server"));
+        command.args(arguments).current_dir(site.0.path());
+        command.output().expect("it runs")
+    };
+    let path = "/images/debian_live/live/filesystem.squashfs";
+    let mac = "52:54:00:15:00:01";
+    let said = run(&["explain", "server.toml", "--mac", mac, "--path", path]);
+    let said = text(&said.stdout);
+    for by in [
+        format!("tftp        {path}, 3000 bytes"),
+        format!("http 0.0.0.0:80 {path}, 3000 bytes"),
+        "nfs /images /debian_live/live/filesystem.squashfs, 3000 bytes".to_owned(),
+    ] {
+        assert!(said.contains(&by), "{by} is not in:\n{said}");
+    }
+    fs::create_dir(site.path("tree/images")).expect("writable");
+    let told = text(&run(&["check", "server.toml"]).stderr);
+    for part in [
+        "tree/images is hidden by the images",
+        "images: text: not served",
+    ] {
+        assert!(told.contains(part), "{part} is not in:\n{told}");
+    }
+}
