@@ -95,6 +95,7 @@ mod stable_hash;
 mod subtree;
 mod tree;
 mod tree_source;
+mod turns;
 mod write_tree;
 
 pub use crate::blob::{Blob, Direct};
@@ -122,6 +123,7 @@ pub use crate::source::{FileRequest, Opened, Protocol, Source, SourceFn, source_
 pub use crate::subtree::Subtree;
 pub use crate::tree::Tree;
 pub use crate::tree_source::TreeSource;
+pub use crate::turns::{Maker, Turn, Turns};
 pub use crate::write_tree::{Creation, SetAttributes, SetTime, Stability, WriteTree};
 
 /// The README's example is compiled and run with the other documentation tests.

@@ -1,11 +1,10 @@
 //! Whole listings of directories, for trees that have to know all entries at once.
 
-use std::collections::{HashSet, VecDeque};
-use std::future::poll_fn;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, Waker};
 use std::time::{Duration, SystemTime};
 
+use crate::turns::Turns;
 use crate::{Attributes, Cookie, DirEntry, ErrorKind, NodeId, Result, Timestamp, Tree};
 
 /// How many directories one cache remembers.
@@ -23,42 +22,11 @@ const SETTLED: Duration = Duration::from_millis(2500);
 pub(crate) struct ListingCache<T> {
     /// The one used last is the last.
     known: Mutex<VecDeque<Known<T>>>,
-    making: Mutex<Making>,
-}
-
-/// Which directories are being listed, and who waits for one of them.
-#[derive(Debug, Default)]
-struct Making {
-    dirs: HashSet<NodeId>,
-    waiting: Vec<Waker>,
+    making: Turns<NodeId>,
 }
 
 /// What there is of a listing.
-#[derive(Debug)]
-pub(crate) enum Turn<'a, T> {
-    /// All of it.
-    Made(Arc<T>),
-    /// Nothing; it is for the caller to make it and to put it, until this is dropped.
-    Make(Maker<'a>),
-}
-
-/// The only one who lists a directory.
-#[derive(Debug)]
-pub(crate) struct Maker<'a> {
-    making: &'a Mutex<Making>,
-    dir: NodeId,
-}
-
-impl Drop for Maker<'_> {
-    fn drop(&mut self) {
-        let mut making = lock(self.making);
-        making.dirs.remove(&self.dir);
-        // All of them: one that is woken alone may have given up.
-        let waiting = std::mem::take(&mut making.waiting);
-        drop(making);
-        waiting.into_iter().for_each(Waker::wake);
-    }
-}
+pub(crate) type Turn<'a, T> = crate::turns::Turn<'a, Arc<T>, NodeId>;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -78,7 +46,7 @@ impl<T> Default for ListingCache<T> {
     fn default() -> Self {
         Self {
             known: Mutex::default(),
-            making: Mutex::default(),
+            making: Turns::default(),
         }
     }
 }
@@ -116,22 +84,7 @@ impl<T> ListingCache<T> {
     /// What was made of this directory, or the right to make it. A thousand clients that ask at
     /// once do not list it a thousand times at once: while one does it, the others wait.
     pub(crate) async fn turn(&self, dir: &Attributes) -> Turn<'_, T> {
-        poll_fn(|context| {
-            let mut making = lock(&self.making);
-            if let Some(made) = self.get(dir) {
-                return Poll::Ready(Turn::Made(made));
-            }
-            if making.dirs.insert(dir.node) {
-                let (making, dir) = (&self.making, dir.node);
-                return Poll::Ready(Turn::Make(Maker { making, dir }));
-            }
-            let waker = context.waker();
-            if !making.waiting.iter().any(|other| other.will_wake(waker)) {
-                making.waiting.push(waker.clone());
-            }
-            Poll::Pending
-        })
-        .await
+        self.making.turn(dir.node, || self.get(dir)).await
     }
 
     /// Remembers what was made of so many entries of a directory, whose attributes were asked for
