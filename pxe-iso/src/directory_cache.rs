@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use pxe_tree::{Name, NodeId};
+use pxe_tree::{Name, NodeId, Turn, Turns};
 
 use crate::Limits;
 use crate::format::Entry;
@@ -73,10 +73,16 @@ fn sorted(entries: &[Entry]) -> Vec<u32> {
 #[derive(Debug, Default)]
 pub(crate) struct DirectoryCache {
     known: Mutex<VecDeque<(NodeId, Arc<Directory>)>>,
+    reading: Turns<NodeId>,
 }
 
 impl DirectoryCache {
-    pub(crate) fn get(&self, dir: NodeId) -> Option<Arc<Directory>> {
+    /// What was read of a directory, or the right to read it: while one does, the others wait.
+    pub(crate) async fn turn(&self, dir: NodeId) -> Turn<'_, Arc<Directory>, NodeId> {
+        self.reading.turn(dir, || self.get(dir)).await
+    }
+
+    fn get(&self, dir: NodeId) -> Option<Arc<Directory>> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let place = known.iter().rposition(|(known, _)| *known == dir)?;
         let found = known.remove(place)?;

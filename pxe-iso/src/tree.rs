@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use pxe_tree::{
     Attributes, Blob, Capacity, Cookie, DirEntry, DirPage, Error, ErrorKind, ListedEntry,
-    ListedPage, Name, NodeId, NodeKey, Result, Tree,
+    ListedPage, Name, NodeId, NodeKey, Result, Tree, Turn,
 };
 
 use crate::blob::ExtentBlob;
@@ -72,11 +72,14 @@ impl ImageTree {
     }
 
     async fn directory(&self, dir: NodeId) -> Result<Arc<Directory>> {
-        if let Some(known) = self.directories.get(dir) {
-            // What is remembered is of no use once the image was edited in place.
-            self.reader.image().validate()?;
-            return Ok(known);
-        }
+        let _maker = match self.directories.turn(dir).await {
+            Turn::Made(known) => {
+                // What is remembered is of no use once the image was edited in place.
+                self.reader.image().validate()?;
+                return Ok(known);
+            }
+            Turn::Make(maker) => maker,
+        };
         let mut entries = self.format.entries(dir).await?;
         for Entry { attributes, .. } in &mut entries {
             attributes.fsid = self.number;
