@@ -1,33 +1,48 @@
 //! The fuzz body of UDF volumes.
 
 use std::future::Future;
+use std::num::NonZeroU64;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use pxe_tree::{Blob, Cookie, MemBlob, NodeId, NodeKind, Tree};
+use pxe_tree::{Attributes, Blob, Cookie, MemBlob, NodeId, NodeKind, Tree};
 
 use super::image_builder::{
     ANCHOR_SECTOR, Entry, ImageBuilder, PARTITION_SECTOR, ROOT_BLOCK, SEQUENCE_SECTORS, identifier,
     sign, tagged,
 };
 use super::tag;
-use crate::{ImageOptions, ImageTree, NameSource};
+use crate::{ImageOptions, ImageTree, Limits, NameSource};
+
+/// What begins an input that holds an image's sectors.
+const SECTORS_MAGIC: &[u8] = b"\xffUDF";
+/// Bytes of such a sector.
+const SECTOR: usize = 2048;
+/// Sectors of such an image: genisoimage's and mkudffs' smallest have fewer.
+const SECTORS_MAX: usize = 1024;
+/// Nodes that are looked at in one image.
+const NODES_MAX: usize = 2000;
 
 const BLOCK_SIZE: usize = 512;
 /// Blocks of the partition that hold descriptors.
 const DESCRIPTOR_BLOCKS: u32 = 12;
 /// Bytes of one change: where, and what.
 const CHANGE_LEN: usize = 4;
-/// More than the partition has blocks.
-const DEPTH_MAX: usize = 20;
-
 /// Whatever a volume says, what is read of it is bounded, fits to what was said of it, and comes
 /// to an end.
 ///
 /// The input is a list of changes to a sound volume: a number of a descriptor's sector, an offset
-/// in it (two bytes) and the new byte. The tags of what was changed are made right again, so that
-/// not only they are tested.
+/// in it (two bytes) and the new byte. Or it is an image, for inputs that are made of those of other
+/// programs: [`SECTORS_MAGIC`], the number of a node that comes from outside (eight bytes), how many
+/// sectors the image has (two bytes), and those of them that are not zero, each behind its number
+/// (two bytes).
+///
+/// The tags of what was changed are made right again, so that not only they are tested.
 pub fn fuzz_udf(data: &[u8]) {
+    if let Some(image) = data.strip_prefix(SECTORS_MAGIC) {
+        fuzz_image(image);
+        return;
+    }
     let mut image = sound_image();
     let sectors: Vec<u32> = (PARTITION_SECTOR..PARTITION_SECTOR + DESCRIPTOR_BLOCKS)
         .chain(
@@ -51,8 +66,55 @@ pub fn fuzz_udf(data: &[u8]) {
     }
     let options = ImageOptions::new().with_names(NameSource::Udf);
     if let Ok(tree) = now(options.open(MemBlob::new(image))) {
-        walk(&tree, tree.root(), &mut Vec::new());
+        walk(&tree);
     }
+}
+
+fn fuzz_image(data: &[u8]) {
+    let Some((&number, data)) = data.split_first_chunk() else {
+        return;
+    };
+    let Some((&count, data)) = data.split_first_chunk() else {
+        return;
+    };
+    let count = usize::from(u16::from_le_bytes(count)).min(SECTORS_MAX);
+    let mut image = vec![0; count * SECTOR];
+    for sector in data.chunks(2 + SECTOR) {
+        let Some((&place, bytes)) = sector.split_first_chunk() else {
+            continue;
+        };
+        let start = usize::from(u16::from_le_bytes(place)) * SECTOR;
+        let Some(sector) = image.get_mut(start..start + SECTOR) else {
+            continue;
+        };
+        sector[..bytes.len()].copy_from_slice(bytes);
+        // Other sectors are content, or ISO 9660's.
+        if matches!(sector, [1..=9, 0, ..] | [0..=10, 1, ..]) {
+            sign_all(sector);
+        }
+    }
+    let limits = Limits {
+        directory_bytes_max: 1 << 20,
+        directory_entries_max: 1000,
+        ..Limits::default()
+    };
+    let options = ImageOptions::new().with_names(NameSource::Udf);
+    let Ok(tree) = now(options.with_limits(limits).open(MemBlob::new(image))) else {
+        return;
+    };
+    if let Some(number) = NonZeroU64::new(u64::from_le_bytes(number)) {
+        let node = NodeId::new(number);
+        let known = now(tree.attributes(node));
+        if let Ok(known) = &known {
+            assert_eq!(known.node, node);
+            let key = tree.key(node).expect("of a node that is there");
+            assert_eq!(now(tree.resolve_key(&key)).expect("its own key"), node);
+        }
+        let is_directory = known.is_ok_and(|known| known.kind == NodeKind::Directory);
+        assert!(is_directory || now(tree.parent(node)).is_err());
+        assert!(is_directory || now(tree.read_dir(node, Cookie::START, 10)).is_err());
+    }
+    walk(&tree);
 }
 
 /// A volume with a node of each kind.
@@ -105,39 +167,54 @@ fn sign_all(block: &mut [u8]) {
     sign(block);
 }
 
-fn walk(tree: &ImageTree, dir: NodeId, above: &mut Vec<NodeId>) {
-    assert!(!above.contains(&dir), "a directory lies in itself");
-    assert!(above.len() < DEPTH_MAX);
-    let Ok(page) = now(tree.read_dir_attributes(dir, Cookie::START, 1000)) else {
-        return;
-    };
-    above.push(dir);
-    for listed in page.entries {
-        let Some(known) = listed.attributes else {
+/// Looks at everything. No directory comes twice: each has one parent, and one name there.
+fn walk(tree: &ImageTree) {
+    let mut known = vec![tree.root()];
+    let mut next = 0;
+    let mut left = NODES_MAX;
+    while let Some(&dir) = known.get(next) {
+        next += 1;
+        let Ok(page) = now(tree.read_dir_attributes(dir, Cookie::START, 1000)) else {
             continue;
         };
-        if let Ok(attributes) = now(tree.attributes(known.node)) {
-            assert_eq!(attributes, known);
-        }
-        match known.kind {
-            NodeKind::Directory => {
-                assert_eq!(now(tree.parent(known.node)).ok(), Some(dir));
-                walk(tree, known.node, above);
+        for listed in page.entries {
+            let Some(found) = listed.attributes else {
+                continue;
+            };
+            if left == 0 {
+                return;
             }
-            NodeKind::Link => {
-                let target = now(tree.read_link(known.node)).expect("it was read for its length");
-                assert_eq!(target.len() as u64, known.len);
+            left -= 1;
+            look_at(tree, dir, &found);
+            if found.kind == NodeKind::Directory {
+                assert!(
+                    !known.contains(&found.node),
+                    "a directory lies in two places"
+                );
+                known.push(found.node);
             }
-            NodeKind::File => {
-                if let Ok(blob) = now(tree.open(known.node)) {
-                    assert_eq!(blob.attributes().len, known.len);
-                    read(&*blob);
-                }
-            }
-            _ => assert!(now(tree.open(known.node)).is_err()),
         }
     }
-    above.pop();
+}
+
+fn look_at(tree: &ImageTree, dir: NodeId, known: &Attributes) {
+    if let Ok(attributes) = now(tree.attributes(known.node)) {
+        assert_eq!(attributes, *known);
+    }
+    match known.kind {
+        NodeKind::Directory => assert_eq!(now(tree.parent(known.node)).ok(), Some(dir)),
+        NodeKind::Link => {
+            let target = now(tree.read_link(known.node)).expect("it was read for its length");
+            assert_eq!(target.len() as u64, known.len);
+        }
+        NodeKind::File => {
+            if let Ok(blob) = now(tree.open(known.node)) {
+                assert_eq!(blob.attributes().len, known.len);
+                read(&*blob);
+            }
+        }
+        _ => assert!(now(tree.open(known.node)).is_err()),
+    }
 }
 
 /// Reads the start and the end of a file.
@@ -185,7 +262,37 @@ mod tests {
         fuzz_udf(&[]);
     }
 
+    /// An image in the form that the ones of other programs have.
+    fn image_of_sectors() -> Vec<u8> {
+        let mut builder = ImageBuilder::new(SECTOR);
+        builder.put_directory(ROOT_BLOCK, ROOT_BLOCK, &[("sub", 2), ("file", 3)]);
+        builder.put_directory(2, ROOT_BLOCK, &[("file", 3)]);
+        builder.put(3, Entry::embedded(5, b"content").file_entry(3));
+        let image = builder.build();
+        let count = u16::try_from(image.len() / SECTOR).expect("few");
+        let mut data = [SECTORS_MAGIC, &2_u64.to_le_bytes(), &count.to_le_bytes()].concat();
+        for (number, sector) in (0_u16..).zip(image.chunks(SECTOR)) {
+            if sector.iter().any(|byte| *byte != 0) {
+                data.extend(number.to_le_bytes());
+                data.extend(sector);
+            }
+        }
+        data
+    }
+
     proptest! {
+        #[test]
+        fn images_with_changes_break_no_promise(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..30),
+        ) {
+            let mut data = image_of_sectors();
+            let used: Vec<usize> = (4..data.len()).filter(|at| data[*at] != 0).collect();
+            for (at, byte) in changes {
+                data[used[at.index(used.len())]] = byte;
+            }
+            fuzz_udf(&data);
+        }
+
         #[test]
         fn volumes_with_changes_break_no_promise(
             changes in prop::collection::vec((any::<u8>(), 0_u16..512, any::<u8>()), 0..30),
