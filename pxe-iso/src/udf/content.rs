@@ -23,9 +23,35 @@ const COMPONENT_OVERHEAD: u64 = 5;
 /// What one extent of allocation descriptors leads to.
 type Continuation = Option<(BlockAddress, u32)>;
 
+/// What may still be read to answer one question: descriptors, and the content of directories and
+/// links. A small image can name the same bytes ever again.
+#[derive(Debug)]
+pub(super) struct Budget {
+    bytes_left: u64,
+}
+
+/// What says that a budget is spent: no entry is left out for that.
+pub(super) const SPENT: Damage = Damage::Limit("directory_bytes_max");
+
+impl Budget {
+    fn take(&mut self, bytes: u64) -> Result<(), Damage> {
+        self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or(SPENT)?;
+        Ok(())
+    }
+}
+
 impl Volume {
+    pub(super) const fn budget(&self) -> Budget {
+        let bytes_left = self.limits.directory_bytes_max;
+        Budget { bytes_left }
+    }
+
     /// Where a file's content lies; exactly its length, in the image.
-    pub(super) async fn extents(&self, found: &Found) -> Result<Extents, ImageError> {
+    pub(super) async fn extents(
+        &self,
+        found: &Found,
+        budget: &mut Budget,
+    ) -> Result<Extents, ImageError> {
         let mut extents = Extents::default();
         let (form, place) = match &found.entry.content {
             EntryContent::Refused(why) => return Err((*why).into()),
@@ -50,6 +76,7 @@ impl Volume {
                 return Err(Damage::Loop.into());
             }
             let bytes = u64::from(bytes).min(CONTINUATION_BYTES_MAX);
+            budget.take(bytes)?;
             let place = self.locate(at, bytes)?;
             let bytes = usize::try_from(bytes).map_err(|_| Damage::Malformed)?;
             let extent = self.reader.read(place, bytes).await?;
@@ -94,34 +121,38 @@ impl Volume {
         Ok(None)
     }
 
-    /// The content as bytes, `len_max` at most.
+    /// The content as bytes, which the caller has bounded.
     pub(super) async fn content(
         &self,
         found: &Found,
-        len_max: u64,
-        limit: &'static str,
+        budget: &mut Budget,
     ) -> Result<Bytes, ImageError> {
-        if found.entry.len > len_max {
-            return Err(Damage::Limit(limit).into());
-        }
+        budget.take(found.entry.len)?;
         match &found.entry.content {
             EntryContent::Embedded(place) => {
                 let content = found.block.get(place.clone()).ok_or(Damage::TooShort)?;
                 Ok(found.block.slice_ref(content))
             }
             _ => {
-                let extents = self.extents(found).await?;
+                let extents = self.extents(found, budget).await?;
                 self.reader.read_extents(&extents).await
             }
         }
     }
 
     /// The target of a symbolic link.
-    pub(super) async fn target(&self, found: &Found) -> Result<Vec<u8>, ImageError> {
+    pub(super) async fn target(
+        &self,
+        found: &Found,
+        budget: &mut Budget,
+    ) -> Result<Vec<u8>, ImageError> {
         let len_max = self.limits.link_bytes_max;
         // At its longest, each character is a component of its own.
         let content_max = (len_max as u64).saturating_mul(COMPONENT_OVERHEAD + 1);
-        let content = self.content(found, content_max, "link_bytes_max").await?;
+        if found.entry.len > content_max {
+            return Err(Damage::Limit("link_bytes_max").into());
+        }
+        let content = self.content(found, budget).await?;
         let target = path_component::target(&content)?;
         match target.len() <= len_max {
             true => Ok(target),

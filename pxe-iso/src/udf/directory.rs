@@ -1,10 +1,13 @@
 //! Directories: their entries, and the way up.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
-use pxe_tree::{NameBuf, NodeKind};
+use pxe_tree::{Attributes, NameBuf, NodeKind};
 
 use super::address::BlockAddress;
 use super::characters::shown_name;
+use super::content::{Budget, SPENT};
 use super::identifier::{FileIdentifier, Role};
 use super::{Found, Volume};
 use crate::extent::Extents;
@@ -26,9 +29,12 @@ struct Window {
 
 impl Volume {
     /// The entries of a directory. One whose file entry is damaged is left out; so is a directory
-    /// that does not name this one as its parent, since only by that no directory contains itself.
+    /// that does not name this one as its parent, since only by that no directory contains itself,
+    /// and one that came already: each level of such would double the paths.
     pub(super) async fn children(&self, dir: &Found) -> Result<Vec<Entry>, ImageError> {
-        let content = self.directory_content(dir).await?;
+        let content = self.content(dir, &mut self.budget()).await?;
+        let mut budget = self.budget();
+        let mut directories = BTreeSet::new();
         let mut rest = &content[..];
         let mut entries = Vec::new();
         let mut window = Window::default();
@@ -44,10 +50,17 @@ impl Volume {
             let Ok(name) = NameBuf::new(name) else {
                 continue;
             };
-            match self.child(dir, identifier.icb, &mut window).await {
+            let child = self.child(dir, identifier.icb, &mut window, &mut budget);
+            match child.await {
+                Ok(Some(found))
+                    if found.kind == NodeKind::Directory && !directories.insert(found.node) => {}
                 Ok(Some(attributes)) => entries.push(Entry { name, attributes }),
+                Err(error @ ImageError::Damaged(SPENT)) => return Err(error),
                 Ok(None) | Err(ImageError::Damaged(_) | ImageError::Unsupported(_)) => {}
                 Err(error) => return Err(error),
+            }
+            if entries.len() > self.limits.directory_entries_max {
+                return Err(Damage::Limit("directory_entries_max").into());
             }
         }
         Ok(entries)
@@ -58,13 +71,16 @@ impl Volume {
         dir: &Found,
         at: BlockAddress,
         window: &mut Window,
-    ) -> Result<Option<pxe_tree::Attributes>, ImageError> {
+        budget: &mut Budget,
+    ) -> Result<Option<Attributes>, ImageError> {
         let found = self.find_near(at, window).await?;
         let mut attributes = self.attributes(&found);
         match found.entry.kind {
             NodeKind::Directory if at == self.root => return Ok(None),
-            NodeKind::Directory if self.parent_of(&found).await? != dir.at => return Ok(None),
-            NodeKind::Link => attributes.len = self.target(&found).await?.len() as u64,
+            NodeKind::Directory if self.parent_of(&found, budget).await? != dir.at => {
+                return Ok(None);
+            }
+            NodeKind::Link => attributes.len = self.target(&found, budget).await?.len() as u64,
             _ => {}
         }
         Ok(Some(attributes))
@@ -92,8 +108,12 @@ impl Volume {
     }
 
     /// The directory above this one, as it says.
-    pub(super) async fn parent_of(&self, dir: &Found) -> Result<BlockAddress, ImageError> {
-        let extents = self.extents(dir).await?;
+    pub(super) async fn parent_of(
+        &self,
+        dir: &Found,
+        budget: &mut Budget,
+    ) -> Result<BlockAddress, ImageError> {
+        let extents = self.extents(dir, budget).await?;
         if let Some(first) = extents.at(0, PARENT_BYTES) {
             let mut start = Extents::default();
             start.push(first, 1)?;
@@ -104,7 +124,7 @@ impl Volume {
                 return Ok(identifier.icb);
             }
         }
-        let content = self.directory_content(dir).await?;
+        let content = self.content(dir, budget).await?;
         let mut rest = &content[..];
         while !rest.is_empty() {
             let (identifier, after) = FileIdentifier::parse(rest)?;
@@ -114,11 +134,6 @@ impl Volume {
             rest = after;
         }
         Err(Damage::Malformed.into())
-    }
-
-    async fn directory_content(&self, dir: &Found) -> Result<Bytes, ImageError> {
-        let limit = self.limits.directory_bytes_max;
-        self.content(dir, limit, "directory_bytes_max").await
     }
 }
 

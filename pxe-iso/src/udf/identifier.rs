@@ -32,18 +32,21 @@ const FIXED_LEN: usize = 38;
 impl<'a> FileIdentifier<'a> {
     /// The first entry of these bytes, and the bytes after it. Its tag's location is not looked
     /// at: Linux does not either, and writers have got it wrong.
+    ///
+    /// Its CRC covers no more than the entry, as Linux has it too: else each entry of a large
+    /// directory could ask for the CRC of the 64 KiB behind it.
     pub(super) fn parse(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Damage> {
         let fields = Fields::new(bytes);
-        let found = Tag::parse(bytes)?;
-        if found.identifier != tag::FILE_IDENTIFIER {
-            return Err(Damage::Tag);
-        }
         let characteristics = fields.u8(18)?;
         let identifier_len = usize::from(fields.u8(19)?);
         let identifier_at = FIXED_LEN + usize::from(fields.u16(36)?);
         let identifier = fields.slice(identifier_at, identifier_len)?;
         // Entries are a multiple of four long.
         let len = (identifier_at + identifier_len).next_multiple_of(4);
+        let own = fields.slice(0, len)?;
+        if Tag::parse(own)?.identifier != tag::FILE_IDENTIFIER {
+            return Err(Damage::Tag);
+        }
         let entry = Self {
             // Bit 2 is that of a removed entry, bit 3 of the parent.
             role: match characteristics {
@@ -81,6 +84,19 @@ mod tests {
             (Role::Child, 7, b"\x08name"),
         ];
         assert_eq!(found, expected);
+    }
+
+    /// Each entry of a large directory could ask for the CRC of 64 KiB.
+    #[test]
+    fn the_crc_covers_no_more_than_its_entry() {
+        let mut bytes = identifier(0, 7, b"\x08name");
+        let own = bytes.len();
+        bytes.extend(identifier(0, 8, b"\x08next"));
+        let covered = u16::try_from(own + 4 - tag::TAG_LEN).expect("short");
+        bytes[10..12].copy_from_slice(&covered.to_le_bytes());
+        crate::udf::image_builder::sign(&mut bytes[..own + 4]);
+        assert_eq!(Tag::parse(&bytes).map(|tag| tag.identifier), Ok(257));
+        assert_eq!(FileIdentifier::parse(&bytes), Err(Damage::TooShort));
     }
 
     #[test]

@@ -20,7 +20,7 @@ mod fields;
 mod file_entry;
 pub(crate) mod fuzzing;
 mod identifier;
-mod image_builder;
+pub(crate) mod image_builder;
 mod opening;
 mod path_component;
 mod recognition;
@@ -103,11 +103,10 @@ impl Volume {
     }
 
     async fn find_node(&self, node: NodeId) -> Result<Found, ImageError> {
-        let at = BlockAddress::from_number(node.get().get()).ok_or(ErrorKind::Stale)?;
-        if self.locate(at, u64::from(self.block_size)).is_err() {
-            return Err(ErrorKind::Stale.into());
+        match BlockAddress::from_number(node.get().get()) {
+            Some(at) if self.may_be(node) => self.find(at).await,
+            _ => Err(ErrorKind::Stale.into()),
         }
-        self.find(at).await
     }
 
     async fn find_directory(&self, dir: NodeId) -> Result<Found, ImageError> {
@@ -183,18 +182,26 @@ impl Format for Volume {
         self.root.node()
     }
 
+    fn may_be(&self, node: NodeId) -> bool {
+        let at = BlockAddress::from_number(node.get().get());
+        at.is_some_and(|at| self.locate(at, u64::from(self.block_size)).is_ok())
+    }
+
     async fn node(&self, node: NodeId) -> Result<Node, ImageError> {
         let found = self.find_node(node).await?;
         let mut attributes = self.attributes(&found);
         let content = match (found.entry.kind, &found.entry.content) {
             (NodeKind::Directory, _) => Content::Directory,
             (NodeKind::Link, _) => {
-                let target = self.target(&found).await?;
+                let target = self.target(&found, &mut self.budget()).await?;
                 attributes.len = target.len() as u64;
                 Content::Link(target.into())
             }
             (NodeKind::File, EntryContent::Refused(why)) => Content::Refused(*why),
-            (NodeKind::File, _) => Content::File(Arc::new(self.extents(&found).await?)),
+            (NodeKind::File, _) => {
+                let extents = self.extents(&found, &mut self.budget()).await?;
+                Content::File(Arc::new(extents))
+            }
             _ => Content::Special,
         };
         Ok(Node {
@@ -211,7 +218,10 @@ impl Format for Volume {
         let found = self.find_directory(dir).await?;
         match found.at == self.root {
             true => Ok(dir),
-            false => Ok(self.parent_of(&found).await?.node()),
+            false => {
+                let above = self.parent_of(&found, &mut self.budget()).await?;
+                Ok(above.node())
+            }
         }
     }
 }

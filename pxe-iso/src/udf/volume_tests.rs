@@ -11,7 +11,7 @@ use super::image_builder::{
     tagged,
 };
 use super::tag;
-use crate::{Damage, ImageError, ImageOptions, ImageTree, NameSource, Unsupported};
+use crate::{Damage, ImageError, ImageOptions, ImageTree, Limits, NameSource, Unsupported};
 
 const SIZES: [usize; 4] = [512, 1024, 2048, 4096];
 
@@ -271,6 +271,52 @@ async fn no_directory_contains_itself() {
     assert_eq!(names(&tree, node(3)).await, [""; 0]);
 }
 
+/// Else a chain of directories, each with two names for the next one, has more paths than anybody
+/// can walk.
+#[tokio::test]
+async fn a_directory_has_one_name() {
+    let mut builder = ImageBuilder::new(2048);
+    let children = [("a", 2), ("b", 2), ("file", 3), ("again", 3)];
+    builder.put_directory(ROOT_BLOCK, ROOT_BLOCK, &children);
+    builder.put_directory(2, ROOT_BLOCK, &[]);
+    builder.put(3, Entry::embedded(5, b"content").file_entry(3));
+    let tree = open(&builder).await;
+    let shown = ["a", "file", "again"];
+    assert_eq!(names(&tree, tree.root()).await, shown);
+}
+
+/// A small image can lead to the same bytes ever again.
+#[tokio::test]
+async fn what_the_entries_of_a_directory_lead_to_is_bounded() {
+    let mut builder = ImageBuilder::new(2048);
+    let links: Vec<String> = (0..30).map(|number| format!("link {number:02}")).collect();
+    let children: Vec<(&str, u32)> = links.iter().map(|name| (&**name, 2)).collect();
+    builder.put_directory(ROOT_BLOCK, ROOT_BLOCK, &children);
+    let name = [&b"\x05\xc9\0\0\x08"[..], &[b'n'; 200]].concat();
+    builder.put(2, Entry::embedded(12, &name).file_entry(2));
+    for (bytes, limit) in [(6_149, true), (6_150, false)] {
+        let limits = Limits {
+            directory_bytes_max: bytes,
+            ..Limits::default()
+        };
+        let options = ImageOptions::new().with_names(NameSource::Udf);
+        let image = MemBlob::new(builder.build());
+        let tree = options.with_limits(limits).open(image).await;
+        let tree = tree.expect("a volume");
+        let page = tree.read_dir(tree.root(), Cookie::START, 99).await;
+        assert_eq!(page.is_err(), limit, "30 links of 205 bytes");
+    }
+    let limits = Limits {
+        directory_entries_max: 29,
+        ..Limits::default()
+    };
+    let options = ImageOptions::new().with_limits(limits);
+    let tree = options.open(MemBlob::new(builder.build())).await;
+    let tree = tree.expect("a volume");
+    let page = tree.read_dir(tree.root(), Cookie::START, 99).await;
+    assert_eq!(page.expect_err("30 entries").kind(), ErrorKind::Io);
+}
+
 #[tokio::test]
 async fn files_that_are_not_read_say_why() {
     let mut builder = ImageBuilder::new(2048);
@@ -302,6 +348,8 @@ async fn a_node_that_no_entry_lies_at_is_stale_or_damage() {
         let error = tree.attributes(node(block)).await.expect_err("no node");
         assert_eq!(error.kind(), kind);
     }
+    let outside = tree.key(node(3)).expect_err("outside of the partition");
+    assert_eq!(outside.kind(), ErrorKind::Stale);
     let error = tree.parent(node(2)).await.expect_err("no directory");
     assert_eq!(error.kind(), ErrorKind::NotADirectory);
     let key = tree.key(node(2)).expect("a key");
