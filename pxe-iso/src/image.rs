@@ -94,21 +94,39 @@ impl ImageOptions {
     }
 
     async fn format(&self, reader: &Reader) -> Result<Box<dyn Format>, ImageError> {
+        // What is said if there is no UDF either.
+        let mut fault = ImageError::NotAnImage;
         let iso9660 = match self.names {
             NameSource::Udf => None,
+            NameSource::Best => match iso9660::Volume::open(reader, self).await {
+                Err(error @ (ImageError::Damaged(_) | ImageError::Unsupported(_))) => {
+                    fault = error;
+                    None
+                }
+                other => other?,
+            },
             _ => iso9660::Volume::open(reader, self).await?,
         };
-        let wants_udf = match (&iso9660, self.names) {
-            (Some(volume), NameSource::Best) => volume.is_stub().await?,
-            (None, NameSource::Best | NameSource::Udf) => true,
-            _ => false,
+        let udf = match (&iso9660, self.names) {
+            (Some(volume), NameSource::Best) if volume.is_stub().await? => self.udf(reader).await?,
+            // Damage there takes nothing from the names that are here.
+            (Some(volume), NameSource::Best) if volume.has_plain_names() => {
+                match self.udf(reader).await {
+                    Err(ImageError::Damaged(_) | ImageError::Unsupported(_)) => None,
+                    other => other?,
+                }
+            }
+            (None, NameSource::Best | NameSource::Udf) => self.udf(reader).await?,
+            _ => None,
         };
-        if wants_udf && let Some(volume) = udf::Volume::open(reader, &self.limits).await? {
-            return Ok(Box::new(volume));
+        match (udf, iso9660) {
+            (Some(volume), _) => Ok(Box::new(volume)),
+            (None, Some(volume)) => Ok(Box::new(volume)),
+            (None, None) => Err(fault),
         }
-        match iso9660 {
-            Some(volume) => Ok(Box::new(volume)),
-            None => Err(ImageError::NotAnImage),
-        }
+    }
+
+    async fn udf(&self, reader: &Reader) -> Result<Option<udf::Volume>, ImageError> {
+        udf::Volume::open(reader, &self.limits).await
     }
 }

@@ -43,6 +43,10 @@
 //! endless work. A damaged record hides itself, not its directory. Every bound is in [`Limits`].
 //! A [`NodeId`](pxe_tree::NodeId) is the place of a record: each look reads and checks it again.
 //!
+//! A directory of ISO 9660 may be named in several places, and so in one below it: whoever walks an
+//! image that nobody vouches for counts the levels. Of UDF, which has each directory name its parent,
+//! only the entry in that parent is shown.
+//!
 //! # What it does not do
 //!
 //! Nothing is written. Interleaved files, sparse files of Rock Ridge (SF) and zisofs are listed,
@@ -60,6 +64,8 @@ mod format;
 #[doc(hidden)]
 pub mod fuzzing;
 mod image;
+#[cfg(test)]
+mod image_tests;
 mod iso9660;
 mod limits;
 mod reader;

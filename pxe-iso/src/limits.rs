@@ -7,8 +7,8 @@
 pub struct Limits {
     /// Volume descriptors that are looked at (ISO 9660, and UDF's sequences), each.
     pub volume_descriptors_max: usize,
-    /// Bytes of one directory on the medium, and of the continuation areas that its records lead
-    /// to.
+    /// Bytes of one directory on the medium. Also of all that its entries lead to when it is listed:
+    /// continuation areas (ISO 9660); targets of links, and descriptors of large files (UDF).
     pub directory_bytes_max: u64,
     /// Entries of one directory.
     pub directory_entries_max: usize,
@@ -28,8 +28,6 @@ pub struct Limits {
     pub extents_max: usize,
     /// Entries of the El Torito boot catalogue.
     pub boot_entries_max: usize,
-    /// Steps up from a directory to the root, where those are followed.
-    pub depth_max: usize,
 }
 
 impl Default for Limits {
@@ -45,7 +43,6 @@ impl Default for Limits {
             link_bytes_max: 4096,
             extents_max: 1 << 16,
             boot_entries_max: 64,
-            depth_max: 1024,
         }
     }
 }

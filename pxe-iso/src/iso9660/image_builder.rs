@@ -13,17 +13,17 @@ fn both16(number: u16) -> Vec<u8> {
     [number.to_le_bytes(), number.to_be_bytes()].concat()
 }
 
-pub(super) fn both32(number: u32) -> Vec<u8> {
+pub(crate) fn both32(number: u32) -> Vec<u8> {
     [number.to_le_bytes(), number.to_be_bytes()].concat()
 }
 
 /// A system use entry.
-pub(super) fn entry(signature: &[u8; 2], data: &[u8]) -> Vec<u8> {
+pub(crate) fn entry(signature: &[u8; 2], data: &[u8]) -> Vec<u8> {
     let len = u8::try_from(data.len() + 4).expect("short");
     [signature, &[len, 1][..], data].concat()
 }
 
-pub(super) fn continuation(block: u32, offset: u32, len: u32) -> Vec<u8> {
+pub(crate) fn continuation(block: u32, offset: u32, len: u32) -> Vec<u8> {
     entry(b"CE", &[block, offset, len].map(both32).concat())
 }
 
@@ -61,7 +61,7 @@ fn target(target: &[u8]) -> Vec<u8> {
 }
 
 /// A directory record, without what its area has no room for.
-pub(super) fn record(identifier: &[u8], block: u32, len: u32, flags: u8, area: &[u8]) -> Vec<u8> {
+pub(crate) fn record(identifier: &[u8], block: u32, len: u32, flags: u8, area: &[u8]) -> Vec<u8> {
     let mut made = vec![0, 0];
     made.extend(both32(block));
     made.extend(both32(len));
@@ -78,7 +78,7 @@ pub(super) fn record(identifier: &[u8], block: u32, len: u32, flags: u8, area: &
 
 /// A record of a path table.
 #[cfg(test)]
-pub(super) fn path_record(block: u32, parent: u16, identifier: &[u8]) -> Vec<u8> {
+pub(crate) fn path_record(block: u32, parent: u16, identifier: &[u8]) -> Vec<u8> {
     let mut made = vec![u8::try_from(identifier.len()).expect("short"), 0];
     made.extend(block.to_le_bytes());
     made.extend(parent.to_le_bytes());
@@ -89,18 +89,18 @@ pub(super) fn path_record(block: u32, parent: u16, identifier: &[u8]) -> Vec<u8>
 
 /// An image that is being made.
 #[derive(Debug)]
-pub(super) struct ImageBuilder {
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct ImageBuilder {
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl ImageBuilder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let bytes = vec![0; HEAD_BLOCKS * BLOCK];
         Self { bytes }
     }
 
     /// Adds these bytes at the end, and returns their block.
-    pub(super) fn add(&mut self, bytes: &[u8]) -> u32 {
+    pub(crate) fn add(&mut self, bytes: &[u8]) -> u32 {
         let block = u32::try_from(self.bytes.len() / BLOCK).expect("small");
         self.bytes.extend(bytes);
         self.bytes
@@ -131,7 +131,7 @@ impl ImageBuilder {
     }
 
     /// Writes records at a block, none over the end of a sector.
-    pub(super) fn write_records(&mut self, block: u32, records: &[Vec<u8>]) {
+    pub(crate) fn write_records(&mut self, block: u32, records: &[Vec<u8>]) {
         let mut at = block as usize * BLOCK;
         for record in records {
             if at % BLOCK + record.len() > BLOCK {
@@ -144,7 +144,7 @@ impl ImageBuilder {
 
     /// Writes the primary descriptor and the terminator.
     #[cfg(test)]
-    pub(super) fn finish(self, root: u32, root_len: u32) -> Vec<u8> {
+    pub(crate) fn finish(self, root: u32, root_len: u32) -> Vec<u8> {
         self.finish_named(root, root_len, "TEST")
     }
 
@@ -171,7 +171,7 @@ fn first_entry(area: &[u8]) -> usize {
 
 /// An image of a fixture with Rock Ridge.
 #[cfg(test)]
-pub(super) fn rock_ridge(fixture: &Fixture) -> Vec<u8> {
+pub(crate) fn rock_ridge(fixture: &Fixture) -> Vec<u8> {
     rock_ridge_named(fixture, "TEST")
 }
 

@@ -3,6 +3,8 @@
 mod boot;
 mod descriptor;
 mod el_torito;
+#[cfg(test)]
+mod extension_tests;
 mod field;
 pub(crate) mod fuzzing;
 pub(crate) mod image_builder;

@@ -82,8 +82,11 @@ impl Volume {
         };
         let declared_len = u64::from(primary.blocks) * u64::from(primary.block_bytes);
         let created = primary.created;
-        let fingerprint = fingerprint(&[&sector]);
         let root = root_id(&primary)?;
+        reader.check(root.get().get(), 1)?;
+        let root_sector = read_at_most(reader, root.get().get(), SECTOR).await?;
+        // The root's first sector tells apart what was made twice by the same clock.
+        let fingerprint = fingerprint(&[&sector, &root_sector]);
         let mut volume = Self {
             reader: reader.clone(),
             limits: limits.clone(),
@@ -111,17 +114,23 @@ impl Volume {
         }
         if let Some((place, sector)) = found.boot {
             // A catalogue that is none takes nothing from the rest of the image.
-            volume.boot = BootDirectory::open(reader, place, sector, created, limits)
-                .await
-                .unwrap_or_default();
+            volume.boot = match BootDirectory::open(reader, place, sector, created, limits).await {
+                Err(ImageError::Damaged(_)) => None,
+                other => other?,
+            };
         }
         Ok(Some(volume))
     }
 
-    /// Whether all that is here is a text that says that UDF is needed: no better names, no
-    /// directory, and one file at most. So are Windows' installation media.
+    /// Whether the names are those of the primary descriptor: there is nothing better.
+    pub(crate) const fn has_plain_names(&self) -> bool {
+        matches!(self.names, Names::Plain { .. })
+    }
+
+    /// Whether all that is here is a text that says that UDF is needed: no directory, and one file
+    /// at most. So are Windows' installation media.
     pub(crate) async fn is_stub(&self) -> Result<bool, ImageError> {
-        if !matches!(self.names, Names::Plain { .. }) {
+        if matches!(self.names, Names::RockRidge { .. }) {
             return Ok(false);
         }
         let entries = self.directory_entries(self.root).await?;
@@ -145,13 +154,20 @@ impl Volume {
 
     /// What follows a place, `len_max` bytes or what is left of the image.
     async fn records(&self, node: NodeId, len_max: u64) -> Result<Bytes, ImageError> {
-        let place = node.get().get();
-        let left = self.reader.len().checked_sub(place);
-        let left = left.filter(|left| *left > 0);
-        // No record lies there, so the number was made for another image.
-        let left = left.ok_or(ErrorKind::Stale)?;
-        let len = usize::try_from(left.min(len_max)).map_err(|_| Damage::Malformed)?;
-        self.reader.read(place, len).await
+        let bytes = read_at_most(&self.reader, node.get().get(), len_max).await?;
+        match bytes.is_empty() {
+            true => Err(Damage::BeyondEnd.into()),
+            false => Ok(bytes),
+        }
+    }
+
+    /// Whether a number that comes from outside may be a node's of this image: behind its end no
+    /// record lies, so the number was made for another one.
+    fn expect_in_image(&self, node: NodeId) -> Result<(), ErrorKind> {
+        match self.may_be(node) {
+            true => Ok(()),
+            false => Err(ErrorKind::Stale),
+        }
     }
 
     fn block_place(&self, block: u64) -> Result<NodeId, Damage> {
@@ -300,6 +316,7 @@ impl Volume {
     /// One entry of a directory; `None` for what is not shown.
     async fn entry(
         &self,
+        dir: NodeId,
         place: u64,
         record: Record<'_>,
         rest: Records<'_>,
@@ -334,7 +351,11 @@ impl Volume {
         };
         let node = if is_directory {
             let block = child.map_or(record.data_block(), u64::from);
-            self.directory(self.block_place(block)?, budget).await?
+            let place = self.block_place(block)?;
+            if place == dir || place == self.root {
+                return Err(Damage::Loop.into());
+            }
+            self.directory(place, budget).await?
         } else {
             let id = NonZeroU64::new(place).ok_or(Damage::Malformed)?;
             self.file(NodeId::new(id), &record, rest, rock_ridge.as_ref())?
@@ -389,7 +410,7 @@ impl Volume {
             if !is_first {
                 continue;
             }
-            let entry = self.entry(place, record, records.clone(), &mut budget);
+            let entry = self.entry(dir, place, record, records.clone(), &mut budget);
             match entry.await {
                 Ok(Some(entry)) => entries.push(entry),
                 Ok(None) => {}
@@ -452,6 +473,13 @@ fn root_id(descriptor: &VolumeDescriptor) -> Result<NodeId, Damage> {
     let place = descriptor.root_block * u64::from(descriptor.block_bytes);
     let place = NonZeroU64::new(place).ok_or(Damage::Malformed)?;
     Ok(NodeId::new(place))
+}
+
+/// What follows a place: `len_max` bytes, or what is left of the image.
+async fn read_at_most(reader: &Reader, place: u64, len_max: u64) -> Result<Bytes, ImageError> {
+    let left = reader.len().saturating_sub(place);
+    let len = usize::try_from(left.min(len_max)).map_err(|_| Damage::Malformed)?;
+    reader.read(place.min(reader.len()), len).await
 }
 
 /// Reads volume descriptors until their terminator, the end of the image or the limit.
@@ -518,6 +546,12 @@ impl Format for Volume {
         if let Some(node) = self.boot.as_ref().and_then(|boot| boot.node(id)) {
             return Ok(node.clone());
         }
+        self.expect_in_image(id)?;
+        // A directory begins with a block, a file's record seldom does.
+        let block_bytes = u64::from(self.descriptor.block_bytes);
+        if !id.get().get().is_multiple_of(block_bytes) {
+            return self.file_node(id).await;
+        }
         let mut budget = self.limits.directory_bytes_max;
         match self.directory(id, &mut budget).await {
             Err(ImageError::Damaged(_)) if id != self.root => self.file_node(id).await,
@@ -535,6 +569,7 @@ impl Format for Volume {
                 _ => Err(ErrorKind::NotADirectory.into()),
             };
         }
+        self.expect_in_image(dir)?;
         let mut entries = self.directory_entries(dir).await?;
         if dir == self.root {
             // At the end: an entry of the same name comes first and is taken.
