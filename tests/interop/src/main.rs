@@ -62,7 +62,7 @@ const LONE_TESTS: [LoneTest; 2] = [
 ];
 
 /// The Debian packages whose programs the tests run.
-const PACKAGES: [&str; 37] = [
+const PACKAGES: [&str; 42] = [
     "aria2",
     "atftp",
     "bind9",
@@ -75,15 +75,19 @@ const PACKAGES: [&str; 37] = [
     "dnsmasq-base",
     "genisoimage",
     "grub-common",
+    "grub-efi-amd64-bin",
+    "grub-pc-bin",
     "isc-dhcp-client",
     "isc-dhcp-relay",
     "isc-dhcp-server",
+    "isolinux",
     "jq",
     "knot-dnsutils",
     "ldnsutils",
     "libarchive-tools",
     "libnet-tftp-perl",
     "libnfs-utils",
+    "mtools",
     "musl-tools",
     "nfs-common",
     "nsd",
@@ -92,6 +96,7 @@ const PACKAGES: [&str; 37] = [
     "procps",
     "python3-requests",
     "rpcbind",
+    "syslinux-utils",
     "systemd",
     "tftp-hpa",
     "tshark",
@@ -155,6 +160,7 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         tests.iter().map(job)
     });
     let alone = [
+        iso_images::TESTS,
         &LONE_TESTS[..],
         dns::TESTS,
         dns_forward::TESTS,
@@ -166,7 +172,6 @@ fn run(arguments: &Arguments) -> Result<bool, String> {
         nfs_link::TESTS,
         storm_http::TESTS,
         storm_tftp::TESTS,
-        iso_images::TESTS,
     ];
     let alone = alone.into_iter().flatten();
     let alone = alone.map(|(name, test)| (*name, Job::Alone(*test)));

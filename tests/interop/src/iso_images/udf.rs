@@ -5,11 +5,13 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use pxe_iso::{ImageTree, NameSource};
-use pxe_tree::{Cookie, Name, Tree};
+use pxe_tree::{Cookie, Tree};
 
 use super::node::{Same, compare, leave_out, on_disk, told, walk};
+use super::open_large;
 use super::source::{self, LARGE_LEN, MARKS};
 use super::tools::{self, Extractor, block_on, open, program, run};
+use super::udf_filling::{Form, Volume, Written};
 
 /// Bytes that are compared at once.
 const PIECE: usize = 4 << 20;
@@ -76,7 +78,6 @@ pub(super) fn mkudffs(_server: &Path) -> Result<(), String> {
     for (media, refusal) in [
         ("cdrw", "a sparable partition (UDF) is not read"),
         ("cdr", "a virtual partition (UDF) is not read"),
-        ("bdr", "UDF revision 250 is not read"),
     ] {
         make(&["-b", "2048", "-m", media])?;
         let said = block_on(async {
@@ -90,14 +91,71 @@ pub(super) fn mkudffs(_server: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// Entries and extents of every form; 7z tells what should be there. It reads blocks of two sizes;
+/// what it made of them is what the others have to have too, but for the times.
+pub(super) fn filled(_server: &Path) -> Result<(), String> {
+    let work = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let image = work.path().join("volume.img");
+    let mut extracted = None;
+    for (size, revision) in [
+        (512, "1.02"),
+        (512, "2.01"),
+        (2048, "1.50"),
+        (2048, "2.00"),
+        (1024, "1.02"),
+        (4096, "2.01"),
+    ] {
+        let empty = File::create(&image).and_then(|file| file.set_len(20 << 20));
+        empty.map_err(|error| error.to_string())?;
+        let flags = ["-m", "hd", "-b", &size.to_string(), "-r", revision];
+        run(program("mkudffs").args(flags).arg(&image))?;
+        fill(&image, size)?;
+        let mut same = &[][..];
+        if matches!(size, 512 | 2048) {
+            extracted = Some(Extractor::SevenZip("udf").extract(&image, work.path())?);
+            same = &[Same::FileTimes];
+        }
+        let directory = extracted.as_deref().ok_or("7z is first")?;
+        let expected = on_disk(directory)?;
+        if expected.len() != 1 + 7 + 200 {
+            return Err(format!("7z extracted {} nodes", expected.len()));
+        }
+        block_on(async {
+            let tree = open(&image, NameSource::Udf).await?;
+            let tree = tree.map_err(|error| error.to_string())?;
+            compare(&tree, &walk(&tree).await?, directory, &expected, same).await
+        })
+        .map_err(|error| format!("blocks of {size}, {revision}: {error}"))?;
+    }
+    Ok(())
+}
+
+fn fill(image: &Path, block_size: usize) -> Result<(), String> {
+    let content = |len: u32| -> Vec<u8> { (0..len).map(|at| (at % 251) as u8).collect() };
+    let mut volume = Volume::open(image, block_size)?;
+    let many: Vec<(String, Written)> = (0..200_u32)
+        .map(|number| {
+            let written = volume.file(number.to_string().as_bytes(), Form::Embedded);
+            (format!("file {number}"), written)
+        })
+        .collect();
+    let many: Vec<(&str, Written)> = many.iter().map(|(name, file)| (&**name, *file)).collect();
+    let children = [
+        ("many", volume.directory(&many)),
+        ("empty", volume.file(b"", Form::Short(1))),
+        ("embedded", volume.file(&content(200), Form::Embedded)),
+        ("short", volume.file(&content(100_001), Form::Short(7))),
+        ("long", volume.file(&content(100_001), Form::Long(9))),
+        ("漢字", volume.file(&content(4096), Form::Long(1))),
+        ("Ü", volume.file(&content(1), Form::Short(1))),
+    ];
+    volume.fill_root(&children);
+    volume.save(image)
+}
+
 /// Compares the large file where extents may end, and at its end: all of it would take a minute.
 async fn same_at_extents(tree: &ImageTree, path: &Path) -> Result<(), String> {
-    let name = Name::new("large").map_err(|kind| kind.to_string())?;
-    let found = tree.lookup(tree.root(), name).await.map_err(told)?;
-    let blob = tree.open(found.node).await.map_err(told)?;
-    if blob.attributes().len != LARGE_LEN {
-        return Err(format!("large has {} bytes", blob.attributes().len));
-    }
+    let blob = open_large(tree).await?;
     let file = File::open(path).map_err(|error| error.to_string())?;
     for start in MARKS.into_iter().chain([LARGE_LEN - 3]) {
         let from = start.saturating_sub(PIECE as u64 / 2);
