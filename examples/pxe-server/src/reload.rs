@@ -97,7 +97,7 @@ impl Handle {
         self.set_images(images);
         let certificates = self.shared.certificates.clone();
         // What comes of it is in the log; files on a disk that hangs keep nobody waiting.
-        tokio::task::spawn_blocking(move || certificates.iter().for_each(Renewal::look));
+        tokio::task::spawn_blocking(move || certificates.iter().for_each(Renewal::look_now));
         let reloads = self.shared.reloads.fetch_add(1, Ordering::Relaxed) + 1;
         tracing::info!(
             event = "reloaded",

@@ -1,9 +1,5 @@
 //! What `[http]` asks of the machine where it has `tls`: a certificate and its key.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use pxe_tree::Timestamp;
-
 use super::Config;
 use super::place::Problems;
 use crate::https;
@@ -12,9 +8,7 @@ impl Config {
     /// A server that runs has its identity already: then a file that only root may read is none
     /// of its faults.
     pub(super) fn check_certificates(&self, problems: &mut Problems<'_>) {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let seconds = since.map_or(0, |since| since.as_secs());
-        let now = Timestamp::from_seconds(i64::try_from(seconds).unwrap_or(i64::MAX));
+        let now = https::civil_time();
         for http in &self.http {
             let Some(tls) = &http.tls else { continue };
             match https::read(tls) {

@@ -19,15 +19,8 @@ pub(crate) fn doubts(
 ) -> Vec<(String, String)> {
     let mut doubts = Vec::new();
     let mut doubt = |message: String, remedy: &str| doubts.push((message, remedy.to_owned()));
-    let days_left = (certificate.not_after.seconds - now.seconds).div_euclid(DAY);
-    if certificate.is_expired(now) {
-        let message = format!("the certificate has expired {} days ago", -days_left);
-        doubt(message, "have it renewed: most clients refuse it");
-    } else if days_left < DAYS_LEFT_MIN {
-        doubt(
-            format!("the certificate expires in {days_left} days"),
-            "have it renewed",
-        );
+    if let Some((message, remedy)) = end_of(certificate, now) {
+        doubt(message, remedy);
     }
     if certificate.is_early(now) {
         let message = "the certificate is not valid yet";
@@ -58,6 +51,20 @@ pub(crate) fn doubts(
         );
     }
     doubts
+}
+
+/// What is to be said of a certificate that is over, or will be within a month, and what to do. It is
+/// another text each day.
+pub(super) fn end_of(certificate: &Certificate, now: Timestamp) -> Option<(String, &'static str)> {
+    let days_left = (certificate.not_after.seconds - now.seconds).div_euclid(DAY);
+    if certificate.is_expired(now) {
+        let message = format!("the certificate has expired {} days ago", -days_left);
+        return Some((message, "have it renewed: most clients refuse it"));
+    }
+    (days_left < DAYS_LEFT_MIN).then(|| {
+        let message = format!("the certificate expires in {days_left} days");
+        (message, "have it renewed")
+    })
 }
 
 /// The names and addresses that URLs of these listeners have, as far as the configuration tells.

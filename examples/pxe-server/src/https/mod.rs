@@ -6,4 +6,4 @@ mod renewal;
 
 pub(crate) use self::doubts::doubts;
 pub(crate) use self::files::read;
-pub(crate) use self::renewal::Renewal;
+pub(crate) use self::renewal::{Renewal, civil_time};
