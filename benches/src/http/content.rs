@@ -1,8 +1,10 @@
-//! The tree that all servers serve: many small files, some of a mebibyte, and a large one.
+//! The tree that all servers serve: many small files, some of a mebibyte, and a large one. And an
+//! image that has the large one in it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use crate::pattern;
 
@@ -10,8 +12,13 @@ const SMALL_COUNT: u64 = 64;
 const SMALL_LEN: u64 = 1 << 10;
 const MEDIUM_COUNT: u64 = 16;
 const MEDIUM_LEN: u64 = 1 << 20;
+/// The name of the image, and that of the file in it.
+const IMAGE: [&str; 2] = ["installer", "packages.img"];
+/// Where the server has images in its tree.
+pub(super) const IMAGES_PATH: &str = "/isos";
 
-/// A file. Its bytes are those of the pattern from `first` on, and no two files share any.
+/// A file. Its bytes are those of the pattern from `first` on. No two files share any, but for the
+/// large one in the image.
 #[derive(Debug, Clone)]
 pub(super) struct File {
     /// As it is asked for.
@@ -28,15 +35,17 @@ pub(super) struct Files {
     /// Of 1 MiB.
     pub(super) medium: Vec<File>,
     pub(super) large: File,
+    /// The same file inside of an image.
+    pub(super) large_in_image: File,
 }
 
 impl Files {
-    /// Makes them below a directory, the large one with so many bytes. They are in the page cache
-    /// then.
+    /// Makes them below a directory, the large one with so many bytes, and the image in another
+    /// one. They are in the page cache then.
     ///
     /// # Errors
     /// A text that names the file.
-    pub(super) fn make(root: &Path, large_len: u64) -> Result<Self, String> {
+    pub(super) fn make(root: &Path, images: &Path, large_len: u64) -> Result<Self, String> {
         let large = File {
             path: "/images/installer.iso".to_owned(),
             first: 0,
@@ -57,12 +66,34 @@ impl Files {
         // Servers that serve as nobody come to it too.
         let opened = fs::set_permissions(root, fs::Permissions::from_mode(0o755));
         opened.map_err(|error| format!("{}: {error}", root.display()))?;
+        let [image, name] = IMAGE;
+        make_image(
+            &images.join(format!("{image}.iso")),
+            name,
+            &root.join(large.path.trim_start_matches('/')),
+        )?;
+        let large_in_image = File {
+            path: format!("{IMAGES_PATH}/{image}/{name}"),
+            ..large
+        };
         Ok(Self {
             small,
             medium,
             large,
+            large_in_image,
         })
     }
+}
+
+/// Makes an image of a file under this name.
+fn make_image(path: &Path, name: &str, of: &Path) -> Result<(), String> {
+    let mut command = Command::new("xorriso");
+    command.args(["-as", "mkisofs", "-quiet", "-graft-points", "-o"]);
+    command.arg(path).arg(format!("{name}={}", of.display()));
+    pxe_test_lab::run(&mut command)?;
+    // Written back now, not while it is measured.
+    let synced = fs::File::open(path).and_then(|image| image.sync_all());
+    synced.map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn series(stem: &str, extension: &str, first: u64, count: u64, len: u64) -> Vec<File> {

@@ -40,6 +40,15 @@ pub(super) enum What {
     Medium,
     /// All of the large file, again and again.
     Large,
+    /// The same of the one in the image.
+    LargeInImage,
+}
+
+impl What {
+    /// Whether a response is so long that it is broken off.
+    pub(super) const fn is_large(self) -> bool {
+        matches!(self, Self::Large | Self::LargeInImage)
+    }
 }
 
 /// What is measured.
@@ -100,20 +109,18 @@ impl<'f> Load<'f> {
         self.run(case, Check::Whole, Until::Done(1)).is_ok()
     }
 
-    /// Asks for everything, and compares each byte; for the large file only if that is said.
+    /// Asks for everything, and compares each byte; of large files for these only.
     ///
     /// # Errors
     /// A text, if anything differs.
-    pub(super) fn verify(&mut self, with_large: bool) -> Result<(), String> {
+    pub(super) fn verify(&mut self, large: &[What]) -> Result<(), String> {
         let mut all = vec![
             (What::Small, self.files.small.len() as u64),
             (What::Fresh, self.files.small.len() as u64),
             (What::Medium, self.files.medium.len() as u64),
             (What::Range, 256),
         ];
-        if with_large {
-            all.push((What::Large, 1));
-        }
+        all.extend(large.iter().map(|&what| (what, 1)));
         for (what, count) in all {
             let case = Case {
                 name: "",
@@ -127,7 +134,7 @@ impl<'f> Load<'f> {
     }
 
     /// Does this until it is enough. Responses that are under way then are waited for, unless they
-    /// are those of the large file.
+    /// are those of a large file.
     ///
     /// # Errors
     /// A text: a connection fails, or a response is wrong.
@@ -164,7 +171,7 @@ impl<'f> Load<'f> {
             Until::Elapsed(limit) => start.elapsed() >= limit,
             Until::Done(limit) => done >= limit,
         };
-        let ends_at_once = case.what == What::Large;
+        let ends_at_once = case.what.is_large();
         while begun > done && !(ends_at_once && is_over(done)) {
             // One connection alone waits in its socket: that is a system call less.
             let flags = match case.connections {
@@ -223,10 +230,11 @@ impl<'f> Load<'f> {
         let file = match what {
             What::Small | What::Fresh => turn(&files.small),
             What::Medium => turn(&files.medium),
+            What::LargeInImage => Some(&files.large_in_image),
             What::Range | What::Large => None,
         };
         let is_small = matches!(what, What::Small | What::Fresh);
-        let is_sample = what != What::Large && self.asked.is_multiple_of(WHOLE_EACH);
+        let is_sample = !what.is_large() && self.asked.is_multiple_of(WHOLE_EACH);
         let check = match is_small || is_sample {
             true => Check::Whole,
             false => check,

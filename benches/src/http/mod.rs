@@ -19,7 +19,7 @@ use self::client::Check;
 use self::content::Files;
 use self::load::{Case, Load, Outcome, Until, What};
 pub(crate) use self::serve::{ServeOptions, serve};
-use self::server::{FILES_MAX, Kind, Programs};
+use self::server::{FILES_MAX, Kind, Programs, Roots};
 use crate::network;
 use crate::processor::{Placement, pin_this_thread};
 use crate::published;
@@ -40,7 +40,7 @@ const fn case(name: &'static str, what: What, connections: usize) -> Case {
     }
 }
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 10] = [
     case("1 KiB, 1 connection", What::Small, 1),
     case("1 KiB, 8 connections", What::Small, 8),
     case("1 KiB, new connections, 8 at once", What::Fresh, 8),
@@ -49,6 +49,8 @@ const CASES: [Case; 8] = [
     case("1 MiB, 8 connections", What::Medium, 8),
     case("1 GiB, 1 connection", What::Large, 1),
     case("1 GiB, 8 connections", What::Large, 8),
+    case("1 GiB in an image, 1 connection", What::LargeInImage, 1),
+    case("1 GiB in an image, 8 connections", What::LargeInImage, 8),
 ];
 
 /// What to measure.
@@ -149,6 +151,7 @@ struct Work<'a> {
     programs: Programs,
     directory: &'a Path,
     root: PathBuf,
+    images: PathBuf,
     files: Files,
 }
 
@@ -170,14 +173,17 @@ pub(crate) fn run(options: &Options) -> Result<(), String> {
     }
     let made = tempfile::TempDir::with_prefix_in("pxe-bench-", &options.directory);
     let directory = made.map_err(|error| format!("{}: {error}", options.directory.display()))?;
-    let root = directory.path().join("tree");
-    std::fs::create_dir(&root).map_err(|error| format!("{}: {error}", root.display()))?;
+    let [root, images] = ["tree", "isos"].map(|name| directory.path().join(name));
+    for made in [&root, &images] {
+        std::fs::create_dir(made).map_err(|error| format!("{}: {error}", made.display()))?;
+    }
     let work = Work {
         options,
         programs,
         directory: directory.path(),
-        files: Files::make(&root, options.file_mib << 20)?,
+        files: Files::make(&root, &images, options.file_mib << 20)?,
         root,
+        images,
     };
     let (kinds, cases) = (options.kinds(), options.cases());
     let row = || kinds.iter().map(|_| Figures::default()).collect();
@@ -241,7 +247,10 @@ impl Work<'_> {
             &self.programs,
             &namespace,
             self.directory,
-            &self.root,
+            Roots {
+                tree: &self.root,
+                images: &self.images,
+            },
             placement,
         )?;
         let measured = namespace.enter(|| {
@@ -274,9 +283,16 @@ impl Work<'_> {
         let (_, cpus) = placement.cpus();
         pin_this_thread(cpus)?;
         running.pin(placement)?;
-        load.verify(round == 0)?;
+        let large = [What::Large, What::LargeInImage].into_iter();
+        let large = large.filter(|what| round == 0 && kind.takes_part_in(*what));
+        load.verify(&large.collect::<Vec<_>>())?;
         let time = Duration::from_millis(self.options.milliseconds);
-        for (case, figures) in self.options.cases().into_iter().zip(row) {
+        let mut cases: Vec<_> = self.options.cases().into_iter().zip(row).collect();
+        if !round.is_multiple_of(2) {
+            // Two that are compared take turns in being the first.
+            cases.reverse();
+        }
+        for (case, figures) in cases {
             if !kind.takes_part_in(case.what) {
                 continue;
             }
@@ -295,7 +311,7 @@ impl Work<'_> {
 
 /// Whether it is bytes that count.
 const fn is_bulk(what: What) -> bool {
-    matches!(what, What::Medium | What::Large)
+    matches!(what, What::Medium | What::Large | What::LargeInImage)
 }
 
 impl Figures {
@@ -310,8 +326,14 @@ impl Figures {
         self.load_busy.push(outcome.busy);
     }
 
-    /// What the table says, beside the server that the others are compared with.
-    fn cell(&self, compared_with: Option<&Self>) -> String {
+    /// The rate in proportion to that of others, taken in the same rounds.
+    fn ratio(&self, to: &Self) -> Option<f64> {
+        let pairs = self.rate.iter().zip(&to.rate);
+        median(&pairs.map(|(own, other)| own / other).collect::<Vec<f64>>())
+    }
+
+    /// What the table says, with a ratio.
+    fn cell(&self, ratio: Option<f64>) -> String {
         let (Some(rate), Some(cpu), Some(busy)) = (
             median(&self.rate),
             median(&self.cpu),
@@ -319,11 +341,6 @@ impl Figures {
         ) else {
             return "-".to_owned();
         };
-        let ratios = compared_with.map(|own| {
-            let pairs = own.rate.iter().zip(&self.rate);
-            pairs.map(|(own, other)| own / other).collect::<Vec<f64>>()
-        });
-        let ratio = ratios.and_then(|ratios| median(&ratios));
         let ratio = ratio.map_or_else(String::new, |ratio| format!(" (**{ratio:.2}**)"));
         let busy = busy * 100.0;
         format!("{rate:.2}{ratio}, {cpu:.2} s, load {busy:.0} %")
@@ -346,10 +363,22 @@ fn report(options: &Options, table: &Table, elapsed: Duration) {
         }
         println!("\n| {} | {} |", placement.name(), names.join(" | "));
         println!("|---|{}", "---|".repeat(names.len()));
-        for (case, row) in options.cases().into_iter().zip(rows) {
-            let cells = row.iter().enumerate();
-            let cells =
-                cells.map(|(index, figures)| figures.cell(row.first().filter(|_| index > 0)));
+        let cases = options.cases();
+        for (case, row) in cases.iter().zip(rows) {
+            // The file in the image is compared with the one in the directory.
+            let in_directory = cases.iter().zip(rows).find(|(other, _)| {
+                case.what == What::LargeInImage
+                    && other.what == What::Large
+                    && other.connections == case.connections
+            });
+            let in_directory = in_directory.and_then(|(_, row)| row.first());
+            let own = row.first();
+            let cells = row.iter().enumerate().map(|(index, figures)| {
+                figures.cell(match index {
+                    0 => in_directory.and_then(|other| figures.ratio(other)),
+                    _ => own.and_then(|own| own.ratio(figures)),
+                })
+            });
             println!(
                 "| {} | {} |",
                 case.name,

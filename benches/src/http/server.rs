@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use pxe_test_lab::Namespace;
 
+use super::content::IMAGES_PATH;
 use super::load::What;
 use crate::processor::Placement;
 use crate::running::{Running, on_cpus};
@@ -52,7 +53,7 @@ impl Kind {
         Self::Lighttpd,
         Self::StaticWebServer,
     ];
-    pub(super) const PACKAGES: [&str; 2] = ["lighttpd", "nginx"];
+    pub(super) const PACKAGES: [&str; 3] = ["lighttpd", "nginx", "xorriso"];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -67,7 +68,11 @@ impl Kind {
 
     /// Whether this is measured of it.
     pub(super) fn takes_part_in(self, what: What) -> bool {
-        self != Self::NginxCopying || what == What::Range
+        match (self, what) {
+            (Self::NginxCopying, what) => what == What::Range,
+            (server, What::LargeInImage) => server == Self::PxeServer,
+            _ => true,
+        }
     }
 }
 
@@ -78,8 +83,17 @@ pub(super) struct Programs {
     pub(super) static_web_server: PathBuf,
 }
 
+/// What is served.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Roots<'a> {
+    /// The directory.
+    pub(super) tree: &'a Path,
+    /// The folder of images, to servers that have such.
+    pub(super) images: &'a Path,
+}
+
 /// Starts a server in a namespace, on the CPUs of a placement and with as many threads or
-/// processes. It serves `root`, and gets a directory of its own below `directory`.
+/// processes. It gets a directory of its own below `directory`.
 ///
 /// # Errors
 /// A text that names the server.
@@ -88,7 +102,7 @@ pub(super) fn start(
     programs: &Programs,
     namespace: &Namespace,
     directory: &Path,
-    root: &Path,
+    roots: Roots<'_>,
     placement: Placement,
 ) -> Result<Running, String> {
     let own = directory.join(kind.name());
@@ -97,13 +111,13 @@ pub(super) fn start(
     // static-web-server reads no file of another ending.
     let config = own.join("config.toml");
     let (cpus, _) = placement.cpus();
-    fs::write(&config, config_text(kind, &own, root, cpus.len())).map_err(at)?;
+    fs::write(&config, config_text(kind, &own, roots, cpus.len())).map_err(at)?;
     let mut command = on_cpus(namespace, cpus);
     match kind {
         Kind::PxeServer => command.arg(&programs.pxe_server).arg("serve").arg(config),
         Kind::PxeHttp => {
             let program = std::env::current_exe().map_err(at)?;
-            command.arg(program).arg("http-serve").arg(root)
+            command.arg(program).arg("http-serve").arg(roots.tree)
         }
         Kind::Nginx | Kind::NginxCopying => command.args(["nginx", "-c"]).arg(config),
         Kind::Lighttpd => command.args(["lighttpd", "-D", "-f"]).arg(config),
@@ -115,8 +129,8 @@ pub(super) fn start(
     Running::start(command, kind.name(), &own.join("log"))
 }
 
-fn config_text(kind: Kind, own: &Path, root: &Path, workers: usize) -> String {
-    let (own, root) = (own.display(), root.display());
+fn config_text(kind: Kind, own: &Path, roots: Roots<'_>, workers: usize) -> String {
+    let (own, root, images) = (own.display(), roots.tree.display(), roots.images.display());
     let (ip, port) = (ADDRESS.ip(), ADDRESS.port());
     match kind {
         Kind::PxeServer => format!(
@@ -130,6 +144,10 @@ root = "{root}"
 [http]
 listen = "{ADDRESS}"
 connections_max = {CONNECTIONS_MAX}
+[images]
+dir = "{images}"
+path = "{IMAGES_PATH}"
+settle_seconds = 0
 "#
         ),
         Kind::PxeHttp => String::new(),
