@@ -5,15 +5,18 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use pxe_test_lab::unique_name;
+use pxe_test_lab::{POLL_INTERVAL, unique_name};
 
 use crate::capture::Capture;
-use crate::matrix::{Cell, Firmware, Loader, Matrix, ServerDefinition, System, Variables};
+use crate::images::Images;
+use crate::matrix::{
+    Cell, Firmware, Loader, Matrix, Press, ServerDefinition, Sign, System, Variables,
+};
 use crate::network::{self, ADDRESS, BRIDGE};
 use crate::phases::{self, Phases, Spoken};
-use crate::qemu::Machine;
+use crate::qemu::{Machine, is_mostly};
 use crate::report;
-use crate::serial::Screen;
+use crate::serial::{Screen, now};
 use crate::server::{self, Server};
 use crate::signals;
 use crate::tree;
@@ -23,13 +26,25 @@ use crate::wire::Conversations;
 /// How often a running boot is looked after while its console is silent.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
+/// How often a screen is looked at.
+const PICTURE_INTERVAL: Duration = Duration::from_secs(2);
+
 /// How long the console may go on to say why it failed.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// The server's folder of images, and its log, in the work directory.
+const IMAGES: &str = "images";
+const SERVER_LOG: &str = "pxe-server.log";
+/// What the log has for each image that is offered.
+const OFFERED: &str = r#""event":"image_offered""#;
+/// How long a server may take to offer an image: more than it lets an image settle.
+const OFFER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a run of cells has in common.
 #[derive(Debug)]
 pub(crate) struct Setting<'a> {
     pub(crate) matrix: &'a Matrix,
+    pub(crate) images: &'a Images,
     pub(crate) server: &'a Path,
     /// Where the work directories are made.
     pub(crate) work_parent: &'a Path,
@@ -141,14 +156,25 @@ fn boot(
         network::load_rules(&namespace, &file)?;
     }
     let capture = Capture::start(&namespace, work)?;
+    if !parts.system.images.is_empty() {
+        tree::make_directory(&work.join(IMAGES))?;
+    }
     let mut server = Server::start(&namespace, parts.server, &variables, work)?;
+    drop_images(setting.images, parts.system, &mut server, work)?;
     let mut machine = Machine::start(&namespace, parts.firmware, parts.system.memory_mib, work)?;
     let power_on = machine.power_on;
     let mut screen = Screen::default();
     let mut spoken = Spoken::default();
-    let watched = watch(&parts, &mut machine, &mut server, &mut screen, &mut spoken);
+    let watched = watch(
+        &parts,
+        &mut machine,
+        &mut server,
+        &mut screen,
+        &mut spoken,
+        work,
+    );
     if watched.is_err()
-        && let Err(error) = machine.take_picture(&work.join("screen.png"))
+        && let Err(error) = machine.take_picture(&work.join("screen.png"), "png")
     {
         outcome.last_lines.push(format!("({error})"));
     }
@@ -170,11 +196,40 @@ fn boot(
         &cell.names,
         &conversations,
     )?;
-    let log = fs::read_to_string(work.join("pxe-server.log")).unwrap_or_default();
+    let log = fs::read_to_string(work.join(SERVER_LOG)).unwrap_or_default();
     verdict::unlogged(&cell.expect, &conversations, &log)?;
     match outcome.phases.missing() {
         Some(_) => Err(explain("the marker came by another way", &outcome.phases)),
         None => Ok(()),
+    }
+}
+
+/// Drops the system's images into the server's folder, and waits until it says that it offers them.
+fn drop_images(
+    images: &Images,
+    system: &System,
+    server: &mut Server,
+    work: &Path,
+) -> Result<(), String> {
+    let folder = work.join(IMAGES);
+    for (name, image) in &system.images {
+        images.drop_into(&folder, name, image)?;
+    }
+    let deadline = Instant::now() + OFFER_PATIENCE;
+    loop {
+        let log = fs::read_to_string(work.join(SERVER_LOG)).unwrap_or_default();
+        if log.matches(OFFERED).count() >= system.images.len() {
+            return Ok(());
+        }
+        if let Some(reason) = server.ended() {
+            return Err(reason);
+        }
+        if Instant::now() > deadline {
+            return Err(format!(
+                "images are not offered after {OFFER_PATIENCE:?} in the folder"
+            ));
+        }
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 
@@ -216,11 +271,13 @@ fn watch(
     server: &mut Server,
     screen: &mut Screen,
     spoken: &mut Spoken,
+    work: &Path,
 ) -> Result<(), String> {
     let limit = parts.cell.time_limit();
     let mut deadline = Instant::now() + limit;
     let mut at_deadline = format!("the marker was not there after {} s", limit.as_secs());
     let mut doomed = false;
+    let mut pictured = Instant::now();
     let mut presses = parts.cell.press.iter().peekable();
     let failures = [
         &parts.firmware.failures,
@@ -231,19 +288,22 @@ fn watch(
         match machine.console.recv_timeout(LOOK_INTERVAL) {
             Ok(chunk) => {
                 screen.add(&chunk.bytes);
-                if spoken.kernel.is_none() && screen.shows(&parts.system.kernel_banner) {
+                if let Sign::Console { kernel_banner, .. } = &parts.system.sign
+                    && spoken.kernel.is_none()
+                    && screen.shows(kernel_banner)
+                {
                     spoken.kernel = Some(chunk.at);
                 }
                 if let Some(press) = presses.next_if(|press| screen.shows(&press.after)) {
                     screen.clear();
                     machine.type_keys(&press.keys)?;
                 }
-                if !doomed && screen.shows(&parts.system.marker) {
+                if let Sign::Console { marker, .. } = &parts.system.sign
+                    && !doomed
+                    && screen.shows(marker)
+                {
                     spoken.marker = Some(chunk.at);
-                    return match presses.next() {
-                        None => Ok(()),
-                        Some(press) => Err(format!("the console never showed {:?}", press.after)),
-                    };
+                    return arrived(presses.next());
                 }
                 let failure = failures
                     .into_iter()
@@ -255,7 +315,20 @@ fn watch(
                     deadline = deadline.min(Instant::now() + LAST_WORDS);
                 }
             }
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => {
+                if let Sign::Screen { colour } = parts.system.sign
+                    && pictured.elapsed() > PICTURE_INTERVAL
+                {
+                    let picture = work.join("screen.ppm");
+                    machine.take_picture(&picture, "ppm")?;
+                    pictured = Instant::now();
+                    let at = |error| format!("{}: {error}", picture.display());
+                    if is_mostly(&fs::read(&picture).map_err(at)?, colour) {
+                        (spoken.kernel, spoken.marker) = (Some(now()), Some(now()));
+                        return arrived(presses.next());
+                    }
+                }
+            }
             Err(RecvTimeoutError::Disconnected) => {
                 return Err("the machine switched itself off or reset".to_owned());
             }
@@ -269,6 +342,14 @@ fn watch(
         if Instant::now() > deadline {
             return Err(at_deadline);
         }
+    }
+}
+
+/// The system runs. What had to be pressed, and was not?
+fn arrived(left: Option<&Press>) -> Result<(), String> {
+    match left {
+        None => Ok(()),
+        Some(press) => Err(format!("the console never showed {:?}", press.after)),
     }
 }
 

@@ -6,6 +6,7 @@ mod capture;
 mod cell;
 mod document;
 mod fixtures;
+mod images;
 mod installer;
 mod matrix;
 mod menus;
@@ -33,6 +34,7 @@ use std::thread;
 use clap::{Parser, ValueEnum};
 
 use crate::cell::{Outcome, Setting};
+use crate::images::Images;
 use crate::matrix::{Cell, Matrix};
 
 /// Boots real firmware in QEMU, in network namespaces, from the server under test.
@@ -144,9 +146,12 @@ fn run(options: &Options) -> Result<ExitCode, String> {
     pxe_test_lab::ensure(parts.chain([&tcpdump]))?;
     let work_parent = std::env::temp_dir();
     pxe_test_lab::remove_stale(&work_parent);
+    let images = Images::of(home);
+    images.ensure(&matrix, &cells)?;
     let server = options.server()?;
     let setting = Setting {
         matrix: &matrix,
+        images: &images,
         server: &server,
         work_parent: &work_parent,
         artifacts: &artifacts,

@@ -95,12 +95,43 @@ pub(crate) struct System {
     pub(crate) packages: Vec<String>,
     pub(crate) memory_mib: u32,
     pub(crate) append: String,
-    pub(crate) kernel_banner: String,
-    pub(crate) marker: String,
+    /// How it is known that it runs.
+    pub(crate) sign: Sign,
     #[serde(default)]
     pub(crate) failures: Vec<String>,
     #[serde(default)]
     pub(crate) tree: TreeSpec,
+    /// Name in the server's folder of images -> the image that is dropped there once the server runs.
+    #[serde(default)]
+    pub(crate) images: BTreeMap<String, Image>,
+}
+
+/// How a system is known to run.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub(crate) enum Sign {
+    /// By what its kernel, and then the system, write to the serial console.
+    Console {
+        /// The kernel's first line.
+        kernel_banner: String,
+        /// What only the running system prints.
+        marker: String,
+    },
+    /// By the colour of more than half of the screen: red, green, blue. It writes nothing to the serial console.
+    Screen {
+        /// That colour.
+        colour: [u8; 3],
+    },
+}
+
+/// An image of a system.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Image {
+    /// What a recipe of the directory `images/` makes.
+    Recipe(String),
+    /// A file of a package.
+    File(PathBuf),
 }
 
 /// Files of a boot tree. Keys are paths inside the tree.
@@ -209,6 +240,17 @@ impl fmt::Display for Protocol {
 pub(crate) struct Step {
     pub(crate) protocol: Protocol,
     pub(crate) path: String,
+}
+
+impl Step {
+    /// Whether it is a request for this path. One that ends in `*` is for all that begin so.
+    pub(crate) fn is_for(&self, path: &str) -> bool {
+        let path = path.trim_start_matches('/');
+        match self.path.strip_suffix('*') {
+            Some(beginning) => path.starts_with(beginning),
+            None => path == self.path,
+        }
+    }
 }
 
 impl fmt::Display for Step {
@@ -403,6 +445,13 @@ impl Matrix {
                 }
             }
         }
+        for (name, system) in &self.systems {
+            for image in system.images.keys() {
+                if image.starts_with('.') || image.contains('/') {
+                    return Err(format!("{name}: {image:?} is no name of an image"));
+                }
+            }
+        }
         for (name, server) in &self.servers {
             if server.process.is_empty() {
                 return Err(format!("server {name:?} has no process"));
@@ -481,8 +530,7 @@ mod tests {
         about = ""
         memory_mib = 512
         append = ""
-        kernel_banner = "Linux"
-        marker = "hello"
+        sign = { kernel_banner = "Linux", marker = "hello" }
         [server.v]
         about = ""
         process = [{ name = "p", command = ["p"], ready = ["udp 67"] }]
@@ -516,6 +564,9 @@ mod tests {
             }
         );
         assert_eq!(cell.expect.kernel.to_string(), "http c");
+        assert!(cell.expect.kernel.is_for("/c") && !cell.expect.kernel.is_for("/cd"));
+        let step = Step::try_from("tftp live/vmlinuz-*".to_owned()).unwrap();
+        assert!(step.is_for("/live/vmlinuz-6.1") && !step.is_for("live/vmlinuz"));
     }
 
     #[test]
@@ -523,6 +574,10 @@ mod tests {
         let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("matrix");
         let matrix = Matrix::load(&directory).unwrap();
         let names: Vec<&str> = matrix.cells.iter().map(|cell| cell.name.as_str()).collect();
+        for system in ["debian-live-by-nfs", "debian-live-by-http"] {
+            let image = Image::Recipe("debian-live".to_owned());
+            assert!(matrix.systems[system].images.values().eq([&image]));
+        }
         for name in [
             "seabios-ipxe-lpxelinux",
             "seabios-undionly-script",

@@ -112,8 +112,8 @@ impl Machine {
             .map_err(|error| format!("cannot type: {error}"))
     }
 
-    /// Saves a picture of the screen as PNG.
-    pub(crate) fn take_picture(&self, to: &Path) -> Result<(), String> {
+    /// Saves a picture of the screen, as PNG or as PPM.
+    pub(crate) fn take_picture(&self, to: &Path, format: &str) -> Result<(), String> {
         let at = |error: &dyn std::fmt::Display| format!("no picture of the screen: {error}");
         let stream = UnixStream::connect(&self.control).map_err(|error| at(&error))?;
         let bounded = stream
@@ -124,7 +124,7 @@ impl Machine {
         let mut lines = BufReader::new(stream).lines();
         // The greeting.
         answer(&mut lines, "QMP").map_err(|error| at(&error))?;
-        let picture = json!({ "filename": to, "format": "png" });
+        let picture = json!({ "filename": to, "format": format });
         for (execute, arguments) in [("qmp_capabilities", json!({})), ("screendump", picture)] {
             let message = json!({ "execute": execute, "arguments": arguments });
             writeln!(writer, "{message}").map_err(|error| at(&error))?;
@@ -132,6 +132,20 @@ impl Machine {
         }
         Ok(())
     }
+}
+
+/// Whether more than half of the dots of a picture have this colour. It is binary PPM with 8 bits for each of red, green and
+/// blue (ppm(5)).
+pub(crate) fn is_mostly(picture: &[u8], colour: [u8; 3]) -> bool {
+    // `P6`, width, height, 255, and one character of white space.
+    let header = picture.iter().enumerate();
+    let ends = header.filter(|(_, byte)| byte.is_ascii_whitespace());
+    let Some((end, _)) = ends.take(4).last() else {
+        return false;
+    };
+    let dots = picture.get(end + 1..).unwrap_or_default();
+    let same = dots.chunks_exact(3).filter(|dot| **dot == colour).count();
+    picture.starts_with(b"P6") && same > dots.len() / 6
 }
 
 /// Reads up to the message that has the key. Events come between; an error is one.
@@ -154,7 +168,22 @@ fn answer(
 
 #[cfg(test)]
 mod tests {
-    use super::answer;
+    use super::{answer, is_mostly};
+
+    #[test]
+    fn a_picture_has_the_colour_of_most_of_its_dots() {
+        let picture = |dots: &[&[u8; 3]]| {
+            let header = format!("P6\n{} 1\n255\n", dots.len());
+            let dots = dots.iter().flat_map(|dot| dot.iter().copied());
+            header.bytes().chain(dots).collect::<Vec<u8>>()
+        };
+        let (blue, black) = (&[0, 0, 170], &[0, 0, 0]);
+        assert!(is_mostly(&picture(&[blue, black, blue]), *blue));
+        assert!(!is_mostly(&picture(&[blue, black]), *blue));
+        assert!(!is_mostly(&picture(&[black; 3]), *blue));
+        assert!(!is_mostly(b"P6\n", *blue));
+        assert!(!is_mostly(b"", *blue));
+    }
 
     fn ask(text: &str) -> Result<(), String> {
         answer(&mut text.lines().map(|line| Ok(line.to_owned())), "return")

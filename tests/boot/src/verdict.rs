@@ -65,7 +65,7 @@ pub(crate) fn unlogged(
 ) -> Result<(), String> {
     let hidden = expect.steps().into_iter();
     for step in hidden.filter(|step| step.protocol == Protocol::Https) {
-        let is_path = |path: &str| path.trim_start_matches('/') == step.path;
+        let is_path = |path: &str| step.is_for(path);
         let in_clear =
             |request: &Request| request.protocol != Protocol::Https && is_path(&request.path);
         if let Some(request) = conversations

@@ -124,7 +124,7 @@ impl Request {
     pub(crate) fn is(&self, step: &Step) -> bool {
         // What is asked for over TLS, the verdict looks for elsewhere.
         self.protocol == step.protocol
-            && (step.protocol == Protocol::Https || self.path.trim_start_matches('/') == step.path)
+            && (step.protocol == Protocol::Https || step.is_for(&self.path))
     }
 }
 

@@ -165,7 +165,7 @@ fn make(root: &Path) -> Result<(), String> {
 }
 
 /// Where the host has its packages from: the files of sources.list(5).
-fn sources() -> Result<Vec<PathBuf>, String> {
+pub(crate) fn sources() -> Result<Vec<PathBuf>, String> {
     let mut files: Vec<PathBuf> = vec!["/etc/apt/sources.list".into()];
     if let Ok(entries) = fs::read_dir("/etc/apt/sources.list.d") {
         files.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));

@@ -3,7 +3,7 @@
 mod calls;
 mod common;
 mod cpio;
-mod debian;
+pub(crate) mod debian;
 mod exercisers;
 mod guest;
 mod initramfs;
