@@ -591,6 +591,10 @@ mod tests {
             "ovmf-proxy-http-snponly-script",
             "seabios-undionly-converted-menu",
             "ovmf-grub-converted-menu",
+            "seabios-image-live-nfs",
+            "ovmf-image-live-nfs",
+            "seabios-image-live-http",
+            "ovmf-image-live-http",
         ] {
             assert!(names.contains(&name), "{name} is not in {names:?}");
         }
