@@ -117,7 +117,7 @@ pub(crate) enum Sign {
         /// What only the running system prints.
         marker: String,
     },
-    /// By the colour of more than half of the screen: red, green, blue. It writes nothing to the serial console.
+    /// By the colour of nearly all of the screen: red, green, blue. It writes nothing to the serial console.
     Screen {
         /// That colour.
         colour: [u8; 3],
