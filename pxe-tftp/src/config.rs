@@ -153,7 +153,7 @@ pub struct Limits {
     /// not acknowledged for so long; else a few forged requests per second would keep all places
     /// taken. Default: 200 ms, far beyond a round trip in a LAN. A client that is slower asks
     /// again. The engine looks among its own transfers first, then asks for
-    /// [room elsewhere](crate::Output::MakeRoom). Where it is one client's bound that is met, it looks
+    /// [room elsewhere](crate::Engine::take_displacements). Where it is one client's bound that is met, it looks
     /// among its own alone: requests that are forged in that client's name, each by another port,
     /// come to all threads of the driver alike.
     pub displaced_after: Duration,

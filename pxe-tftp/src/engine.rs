@@ -34,6 +34,8 @@ pub struct Engine {
     pub(crate) elsewhere_of_remote: usize,
     /// Since when a transfer of another engine has not been answered.
     pub(crate) unanswered_elsewhere: Option<Instant>,
+    /// Transfers that other engines are to displace.
+    pub(crate) displacements: usize,
     /// What windows may hold beyond their shares, in octets: here, and of other engines.
     borrowed_bytes: usize,
     borrowed_bytes_elsewhere: usize,
@@ -95,17 +97,25 @@ impl Engine {
         self.unanswered_elsewhere = since;
     }
 
-    /// Since when the first packet of a transfer has not been acknowledged, the longest of all.
-    pub fn longest_unanswered(&self) -> Option<Instant> {
-        let (since, _) = self.table.longest_unanswered()?;
+    /// Since when the first packet of a transfer has not been acknowledged. With 0, that of the one for
+    /// which it is longest; with another number, that of the one that comes so many after it.
+    pub fn unanswered_since(&self, rank: usize) -> Option<Instant> {
+        let (since, _) = self.table.unanswered_at(rank)?;
         Some(since)
+    }
+
+    /// How many places requests were given, since this was asked last, that transfers of other
+    /// engines have to give up: have those [make room](Self::make_room). It is at most one for each
+    /// time the driver said [that there is one](Self::set_unanswered_elsewhere).
+    pub fn take_displacements(&mut self) -> usize {
+        std::mem::take(&mut self.displacements)
     }
 
     /// Ends the transfer that has not been answered for longest, for another engine's request, if
     /// that is as long as [`Limits::displaced_after`](crate::Limits::displaced_after). `false`: there
     /// is none.
     pub fn make_room(&mut self, now: Now) -> bool {
-        self.displace(now.mono, self.table.longest_unanswered())
+        self.displace(now.mono, self.table.unanswered_at(0))
     }
 
     /// Counts so many bytes that windows of other engines have borrowed towards

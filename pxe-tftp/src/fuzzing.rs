@@ -370,7 +370,6 @@ impl Harness {
                 Output::Release { transfer } => {
                     self.wants.remove(&transfer);
                 }
-                Output::MakeRoom => {}
                 Output::Event(event) => assert!(!format!("{event:?}").contains('\u{1b}')),
             }
         }

@@ -173,7 +173,7 @@ impl Engine {
         let transfers_max = self.config.limits.transfers_max;
         // Engines that take places at the same moment may have taken one too many between them.
         while self.table.len().saturating_add(self.elsewhere) >= transfers_max {
-            let longest = self.table.longest_unanswered();
+            let longest = self.table.unanswered_at(0);
             if !self.displace(now, longest) && !self.displace_elsewhere(now) {
                 return false;
             }
@@ -202,7 +202,7 @@ impl Engine {
             return false;
         }
         self.elsewhere -= 1;
-        self.outputs.push_back(Output::MakeRoom);
+        self.displacements = self.displacements.saturating_add(1);
         true
     }
 

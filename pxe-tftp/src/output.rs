@@ -52,10 +52,6 @@ pub enum Output {
         /// Which transfer.
         transfer: TransferId,
     },
-    /// A request has got a place that a transfer of another engine has to give up: have that engine
-    /// [make room](crate::Engine::make_room). Only where the driver said
-    /// [that there is one](crate::Engine::set_unanswered_elsewhere).
-    MakeRoom,
     /// Something an operator may want to know.
     Event(Event),
 }

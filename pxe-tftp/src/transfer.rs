@@ -292,9 +292,10 @@ impl Table {
         self.unanswered.len()
     }
 
-    /// The transfer whose first packet has not been acknowledged for longest.
-    pub(crate) fn longest_unanswered(&self) -> Option<(Instant, TransferId)> {
-        self.unanswered.first().copied()
+    /// The transfer whose first packet has not been acknowledged for longest, or that comes so many
+    /// after it.
+    pub(crate) fn unanswered_at(&self, rank: usize) -> Option<(Instant, TransferId)> {
+        self.unanswered.iter().nth(rank).copied()
     }
 
     /// The same, of those with this address.

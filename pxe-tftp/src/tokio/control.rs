@@ -13,6 +13,10 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use crate::config::Config;
 
+/// How many transfers a thread may be asked to displace before it has displaced any: what others learn
+/// in one call of clients without a place. With one at a time, all but the first would be refused.
+const ROOM_MAX: usize = 16;
+
 /// What is common to a server's threads. It exists before they do: a handle may be used then.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
@@ -35,9 +39,10 @@ struct Thread {
     transfers: AtomicUsize,
     /// What its windows may hold beyond their shares.
     borrowed_window_bytes: AtomicUsize,
-    /// One more than the nanoseconds of the threads' clock since when a transfer has not been
-    /// answered; 0 where there is none.
-    unanswered: AtomicU64,
+    /// Since when the transfer has not been answered for which that is longest, and since when the
+    /// last one of [`ROOM_MAX`]: one more than the nanoseconds of the threads' clock; 0 where there is
+    /// none.
+    unanswered: [AtomicU64; 2],
     /// How many transfers it is to displace for others' requests.
     displacements: AtomicUsize,
     /// Packets that others put into its mail, and it has not taken.
@@ -59,7 +64,7 @@ impl Shared {
                 waker: Waker::new()?,
                 transfers: AtomicUsize::new(0),
                 borrowed_window_bytes: AtomicUsize::new(0),
-                unanswered: AtomicU64::new(0),
+                unanswered: [const { AtomicU64::new(0) }; 2],
                 displacements: AtomicUsize::new(0),
                 handed_over: AtomicUsize::new(0),
             })
@@ -107,9 +112,10 @@ impl Shared {
             .sum()
     }
 
-    /// How many transfers the other threads have.
+    /// How many transfers the other threads have, but for those that they are to displace.
     pub(super) fn transfers_elsewhere(&self, thread: usize) -> usize {
-        self.elsewhere(thread, |other| &other.transfers)
+        let transfers = self.elsewhere(thread, |other| &other.transfers);
+        transfers.saturating_sub(self.elsewhere(thread, |other| &other.displacements))
     }
 
     /// What the windows of the other threads' transfers have borrowed, in octets.
@@ -129,28 +135,37 @@ impl Shared {
         }
     }
 
-    /// Of the other threads, the one with the transfer that has not been answered for longest, and
-    /// since when.
+    /// Of the other threads, the one that can displace the transfer that has not been answered for
+    /// longest, and since when. Those that are to be displaced already are not counted.
     fn longest_unanswered(&self, thread: usize) -> Option<(Instant, &Thread)> {
         let others = self.threads().iter().enumerate();
         let others = others.filter(|(other, _)| *other != thread);
         let since = others.filter_map(|(_, other)| {
-            let since = other.unanswered.load(Ordering::Relaxed).checked_sub(1)?;
+            let [longest, last_of_many] = &other.unanswered;
+            let since = match other.displacements.load(Ordering::Relaxed) {
+                0 => longest,
+                1..ROOM_MAX => last_of_many,
+                _ => return None,
+            };
+            let since = since.load(Ordering::Relaxed).checked_sub(1)?;
             Some((Instant::from_nanos(since), other))
         });
         since.min_by_key(|(since, _)| *since)
     }
 
-    /// Since when a transfer of the other threads has not been answered, the longest of all.
+    /// Since when a transfer of the other threads has not been answered that can be displaced.
     pub(super) fn longest_unanswered_elsewhere(&self, thread: usize) -> Option<Instant> {
         let (since, _) = self.longest_unanswered(thread)?;
         Some(since)
     }
 
-    pub(super) fn set_longest_unanswered(&self, thread: usize, since: Option<Instant>) {
+    /// Says since when a thread's transfers have not been answered, by their ranks.
+    pub(super) fn set_unanswered(&self, thread: usize, since: impl Fn(usize) -> Option<Instant>) {
         if let Some(mine) = self.threads().get(thread) {
-            let since = since.map_or(0, |since| since.as_nanos().saturating_add(1));
-            mine.unanswered.store(since, Ordering::Relaxed);
+            for (place, rank) in mine.unanswered.iter().zip([0, ROOM_MAX - 1]) {
+                let since = since(rank).map_or(0, |since| since.as_nanos().saturating_add(1));
+                place.store(since, Ordering::Relaxed);
+            }
         }
     }
 
@@ -158,19 +173,22 @@ impl Shared {
     /// answered at this moment, there is one transfer too many for a while.
     pub(super) fn displace_elsewhere(&self, thread: usize) {
         if let Some((_, other)) = self.longest_unanswered(thread) {
-            // Nobody else is to count on that one.
-            other.unanswered.store(0, Ordering::Relaxed);
             other.displacements.fetch_add(1, Ordering::Release);
             other.waker.wake();
         }
     }
 
     /// How many transfers this thread is to displace.
-    pub(super) fn take_displacements(&self, thread: usize) -> usize {
+    pub(super) fn displacements(&self, thread: usize) -> usize {
         let mine = self.threads().get(thread);
-        let asked = |mine: &&Thread| mine.displacements.load(Ordering::Relaxed) > 0;
-        let mine = mine.filter(asked);
-        mine.map_or(0, |mine| mine.displacements.swap(0, Ordering::Acquire))
+        mine.map_or(0, |mine| mine.displacements.load(Ordering::Acquire))
+    }
+
+    /// It has displaced so many, and said how many transfers it has now.
+    pub(super) fn have_displaced(&self, thread: usize, count: usize) {
+        if let Some(mine) = self.threads().get(thread) {
+            mine.displacements.fetch_sub(count, Ordering::Release);
+        }
     }
 
     /// Counts a packet for a thread's mail, if there are less than so many.

@@ -106,7 +106,11 @@ impl Reception<'_> {
         engine.set_transfers_elsewhere(shared.transfers_elsewhere(number));
         let elsewhere = shared.transfers_of_remote_elsewhere(number, remote);
         engine.set_transfers_of_remote_elsewhere(elsewhere);
+        engine.set_unanswered_elsewhere(shared.longest_unanswered_elsewhere(number));
         engine.handle_datagram(self.now, meta, payload);
+        for _ in 0..engine.take_displacements() {
+            shared.displace_elsewhere(number);
+        }
         shared.set_transfers(number, engine.transfers());
         let here = engine.transfers_of_remote(remote);
         shared.set_transfers_of_remote(number, remote, here);
@@ -125,12 +129,13 @@ impl Reception<'_> {
 
 #[cfg(test)]
 mod tests {
-    use pxe_core::{Instant, SocketId, UnixTime};
+    use pxe_core::{BatchLimit, Instant, SocketId, UnixTime};
 
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Limits, PortMode};
     use crate::event::Event;
-    use crate::output::Output;
+    use crate::output::{FileInfo, Output};
+    use crate::send_buffer::SendBuffer;
 
     const RRQ: &[u8] = b"\0\x01file\0octet\0";
     const ERROR: &[u8] = b"\0\x05\0\0enough\0";
@@ -140,6 +145,7 @@ mod tests {
         engines: Vec<Engine>,
         shared: Arc<Shared>,
         desk: Desk,
+        now: Now,
     }
 
     impl Threads {
@@ -155,6 +161,7 @@ mod tests {
                     mailboxes: (0..2).map(mailbox).collect(),
                 },
                 shared,
+                now: Now::new(Instant::from_nanos(1), UnixTime::from_seconds(0)),
             }
         }
 
@@ -165,7 +172,7 @@ mod tests {
                 desk: Some(&self.desk),
                 number,
                 asked: asked(),
-                now: Now::new(Instant::from_nanos(1), UnixTime::from_seconds(0)),
+                now: self.now,
             };
             reception.take(&RecvMeta::new(SocketId(0), client(port)), payload);
         }
@@ -182,6 +189,20 @@ mod tests {
                 self.take(number, packet.meta.remote.port(), &packet.payload);
             }
             count
+        }
+
+        /// Sends the first packet of all transfers of a thread, of an empty file.
+        fn answer(&mut self, number: usize) {
+            let engine = &mut self.engines[number];
+            while let Some(output) = engine.poll_output() {
+                if let Output::Incoming(incoming) = output {
+                    assert!(engine.accept(self.now, incoming, FileInfo::new(0)));
+                }
+            }
+            let (limit, mut buffer) = (BatchLimit::ONE, SendBuffer::new());
+            while engine.poll_transmit(self.now, limit, &mut buffer).is_some() {
+                buffer.clear();
+            }
         }
 
         fn transfers(&self) -> [usize; 2] {
@@ -294,5 +315,48 @@ mod tests {
         // Now there is room again.
         threads.take(0, 1000, RRQ);
         assert_eq!((threads.take_mail(1), threads.events(0, is_limit)), (1, 0));
+    }
+
+    /// A flood comes to one processor and takes all places, and then clients ask at another one.
+    #[test]
+    fn requests_at_one_processor_get_places_of_unanswered_ones_at_another() {
+        let places = 40;
+        let limits = Limits::default().with_transfers_max(places);
+        let limits = limits.with_transfers_per_remote_max(100);
+        let config = Config::new().with_ports(PortMode::Single);
+        let mut threads = Threads::new(&config.with_limits(limits));
+        for port in 0..40 {
+            threads.take(0, 1000 + port, RRQ);
+        }
+        threads.answer(0);
+        let publish = |threads: &Threads| {
+            let engine = &threads.engines[0];
+            threads.shared.set_transfers(0, engine.transfers());
+            let since = |rank| engine.unanswered_since(rank);
+            threads.shared.set_unanswered(0, since);
+        };
+        publish(&threads);
+        assert_eq!(threads.transfers(), [places, 0]);
+        threads.take(1, 2000, RRQ);
+        assert_eq!(threads.transfers(), [places, 0], "they may still answer");
+
+        let later = Instant::from_nanos(1_000_000_000);
+        threads.now = Now::new(later, UnixTime::from_seconds(0));
+        for port in 0..20 {
+            threads.take(1, 2001 + port, RRQ);
+        }
+        // As many as it may be asked for at once.
+        assert_eq!(threads.transfers(), [places, 16]);
+        assert_eq!(threads.shared.displacements(0), 16);
+        assert_eq!(threads.shared.displacements(1), 0);
+        for _ in 0..16 {
+            assert!(threads.engines[0].make_room(threads.now));
+        }
+        publish(&threads);
+        threads.shared.have_displaced(0, 16);
+        assert_eq!(threads.transfers(), [places - 16, 16]);
+        threads.take(1, 3000, RRQ);
+        assert_eq!(threads.transfers(), [places - 16, 17]);
+        assert_eq!(threads.shared.displacements(0), 1);
     }
 }

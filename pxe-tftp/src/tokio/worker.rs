@@ -241,7 +241,7 @@ impl Worker {
 
     /// Displaces transfers for requests that other threads have taken.
     fn make_room(&mut self) {
-        let count = self.common.shared.take_displacements(self.number);
+        let count = self.common.shared.displacements(self.number);
         if count == 0 {
             return;
         }
@@ -250,6 +250,7 @@ impl Worker {
             self.engine.make_room(now);
         }
         self.drain_engine(now);
+        self.common.shared.have_displaced(self.number, count);
     }
 
     /// From now on, all packets of a client have to come to the same socket. That stays so: ACKs of
@@ -335,9 +336,6 @@ impl Worker {
         let Some(listener) = self.listeners.get_mut(id.0 as usize) else {
             return Ok(false);
         };
-        // One of another thread at a time: that thread has to do it before it is known of the next.
-        let unanswered = self.common.shared.longest_unanswered_elsewhere(self.number);
-        self.engine.set_unanswered_elsewhere(unanswered);
         let mut reception = Reception {
             engine: &mut self.engine,
             shared: &self.common.shared,
@@ -513,9 +511,6 @@ impl Worker {
         if mails.is_empty() {
             return;
         }
-        // As with what comes to its own sockets.
-        let unanswered = self.common.shared.longest_unanswered_elsewhere(self.number);
-        self.engine.set_unanswered_elsewhere(unanswered);
         for mail in mails {
             match mail {
                 Mail::Done(done) => {
@@ -575,7 +570,7 @@ impl Worker {
         let (shared, engine) = (&self.common.shared, &self.engine);
         shared.set_transfers(self.number, engine.transfers());
         shared.set_borrowed_window_bytes(self.number, engine.borrowed_window_bytes());
-        shared.set_longest_unanswered(self.number, engine.longest_unanswered());
+        shared.set_unanswered(self.number, |rank| engine.unanswered_since(rank));
     }
 
     fn send(&mut self, now: Now, transmit: &Transmit) {
@@ -640,7 +635,6 @@ impl Worker {
                     self.release(remote, listener);
                 }
             }
-            Output::MakeRoom => self.common.shared.displace_elsewhere(self.number),
             Output::Event(event) => {
                 // A panic of whoever listens costs it an event, and not all clients their files.
                 let observer = AssertUnwindSafe(|| (self.common.observer)(&event));

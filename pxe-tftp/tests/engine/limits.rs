@@ -496,7 +496,9 @@ fn unanswered_transfers_of_another_engine_make_room() {
     let limits = Limits::default().with_transfers_max(3);
     let (mut here, mut there) = (world(limits.clone()), world(limits));
     forge(&mut there, (0..3).map(World::address));
-    let since = there.engine.longest_unanswered();
+    let since = there.engine.unanswered_since(0);
+    assert_eq!(there.engine.unanswered_since(2), since);
+    assert_eq!(there.engine.unanswered_since(3), None);
     assert!(since.is_some());
     let mut ask = |millis, since| {
         here.run(Duration::from_millis(millis));
@@ -506,11 +508,12 @@ fn unanswered_transfers_of_another_engine_make_room() {
         let packet = ask_from(&mut here, remote);
         let served = matches!(Packet::decode(&packet), Ok(Packet::Data { .. }));
         assert!(served || busy(&packet, "too many transfers"));
-        (served, here.rooms)
+        (served, here.engine.take_displacements())
     };
     assert_eq!(ask(100, since), (false, 0));
     assert_eq!(ask(150, None), (false, 0));
     assert_eq!(ask(0, since), (true, 1));
+    assert_eq!(ask(0, None), (false, 0));
     there.run(Duration::from_millis(250));
     let now = there.now;
     assert!(there.engine.make_room(now));
@@ -520,7 +523,7 @@ fn unanswered_transfers_of_another_engine_make_room() {
     there.inject(World::address(1), SocketId(2), b"\0\x04\0\x01");
     there.inject(World::address(2), SocketId(3), b"\0\x04\0\x01");
     assert!(!there.engine.make_room(now));
-    assert_eq!(there.engine.longest_unanswered(), None);
+    assert_eq!(there.engine.unanswered_since(0), None);
 }
 
 #[test]

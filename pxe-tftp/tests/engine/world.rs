@@ -110,8 +110,6 @@ pub(crate) struct World {
     /// The most segments that one send had.
     pub(crate) largest_batch: usize,
     pub(crate) wants: u64,
-    /// How often another engine was to make room.
-    pub(crate) rooms: usize,
     /// Sockets open now.
     pub(crate) sockets: BTreeMap<u16, SocketId>,
     open: BTreeMap<pxe_tftp::TransferId, Vec<u8>>,
@@ -141,7 +139,6 @@ impl World {
             keep_sent: true,
             largest_batch: 0,
             wants: 0,
-            rooms: 0,
             sockets: BTreeMap::from([(69, LISTENER)]),
             open: BTreeMap::new(),
             wire_free: Instant::EPOCH,
@@ -400,7 +397,6 @@ impl World {
             Output::Release { transfer, .. } => {
                 self.open.remove(&transfer);
             }
-            Output::MakeRoom => self.rooms += 1,
             Output::Event(event) => self.events.push(event),
             other => panic!("unknown output {other:?}"),
         }
