@@ -146,6 +146,10 @@ pub struct Attributes {
     /// A stamp that differs whenever content or attributes were changed; equal stamps of one node
     /// promise equal content as far as its file system's clock is fine enough.
     pub change: u64,
+    /// Whether each directory in this one is made by somebody who is not to be trusted with the rest
+    /// of the tree: links in it lead no further than it does (see
+    /// [`Resolver`](crate::Resolver)).
+    pub confines_entries: bool,
 }
 
 impl Attributes {
@@ -172,6 +176,7 @@ impl Attributes {
             modified: Timestamp::from_seconds(0),
             changed: Timestamp::from_seconds(0),
             change: 0,
+            confines_entries: false,
         }
     }
 }

@@ -44,6 +44,10 @@ pub async fn resolve(tree: &dyn Tree, path: &TreePath) -> Result<Resolved> {
 /// begins at the root; after [`LINKS_MAX`] links the walk ends with `LinkLoop`. A link may lead
 /// from one mounted tree into another. Each name costs one [`Tree::lookup`].
 ///
+/// Where a directory [confines its entries](Attributes::confines_entries), each entry is such a root
+/// to the links in it: whoever made an image may make links to anywhere, and who serves it has other
+/// files beside it. Once a walk has come to such an entry, it leaves it no more.
+///
 /// # The root's own path
 ///
 /// Loaders are given, or build, paths as the server's administrator sees them: with option 210 of
@@ -177,6 +181,8 @@ impl Resolver {
         let mut last: Option<Attributes> = None;
         let mut parts = Parts::new(path);
         let mut links = 0;
+        // How many of the directories reached are not left any more.
+        let mut confined = 0;
         while let Some(part) = parts.next()? {
             let is_directory = last
                 .as_ref()
@@ -187,7 +193,9 @@ impl Resolver {
             let name = match &part[..] {
                 b"" | b"." => continue,
                 b".." => {
-                    reached.pop();
+                    if reached.len() > confined {
+                        reached.pop();
+                    }
                     last = None;
                     continue;
                 }
@@ -203,9 +211,13 @@ impl Resolver {
                 match tree.read_link(found.node).await {
                     Ok(target) => {
                         if target.first() == Some(&b'/') {
-                            reached.clear();
+                            reached.truncate(confined);
                             last = None;
-                            parts.push(self.below_root(&target));
+                            parts.push(match confined {
+                                0 => self.below_root(&target),
+                                // Who made it never saw the root's own path.
+                                _ => target,
+                            });
                         } else if target.is_empty() {
                             // As Linux has it for links that other systems made.
                             return Err(ErrorKind::NotFound.into());
@@ -224,6 +236,10 @@ impl Resolver {
                 continue;
             }
             reached.push((name, found.node));
+            let is_entry = last.is_some_and(|dir| dir.confines_entries);
+            if is_entry && confined == 0 {
+                confined = reached.len();
+            }
             last = Some(found);
         }
         let attributes = match last {
@@ -322,7 +338,7 @@ impl Parts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::MemTree;
+    use crate::{Cookie, DirPage, MemTree, NodeKey};
 
     fn path(text: &str) -> TreePath {
         TreePath::parse(text).expect("a valid path")
@@ -560,6 +576,89 @@ mod tests {
             leads(&resolver, &tree, &(short + "l")).await,
             Err(ErrorKind::NotFound)
         );
+    }
+
+    /// A tree whose `images` confines its entries.
+    #[derive(Debug)]
+    struct Confining(MemTree);
+
+    #[async_trait::async_trait]
+    impl Tree for Confining {
+        fn root(&self) -> NodeId {
+            self.0.root()
+        }
+
+        async fn lookup(&self, dir: NodeId, name: &Name) -> Result<Attributes> {
+            let mut found = self.0.lookup(dir, name).await?;
+            found.confines_entries = dir == self.root() && name.as_bytes() == b"images";
+            Ok(found)
+        }
+
+        async fn attributes(&self, node: NodeId) -> Result<Attributes> {
+            self.0.attributes(node).await
+        }
+
+        async fn read_dir(&self, dir: NodeId, after: Cookie, max: usize) -> Result<DirPage> {
+            self.0.read_dir(dir, after, max).await
+        }
+
+        async fn read_link(&self, node: NodeId) -> Result<Bytes> {
+            self.0.read_link(node).await
+        }
+
+        async fn open(&self, node: NodeId) -> Result<Arc<dyn Blob>> {
+            self.0.open(node).await
+        }
+
+        fn key(&self, node: NodeId) -> Result<NodeKey> {
+            self.0.key(node)
+        }
+
+        async fn resolve_key(&self, key: &NodeKey) -> Result<NodeId> {
+            self.0.resolve_key(key).await
+        }
+    }
+
+    #[tokio::test]
+    async fn links_of_a_confined_entry_lead_nowhere_else() {
+        let tree = MemTree::new();
+        for file in ["images/a/x", "images/a/d/y", "images/b/z", "secret", "x"] {
+            tree.insert_file(file, file).expect("free");
+        }
+        for (link, target) in [
+            ("images/a/top", "/x"),
+            ("images/a/d/up", "../../../../x"),
+            ("images/a/out", "/secret"),
+            ("images/a/beside", "../b/z"),
+            ("images/a/root", "/"),
+            ("images/a/seen", "/srv/tftp/secret"),
+            ("os/a", "../images/a"),
+            ("os/in", "/images/a/d/up"),
+            ("os/back", "../images/a/../b/z"),
+        ] {
+            tree.insert_link(link, target).expect("free");
+        }
+        let tree = Confining(tree);
+        let resolver = Resolver::new().with_root_path(path("/srv/tftp"));
+        for (asked, found) in [
+            ("images/a/top", Ok("/images/a/x")),
+            ("images/a/d/up", Ok("/images/a/x")),
+            ("images/a/root", Ok("/images/a")),
+            ("images/a/root/d/y", Ok("/images/a/d/y")),
+            ("os/a/top", Ok("/images/a/x")),
+            ("os/a/out", Err(ErrorKind::NotFound)),
+            ("os/in", Ok("/images/a/x")),
+            ("images/a/out", Err(ErrorKind::NotFound)),
+            ("images/a/beside", Err(ErrorKind::NotFound)),
+            ("images/a/seen", Err(ErrorKind::NotFound)),
+            ("os/back", Err(ErrorKind::NotFound)),
+            ("images/b/z", Ok("/images/b/z")),
+        ] {
+            let leads = resolver.resolve(&tree, &path(asked)).await;
+            let leads = leads.map(|found| found.path.to_string());
+            let leads = leads.map_err(|error| error.kind());
+            assert_eq!(leads, found.map(str::to_owned), "{asked}");
+        }
     }
 
     #[tokio::test]

@@ -109,6 +109,8 @@ impl ImagesTree {
         attributes.modified = shelf.changed;
         attributes.changed = shelf.changed;
         attributes.change = shelf.stamp;
+        // An image's links are whoever's who made it, and lead into it alone.
+        attributes.confines_entries = true;
         attributes
     }
 
