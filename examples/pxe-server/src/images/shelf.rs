@@ -196,6 +196,8 @@ pub(super) fn names<'f>(
         })
         .collect();
     files.sort();
+    // The numbers that are tried next, by the names that several have.
+    let mut numbers: BTreeMap<String, u64> = BTreeMap::new();
     for (_, plain, file) in files {
         let all = |name: &str| {
             [
@@ -204,10 +206,14 @@ pub(super) fn names<'f>(
                 format!("{name}.beside"),
             ]
         };
-        let numbered = (2..).map(|number| format!("{plain}-{number}"));
-        let mut candidates = std::iter::once(plain.clone()).chain(numbered);
-        let name = candidates.find(|name| all(name).iter().all(|name| !taken.contains(name)));
-        let name = name.unwrap_or_default();
+        let is_free = |name: &str| all(name).iter().all(|name| !taken.contains(name));
+        let mut name = plain.clone();
+        // Not from 2 again: 50,000 files may have one name.
+        let next = numbers.entry(plain.clone()).or_insert(2_u64);
+        while !is_free(&name) {
+            name = format!("{plain}-{next}");
+            *next += 1;
+        }
         taken.extend(all(&name));
         named.insert(file, name);
     }
@@ -277,6 +283,22 @@ mod tests {
         assert_eq!(named(&["x.iso", "x.iso.iso"]), ["x", "x.iso-2"]);
         assert_eq!(named(&["x.iso", "x.beside.iso"]), ["x", "x.beside-2"]);
         assert_eq!(named(&["menu.cfg.iso"]), ["menu.cfg-2"]);
+    }
+
+    /// Trying all numbers for each of them would take hours.
+    #[test]
+    fn names_that_differ_in_what_becomes_an_underscore_are_told_apart_in_time() {
+        let files: Vec<String> = (0..50_000_u32)
+            .map(|number| {
+                let char = |shift: u32| char::from_u32(0x4e00 + (number >> shift & 0xff));
+                let [high, low] = [8, 0].map(|shift| char(shift).expect("a character"));
+                format!("{high}{low}.iso")
+            })
+            .collect();
+        let files: Vec<&str> = files.iter().map(String::as_str).collect();
+        let names: BTreeSet<String> = named(&files).into_iter().collect();
+        assert_eq!(names.len(), files.len());
+        assert!(names.contains("__") && names.contains("__-50000"));
     }
 
     #[test]
