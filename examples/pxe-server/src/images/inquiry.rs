@@ -9,6 +9,8 @@ use super::contents::{Contents, Questions, TEXT_BYTES_MAX};
 
 /// How many files of one folder are looked at. Those with kernels hold a few.
 const FOLDER_FILES_MAX: usize = 10_000;
+/// How many links of one folder are followed: each is a walk, through directories of any size.
+const FOLDER_LINKS_MAX: usize = 100;
 const PAGE_ENTRIES: usize = 1000;
 
 /// The answers of an image, but for what lies beside it.
@@ -91,7 +93,7 @@ async fn add_folder(
     let Some(found) = there(Resolver::new().resolve(tree, &path).await)? else {
         return Ok(());
     };
-    let mut looked_at = 0;
+    let (mut looked_at, mut followed) = (0, 0);
     let mut after = Cookie::START;
     while looked_at < FOLDER_FILES_MAX {
         let page = tree.read_dir_attributes(found.attributes.node, after, PAGE_ENTRIES);
@@ -111,27 +113,22 @@ async fn add_folder(
                 "" => name.to_owned(),
                 folder => format!("{folder}/{name}"),
             };
-            if let Some(len) = len_of(tree, attributes, &path).await? {
-                files.insert(path, len);
-            }
+            let len = match attributes.kind {
+                NodeKind::File => Some(attributes.len),
+                NodeKind::Link if followed < FOLDER_LINKS_MAX => {
+                    followed += 1;
+                    let found = find_file(tree, &Resolver::new(), &path).await?;
+                    found.map(|found| found.len)
+                }
+                _ => None,
+            };
+            files.extend(len.map(|len| (path, len)));
         }
         if page.end {
             return Ok(());
         }
     }
     Ok(())
-}
-
-/// The length of a file, or of that to which a link leads.
-async fn len_of(tree: &ImageTree, found: &Attributes, path: &str) -> Result<Option<u64>> {
-    match found.kind {
-        NodeKind::File => Ok(Some(found.len)),
-        NodeKind::Link => {
-            let found = find_file(tree, &Resolver::new(), path).await?;
-            Ok(found.map(|found| found.len))
-        }
-        _ => Ok(None),
-    }
 }
 
 fn as_text(name: &Name) -> Option<&str> {

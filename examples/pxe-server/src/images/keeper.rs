@@ -10,7 +10,7 @@ use pxe_tree::{
     Attributes, Cookie, DirKeys, Error, ErrorKind, NameBuf, NodeKind, Resolver, Timestamp, Tree,
     TreePath,
 };
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinSet};
 
 use super::Profiles;
 use super::contents::Questions;
@@ -64,6 +64,8 @@ pub(crate) struct Keeper {
     /// The folders in it.
     folders: BTreeSet<NameBuf>,
     retired: Vec<Arc<Offered>>,
+    /// How many images are offered, while some are opened.
+    offered_count: usize,
     last_number: u64,
     /// Profiles are others than those that images were asked about.
     asks_anew: bool,
@@ -145,6 +147,7 @@ impl Keeper {
             files: BTreeMap::new(),
             folders: BTreeSet::new(),
             retired: Vec::new(),
+            offered_count: 0,
             last_number: 0,
             asks_anew: false,
             watches: true,
@@ -396,7 +399,8 @@ impl Keeper {
         let Some(tree) = self.folder.as_ref().map(|folder| Arc::clone(&folder.tree)) else {
             return;
         };
-        let has_room = self.offered_count() < IMAGES_MAX;
+        let offered = self.files.values().filter(|known| known.is_offered());
+        self.offered_count = offered.count();
         let mut waiting = Vec::new();
         for (file, known) in &self.files {
             let Some(stamp) = known.stamp else { continue };
@@ -406,7 +410,7 @@ impl Keeper {
                     age >= self.settings.settle || stamp.is_older_than(self.settings.settle)
                 }
                 ImageState::Withheld(Reason::Unreadable(_)) => age >= TRY_AGAIN,
-                ImageState::Withheld(Reason::TooMany) => has_room,
+                ImageState::Withheld(Reason::TooMany) => self.offered_count < IMAGES_MAX,
                 _ => false,
             };
             if is_due {
@@ -414,25 +418,40 @@ impl Keeper {
             }
         }
         let mut opening = JoinSet::new();
+        let mut of_tasks: Vec<(Id, NameBuf, Stamp)> = Vec::new();
         let mut published = Instant::now();
         waiting.reverse();
         loop {
             while opening.len() < OPENING_MAX
                 && let Some((file, stamp)) = waiting.pop()
             {
+                if !self.has_room(&file) {
+                    self.judge(&file, stamp, Err(NotOpened::Withheld(Reason::TooMany)));
+                    continue;
+                }
                 let (tree, questions) = (Arc::clone(&tree), Arc::clone(&self.questions));
                 let resolver = self.resolver();
                 let runtime = tokio::runtime::Handle::current();
+                let name = file.clone();
                 // Reading a directory of 50,000 files takes a while, and threads serve meanwhile.
-                opening.spawn_blocking(move || {
-                    let opened = runtime.block_on(open(&*tree, &resolver, &file, &questions));
-                    (file, stamp, opened)
+                let task = opening.spawn_blocking(move || {
+                    runtime.block_on(open(&*tree, &resolver, &name, &questions))
                 });
+                of_tasks.push((task.id(), file, stamp));
             }
-            match opening.join_next().await {
+            let (id, opened) = match opening.join_next_with_id().await {
                 None => return,
-                Some(Ok((file, stamp, opened))) => self.judge(&file, stamp, opened),
-                Some(Err(error)) => tracing::error!(event = "failed", "images: {error}"),
+                Some(Ok((id, opened))) => (id, opened),
+                // It is not tried again and again.
+                Some(Err(error)) => {
+                    tracing::error!(event = "failed", "images: {error}");
+                    let reason = Reason::Damaged("reading it is a fault of this server".into());
+                    (error.id(), Err(NotOpened::Withheld(reason)))
+                }
+            };
+            if let Some(place) = of_tasks.iter().position(|(of, ..)| *of == id) {
+                let (_, file, stamp) = of_tasks.swap_remove(place);
+                self.judge(&file, stamp, opened);
             }
             if published.elapsed() >= PUBLISH_EVERY {
                 self.publish();
@@ -441,18 +460,22 @@ impl Keeper {
         }
     }
 
+    /// Whether this file may be served besides those that are: in the place of itself, always.
+    fn has_room(&self, file: &NameBuf) -> bool {
+        let known = self.files.get(file);
+        known.is_some_and(KnownFile::is_offered) || self.offered_count < IMAGES_MAX
+    }
+
     /// Takes note of what opening a file gave.
     fn judge(&mut self, file: &NameBuf, stamp: Stamp, opened: Result<(Stamp, Opened), NotOpened>) {
         let number = self.next_number();
         let profiles = Arc::clone(&self.settings.profiles);
-        let has_room = self.offered_count() < IMAGES_MAX;
+        let has_room = self.has_room(file);
         let Some(known) = self.files.get_mut(file) else {
             return;
         };
         let state = match opened {
-            Ok((found, _)) if found == stamp && !has_room && !known.is_offered() => {
-                ImageState::Withheld(Reason::TooMany)
-            }
+            Ok((found, _)) if found == stamp && !has_room => ImageState::Withheld(Reason::TooMany),
             Ok((found, opened)) if found == stamp => {
                 let offered = Offered::new(opened, profiles, number, file);
                 ImageState::Offered(Arc::new(offered))
@@ -466,12 +489,9 @@ impl Keeper {
         known.since = Instant::now();
         known.is_judged = true;
         let before = std::mem::replace(&mut known.state, state);
+        self.offered_count -= usize::from(matches!(before, ImageState::Offered(_)));
+        self.offered_count += usize::from(known.is_offered());
         self.retire(before);
-    }
-
-    fn offered_count(&self) -> usize {
-        let known = self.files.values();
-        known.filter(|known| known.is_offered()).count()
     }
 
     fn next_number(&mut self) -> u64 {
@@ -550,12 +570,19 @@ impl Keeper {
             Some((file.clone(), folder.clone()))
         });
         let beside = beside.collect();
+        let mut problems = self.problems.clone();
+        let is_too_many =
+            |known: &KnownFile| matches!(known.state, ImageState::Withheld(Reason::TooMany));
+        if self.files.values().any(is_too_many) {
+            let what = format!("more than {IMAGES_MAX} images; not all are served");
+            problems.push(self.problem(&what));
+        }
         let found = Found {
             images,
             retired: self.retired.clone(),
             beside,
             folder: folder.map(|folder| Arc::clone(&folder.tree)),
-            problems: self.problems.clone(),
+            problems,
         };
         for problem in &found.problems {
             if !before.problems.contains(problem) {
@@ -717,6 +744,13 @@ fn tell(image: &LibraryImage, before: Option<&LibraryImage>) {
                 "{file} is looked at when it settles"
             );
         }
+        // Of which there may be many; that there are is told of the folder.
+        ImageState::Withheld(Reason::TooMany) => tracing::debug!(
+            event = "image_withheld",
+            image = name,
+            "{file} is not served: {}",
+            Reason::TooMany
+        ),
         ImageState::Withheld(reason) => tracing::warn!(
             event = "image_withheld",
             image = name,

@@ -436,10 +436,14 @@ async fn more_images_than_are_opened_are_told() {
         let name = format!("{number}.iso");
         fs::hard_link(&first, site.dir.path().join(name)).expect("writable");
     }
+    // What is not served is not opened either.
+    site.put("last.iso", "no image");
     site.keeper.look().await;
     assert_eq!(site.offered().len(), super::IMAGES_MAX);
     let withheld = site.withheld();
-    assert!(withheld.len() == 3 && withheld.iter().all(|(_, why)| *why == Reason::TooMany));
+    assert!(withheld.len() == 4 && withheld.iter().all(|(_, why)| *why == Reason::TooMany));
+    let problems = site.library.shelf().problems.clone();
+    assert!(problems[0].ends_with("more than 1000 images; not all are served"));
     // One goes, and another takes its place.
     fs::remove_file(&first).expect("there");
     site.keeper.look().await;
