@@ -13,6 +13,9 @@ use siphasher::sip::SipHasher24;
 use tokio::sync::{Notify, watch};
 
 use super::contents::Contents;
+use super::offer::{Shelves, Station};
+use super::own_menu::{OwnMenu, OwnMenus};
+use super::profile::ImagePath;
 use super::recognise::recognise;
 use super::shelf::Shelf;
 use super::{Profiles, Recognised};
@@ -221,6 +224,7 @@ pub(crate) struct Offered {
     pub(super) file: FileHash,
     /// When a handle of NFS led into it, in seconds since the library was made, and one.
     pub(super) mounted: AtomicU64,
+    own_menus: OwnMenus,
 }
 
 /// A hash of an image's file name.
@@ -250,7 +254,25 @@ impl Offered {
             profiles,
             number,
             mounted: AtomicU64::new(0),
+            own_menus: OwnMenus::default(),
         }
+    }
+
+    /// Its own menu, one of `menus`, for such machines; it is called `name`.
+    ///
+    /// # Errors
+    /// None of them has anything to start, and why.
+    pub(crate) async fn own_menu(
+        &self,
+        name: &str,
+        menus: &[ImagePath],
+        station: Station,
+        shelves: &Shelves,
+    ) -> Result<OwnMenu, String> {
+        let tree = &*self.tree;
+        self.own_menus
+            .get(tree, name, menus, station, shelves)
+            .await
     }
 
     /// The same image with what else is known of it.
@@ -264,6 +286,7 @@ impl Offered {
             fsid: self.fsid,
             file: self.file,
             mounted: AtomicU64::new(self.mounted.load(Ordering::Relaxed)),
+            own_menus: OwnMenus::default(),
         }
     }
 }

@@ -12,6 +12,10 @@ use crate::menus::Language;
 
 /// The most characters of an image's name in a menu: menu.c32 draws 74 of 80 columns.
 const LABEL_CHARS_MAX: usize = 72;
+/// What labels of images begin with, so that they are none of the administrator's menu that includes
+/// them: the first of a label counts, and whoever names images does not choose what a menu's DEFAULT
+/// starts.
+const LABELS: &str = "images/";
 /// The columns that menu.c32 leaves free to each side, so that it shows the memory too.
 const MARGIN: i32 = 2;
 
@@ -78,7 +82,13 @@ pub(crate) fn add_submenu(
         .screen(below)
         .is_some_and(|below| !below.entries.is_empty())
     {
-        push_back(&mut with, below, "images", ScreenId::TOP, station);
+        push_back(
+            &mut with,
+            below,
+            &format!("{LABELS}."),
+            ScreenId::TOP,
+            station,
+        );
         *menu = with;
     }
     left_out
@@ -110,7 +120,8 @@ fn add(
                 Ok(own) => {
                     let told = own.left_out.iter();
                     left_out.extend(told.map(|why| format!("{}: {why}", image.name)));
-                    add_own(menu, at, (image.name, &label), own, station);
+                    let name = format!("{LABELS}{}", image.name);
+                    add_own(menu, at, (&name, &label), own, station);
                 }
                 Err(why) => left_out.push(format!("{}: its own menu: {why}", image.name)),
             }
@@ -122,7 +133,7 @@ fn add(
                 "" => label,
                 title => format!("{label}: {title}"),
             };
-            menu.push(at, entry(image.name, &shown, offer));
+            menu.push(at, entry(&format!("{LABELS}{}", image.name), &shown, offer));
             continue;
         }
         let Some(below) = (!choices.is_empty())
@@ -136,10 +147,11 @@ fn add(
                 "" => "Start",
                 title => title,
             };
-            let name = format!("{}.{}", image.name, number + 1);
+            let name = format!("{LABELS}{}/{}", image.name, number + 1);
             menu.push(below, entry(&name, shown, offer));
         }
-        push_back(menu, below, image.name, at, station);
+        let name = format!("{LABELS}{}", image.name);
+        push_back(menu, below, &name, at, station);
     }
     left_out
 }
@@ -246,7 +258,7 @@ fn add_own_entries(
     station: Station,
 ) {
     for (number, own) in entries.iter().enumerate() {
-        let name = format!("{name}.{}", number + 1);
+        let name = format!("{name}/{}", number + 1);
         match own {
             OwnEntry::Run { title, command } => {
                 let command = Action::Run(command.clone());
@@ -265,7 +277,7 @@ fn add_own_entries(
 /// A line that leads back. In GRUB a key does, and a line would make functions of all menus.
 fn push_back(menu: &mut Menu, below: ScreenId, name: &str, to: ScreenId, station: Station) {
     if station.language != Language::Grub {
-        let back = Entry::new(format!("{name}.back"), "Back", Action::Exit(to));
+        let back = Entry::new(format!("{name}/back"), "Back", Action::Exit(to));
         menu.push(below, back);
     }
 }

@@ -12,7 +12,7 @@ use super::command_line::{CommandLine, Transport};
 use super::contents::Contents;
 use super::menu::{Listed, add_submenu, images_menu, memory};
 use super::offer::{Shelves, Station};
-use super::own_menu::{OwnMenu, own_menu};
+use super::own_menu::{OwnMenu, OwnMenus};
 use super::profile::{Architecture, Firmware, ImagePath, Profiles};
 use super::recognise::{Recognised, Start, recognise};
 use super::tests::{IMAGES, Image, with_all_beside};
@@ -88,7 +88,7 @@ fn pxelinux_under_the_bios() {
 UI menu.c32
 MENU MARGIN 2
 MENU TITLE Images
-LABEL debian-live
+LABEL images/debian-live
   MENU LABEL Debian GNU/Linux 12.5.0 live (needs 1 GiB of memory)
   LINUX ::images/debian-live/live/vmlinuz-6.1.0-18-amd64
   APPEND boot=live components netboot=nfs nfsroot=192.0.2.1:/images/debian-live
@@ -96,14 +96,14 @@ LABEL debian-live
   SYSAPPEND 0x2
 MENU BEGIN
   MENU TITLE Ubuntu Server 24.04.4 LTS
-  LABEL ubuntu-server.1
+  LABEL images/ubuntu-server/1
     MENU LABEL Start (needs 2 GiB of memory)
     LINUX ::images/ubuntu-server/casper/vmlinuz
     APPEND boot=casper netboot=nfs nfsroot=192.0.2.1:/images/ubuntu-server ip=dhcp \
 cloud-config-url=/dev/null
     INITRD ::images/ubuntu-server/casper/initrd
     SYSAPPEND 0x2
-  LABEL ubuntu-server.2
+  LABEL images/ubuntu-server/2
     MENU LABEL autoinstall (needs 2 GiB of memory)
     LINUX ::images/ubuntu-server/casper/vmlinuz
     APPEND boot=casper netboot=nfs nfsroot=192.0.2.1:/images/ubuntu-server ip=dhcp \
@@ -111,26 +111,26 @@ cloud-config-url=/dev/null autoinstall \
 ds=nocloud;s=http://192.0.2.1:8080/images/ubuntu-server.beside/seed/
     INITRD ::images/ubuntu-server/casper/initrd
     SYSAPPEND 0x2
-  LABEL ubuntu-server.back
+  LABEL images/ubuntu-server/back
     MENU LABEL Back
     MENU EXIT
 MENU END
 MENU BEGIN
   MENU TITLE Memtest86+
-  LABEL memtest86plus.1
+  LABEL images/memtest86plus/1
     MENU LABEL Start (needs 16 MiB of memory)
     LINUX ::images/memtest86plus/EFI/BOOT/bootx64.efi
     SYSAPPEND 0x0
-  LABEL memtest86plus.2
+  LABEL images/memtest86plus/2
     MENU LABEL floppy (needs 16 MiB of memory)
     LINUX ::bios/memdisk
     INITRD ::images/memtest86plus/boot/floppy.img
     SYSAPPEND 0x0
-  LABEL memtest86plus.back
+  LABEL images/memtest86plus/back
     MENU LABEL Back
     MENU EXIT
 MENU END
-LABEL freedos
+LABEL images/freedos
   MENU LABEL FreeDOS (needs 1016 MiB of memory)
   LINUX ::bios/memdisk
   APPEND iso raw
@@ -160,7 +160,7 @@ fn syslinux_under_uefi() {
 UI menu.c32
 MENU MARGIN 2
 MENU TITLE Images
-LABEL debian-live
+LABEL images/debian-live
   MENU LABEL Debian GNU/Linux 12.5.0 live (needs 1.3 GiB of memory)
   LINUX http://192.0.2.1:8080/images/debian-live/live/vmlinuz-6.1.0-18-amd64
   APPEND boot=live components \
@@ -217,7 +217,7 @@ submenu 'Memtest86+' --id e0_2 --unrestricted {
   menuentry 'Start (needs 16 MiB of memory)' --id e2_0 --unrestricted {
     linux (tftp,192.0.2.1)/images/memtest86plus/EFI/BOOT/bootx64.efi
   }
-  # memtest86plus.2: GRUB shows it where its platform is pc
+  # images/memtest86plus/2: GRUB shows it where its platform is pc
   if [ \"$grub_platform\" = \"pc\" ]; then
     menuentry 'floppy (needs 16 MiB of memory)' --id e2_1 --unrestricted {
       linux16 (tftp,192.0.2.1)/bios/memdisk
@@ -225,7 +225,7 @@ submenu 'Memtest86+' --id e0_2 --unrestricted {
     }
   fi
 }
-# freedos: GRUB shows it where its platform is pc
+# images/freedos: GRUB shows it where its platform is pc
 if [ \"$grub_platform\" = \"pc\" ]; then
   menuentry 'FreeDOS (needs 1016 MiB of memory)' --id e0_3 --unrestricted {
     linux16 (tftp,192.0.2.1)/bios/memdisk iso raw
@@ -248,7 +248,7 @@ fn grub_under_uefi() {
 # Images
 set default='e0_0'
 set timeout=-1
-# memtest86plus: GRUB shows it where its platform is efi
+# images/memtest86plus: GRUB shows it where its platform is efi
 if [ \"$grub_platform\" = \"efi\" ]; then
   menuentry 'Memtest86+ (needs 16 MiB of memory)' --id e0_0 --unrestricted {
     chainloader (tftp,192.0.2.1)/images/memtest86plus/EFI/BOOT/bootx64.efi
@@ -634,7 +634,9 @@ async fn own(files: &[(&str, &'static str)], station: Station) -> Result<OwnMenu
         .map(|(path, _)| ImagePath::parse(path).expect("valid"))
         .filter(|path| path.path.ends_with("linux.cfg") || path.path.ends_with("grub.cfg"))
         .collect();
-    own_menu(&tree, "some", &menus, station, &shelves(true)).await
+    let own = OwnMenus::default();
+    own.get(&tree, "some", &menus, station, &shelves(true))
+        .await
 }
 
 async fn own_text(files: &[(&str, &'static str)], station: Station) -> (String, Vec<String>) {
@@ -682,7 +684,7 @@ MENU MARGIN 2
 MENU TITLE Images
 MENU BEGIN
   MENU TITLE SOME [some]
-  LABEL some.1
+  LABEL images/some/1
     MENU LABEL One
     LINUX ::images/some/boot/vmlinuz
     APPEND quiet a=b;c
@@ -690,17 +692,17 @@ MENU BEGIN
     SYSAPPEND 0x0
   MENU BEGIN
     MENU TITLE Others
-    LABEL some.2.1
+    LABEL images/some/2/1
       MENU LABEL two (looks for a CD)
       LINUX ::images/some/isolinux/vmlinuz
       APPEND archisolabel=SOME
       INITRD ::images/some/boot/i.gz
       SYSAPPEND 0x0
-    LABEL some.2.back
+    LABEL images/some/2/back
       MENU LABEL Back
       MENU EXIT
   MENU END
-  LABEL some.back
+  LABEL images/some/back
     MENU LABEL Back
     MENU EXIT
 MENU END
@@ -744,6 +746,34 @@ async fn a_grub_menu_leads_into_the_image_as_it_is_served() {
         "{text}"
     );
     assert_eq!(left_out, Vec::<String>::new());
+}
+
+/// GRUB's menu of images is made for each machine, and an image's menu may be long.
+#[tokio::test]
+async fn an_images_own_menu_is_read_once_for_machines_of_a_kind() {
+    let tree = MemTree::new();
+    let insert = |text: &'static str| tree.insert_file("isolinux.cfg", text).expect("free");
+    insert("LABEL one\nLINUX k\n");
+    let menus = [ImagePath::parse("isolinux.cfg").expect("valid")];
+    let own = OwnMenus::default();
+    let shelves = shelves(true);
+    let get = async |name, firmware| {
+        let station = station(Language::Syslinux, firmware);
+        let own = own.get(&tree, name, &menus, station, &shelves).await;
+        format!("{:?}", own.expect("an entry").entries)
+    };
+    let first = get("some", Firmware::Bios).await;
+    assert!(first.contains("::images/some/k"), "{first}");
+    tree.remove("isolinux.cfg").expect("there");
+    insert("LABEL two\nLINUX k\n");
+    assert_eq!(get("some", Firmware::Bios).await, first);
+    assert!(get("some", Firmware::Uefi).await.contains("two"));
+    // Another file may have taken its name.
+    assert!(
+        get("other", Firmware::Bios)
+            .await
+            .contains("::images/other/k")
+    );
 }
 
 #[tokio::test]

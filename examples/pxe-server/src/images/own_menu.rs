@@ -1,21 +1,29 @@
 //! An image's own menu, said for the network: its paths lead into the image as it is served.
 
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use bytes::BytesMut;
 use pxe_menu::{
     Action, Boot, Client, Command, Format, ImageType, Limits, LinuxBoot, Loader, Location, Menu,
     MenuReader, Paths, ScreenId, Text,
 };
-use pxe_tree::{Resolver, Tree, TreePath};
+use pxe_tree::{ErrorKind, Resolver, Tree, TreePath};
 
 use super::offer::{Shelves, Station};
 use super::profile::{Firmware, ImagePath};
 use crate::menus::Language;
 
 /// How much of an image's menus is read: they are anybody's, and real ones have some KiB.
-const BYTES_MAX: usize = 1 << 20;
+const BYTES_MAX: usize = 256 << 10;
 /// How many entries of an image are offered, and how deep its submenus go.
 const ENTRIES_MAX: usize = 100;
 const DEPTH_MAX: usize = 4;
+/// How many reasons are told why entries are not offered.
+const REASONS_MAX: usize = 100;
+/// For how many stations and shelves the menu of an image is kept: machines differ by firmware,
+/// processor and loader, and by the address that they ask.
+const KEPT_MAX: usize = 8;
 /// How much is read at once.
 const CHUNK_BYTES: usize = 1 << 16;
 
@@ -40,16 +48,69 @@ pub(crate) enum OwnEntry {
     },
 }
 
+/// An image's own menu as it was said for some machines.
+#[derive(Debug, Default)]
+pub(super) struct OwnMenus {
+    kept: Mutex<VecDeque<(Said, Result<OwnMenu, String>)>>,
+}
+
+/// What a menu depends on, but for the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Said {
+    /// What the image is called: another file may take its name.
+    name: String,
+    station: Station,
+    shelves: Shelves,
+}
+
+impl OwnMenus {
+    /// The menu for such a station. It is read once: a menu of images is made for each machine that
+    /// GRUB starts, and whoever made the image may have made its menu long.
+    ///
+    /// # Errors
+    /// None of its menus has anything to start, and why.
+    pub(super) async fn get(
+        &self,
+        tree: &dyn Tree,
+        name: &str,
+        menus: &[ImagePath],
+        station: Station,
+        shelves: &Shelves,
+    ) -> Result<OwnMenu, String> {
+        let said = Said {
+            name: name.to_owned(),
+            station,
+            shelves: shelves.clone(),
+        };
+        if let Some((_, own)) = self.lock().iter().find(|(of, _)| *of == said) {
+            return own.clone();
+        }
+        let mut is_whole = true;
+        let own = own_menu(tree, name, menus, station, shelves, &mut is_whole).await;
+        // A disk that failed may do better the next time.
+        if is_whole {
+            let mut kept = self.lock();
+            kept.push_back((said, own.clone()));
+            if kept.len() > KEPT_MAX {
+                kept.pop_front();
+            }
+        }
+        own
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(Said, Result<OwnMenu, String>)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Reads the best of an image's menus that has something to start.
-///
-/// # Errors
-/// None of them has, and why.
-pub(crate) async fn own_menu(
+async fn own_menu(
     tree: &dyn Tree,
     name: &str,
     menus: &[ImagePath],
     station: Station,
     shelves: &Shelves,
+    is_whole: &mut bool,
 ) -> Result<OwnMenu, String> {
     let mut menus: Vec<&str> = menus.iter().map(|menu| menu.path.as_str()).collect();
     // What is written for GRUB under UEFI has what UEFI needs, and isolinux what the BIOS does. A
@@ -58,7 +119,7 @@ pub(crate) async fn own_menu(
     menus.sort_by_key(|menu| (menu.ends_with("loopback.cfg"), is_grub(menu) != is_uefi));
     let mut why = "there is none".to_owned();
     for menu in menus {
-        let read = read(tree, menu, station).await;
+        let read = read(tree, menu, station, is_whole).await;
         let mut rewriter = Rewriter {
             name,
             own: folder_of(menu),
@@ -69,11 +130,12 @@ pub(crate) async fn own_menu(
             count: 0,
         };
         let entries = rewriter.screen(&read, ScreenId::TOP, 0);
+        let mut left_out = rewriter.left_out;
+        left_out.truncate(REASONS_MAX);
         if !entries.is_empty() {
-            let left_out = rewriter.left_out;
             return Ok(OwnMenu { entries, left_out });
         }
-        why = match rewriter.left_out.as_slice() {
+        why = match left_out.as_slice() {
             [] => format!("{menu} has no entry that can be started from the network"),
             left_out => format!("{menu}: {}", left_out.join("; ")),
         };
@@ -100,7 +162,7 @@ fn limits() -> Limits {
     limits
 }
 
-async fn read(tree: &dyn Tree, menu: &str, station: Station) -> Menu {
+async fn read(tree: &dyn Tree, menu: &str, station: Station, is_whole: &mut bool) -> Menu {
     let (loader, format) = match (is_grub(menu), station.firmware) {
         (true, Some(Firmware::Bios)) => (Loader::GrubPc, Format::GrubCfg),
         (true, _) => (Loader::GrubEfi, Format::GrubCfg),
@@ -120,7 +182,13 @@ async fn read(tree: &dyn Tree, menu: &str, station: Station) -> Menu {
     while let Some(need) = reader.poll_need() {
         let path = in_image(&need.location, own, is_grub(menu));
         let bytes = match path {
-            Some(path) => content(tree, &path, left).await,
+            Some(path) => match content(tree, &path, left).await {
+                Ok(bytes) => bytes,
+                Err(error) => {
+                    *is_whole &= !may_pass(error.kind());
+                    None
+                }
+            },
             None => None,
         };
         match bytes {
@@ -147,24 +215,33 @@ fn in_image(location: &Location, own: &str, is_grub: bool) -> Option<TreePath> {
     TreePath::parse(absolute.unwrap_or(path)).ok()
 }
 
+/// Whether it may be gone when the same is asked for again.
+const fn may_pass(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Io | ErrorKind::Busy | ErrorKind::Stale)
+}
+
 /// A file of the image, if it has at most so many bytes.
-async fn content(tree: &dyn Tree, path: &TreePath, bytes_max: usize) -> Option<Vec<u8>> {
-    let found = Resolver::new().resolve(tree, path).await.ok()?;
-    let blob = tree.open(found.attributes.node).await.ok()?;
-    let len = usize::try_from(blob.attributes().len).ok()?;
-    if len > bytes_max {
-        return None;
-    }
+async fn content(
+    tree: &dyn Tree,
+    path: &TreePath,
+    bytes_max: usize,
+) -> pxe_tree::Result<Option<Vec<u8>>> {
+    let found = Resolver::new().resolve(tree, path).await?;
+    let blob = tree.open(found.attributes.node).await?;
+    let len = usize::try_from(blob.attributes().len).ok();
+    let Some(len) = len.filter(|len| *len <= bytes_max) else {
+        return Ok(None);
+    };
     let mut bytes = BytesMut::with_capacity(len);
     while bytes.len() < len {
         let wanted = CHUNK_BYTES.min(len - bytes.len());
-        let chunk = blob.read_at(bytes.len() as u64, wanted).await.ok()?;
+        let chunk = blob.read_at(bytes.len() as u64, wanted).await?;
         if chunk.is_empty() {
             break;
         }
         bytes.extend_from_slice(&chunk);
     }
-    Some(bytes.to_vec())
+    Ok(Some(bytes.to_vec()))
 }
 
 /// Says entries of an image for the network.

@@ -22,7 +22,7 @@ use super::address::Address;
 use super::asker::Asker;
 use super::folders::{Places, places};
 use super::found::Found;
-use super::images::{ImagesFor, ImagesKey};
+use super::images::{ImagesFor, ImagesKey, Included};
 use super::read::{MenuFile, MenuFiles, Unread};
 use super::template::{TemplateFault, filled_in, is_template};
 use super::wanted::Language;
@@ -255,9 +255,14 @@ impl Converter {
 
     async fn make(&self, order: Order) -> Result<(Key, Made), NotMade> {
         let mut drawn = match &order.found {
-            Some(found) => self.read(found, &order).await?,
+            Some(found) => self.read(found, &order, &Included::default()).await?,
             None => Drawn::default(),
         };
+        if let (true, Some(found), Some(images)) = (drawn.has_images, &order.found, &order.images) {
+            let included = images.included().await;
+            drawn = self.read(found, &order, &included).await?;
+            included.put_commands(&mut drawn.menu);
+        }
         let mut left_out = Vec::new();
         if let Some(images) = &order.images {
             if order.found.is_none() {
@@ -319,21 +324,14 @@ impl Converter {
     }
 
     /// Reads a menu of pxelinux, with all that it leads to.
-    async fn read(&self, found: &Found, order: &Order) -> Result<Drawn, NotMade> {
+    async fn read(
+        &self,
+        found: &Found,
+        order: &Order,
+        included: &Included,
+    ) -> Result<Drawn, NotMade> {
         let Found { paths, name, file } = found;
         let mut drawn = Drawn::default();
-        let images = match &order.images {
-            Some(images) => images.files().await,
-            None => Vec::new(),
-        };
-        let included = |location: &Location| {
-            let Location::Tftp { host: None, path } = location else {
-                return None;
-            };
-            let path = TreePath::from_tftp(path).ok()?;
-            let found = images.iter().find(|(file, _)| *file == path);
-            found.map(|(_, text)| text.clone())
-        };
         let take = |id, location: &Location, found: Result<MenuFile, Unread>| match found {
             Ok(found) => {
                 let stamp = stamp_of(&found.attributes);
@@ -348,9 +346,10 @@ impl Converter {
             Err(why) if id == FileId::MAIN => Err(NotMade::Unread(file.clone(), why)),
             Err(why) => {
                 drawn.read.push((location.clone(), None));
-                if let Some(text) = included(location) {
+                let images = order.images.as_ref();
+                if images.is_some_and(|images| images.is_menu(location)) {
                     drawn.has_images = true;
-                    return Ok(Some(text));
+                    return Ok(included.file(location));
                 }
                 if !why.is_missing() {
                     drawn.losses.push(format!("{location} is left out: {why}"));
@@ -428,15 +427,14 @@ impl Key {
     fn is_of(&self, order: &Order) -> bool {
         let found = order.found.as_ref();
         let images = order.images.as_ref().map(|images| &images.key);
-        self.file.as_ref().map(|(file, paths)| (file, paths))
-            == found.map(|found| (&found.file, &found.paths))
-            && self.images.as_ref() == images
+        let asker = self.asker.as_ref();
+        asker.is_none_or(|asker| *asker == order.asker)
             && self.language == order.language
             && self.addresses == order.addresses
-            && self
-                .asker
-                .as_ref()
-                .is_none_or(|asker| *asker == order.asker)
+            && self.file.as_ref().map(|(file, paths)| (file, paths))
+                == found.map(|found| (&found.file, &found.paths))
+            // The last, as there may be a thousand.
+            && self.images.as_ref() == images
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use pxe_dhcp::ClientArch;
-use pxe_menu::{Loader, Location, Menu, Text, render_syslinux};
+use pxe_menu::{Action, Command, ImageType, Loader, Location, Menu, Text, render_syslinux};
 use pxe_tree::{FileRequest, Protocol, TreePath};
 
 use super::address::{Served, addresses};
@@ -23,12 +23,17 @@ const MENU: &str = "menu.cfg";
 /// Its entries alone, for menus that include them.
 const ENTRIES: &str = "entries.cfg";
 /// All menus of images, in the folder of images.
-const MENUS: [(&str, Language); 4] = [
+pub(crate) const MENUS: [(&str, Language); 4] = [
     (MENU, Language::Syslinux),
     (ENTRIES, Language::Syslinux),
     ("menu.ipxe", Language::Ipxe),
     ("grub.cfg", Language::Grub),
 ];
+/// Those that menus of pxelinux lead to, and whether each is of entries alone.
+const INCLUDED: [(&str, bool); 2] = [(MENU, false), (ENTRIES, true)];
+/// What stands for the command of an image where a menu is read as text: pxelinux has no words for
+/// all that GRUB and iPXE start. A number follows.
+const STAND_IN: &str = ".image.";
 /// Where memdisk is looked for, the places of `pxe-server init` first; beside the loaders too.
 pub(crate) const MEMDISK: [&str; 4] = [
     "bios/memdisk",
@@ -188,6 +193,44 @@ impl Images {
     }
 }
 
+/// Menus of images that a menu of the tree leads to, for its loader.
+#[derive(Debug, Default)]
+pub(super) struct Included {
+    files: Vec<(TreePath, Bytes)>,
+    commands: Vec<Command>,
+}
+
+impl Included {
+    /// The menu of this path.
+    pub(super) fn file(&self, location: &Location) -> Option<Bytes> {
+        let Location::Tftp { host: None, path } = location else {
+            return None;
+        };
+        let path = TreePath::from_tftp(path).ok()?;
+        let found = self.files.iter().find(|(file, _)| *file == path);
+        found.map(|(_, text)| text.clone())
+    }
+
+    /// Puts the commands of images into a menu that was read with them.
+    pub(super) fn put_commands(&self, menu: &mut Menu) {
+        let shown = menu
+            .screens
+            .iter_mut()
+            .flat_map(|screen| &mut screen.entries);
+        for entry in shown.chain(&mut menu.hidden) {
+            if let Action::Run(command) = &mut entry.action
+                && let Some(number) = command.image.to_string().strip_prefix(STAND_IN)
+                && let Some(meant) = number
+                    .parse()
+                    .ok()
+                    .and_then(|at: usize| self.commands.get(at))
+            {
+                command.clone_from(meant);
+            }
+        }
+    }
+}
+
 impl ImagesFor {
     /// Whether there is any.
     pub(super) fn is_empty(&self) -> bool {
@@ -210,17 +253,41 @@ impl ImagesFor {
         (menu, left_out)
     }
 
-    /// The menus that menus of the tree may include or lead to, by their paths.
-    pub(super) async fn files(&self) -> Vec<(TreePath, Bytes)> {
-        let mut files = Vec::new();
-        for (name, is_part) in [(MENU, false), (ENTRIES, true)] {
+    /// Whether this names one of the menus that menus of the tree may include or lead to.
+    pub(super) fn is_menu(&self, location: &Location) -> bool {
+        let Location::Tftp { host: None, path } = location else {
+            return false;
+        };
+        let path = TreePath::from_tftp(path).ok();
+        let below = path.and_then(|path| path.strip_prefix(&self.path));
+        below.is_some_and(|below| {
+            INCLUDED
+                .iter()
+                .any(|(name, _)| below.as_bytes() == name.as_bytes())
+        })
+    }
+
+    /// Those menus, for a menu that leads to them.
+    pub(super) async fn included(&self) -> Included {
+        let mut included = Included::default();
+        for (name, is_part) in INCLUDED {
             let path = TreePath::parse(name).and_then(|name| self.path.join(&name));
             let Ok(path) = path else { continue };
-            let (menu, _) = self.drawn(is_part).await;
+            let (mut menu, _) = self.drawn(is_part).await;
+            let screens = menu.screens.iter_mut();
+            for entry in screens.flat_map(|screen| &mut screen.entries) {
+                if let Action::Run(command) = &mut entry.action {
+                    let stand_in = format!("{STAND_IN}{}", included.commands.len());
+                    let stand_in = Command::new(ImageType::Linux, stand_in, "");
+                    included.commands.push(std::mem::replace(command, stand_in));
+                }
+            }
             let text = render_syslinux(&menu).text;
-            files.push((path, Bytes::copy_from_slice(text.as_bytes())));
+            included
+                .files
+                .push((path, Bytes::copy_from_slice(text.as_bytes())));
         }
-        files
+        included
     }
 
     /// Adds them to a menu, and tells what is not in it.
@@ -249,10 +316,7 @@ impl ImagesFor {
                     _ => None,
                 });
             let own = match own {
-                Some(menus) => {
-                    let tree = &*offered.tree;
-                    Some(images::own_menu(tree, name, menus, station, shelves).await)
-                }
+                Some(menus) => Some(offered.own_menu(name, menus, station, shelves).await),
                 None => None,
             };
             listed.push(Listed {

@@ -82,7 +82,7 @@ async fn the_folder_of_images_has_their_menus() {
     site.meet(30, ClientArch::X86_BIOS);
     let menu = site.tftp(30, "/images/menu.cfg").await.expect("made");
     let expected = format!(
-        "UI menu.c32\nMENU MARGIN 2\nMENU TITLE Images\nLABEL deb\n  \
+        "UI menu.c32\nMENU MARGIN 2\nMENU TITLE Images\nLABEL images/deb\n  \
          MENU LABEL Debian GNU/Linux 12.5.0 live (needs 1.1 GiB of memory)\n  \
          LINUX ::images/deb/live/vmlinuz\n  APPEND {LIVE_HTTP}\n  \
          INITRD ::images/deb/live/initrd.img\n  SYSAPPEND 0x2\nLABEL local\n  \
@@ -96,7 +96,7 @@ async fn the_folder_of_images_has_their_menus() {
         "{menu}"
     );
     let entries = site.tftp(30, "/images/entries.cfg").await.expect("made");
-    assert!(entries.starts_with("LABEL deb\n"), "{entries}");
+    assert!(entries.starts_with("LABEL images/deb\n"), "{entries}");
     assert!(!entries.contains("local"), "{entries}");
     let ipxe = site.http(30, "/images/menu.ipxe").await.expect("made");
     let kernel = format!(
@@ -264,6 +264,98 @@ async fn a_menu_that_leads_to_images_gets_no_second_submenu() {
     }
 }
 
+/// The first of a label counts, and an image may be called as anything.
+#[tokio::test]
+async fn no_image_has_a_label_of_the_menu_that_includes_it() {
+    let files = [
+        ("local.iso", live()),
+        (".back.iso", live()),
+        ("local-1.iso", live()),
+    ];
+    let images = Images::usual(&files).await;
+    let site = &images.site;
+    for name in ["menu.cfg", "entries.cfg"] {
+        let menu = site.tftp(30, &format!("/images/{name}")).await;
+        let menu = menu.expect("made");
+        let labels = menu.lines().filter_map(|line| line.strip_prefix("LABEL "));
+        let labels: Vec<&str> = labels.collect();
+        let expected = ["images/local", "images/local-1", "local"];
+        let of_images = if name == "menu.cfg" { 3 } else { 2 };
+        assert_eq!(labels, expected[..of_images], "{menu}");
+    }
+}
+
+/// pxelinux has no words for programs of UEFI and for wimboot's files.
+#[tokio::test]
+async fn a_menu_that_includes_images_has_what_pxelinux_cannot_start() {
+    let program = Fixture::new().file("EFI/BOOT/bootx64.efi", "program");
+    let program = image_of(&program, "MT86PLUS_64");
+    let windows = Fixture::new()
+        .file("sources/boot.wim", "wim")
+        .file("boot/boot.sdi", "sdi")
+        .file("boot/bcd", "bcd");
+    let windows = image_of(&windows, "WINPE");
+    let files = [
+        ("mt.iso", program),
+        ("deb.iso", live()),
+        ("pe.iso", windows),
+    ];
+    let images = Images::usual(&files).await;
+    let site = &images.site;
+    let tree = &site.tree;
+    tree.insert_file("wimboot", "wimboot").expect("free");
+    let menu = "UI menu.c32\nLABEL a\nLINUX a\nMENU BEGIN i\nMENU TITLE Systems\n\
+         INCLUDE ::images/entries.cfg\nMENU END\n";
+    tree.insert_file("pxelinux.cfg/default", menu)
+        .expect("free");
+    site.meet(30, ClientArch::UEFI_X64);
+    let grub = site.tftp(30, "/grub/grub.cfg").await.expect("made");
+    let program = "chainloader (tftp,192.168.150.1)/images/mt/EFI/BOOT/bootx64.efi\n";
+    assert!(grub.contains(program), "{grub}");
+    assert!(grub.contains(LIVE_HTTP), "{grub}");
+    let ipxe = site.tftp(30, "/boot.ipxe").await.expect("made");
+    for line in [
+        "/images/mt/EFI/BOOT/bootx64.efi || goto ",
+        "initrd --name boot.wim http://192.168.150.1/images/pe/sources/boot.wim boot.wim || goto ",
+        LIVE_HTTP,
+    ] {
+        assert!(ipxe.contains(line), "{line} in {ipxe}");
+    }
+    assert!(!ipxe.contains(".image."), "{ipxe}");
+}
+
+/// An image's links are whoever's who made it, and a web server's root is there for a reason.
+#[tokio::test]
+async fn no_link_of_an_image_leads_out_of_it() {
+    let hostile = Fixture::new()
+        .file("x", "mine")
+        .link("top", "/secret")
+        .link("own", "/x")
+        .link("d/up", "../../../secret")
+        .link("d/own", "../../../x");
+    let hostile = image_of(&hostile, "HOSTILE");
+    let files = [("a.iso", hostile), ("b.iso", live())];
+    let http = "[tftp]\n[http]\nroot = \"/os\"\n";
+    let images = Images::new(&files, "", http).await;
+    let site = &images.site;
+    site.tree.insert_file("secret", "secret").expect("free");
+    site.tree.insert_link("os/a", "../images/a").expect("free");
+    for (by_http, by_tftp) in [("/images/a", "/images/a"), ("/a", "/os/a")] {
+        for (path, content) in [
+            ("x", Some("mine")),
+            ("own", Some("mine")),
+            ("d/own", Some("mine")),
+            ("top", None),
+            ("d/up", None),
+        ] {
+            let found = site.http(30, &format!("{by_http}/{path}")).await.ok();
+            assert_eq!(found.as_deref(), content, "{by_http}/{path}");
+            let found = site.tftp(30, &format!("{by_tftp}/{path}")).await.ok();
+            assert_eq!(found.as_deref(), content, "{by_tftp}/{path}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn menus_change_with_the_images() {
     let mut images = Images::usual(&[("deb.iso", live())]).await;
@@ -274,14 +366,14 @@ async fn menus_change_with_the_images() {
     std::fs::write(images.dir.path().join("tool.iso"), tool).expect("writable");
     images.keeper.look().await;
     let second = images.site.tftp(30, path).await.expect("made");
-    let added = "LABEL tool\n  MENU LABEL TOOL [tool]: One\n  LINUX ::images/tool/boot/kernel\n  \
+    let added = "LABEL images/tool\n  MENU LABEL TOOL [tool]: One\n  LINUX ::images/tool/boot/kernel\n  \
                  APPEND quiet\n";
     assert!(second.contains(added), "{second}");
     std::fs::remove_file(images.dir.path().join("deb.iso")).expect("removed");
     images.keeper.look().await;
     let third = images.site.tftp(30, path).await.expect("made");
     assert!(
-        !third.contains("LABEL deb\n") && third.contains(added),
+        !third.contains("LABEL images/deb\n") && third.contains(added),
         "{third}"
     );
 }
