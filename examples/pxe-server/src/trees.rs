@@ -110,8 +110,3 @@ pub(crate) fn open_for_all(directory: &Path, keys: DirKeys) -> pxe_tree::Result<
         false => Arc::new(tree),
     })
 }
-
-/// The configured directory as TFTP and HTTP serve it.
-pub(crate) fn open_tree(config: &Config) -> Result<Arc<dyn Tree>, Problem> {
-    Trees::open(config, None).map(|trees| trees.served)
-}

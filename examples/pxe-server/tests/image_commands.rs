@@ -204,3 +204,40 @@ fn explain_and_check_know_images() {
         assert!(told.contains(part), "{part} is not in:\n{told}");
     }
 }
+
+/// The server makes some of what an administrator's menu leads to, and has the rest in images.
+#[test]
+fn menus_that_lead_to_images_have_nothing_wrong() {
+    let site = Site::new();
+    let module = "\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0\x03\0\x03\0";
+    let tree = |name: &str, content: &str| {
+        let path = site.path("tree/bios").join(name);
+        fs::create_dir_all(path.parent().expect("one")).expect("writable");
+        fs::write(path, content).expect("writable");
+    };
+    tree("lpxelinux.0", "\0PXELINUX 6.04 lwIP \0");
+    for name in ["menu.c32", "libutil.c32", "ldlinux.c32"] {
+        tree(name, module);
+    }
+    let menu = "UI menu.c32\nINCLUDE ::images/entries.cfg\nLABEL all\n  CONFIG ::images/menu.cfg\n\
+        LABEL own\n  LINUX ::images/debian_live/live/vmlinuz-6.1.0-18-amd64\n  \
+        INITRD http://192.0.2.1/images/debian_live/live/initrd.img-6.1.0-18-amd64\n";
+    tree("pxelinux.cfg/default", menu);
+    let config = "[tree]\nroot = \"tree\"\n[tftp]\n[http]\nlisten = \"192.0.2.1:80\"\n\
+        root = \"/bios\"\n[images]\ndir = \"images\"\n";
+    fs::write(site.path("server.toml"), config).expect("writable");
+    let check = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pxe-server"));
+        let arguments = ["menu", "check", "--strict", "--config", "server.toml"];
+        command.args(arguments).current_dir(site.0.path());
+        command.output().expect("it runs")
+    };
+    let checked = printed(&check(), 0);
+    assert!(checked.contains("checked 1 menu for 1 loader"), "{checked}");
+    tree(
+        "pxelinux.cfg/default",
+        &menu.replace("live/vmlinuz", "live/other"),
+    );
+    let checked = printed(&check(), 1);
+    assert!(checked.contains("1 error, 0 warnings"), "{checked}");
+}

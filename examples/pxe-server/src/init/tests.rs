@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::hub::Hub;
 use crate::menus::{Menus, Served};
 use crate::source::tftp_source;
-use crate::trees::open_tree;
+use crate::trees::Trees;
 
 /// A root directory and a place for trees.
 struct Machine {
@@ -435,7 +435,7 @@ async fn grub_and_ipxe_have_a_menu_without_any_further_file() {
     let hub = Arc::new(Hub::new(Arc::default()));
     hub.set_recalled();
     assemble::decide_by(&config, hub.decisions());
-    let tree = open_tree(&config).expect("laid out");
+    let tree = Trees::open(&config, None).expect("laid out").served;
     let menus = Arc::new(Menus::new(&config, Served::listens(&config), tree));
     let source = tftp_source(&menus, &hub);
     for (path, begin) in [

@@ -1,4 +1,4 @@
-//! The menu of images, for a machine whose tree has none.
+//! Menus of images: for a machine whose tree has no menu, and for menus that lead to them.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -14,11 +14,28 @@ use super::station::Station;
 use crate::assemble::{self, Reasons};
 use crate::config::Config;
 use crate::decisions::Identity;
-use crate::images::{Images, ImagesSettings};
 use crate::menus::read::MenuFiles;
-use crate::menus::{Asker, Menus, Served};
+use crate::menus::{Asker, IMAGE_MENUS, Menus, Served};
 use crate::source;
-use crate::trees::Trees;
+
+/// Lays the menus in the folder of images into the tree, as a machine with a BIOS gets them of which
+/// nothing else is known: menus of the tree may lead there.
+pub(super) fn lay_all(site: &mut Site) -> Result<(), String> {
+    let config = site.config.as_ref();
+    let Some(images) = config.and_then(|config| config.images.as_ref()) else {
+        return Ok(());
+    };
+    let machine = Machine::default();
+    let mut made = Vec::new();
+    for (name, _) in IMAGE_MENUS {
+        let path = TreePath::parse(name).and_then(|name| images.path.join(&name));
+        let path = path.map_err(|kind| kind.to_string())?;
+        if let Some(text) = make(site, &path, &machine)? {
+            made.push((path, text));
+        }
+    }
+    put(site, made)
+}
 
 /// Lays the menu that the server would make into the tree, where the loader asks for its last.
 /// `None`: it makes none.
@@ -27,17 +44,6 @@ pub(super) fn lay(
     station: &Station,
     machine: &Machine,
 ) -> Result<Option<TreePath>, String> {
-    let Some(config) = site.config.clone() else {
-        return Ok(None);
-    };
-    let Some(settings) = &config.images else {
-        return Ok(None);
-    };
-    let settings = ImagesSettings::of(&config, settings);
-    let settings = settings.map_err(|problem| config.locate(&problem))?;
-    let images = site.wait(Images::once(settings));
-    let trees = Trees::open(&config, Some(&images));
-    let trees = trees.map_err(|problem| config.locate(&problem))?;
     let asked = machine.asks(site, station);
     let Some(Location::Tftp { path, .. }) = asked.last() else {
         return Ok(None);
@@ -45,19 +51,37 @@ pub(super) fn lay(
     let Ok(path) = TreePath::from_tftp(path) else {
         return Ok(None);
     };
-    let menus = Menus::new(&config, Served::listens(&config), Arc::clone(&trees.served));
-    let menus = menus.with_images(Some(Arc::clone(images.library())));
-    let made = site.wait(made(&menus, &config, &path, machine, site))?;
-    let Some(made) = made else {
+    let Some(text) = make(site, &path, machine)? else {
         return Ok(None);
     };
-    let tree = MemTree::new();
-    let laid = tree.insert_file(path.as_bytes(), made);
-    laid.map_err(|error| error.to_string())?;
-    let tree = Overlay::new([Arc::new(tree) as Arc<dyn Tree>, trees.served]);
-    let tree = tree.map_err(|kind| kind.to_string())?;
-    site.files = MenuFiles::new(&config, Arc::new(tree));
+    put(site, vec![(path.clone(), text)])?;
     Ok(Some(path))
+}
+
+/// These files before those of the tree.
+fn put(site: &mut Site, files: Vec<(TreePath, Bytes)>) -> Result<(), String> {
+    let (Some(config), Some((_, served))) = (&site.config, &site.images) else {
+        return Ok(());
+    };
+    let tree = MemTree::new();
+    for (path, text) in files {
+        let laid = tree.insert_file(path.as_bytes(), text);
+        laid.map_err(|error| error.to_string())?;
+    }
+    let tree = Overlay::new([Arc::new(tree) as Arc<dyn Tree>, Arc::clone(served)]);
+    let tree = tree.map_err(|kind| kind.to_string())?;
+    site.files = MenuFiles::new(config, Arc::new(tree));
+    Ok(())
+}
+
+/// What the server would make for this path; `None` if nothing.
+fn make(site: &Site, path: &TreePath, machine: &Machine) -> Result<Option<Bytes>, String> {
+    let (Some(config), Some((library, served))) = (&site.config, &site.images) else {
+        return Ok(None);
+    };
+    let menus = Menus::new(config, Served::listens(config), Arc::clone(served));
+    let menus = menus.with_images(Some(Arc::clone(library)));
+    site.wait(made(&menus, config, path, machine, site))
 }
 
 async fn made(

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pxe_menu::{Location, Text};
-use pxe_tree::{DirTree, TreePath};
+use pxe_tree::{DirTree, Tree, TreePath};
 use tokio::runtime::Runtime;
 
+use super::images;
 use crate::config::Config;
 use crate::fact::printable;
+use crate::images::{Images, ImagesSettings, Library};
 use crate::menus::read::MenuFiles;
-use crate::trees::open_tree;
+use crate::trees::Trees;
 
 /// How the tree is found.
 #[derive(Debug, clap::Args)]
@@ -38,6 +40,8 @@ pub(super) struct Site {
     pub(super) files: MenuFiles,
     pub(super) config: Option<Config>,
     pub(super) runtime: Runtime,
+    /// The images of the configuration, and the tree as it serves them in it.
+    pub(super) images: Option<(Arc<Library>, Arc<dyn Tree>)>,
     root: PathBuf,
     found: Found,
 }
@@ -66,22 +70,36 @@ impl Site {
             files: MenuFiles::of_root(&root, Arc::new(tree)),
             config: None,
             runtime,
+            images: None,
             root,
             found,
         })
     }
 
-    /// Opens the tree of a configuration.
+    /// Opens the tree of a configuration, with its images and the menus of them.
     pub(super) fn of_config(config: Config) -> Result<Self, String> {
         let runtime = runtime()?;
-        let tree = open_tree(&config).map_err(|problem| config.locate(&problem))?;
-        Ok(Self {
-            files: MenuFiles::new(&config, tree),
+        let located = |problem| config.locate(&problem);
+        let images = match &config.images {
+            Some(images) => {
+                let settings = ImagesSettings::of(&config, images).map_err(located)?;
+                Some(runtime.block_on(Images::once(settings)))
+            }
+            None => None,
+        };
+        let tree = Trees::open(&config, images.as_ref())
+            .map_err(located)?
+            .served;
+        let mut site = Self {
+            files: MenuFiles::new(&config, Arc::clone(&tree)),
+            images: images.map(|images| (Arc::clone(images.library()), tree)),
             root: absolute(&config.tree.root)?,
             found: Found::Config(config.file.clone()),
             config: Some(config),
             runtime,
-        })
+        };
+        images::lay_all(&mut site)?;
+        Ok(site)
     }
 
     /// A line that says which tree it is, and why.

@@ -137,7 +137,8 @@ pub(super) struct Stations {
 
 impl Stations {
     /// Looks for them: at the boot files of the configuration, and in the directories near the
-    /// root. Links to directories are not followed, and the inside of installation media is left out.
+    /// root. Links to directories are not followed, and the inside of installation media is left out,
+    /// as is the folder of images: menus in an image are for who starts from it.
     pub(super) async fn find(site: &Site) -> Self {
         let mut found = Self::default();
         found.of_config(site).await;
@@ -145,7 +146,15 @@ impl Stations {
         seen.extend(found.stations.iter().map(|station| station.file.to_vec()));
         let mut folders = VecDeque::from([(Vec::new(), 0)]);
         let mut looked_at = 0;
+        let images = site
+            .config
+            .as_ref()
+            .and_then(|config| config.images.as_ref());
+        let images = images.map(|images| images.path.as_bytes());
         while let Some((folder, depth)) = folders.pop_front() {
+            if images == Some(&folder[..]) {
+                continue;
+            }
             if looked_at == FOLDERS_MAX {
                 found.is_cut = true;
                 break;

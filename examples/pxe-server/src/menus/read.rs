@@ -46,6 +46,8 @@ pub(crate) struct MenuFiles {
 struct HttpRoot {
     ports: Vec<u16>,
     resolver: Resolver,
+    /// The folder of images, where this listener shows it besides, by its path in the whole tree.
+    images: Option<TreePath>,
 }
 
 /// A file of a menu, with its content.
@@ -106,6 +108,7 @@ impl MenuFiles {
         let http = config.http.iter().map(|http| HttpRoot {
             ports: http.listen.iter().map(|listen| listen.port()).collect(),
             resolver: resolver.clone().with_base(http.root.clone()),
+            images: source::images_apart(config, &http.root).cloned(),
         });
         let boot = config.boot.iter().filter_map(|boot| boot.next_server);
         let dhcp = config.dhcp.iter();
@@ -239,7 +242,9 @@ impl MenuFiles {
             Some(root) if self.is_own(host.as_bytes()) => {
                 let path = path.split(['?', '#']).next().unwrap_or_default();
                 let path = TreePath::from_uri_path(path).map_err(Error::from)?;
-                Ok((&root.resolver, path))
+                let images = root.images.as_ref();
+                let is_image = images.is_some_and(|images| path.strip_prefix(images).is_some());
+                Ok((if is_image { &self.tftp } else { &root.resolver }, path))
             }
             _ => Err(Unread::Elsewhere),
         }
