@@ -3,8 +3,9 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::print_json;
 use super::site::Site;
 use crate::cli::print;
 use crate::fact::printable;
@@ -33,7 +34,7 @@ pub(super) fn run(site: &Site, is_json: bool) -> ExitCode {
                     "text": finding.text,
                 })
             });
-            print(&format!("{:#}\n", findings.collect::<Value>()))
+            print_json(&findings.collect())
         }
         false => {
             for finding in &findings {

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use super::print_json;
 use super::site::Site;
 use crate::cli::print;
 use crate::fact::printable;
@@ -20,7 +21,7 @@ pub(super) fn run(site: &Site, is_json: bool) -> ExitCode {
             .iter()
             .map(|image| object(image))
             .collect();
-        return print(&format!("{:#}\n", Value::from(images)));
+        return print_json(&Value::from(images));
     }
     let images = site.shelf.images.iter();
     let wide = images.map(|image| image.name.len()).max().unwrap_or(0);

@@ -10,9 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use serde_json::Value;
 
 use self::site::Site;
+use crate::cli::print;
 use crate::config::Config;
+use crate::menu_commands::harmless_json;
 
 /// The command line of `image`.
 #[derive(Debug, clap::Args)]
@@ -107,6 +110,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         eprintln!("pxe-server: {reason}");
         ExitCode::from(UNUSABLE)
     })
+}
+
+/// Prints JSON. Names of files and texts of images are anybody's, and terminals obey more characters
+/// than JSON has to escape.
+fn print_json(value: &Value) -> ExitCode {
+    print(&harmless_json(&format!("{value:#}\n")))
 }
 
 /// What is wrong with the images of this configuration, each thing a line; `is_error` with it.

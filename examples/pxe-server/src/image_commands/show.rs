@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::list::{self, size};
+use super::print_json;
 use super::site::Site;
 use crate::cli::print;
 use crate::fact::printable;
@@ -27,7 +28,7 @@ pub(super) fn run(site: &Site, image: &str, is_json: bool) -> Result<ExitCode, S
         format!("{dir} has no image {image}; `pxe-server image list` shows them")
     })?;
     Ok(match is_json {
-        true => print(&format!("{:#}\n", object(site, found))),
+        true => print_json(&object(site, found)),
         false => print(&text(site, found)),
     })
 }

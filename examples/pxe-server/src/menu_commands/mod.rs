@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 pub(crate) use check::complaint;
+pub(crate) use terminal::harmless_json;
 
 /// The command line of `menu`.
 #[derive(Debug, clap::Args)]

@@ -30,7 +30,7 @@ pub(super) fn harmless(text: &str) -> String {
 
 /// JSON with each such character as an escape of JSON's own. Only those below U+0020 have to be, but
 /// a terminal obeys others, too (U+009B begins a sequence).
-pub(super) fn harmless_json(json: &str) -> String {
+pub(crate) fn harmless_json(json: &str) -> String {
     let mut clean = String::with_capacity(json.len());
     for char in json.chars() {
         if drives(char) {
