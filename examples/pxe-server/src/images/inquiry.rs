@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use pxe_iso::ImageTree;
-use pxe_tree::{Attributes, Cookie, ErrorKind, Name, NodeKind, Resolver, Result, Tree, TreePath};
+use pxe_tree::{
+    Attributes, Blob, Cookie, ErrorKind, Name, NodeKind, Resolver, Result, Tree, TreePath,
+};
 
 use super::contents::{Contents, Questions, TEXT_BYTES_MAX};
 
@@ -20,32 +22,34 @@ const PAGE_ENTRIES: usize = 1000;
 /// not there.
 pub(super) async fn contents(
     tree: &ImageTree,
-    image_bytes: u64,
+    image: &dyn Blob,
     questions: &Questions,
 ) -> Result<Contents> {
     let mut contents = Contents {
         volume_id: tree.volume_id().trim().to_owned(),
-        image_bytes,
+        image_bytes: image.attributes().len,
         ..Contents::default()
     };
     let resolver = Resolver::new();
     for path in &questions.files {
-        if let Some(found) = find_file(tree, &resolver, path).await? {
+        let found = find_file(tree, &resolver, path).await;
+        if let Some(found) = there(image, found)?.flatten() {
             contents.files.insert(path.clone(), found.len);
         }
     }
     for folder in &questions.folders {
-        add_folder(tree, folder, &mut contents.files).await?;
+        add_folder(tree, image, folder, &mut contents.files).await?;
     }
     for path in &questions.texts {
-        let Some(found) = find_file(tree, &resolver, path).await? else {
+        let found = find_file(tree, &resolver, path).await;
+        let Some(found) = there(image, found)?.flatten() else {
             continue;
         };
         let text = async {
             let file = tree.open(found.node).await?;
             file.read_at(0, TEXT_BYTES_MAX).await
         };
-        if let Some(text) = there(text.await)? {
+        if let Some(text) = there(image, text.await)? {
             let text = String::from_utf8_lossy(&text).into_owned();
             contents.texts.insert(path.clone(), text);
         }
@@ -77,27 +81,27 @@ async fn find_file(tree: &dyn Tree, resolver: &Resolver, path: &str) -> Result<O
     let Ok(path) = TreePath::parse(path) else {
         return Ok(None);
     };
-    let found = there(resolver.resolve(tree, &path).await)?;
-    let found = found.map(|found| found.attributes);
-    Ok(found.filter(|found| found.kind == NodeKind::File))
+    let found = resolver.resolve(tree, &path).await?.attributes;
+    Ok((found.kind == NodeKind::File).then_some(found))
 }
 
 async fn add_folder(
     tree: &ImageTree,
+    image: &dyn Blob,
     folder: &str,
     files: &mut BTreeMap<String, u64>,
 ) -> Result<()> {
     let Ok(path) = TreePath::parse(folder) else {
         return Ok(());
     };
-    let Some(found) = there(Resolver::new().resolve(tree, &path).await)? else {
+    let Some(found) = there(image, Resolver::new().resolve(tree, &path).await)? else {
         return Ok(());
     };
     let (mut looked_at, mut followed) = (0, 0);
     let mut after = Cookie::START;
     while looked_at < FOLDER_FILES_MAX {
         let page = tree.read_dir_attributes(found.attributes.node, after, PAGE_ENTRIES);
-        let Some(page) = there(page.await)? else {
+        let Some(page) = there(image, page.await)? else {
             return Ok(());
         };
         for listed in &page.entries {
@@ -117,8 +121,8 @@ async fn add_folder(
                 NodeKind::File => Some(attributes.len),
                 NodeKind::Link if followed < FOLDER_LINKS_MAX => {
                     followed += 1;
-                    let found = find_file(tree, &Resolver::new(), &path).await?;
-                    found.map(|found| found.len)
+                    let found = find_file(tree, &Resolver::new(), &path).await;
+                    there(image, found)?.flatten().map(|found| found.len)
                 }
                 _ => None,
             };
@@ -135,12 +139,26 @@ fn as_text(name: &Name) -> Option<&str> {
     std::str::from_utf8(name.as_bytes()).ok()
 }
 
-/// What is there: a part of an image that is damaged is not, but an image that was edited is no
-/// image to ask.
-fn there<T>(done: Result<T>) -> Result<Option<T>> {
+/// What is there: a part of an image that is damaged is not, nor one to which the image leads and
+/// where nothing can be. An image that was edited is no image to ask.
+fn there<T>(image: &dyn Blob, done: Result<T>) -> Result<Option<T>> {
     match done {
         Ok(done) => Ok(Some(done)),
-        Err(error) if error.kind() == ErrorKind::Stale => Err(error),
+        Err(error) if error.kind() == ErrorKind::Stale => image.validate().map(|()| None),
         Err(_) => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pxe_tree::MemBlob;
+
+    /// It would be opened again and again, as one that is being written.
+    #[test]
+    fn an_image_that_leads_to_nothing_was_not_edited() {
+        let image = MemBlob::new("image");
+        let stale: Result<()> = Err(ErrorKind::Stale.into());
+        assert_eq!(there(&*image, stale).expect("not edited"), None);
     }
 }

@@ -517,8 +517,8 @@ impl Keeper {
             let mut contents = match asks_anew {
                 false => offered.contents.clone(),
                 true => {
-                    let len = offered.blob.attributes().len;
-                    match inquiry::contents(&offered.tree, len, &self.questions).await {
+                    let image = &*offered.blob;
+                    match inquiry::contents(&offered.tree, image, &self.questions).await {
                         Ok(contents) => contents,
                         // It was edited: the next look sees it.
                         Err(_) => continue,
@@ -657,7 +657,7 @@ async fn open(
     if let Some(declared) = tree.declared_len().filter(|declared| *declared > len) {
         return Err(NotOpened::Withheld(Reason::Incomplete { declared }));
     }
-    let contents = inquiry::contents(&tree, len, questions);
+    let contents = inquiry::contents(&tree, &*blob, questions);
     let contents = contents.await.map_err(changed_or)?;
     let opened = Opened {
         tree,
