@@ -97,8 +97,9 @@ pub(crate) enum Standing {
     Underway { step: Step, last: String },
     /// The last that happened was a refusal or a failure, and the machine did nothing since.
     Stopped { step: Step, why: String },
-    /// It has a kernel and an initrd: from here on the system's own programs speak.
-    Started,
+    /// It has a kernel and an initrd: from here on the system's own programs speak. The kernel's path
+    /// tells which system it is, and of which image.
+    Started { kernel: String },
     /// Its system has mounted this directory by NFS.
     Mounted { path: String },
 }
@@ -109,7 +110,12 @@ impl fmt::Display for Standing {
             Self::Silent => f.write_str("nothing was heard of it"),
             Self::Underway { step, last } => write!(f, "at {step}, after: {last}"),
             Self::Stopped { step, why } => write!(f, "stopped at {step}: {why}"),
-            Self::Started => f.write_str("kernel and initrd are loaded, the system starts"),
+            Self::Started { kernel } => {
+                write!(
+                    f,
+                    "kernel and initrd are loaded, the system starts: {kernel}"
+                )
+            }
             Self::Mounted { path } => write!(f, "the system runs, with {path} mounted by NFS"),
         }
     }
@@ -140,7 +146,7 @@ impl<'a> Timeline<'a> {
             return Standing::Silent;
         };
         let mut step = Step::Address;
-        let mut kernel = false;
+        let mut kernel = None;
         let mut initrd = false;
         for fact in self.facts {
             let reached = match &fact.what {
@@ -149,7 +155,9 @@ impl<'a> Timeline<'a> {
                 | What::BootServerAcknowledged { file: Some(_), .. } => Some(Step::Loader),
                 What::Sent { file, .. } => {
                     let fetched = Step::of_file(file);
-                    kernel |= fetched == Some(Step::Kernel);
+                    if fetched == Some(Step::Kernel) {
+                        kernel = Some(file);
+                    }
                     initrd |= fetched == Some(Step::Initrd);
                     // A loader fetches modules before its menu: only the next kind of file shows
                     // that it got further.
@@ -171,8 +179,11 @@ impl<'a> Timeline<'a> {
             let path = path.clone();
             return Standing::Mounted { path };
         }
+        if let Some(kernel) = kernel.filter(|_| initrd && !is_trouble(&last.what)) {
+            let kernel = kernel.clone();
+            return Standing::Started { kernel };
+        }
         match &last.what {
-            _ if kernel && initrd && !is_trouble(&last.what) => Standing::Started,
             What::Missing { file } => Standing::Stopped {
                 step: at(Some(file)),
                 why: format!("{file} is not in the tree"),
@@ -468,7 +479,7 @@ mod tests {
             ),
             (
                 sent(6000, "/os/debian/initrd.gz"),
-                "kernel and initrd are loaded, the system starts",
+                "kernel and initrd are loaded, the system starts: /os/debian/linux",
             ),
         ];
         assert_eq!(
@@ -483,7 +494,7 @@ mod tests {
         facts.push(discover(9000, "udhcp", None));
         assert_eq!(
             standing(&facts),
-            "kernel and initrd are loaded, the system starts"
+            "kernel and initrd are loaded, the system starts: /os/debian/linux"
         );
         assert_eq!(standing(&[]), "nothing was heard of it");
     }
@@ -522,11 +533,12 @@ mod tests {
             "stopped at step 2 of 5 (loader): no address for files.lab.lan.: there is no such name"
         );
         facts.extend([
-            sent(1000, "/os/vmlinuz"),
-            sent(2000, "/os/initrd"),
+            sent(1000, "/images/debian-12/live/vmlinuz"),
+            sent(2000, "/images/debian-12/live/initrd"),
             unresolved(3000),
         ]);
-        let started = "kernel and initrd are loaded, the system starts";
+        let started = "kernel and initrd are loaded, the system starts: \
+                       /images/debian-12/live/vmlinuz";
         assert_eq!(standing(&facts), started);
     }
 

@@ -170,10 +170,11 @@ impl Stage<'_> {
         let result = self.power_on(firmware, mac, None);
         let took = began.elapsed();
         // A boot that failed is shown as it is: there is nothing to wait for.
-        let is_due = |standing: &Standing| result.is_err() || *standing == Standing::Started;
+        let is_started = |standing: &Standing| matches!(standing, Standing::Started { .. });
+        let is_due = |standing: &Standing| result.is_err() || is_started(standing);
         let standing = self.show(mac, is_due, out)?;
         let booted = result.map_err(|failure| Error::Boot { machine, failure })?;
-        if standing != Standing::Started {
+        if !is_started(&standing) {
             return Err(Error::Timeline { machine, standing });
         }
         writeln!(
