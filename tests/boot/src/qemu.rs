@@ -15,9 +15,11 @@ use crate::matrix::Firmware;
 use crate::network::{MACHINE, TAP};
 use crate::serial::{self, Chunk};
 
-/// All that QEMU can emulate, but what says that strings are best moved by bytes (ERMS, FSRM): it does each byte by itself, and
-/// where the page had code, looks for that anew with each. A live system cleared such pages for minutes, as it freed its initramfs.
-pub(crate) const CPU: &str = "max,-erms,-fsrm";
+/// QEMU looks through all that it has translated of a page whenever a byte of that page is written. A live system that clears
+/// the pages of its initramfs does nothing else for minutes: unless little is kept, and no CPU says that bytes are best moved
+/// one by one (ERMS, FSRM).
+const ACCELERATOR: &str = "tcg,thread=multi,tb-size=128";
+const CPU: &str = "max,-erms,-fsrm";
 
 /// How long QEMU may take to answer on its control socket.
 const CONTROL_PATIENCE: Duration = Duration::from_secs(10);
@@ -43,7 +45,7 @@ impl Machine {
     ) -> Result<Machine, String> {
         let control = work.join("qmp.sock");
         let mut command = namespace.command(&firmware.emulator);
-        command.args(["-accel", "tcg,thread=multi", "-cpu", CPU, "-smp", "1"]);
+        command.args(["-accel", ACCELERATOR, "-cpu", CPU, "-smp", "1"]);
         command.args(["-machine", &firmware.machine]);
         command.args(["-m", &format!("{memory_mib}M")]);
         command.args(["-uuid", "7e57ab1e-0000-4000-8000-525400770001"]);
