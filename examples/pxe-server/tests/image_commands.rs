@@ -133,6 +133,12 @@ fn a_check_fails_for_what_cannot_be_booted() {
     let known = fs::read(site.path("images/debian live.iso")).expect("there");
     site.put("half.iso", &known[..known.len() - 2048]);
     let unknown = Fixture::new().file("x", "x");
+    // This one starts from a medium that it can see removed.
+    let tails = Fixture::new().file("live/Tails.module", "x");
+    site.put("tails.iso", image_of(&tails, "TAILS"));
+    // Of this one there is another build for another processor, which nobody misses.
+    let memtest = Fixture::new().file("EFI/BOOT/bootx64.efi", "x");
+    site.put("memtest.iso", image_of(&memtest, "MT86PLUS_64"));
     site.put("unknown.iso", image_of(&unknown, "UNKNOWN"));
     site.put("dos.iso", image_of(&unknown, "FD13LIVE"));
     let config = "[tree]\nroot = \"tree\"\n[http]\n[images]\ndir = \"images\"\n";
@@ -144,14 +150,15 @@ fn a_check_fails_for_what_cannot_be_booted() {
         "error: half: not served: it is not complete, its volume has ",
         "error: unknown: not recognised",
         "error: dos: memdisk is not in the tree",
+        "error: tails: cannot be booted: Tails starts from a medium",
     ] {
         assert!(told.contains(part), "{part} is not in:\n{told}");
     }
-    assert_eq!(told.lines().count(), 3, "{told}");
+    assert_eq!(told.lines().count(), 4, "{told}");
     fs::write(site.path("tree/memdisk"), "memdisk").expect("writable");
     let output = site.image(&["check", "--config", "server.toml", "--json"]);
     let findings: Value = serde_json::from_str(&printed(&output, 1)).expect("JSON");
-    assert_eq!(findings.as_array().map(Vec::len), Some(2), "{findings}");
+    assert_eq!(findings.as_array().map(Vec::len), Some(3), "{findings}");
 }
 
 #[test]
@@ -165,9 +172,18 @@ fn what_cannot_be_looked_at_is_said() {
     let output = site.image(&["list", "--config", "server.toml"]);
     printed(&output, 2);
     assert!(text(&output.stderr).contains("has no [images]"));
-    let output = site.image(&["check", "nowhere"]);
-    printed(&output, 1);
-    assert!(text(&output.stderr).contains("nowhere: it is not there"));
+    for action in ["check", "list"] {
+        let output = site.image(&[action, "nowhere"]);
+        printed(&output, 2);
+        let told = "pxe-server: nowhere: there is no such folder\n";
+        assert_eq!(text(&output.stderr), told);
+        let output = site.image(&[action, "server.toml"]);
+        printed(&output, 2);
+        assert!(text(&output.stderr).contains("server.toml: it is no folder"));
+    }
+    let output = site.image(&["show", "nowhere/x.iso"]);
+    printed(&output, 2);
+    assert!(text(&output.stderr).contains("nowhere: there is no such folder"));
     printed(&site.image(&["list"]), 2);
 }
 

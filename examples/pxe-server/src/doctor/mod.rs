@@ -144,7 +144,7 @@ fn images_as_user(config: &Config) -> Vec<Finding> {
     }
     let found = found.into_iter();
     found
-        .map(|(_, text)| Finding::warning(format!("images: {text}"), ""))
+        .map(|text| Finding::warning(format!("images: {text}"), ""))
         .collect()
 }
 

@@ -10,13 +10,13 @@ use super::site::Site;
 use crate::cli::print;
 use crate::fact::printable;
 use crate::images::{
-    CommandLine, ImageState, LibraryImage, NO_MEMDISK, NO_WIMBOOT, Recognised, Start, Transport,
+    CommandLine, Entry, ImageState, LibraryImage, NO_MEMDISK, NO_WIMBOOT, Recognised, Start,
+    Transport,
 };
 use crate::menus::{MEMDISK, WIMBOOT};
 
-/// Something that is wrong, or doubtful.
+/// Something that is wrong.
 struct Finding {
-    is_error: bool,
     /// The image; empty if it is about all of them.
     image: String,
     text: String,
@@ -24,12 +24,11 @@ struct Finding {
 
 pub(super) fn run(site: &Site, is_json: bool) -> ExitCode {
     let findings = all(site);
-    let has_errors = findings.iter().any(|finding| finding.is_error);
     let printed = match is_json {
         true => {
             let findings = findings.iter().map(|finding| {
                 json!({
-                    "severity": severity(finding),
+                    "severity": "error",
                     "image": finding.image,
                     "text": finding.text,
                 })
@@ -38,26 +37,22 @@ pub(super) fn run(site: &Site, is_json: bool) -> ExitCode {
         }
         false => {
             for finding in &findings {
-                eprintln!("{}: {finding}", severity(finding));
+                eprintln!("error: {finding}");
             }
             let (all, served) = (site.shelf.images.len(), site.shelf.offered().count());
             let dir = site.dir.display();
             print(&format!("{dir}: {served} of {all} images served\n"))
         }
     };
-    match has_errors {
-        true => ExitCode::FAILURE,
-        false => printed,
+    match findings.is_empty() {
+        true => printed,
+        false => ExitCode::FAILURE,
     }
 }
 
-/// The same as lines, and whether each is an error.
-pub(super) fn findings(site: &Site) -> Vec<(bool, String)> {
-    let findings = all(site);
-    let lines = findings
-        .iter()
-        .map(|finding| (finding.is_error, finding.to_string()));
-    lines.collect()
+/// The same as lines.
+pub(super) fn findings(site: &Site) -> Vec<String> {
+    all(site).iter().map(Finding::to_string).collect()
 }
 
 impl fmt::Display for Finding {
@@ -78,25 +73,10 @@ fn all(site: &Site) -> Vec<Finding> {
     findings
 }
 
-const fn severity(finding: &Finding) -> &'static str {
-    match finding.is_error {
-        true => "error",
-        false => "warning",
-    }
-}
-
 fn error(image: &str, text: impl Into<String>) -> Finding {
     Finding {
-        is_error: true,
         image: image.to_owned(),
         text: text.into(),
-    }
-}
-
-fn warning(image: &str, text: impl Into<String>) -> Finding {
-    Finding {
-        is_error: false,
-        ..error(image, text)
     }
 }
 
@@ -115,24 +95,29 @@ fn check(site: &Site, image: &LibraryImage, findings: &mut Vec<Finding>) {
         findings.push(error(name, text));
         return;
     };
-    for missing in &recognised.missing {
-        findings.push(match recognised.entries.is_empty() {
-            true => error(name, format!("cannot be booted: {missing}")),
-            false => warning(name, missing.clone()),
-        });
-    }
-    for entry in &recognised.entries {
-        match &entry.start {
-            Start::Refused(why) => findings.push(warning(name, format!("cannot be booted: {why}"))),
-            Start::Memdisk(_) if !has(site, "memdisk", &MEMDISK) => {
-                findings.push(error(name, NO_MEMDISK));
-            }
-            Start::Wimboot(_) if !has(site, "wimboot", &WIMBOOT) => {
-                findings.push(error(name, NO_WIMBOOT));
-            }
-            Start::Linux { .. } => check_lines(site, name, &recognised, findings),
-            _ => {}
+    let wants: Vec<Option<String>> = recognised
+        .entries
+        .iter()
+        .map(|entry| wanting(site, entry))
+        .collect();
+    // What else could be booted of an image that boots, `image show` says.
+    if wants.iter().all(Option::is_some) {
+        let missing = recognised.missing.iter();
+        let missing = missing.map(|missing| format!("cannot be booted: {missing}"));
+        for text in wants.into_iter().flatten().chain(missing) {
+            findings.push(error(name, text));
         }
+    }
+    check_lines(site, name, &recognised, findings);
+}
+
+/// What this entry lacks here, if it cannot be booted for that.
+fn wanting(site: &Site, entry: &Entry<'_>) -> Option<String> {
+    match &entry.start {
+        Start::Refused(why) => Some(format!("cannot be booted: {why}")),
+        Start::Memdisk(_) if !has(site, "memdisk", &MEMDISK) => Some(NO_MEMDISK.to_owned()),
+        Start::Wimboot(_) if !has(site, "wimboot", &WIMBOOT) => Some(NO_WIMBOOT.to_owned()),
+        _ => None,
     }
 }
 

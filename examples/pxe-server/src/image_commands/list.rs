@@ -83,7 +83,7 @@ pub(super) fn size(bytes: u64) -> String {
     let mut unit = 0;
     let mut tenths = u128::from(bytes) * 10;
     while tenths >= 10_240 && unit + 1 < UNITS.len() {
-        tenths = tenths.div_ceil(1024);
+        tenths /= 1024;
         unit += 1;
     }
     match unit {
@@ -103,7 +103,9 @@ mod tests {
             (1023, "1023 bytes"),
             (1024, "1.0 KiB"),
             (5 << 30, "5.0 GiB"),
-            (u64::MAX, "17179869184.0 GiB"),
+            // As it stands in listings by HTTP.
+            (6_193_152, "5.9 MiB"),
+            (u64::MAX, "17179869183.9 GiB"),
         ] {
             assert_eq!(size(bytes), text);
         }

@@ -118,8 +118,8 @@ fn print_json(value: &Value) -> ExitCode {
     print(&harmless_json(&format!("{value:#}\n")))
 }
 
-/// What is wrong with the images of this configuration, each thing a line; `is_error` with it.
-pub(crate) fn findings(config: &Config) -> Vec<(bool, String)> {
+/// What is wrong with the images of this configuration, each thing a line.
+pub(crate) fn findings(config: &Config) -> Vec<String> {
     if config.images.is_none() {
         return Vec::new();
     }
@@ -133,12 +133,11 @@ pub(crate) fn findings(config: &Config) -> Vec<(bool, String)> {
 /// A line about images that cannot be had, if there are any.
 pub(crate) fn complaint(config: &Config) -> Option<String> {
     let findings = findings(config);
-    let count = findings.iter().filter(|(is_error, _)| *is_error).count();
     let file = config.file.display();
     let rest = format!("`pxe-server image check --config {file}` says more");
-    match (count, findings.iter().find(|(is_error, _)| *is_error)) {
-        (1, Some((_, text))) => Some(format!("images: {text}; {rest}")),
-        (count, Some((_, text))) => Some(format!("images: {text}, and {} more; {rest}", count - 1)),
-        _ => None,
+    match findings.as_slice() {
+        [] => None,
+        [text] => Some(format!("images: {text}; {rest}")),
+        [text, more @ ..] => Some(format!("images: {text}, and {} more; {rest}", more.len())),
     }
 }

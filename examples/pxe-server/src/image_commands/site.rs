@@ -26,7 +26,7 @@ pub(super) struct Site {
 impl Site {
     /// Looks at the folder of the configuration in this file.
     pub(super) fn of_file(file: &Path) -> Result<Self, String> {
-        Self::of_config(Config::load(file).map_err(|error| error.to_string())?)
+        Self::of_config(Config::load(file).map_err(|error| error.to_string())?)?.readable()
     }
 
     /// Looks at the folder of a configuration.
@@ -37,7 +37,15 @@ impl Site {
 
     /// Looks at a folder.
     pub(super) fn of_folder(folder: &Path) -> Result<Self, String> {
-        Self::look(None, ImagesSettings::shipped(folder))
+        Self::look(None, ImagesSettings::shipped(folder))?.readable()
+    }
+
+    /// It, unless there is nothing to say of it.
+    fn readable(self) -> Result<Self, String> {
+        match self.shelf.is_readable() {
+            true => Ok(self),
+            false => Err(self.shelf.problems.join("; ")),
+        }
     }
 
     fn look(config: Option<Config>, settings: ImagesSettings) -> Result<Self, String> {

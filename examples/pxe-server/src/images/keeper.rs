@@ -192,7 +192,11 @@ impl Keeper {
                 self.ask_again().await;
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.problems = vec![self.problem("it is not there")];
+                let what = match self.settings.dir.exists() {
+                    true => "it is no folder",
+                    false => "there is no such folder",
+                };
+                self.problems = vec![self.problem(what)];
                 self.folder = None;
                 self.folders.clear();
                 self.note_images(BTreeMap::new(), now);

@@ -128,6 +128,11 @@ impl Shelf {
         shelf
     }
 
+    /// Whether the folder could be read at the last look.
+    pub(crate) const fn is_readable(&self) -> bool {
+        self.folder.is_some()
+    }
+
     /// The images that are served, by their names.
     pub(crate) fn offered(&self) -> impl Iterator<Item = (&Arc<LibraryImage>, &Arc<Offered>)> {
         let images = self.images.iter();
