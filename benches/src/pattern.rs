@@ -1,7 +1,7 @@
 //! Content of which each piece is told from every other: what servers are given to serve.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
 /// Files are written in pieces of at most so many bytes.
@@ -25,6 +25,24 @@ pub(crate) fn write(path: &Path, offset: u64, len: u64) -> io::Result<()> {
     }
     // Written back now, not while it is measured.
     file.into_inner()?.sync_all()
+}
+
+/// Copies a file as [`write`] writes it: the pages that the page cache has of a file, and so what it
+/// costs to send it, are as large as the pieces that it was written in.
+///
+/// # Errors
+/// Those of the file system.
+pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut from = File::open(from)?;
+    let mut to = File::create(to)?;
+    let mut piece = vec![0; PIECE as usize];
+    loop {
+        let read = from.read(&mut piece)?;
+        if read == 0 {
+            return to.sync_all();
+        }
+        to.write_all(piece.get(..read).unwrap_or_default())?;
+    }
 }
 
 /// Whether these are the pattern's bytes from `offset` on.

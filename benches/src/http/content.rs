@@ -87,13 +87,13 @@ impl Files {
 
 /// Makes an image of a file under this name.
 fn make_image(path: &Path, name: &str, of: &Path) -> Result<(), String> {
+    let made = path.with_extension("made");
     let mut command = Command::new("xorriso");
     command.args(["-as", "mkisofs", "-quiet", "-graft-points", "-o"]);
-    command.arg(path).arg(format!("{name}={}", of.display()));
+    command.arg(&made).arg(format!("{name}={}", of.display()));
     pxe_test_lab::run(&mut command)?;
-    // Written back now, not while it is measured.
-    let synced = fs::File::open(path).and_then(|image| image.sync_all());
-    synced.map_err(|error| format!("{}: {error}", path.display()))
+    let copied = pattern::copy(&made, path).and_then(|()| fs::remove_file(&made));
+    copied.map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn series(stem: &str, extension: &str, first: u64, count: u64, len: u64) -> Vec<File> {
