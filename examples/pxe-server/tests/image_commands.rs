@@ -162,6 +162,24 @@ fn a_check_fails_for_what_cannot_be_booted() {
 }
 
 #[test]
+fn what_no_protocol_serves_cannot_be_booted() {
+    let site = Site::new();
+    let config = "[tree]\nroot = \"tree\"\n[tftp]\n[images]\ndir = \"images\"\n";
+    fs::write(site.path("server.toml"), config).expect("writable");
+    let output = site.image(&["check", "--config", "server.toml"]);
+    printed(&output, 1);
+    let told = text(&output.stderr);
+    assert!(
+        told.starts_with("error: debian_live: cannot be booted: "),
+        "{told}"
+    );
+    let show = ["show", "--config", "server.toml", "debian_live"];
+    let shown = printed(&site.image(&show), 0);
+    let line = "    http      none: the image is not served by HTTP; turn [http] on\n";
+    assert!(shown.contains(line), "{shown}");
+}
+
+#[test]
 fn what_cannot_be_looked_at_is_said() {
     let site = Site::new();
     fs::write(

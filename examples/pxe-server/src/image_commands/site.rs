@@ -63,8 +63,10 @@ impl Site {
     /// Where clients find this image.
     pub(super) fn served(&self, name: &str) -> Served {
         let Some(config) = &self.config else {
-            let base = format!("http://{SERVER}/images");
-            return served(&base, name, Some((SERVER.into(), "/images".into())));
+            return Served {
+                http: Some(format!("http://{SERVER}/images/{name}")),
+                nfs: Some((SERVER.into(), format!("/images/{name}"))),
+            };
         };
         let images = config.images.as_ref().map(|images| images.path.clone());
         let path = images.unwrap_or_default();
@@ -72,20 +74,18 @@ impl Site {
         // Where a listener shows another part of the tree, it shows images besides.
         let below = |root: &TreePath| path.strip_prefix(root).unwrap_or_else(|| path.clone());
         let mut below = http.map(|http| (http, below(&http.root)));
-        let http = match below.next() {
-            Some((http, below)) => {
-                let host = host(config, &http.listen);
-                let port = http.listen.first().map(SocketAddr::port);
-                match port.filter(|port| *port != 80) {
-                    Some(port) => format!("http://{host}:{port}{below}"),
-                    None => format!("http://{host}{below}"),
-                }
-            }
-            None => String::new(),
-        };
+        let http = below.next().map(|(http, below)| {
+            let host = host(config, &http.listen);
+            let port = http.listen.first().map(SocketAddr::port);
+            let base = match port.filter(|port| *port != 80) {
+                Some(port) => format!("http://{host}:{port}{below}"),
+                None => format!("http://{host}{below}"),
+            };
+            format!("{}/{name}", base.trim_end_matches('/'))
+        });
         let nfs = config.nfs.as_ref();
-        let nfs = nfs.map(|nfs| (host(config, &nfs.listen), path.to_string()));
-        served(http.trim_end_matches('/'), name, nfs)
+        let nfs = nfs.map(|nfs| (host(config, &nfs.listen), format!("{path}/{name}")));
+        Served { http, nfs }
     }
 }
 
@@ -97,15 +97,6 @@ fn settings(config: &Config) -> Result<ImagesSettings, String> {
         ));
     };
     ImagesSettings::of(config, images).map_err(|problem| config.locate(&problem))
-}
-
-fn served(base: &str, name: &str, nfs: Option<(String, String)>) -> Served {
-    Served {
-        http: format!("{base}/{name}"),
-        image: format!("{base}/{name}.iso"),
-        beside: format!("{base}/{name}.beside"),
-        nfs: nfs.map(|(server, path)| (server, format!("{path}/{name}"))),
-    }
 }
 
 /// The server's address as far as the configuration names one: a machine is told the one that it

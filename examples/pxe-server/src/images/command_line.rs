@@ -15,15 +15,13 @@ pub(super) const NFS_NAMES: [&str; 2] = ["nfs_server", "nfs_path"];
 /// zero at its end (Linux, `arch/x86/include/asm/setup.h`); a loader adds `initrd=` and `BOOTIF=`.
 const BYTES_MAX: usize = 1800;
 
-/// Where clients find an image. URLs are encoded, and without a slash at their ends.
+/// Where clients find an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Served {
-    /// The inside of the image: `http://192.0.2.1/images/debian-live`.
-    pub(crate) http: String,
-    /// The image itself as one file. Its name ends in `.iso`.
-    pub(crate) image: String,
-    /// The folder that the administrator put beside the image.
-    pub(crate) beside: String,
+    /// The URL of the inside of the image, `http://192.0.2.1/images/debian-live`, encoded, and without
+    /// a slash at its end; `None` if HTTP does not serve it. The image itself as one file is there
+    /// with `.iso` behind it, and the folder that the administrator put beside it with `.beside`.
+    pub(crate) http: Option<String>,
     /// The address of the NFS server and the export that is the inside of the image, if there is
     /// one.
     pub(crate) nfs: Option<(String, String)>,
@@ -52,6 +50,9 @@ pub(crate) enum Unfilled {
         /// The transport.
         transport: &'static str,
     },
+    /// HTTP does not serve the image.
+    #[error("the image is not served by HTTP; turn [http] on")]
+    NoHttp,
     /// The image is no NFS export.
     #[error("the image is not exported by NFS; turn [nfs] on")]
     NoExport,
@@ -68,14 +69,6 @@ pub(crate) enum Unfilled {
         /// The name.
         name: String,
         /// The value, as far as it can be shown.
-        value: String,
-    },
-    /// The image's own URL does not end in `.iso`.
-    #[error(
-        "the image is `{value}`; initramfs know an image by a name that ends in .iso, rename it"
-    )]
-    NotIso {
-        /// The URL.
         value: String,
     },
     /// It is longer than kernels take.
@@ -113,9 +106,12 @@ impl CommandLine {
         })?;
         let mut values = recognised.values.clone();
         values.extend(own_values(served));
-        let wants_nfs = template.names().any(|name| NFS_NAMES.contains(&name));
-        if wants_nfs && served.nfs.is_none() {
+        let wants = |names: &[&str]| template.names().any(|name| names.contains(&name));
+        if wants(&NFS_NAMES) && served.nfs.is_none() {
             return Err(Unfilled::NoExport);
+        }
+        if wants(&IMAGE_NAMES) && served.http.is_none() {
+            return Err(Unfilled::NoHttp);
         }
         for name in template.names() {
             let Some(value) = values.get(name) else {
@@ -138,15 +134,19 @@ impl CommandLine {
 
 /// What the server knows, by name.
 fn own_values(served: &Served) -> BTreeMap<String, String> {
-    let after_scheme = served.http.split_once("://").map_or("", |(_, rest)| rest);
-    let (host, path) = after_scheme.split_once('/').unwrap_or((after_scheme, ""));
-    let mut values = BTreeMap::from([
-        ("http".to_owned(), served.http.clone()),
-        ("http_host".to_owned(), host.to_owned()),
-        ("http_path".to_owned(), format!("/{path}")),
-        ("image".to_owned(), served.image.clone()),
-        ("beside".to_owned(), served.beside.clone()),
-    ]);
+    let mut values = BTreeMap::new();
+    if let Some(http) = &served.http {
+        let after_scheme = http.split_once("://").map_or("", |(_, rest)| rest);
+        let (host, path) = after_scheme.split_once('/').unwrap_or((after_scheme, ""));
+        values.extend([
+            ("http".to_owned(), http.clone()),
+            ("http_host".to_owned(), host.to_owned()),
+            ("http_path".to_owned(), format!("/{path}")),
+            // casper and live-boot look at the last letters of the URL, in lower case.
+            ("image".to_owned(), format!("{http}.iso")),
+            ("beside".to_owned(), format!("{http}.beside")),
+        ]);
+    }
     if let Some((server, path)) = &served.nfs {
         values.insert("nfs_server".to_owned(), server.clone());
         values.insert("nfs_path".to_owned(), path.clone());
@@ -158,15 +158,10 @@ fn own_values(served: &Served) -> BTreeMap<String, String> {
 /// something to a loader, and archiso puts values through `eval`.
 fn unfit(name: &str, value: &str) -> Option<Unfilled> {
     let fit = |char: char| char.is_ascii_alphanumeric() || "-._~/:@+,=%[]".contains(char);
-    if value.is_empty() || !value.chars().all(fit) {
-        return Some(Unfilled::Unfit {
-            name: name.to_owned(),
-            value: value.escape_debug().take(200).collect(),
-        });
-    }
-    let is_iso = name != "image" || value.ends_with(".iso");
-    (!is_iso).then(|| Unfilled::NotIso {
-        value: value.to_owned(),
+    let is_fit = !value.is_empty() && value.chars().all(fit);
+    (!is_fit).then(|| Unfilled::Unfit {
+        name: name.to_owned(),
+        value: value.escape_debug().take(200).collect(),
     })
 }
 
@@ -195,27 +190,17 @@ mod tests {
         );
     }
 
-    // casper and live-boot look at the last letters of the URL, in lower case.
-    #[test]
-    fn an_image_is_known_by_its_ending() {
-        assert_eq!(unfit("image", "http://a/b.iso"), None);
-        assert!(matches!(
-            unfit("image", "http://a/b.ISO"),
-            Some(Unfilled::NotIso { .. })
-        ));
-    }
-
     #[test]
     fn host_and_path_are_taken_from_the_url() {
         let served = Served {
-            http: "http://192.0.2.1:8080/images/x".to_owned(),
-            image: String::new(),
-            beside: String::new(),
+            http: Some("http://192.0.2.1:8080/images/x".to_owned()),
             nfs: None,
         };
         let values = own_values(&served);
         assert_eq!(values["http_host"], "192.0.2.1:8080");
         assert_eq!(values["http_path"], "/images/x");
+        assert_eq!(values["image"], "http://192.0.2.1:8080/images/x.iso");
+        assert_eq!(values["beside"], "http://192.0.2.1:8080/images/x.beside");
         assert!(!values.contains_key("nfs_path"));
     }
 }

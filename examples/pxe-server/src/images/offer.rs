@@ -78,11 +78,8 @@ impl Shelves {
     }
 
     pub(super) fn served(&self, name: &str) -> Served {
-        let http = self.http.as_deref().unwrap_or_default();
         Served {
-            http: format!("{http}/{name}"),
-            image: format!("{http}/{name}.iso"),
-            beside: format!("{http}/{}", beside(name)),
+            http: self.http.as_ref().map(|http| format!("{http}/{name}")),
             nfs: self
                 .nfs
                 .as_ref()
@@ -229,12 +226,6 @@ fn line(
         return Err(Unfilled::NoKernel.to_string());
     };
     let filled = |transport, template: &super::template::Template| {
-        let mut own = template
-            .names()
-            .filter(|name| super::command_line::IMAGE_NAMES.contains(name));
-        if shelves.http.is_none() && own.next().is_some() {
-            return Err("it reads the image by HTTP, which does not serve it here".to_owned());
-        }
         let reads = template.names().any(|name| {
             super::command_line::IMAGE_NAMES.contains(&name)
                 || super::command_line::NFS_NAMES.contains(&name)

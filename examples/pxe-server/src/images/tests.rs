@@ -462,9 +462,7 @@ impl Image {
 
 fn served() -> Served {
     Served {
-        http: "http://192.0.2.1:8080/images/some".to_owned(),
-        image: "http://192.0.2.1:8080/images/some.iso".to_owned(),
-        beside: "http://192.0.2.1:8080/images/some.beside".to_owned(),
+        http: Some("http://192.0.2.1:8080/images/some".to_owned()),
         nfs: Some(("192.0.2.1".to_owned(), "/images/some".to_owned())),
     }
 }

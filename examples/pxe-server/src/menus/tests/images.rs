@@ -159,7 +159,7 @@ async fn without_a_web_server_there_is_no_way_by_http() {
     let images = Images::new(&[("deb.iso", live())], "", "[tftp]\n").await;
     let menu = images.site.tftp(30, "/images/menu.ipxe").await;
     let menu = menu.expect("made");
-    let why = "# not offered: deb: it reads the image by HTTP, which does not serve it here.\n";
+    let why = "# not offered: deb: the image is not served by HTTP; turn [http] on.\n";
     assert!(menu.contains(why), "{menu}");
 }
 
