@@ -675,6 +675,11 @@ async fn an_isolinux_menu_leads_into_the_image_as_it_is_served() {
              KERNEL vmlinuz\nAPPEND initrd=../boot/i.gz archisolabel=SOME\nLABEL hdt\n\
              COM32 hdt.c32\nMENU END\n",
         ),
+        ("boot/vmlinuz", "kernel"),
+        ("isolinux/initrd.gz", "initrd"),
+        ("boot/more.gz", "initrd"),
+        ("isolinux/vmlinuz", "kernel"),
+        ("boot/i.gz", "initrd"),
     ];
     let bios = station(Language::Syslinux, Firmware::Bios);
     let (text, left_out) = own_text(&files, bios).await;
@@ -723,7 +728,7 @@ LABEL local
 
 #[tokio::test]
 async fn a_grub_menu_leads_into_the_image_as_it_is_served() {
-    let files = [(
+    let menu = (
         "boot/grub/grub.cfg",
         "search --set=root --file /.disk/some\nset timeout=5\n\
          if loadfont $prefix/unicode.pf2 ; then set gfxmode=auto ; fi\n\
@@ -731,7 +736,13 @@ async fn a_grub_menu_leads_into_the_image_as_it_is_served() {
          submenu 'More' {\n menuentry 'Shell' { linux ($root)/install/vmlinuz rescue/enable=true\n \
          initrd /install/initrd.gz }\n menuentry 'Firmware' { fwsetup }\n }\n\
          menuentry 'Program' { chainloader /EFI/x.efi }\n",
-    )];
+    );
+    let files = [
+        menu,
+        ("install/vmlinuz", "kernel"),
+        ("install/initrd.gz", "initrd"),
+        ("EFI/x.efi", "program"),
+    ];
     let (text, left_out) = own_text(&files, station(Language::Grub, Firmware::Uefi)).await;
     assert!(
         text.contains(
@@ -752,6 +763,7 @@ async fn a_grub_menu_leads_into_the_image_as_it_is_served() {
 #[tokio::test]
 async fn an_images_own_menu_is_read_once_for_machines_of_a_kind() {
     let tree = MemTree::new();
+    tree.insert_file("k", "kernel").expect("free");
     let insert = |text: &'static str| tree.insert_file("isolinux.cfg", text).expect("free");
     insert("LABEL one\nLINUX k\n");
     let menus = [ImagePath::parse("isolinux.cfg").expect("valid")];
@@ -784,14 +796,47 @@ async fn an_image_without_anything_to_start_says_so() {
         own(&files, bios).await,
         Err("isolinux.cfg: x: it is no kernel".to_owned())
     );
-    let hostile = [(
-        "isolinux.cfg",
-        "LABEL x\nLINUX http://elsewhere/k\nLABEL y\nLINUX ../../etc/k\n",
-    )];
+    let hostile = [
+        (
+            "isolinux.cfg",
+            "LABEL x\nLINUX http://elsewhere/k\nLABEL y\nLINUX ../../etc/k\n",
+        ),
+        ("etc/k", "kernel"),
+    ];
     let own = own(&hostile, bios).await.expect("one");
     let [super::own_menu::OwnEntry::Run { command, .. }] = own.entries.as_slice() else {
         panic!("one entry: {own:?}");
     };
     assert_eq!(command.image, "::images/some/etc/k");
     assert_eq!(own.left_out, ["x: it is on another server, or on a disk"]);
+}
+
+/// isolinux itself would say that it finds no such file, once it was chosen.
+#[tokio::test]
+async fn what_an_own_menu_names_and_the_image_has_not_is_not_offered() {
+    let files = [
+        (
+            "isolinux/isolinux.cfg",
+            "LABEL a\nKERNEL gone\nLABEL b\nKERNEL k\nINITRD i,gone.gz\nLABEL c\nKERNEL /isolinux\n",
+        ),
+        ("isolinux/k", "kernel"),
+        ("isolinux/i", "initrd"),
+        (
+            "boot/grub/grub.cfg",
+            "menuentry 'd' { linux /isolinux/k\n initrd /isolinux/i }\n",
+        ),
+    ];
+    let bios = station(Language::Syslinux, Firmware::Bios);
+    // Nothing of the menu that is for the BIOS can be started, so the other one is taken.
+    let taken = own(&files, bios).await.expect("an entry");
+    let [super::own_menu::OwnEntry::Run { title, .. }] = taken.entries.as_slice() else {
+        panic!("one entry: {taken:?}");
+    };
+    assert_eq!(title, "d");
+    let why = own(&files[..3], bios).await.expect_err("nothing");
+    assert_eq!(
+        why,
+        "isolinux/isolinux.cfg: a: /isolinux/gone is not in the image; \
+         b: /isolinux/gone.gz is not in the image; c: /isolinux is not in the image"
+    );
 }

@@ -1,6 +1,6 @@
 //! An image's own menu, said for the network: its paths lead into the image as it is served.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
@@ -8,7 +8,7 @@ use pxe_menu::{
     Action, Boot, Client, Command, Format, ImageType, Limits, LinuxBoot, Loader, Location, Menu,
     MenuReader, Paths, ScreenId, Text,
 };
-use pxe_tree::{ErrorKind, Resolver, Tree, TreePath};
+use pxe_tree::{ErrorKind, NodeKind, Resolver, Tree, TreePath};
 
 use super::offer::{Shelves, Station};
 use super::profile::{Firmware, ImagePath};
@@ -24,6 +24,8 @@ const REASONS_MAX: usize = 100;
 /// For how many stations and shelves the menu of an image is kept: machines differ by firmware,
 /// processor and loader, and by the address that they ask.
 const KEPT_MAX: usize = 8;
+/// How many of the files that entries name are looked for; the others are taken as there.
+const FILES_MAX: usize = 1000;
 /// How much is read at once.
 const CHUNK_BYTES: usize = 1 << 16;
 
@@ -120,17 +122,32 @@ async fn own_menu(
     let mut why = "there is none".to_owned();
     for menu in menus {
         let read = read(tree, menu, station, is_whole).await;
-        let mut rewriter = Rewriter {
-            name,
-            own: folder_of(menu),
-            is_grub: is_grub(menu),
-            station,
-            shelves,
-            left_out: Vec::new(),
-            count: 0,
+        let mut files = BTreeMap::new();
+        let (entries, mut left_out) = loop {
+            let mut rewriter = Rewriter {
+                name,
+                own: folder_of(menu),
+                is_grub: is_grub(menu),
+                station,
+                shelves,
+                files: &files,
+                unknown: BTreeSet::new(),
+                left_out: Vec::new(),
+                count: 0,
+            };
+            let entries = rewriter.screen(&read, ScreenId::TOP, 0);
+            let room = FILES_MAX - files.len();
+            let Rewriter {
+                unknown, left_out, ..
+            } = rewriter;
+            if unknown.is_empty() || room == 0 {
+                break (entries, left_out);
+            }
+            for path in unknown.into_iter().take(room) {
+                let is_there = is_file(tree, &path, is_whole).await;
+                files.insert(path, is_there);
+            }
         };
-        let entries = rewriter.screen(&read, ScreenId::TOP, 0);
-        let mut left_out = rewriter.left_out;
         left_out.truncate(REASONS_MAX);
         if !entries.is_empty() {
             return Ok(OwnMenu { entries, left_out });
@@ -220,6 +237,18 @@ const fn may_pass(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Io | ErrorKind::Busy | ErrorKind::Stale)
 }
 
+/// Whether this is a file of the image; one that cannot be looked at now may be one.
+async fn is_file(tree: &dyn Tree, path: &TreePath, is_whole: &mut bool) -> bool {
+    match Resolver::new().resolve(tree, path).await {
+        Ok(found) => found.attributes.kind == NodeKind::File,
+        Err(error) => {
+            let may_pass = may_pass(error.kind());
+            *is_whole &= !may_pass;
+            may_pass
+        }
+    }
+}
+
 /// A file of the image, if it has at most so many bytes.
 async fn content(
     tree: &dyn Tree,
@@ -251,6 +280,10 @@ struct Rewriter<'a> {
     is_grub: bool,
     station: Station,
     shelves: &'a Shelves,
+    /// Files that were looked for in the image, and whether each is there.
+    files: &'a BTreeMap<TreePath, bool>,
+    /// Files that entries name besides; they are taken as there.
+    unknown: BTreeSet<TreePath>,
     left_out: Vec<String>,
     count: usize,
 }
@@ -323,7 +356,7 @@ impl Rewriter<'_> {
         }
     }
 
-    fn linux(&self, linux: &LinuxBoot) -> Result<Command, String> {
+    fn linux(&mut self, linux: &LinuxBoot) -> Result<Command, String> {
         let kernel = self.file(&linux.kernel)?;
         let initrds = linux.initrds.iter().map(|initrd| self.file(initrd));
         let initrds: Vec<String> = initrds.collect::<Result<_, _>>()?;
@@ -334,7 +367,7 @@ impl Rewriter<'_> {
         Ok(command)
     }
 
-    fn program(&self, file: &Text) -> Result<Command, String> {
+    fn program(&mut self, file: &Text) -> Result<Command, String> {
         if self.station.firmware == Some(Firmware::Bios) {
             return Err("it is a program of UEFI".to_owned());
         }
@@ -346,13 +379,20 @@ impl Rewriter<'_> {
     }
 
     /// A file of the image as it is served.
-    fn file(&self, name: &[u8]) -> Result<String, String> {
+    fn file(&mut self, name: &[u8]) -> Result<String, String> {
         let paths = match self.is_grub {
             true => Paths::new(Loader::GrubEfi, ""),
             false => Paths::with_prefix(Loader::Lpxelinux, self.own),
         };
         let path = in_image(&paths.locate(name), self.own, self.is_grub);
         let path = path.ok_or("it is on another server, or on a disk")?;
+        match self.files.get(&path) {
+            Some(true) => {}
+            Some(false) => return Err(format!("{path} is not in the image")),
+            None => {
+                self.unknown.insert(path.clone());
+            }
+        }
         let path = path.to_string();
         self.shelves.path(self.name, path.trim_start_matches('/'))
     }
