@@ -116,9 +116,9 @@ impl Plan {
 /// - Error pages are short and name the path and the cause: plain text, or HTML to a client that
 ///   says in `Accept` that it would rather have that. Listings are HTML, or JSON in the same way.
 pub fn plan(head: &RequestHead<'_>, outcome: Outcome<'_>, now: Timestamp) -> Plan {
-    // The method decides first, so that no caller can answer a POST with a file by mistake.
-    let outcome = match *head.method {
-        Method::GET | Method::HEAD => outcome,
+    // No caller can answer a POST with a file by mistake.
+    let outcome = match (head.method, outcome) {
+        (&Method::GET | &Method::HEAD, _) | (_, Outcome::Rejected(_)) => outcome,
         _ => Outcome::Rejected(Rejection::MethodNotAllowed),
     };
     match outcome {

@@ -128,11 +128,11 @@ impl<'a> RequestHead<'a> {
     /// The request cannot be answered with a file: give the [`Rejection`] to
     /// [`plan`](crate::plan()) as the outcome.
     pub fn route(&self) -> Result<Route<'a>, Rejection> {
-        if !matches!(*self.method, Method::GET | Method::HEAD) {
-            return Err(Rejection::MethodNotAllowed);
-        }
         if self.has_bad_framing() {
             return Err(Rejection::BadFraming);
+        }
+        if !matches!(*self.method, Method::GET | Method::HEAD) {
+            return Err(Rejection::MethodNotAllowed);
         }
         // RFC 9112 section 3.2: 400 for an HTTP/1.1 request without Host, or with two of them.
         // EDK2 sends a Host without the port, which is as good as any: the path alone decides what
@@ -354,6 +354,15 @@ mod tests {
             assert_eq!(head.route().err(), rejection, "{version:?} {fields}");
             assert!(fields == "Content-Length: 0" || !head.keep_alive());
         }
+    }
+
+    /// RFC 9112 section 6.3: what follows is no request, whatever the method is.
+    #[test]
+    fn bad_framing_is_worse_than_another_method() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("x"));
+        let head = RequestHead::new(&Method::POST, "/", Version::HTTP_10, &headers);
+        assert_eq!(head.route(), Err(Rejection::BadFraming));
     }
 
     #[test]

@@ -94,6 +94,7 @@ async fn content_of_which_nobody_can_tell_the_end_is_refused(driver: Driver) {
         "GET /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 6",
         "GET /hello HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip",
         "GET /hello HTTP/1.0\r\nTransfer-Encoding: chunked",
+        "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: x",
     ] {
         let next = "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n";
         let bytes = server.exchange(format!("{head}\r\n\r\n{next}")).await;
