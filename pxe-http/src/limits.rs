@@ -27,7 +27,7 @@ pub struct Limits {
     /// Default 4096: each costs a file descriptor, some 6 KiB when idle, and one chunk of 64 KiB
     /// while it sends what neither is a file of the operating system nor lies in memory.
     pub connections_max: usize,
-    /// Connections at once from one address; at least 1.
+    /// Connections at once from one address, or one /64 of IPv6; at least 1.
     ///
     /// Default 1024: a download tool opens 16, and a school's machines behind one NAT share an
     /// address.

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::observer::Observer;
+use super::peer::network;
 use super::rate::Rates;
 use super::refusals::Refusals;
 use super::seat::{Leave, Seat};
@@ -37,7 +38,7 @@ pub(super) struct Admission {
 /// As many entries as there are connections at most.
 #[derive(Debug, Default)]
 struct Places {
-    /// Connections of each client.
+    /// Connections of each client, by its network.
     clients: HashMap<IpAddr, usize>,
     seats: HashMap<u64, Arc<Seat>>,
     next_number: u64,
@@ -156,6 +157,7 @@ pub(super) struct Place {
 impl Place {
     /// `None` if the client has too many already.
     pub(super) fn take(admission: &Arc<Admission>, client: IpAddr) -> Option<Self> {
+        let client = network(client);
         let mut places = admission.places();
         let count = places.clients.entry(client).or_default();
         if *count >= admission.limits.connections_per_client_max.max(1) {
@@ -188,5 +190,27 @@ impl Drop for Place {
                 entry.remove();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_addresses_of_a_64_are_one_client() {
+        let limits = Limits {
+            connections_per_client_max: 2,
+            ..Limits::default()
+        };
+        let admission = Arc::new(Admission::new(limits, Observer::default()));
+        let take = |client: &str| Place::take(&admission, client.parse().expect("an address"));
+        let places = [take("2001:db8::1"), take("2001:db8::2")];
+        assert!(places.iter().all(Option::is_some));
+        assert!(take("2001:db8::ffff:1").is_none());
+        assert!(take("2001:db8:0:1::1").is_some(), "another network");
+        drop(places);
+        assert!(take("2001:db8::1").is_some());
+        assert!(admission.places().clients.is_empty());
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pxe_tree::{ErrorKind, FileRequest, NodeId, Opened, Source, Tree};
 
 use super::answer::Found;
+use super::peer::network;
 use crate::{Directories, Listing, ListingLimits, Route};
 
 /// How directories are answered, by all connections together.
@@ -19,7 +20,8 @@ pub(super) struct DirectoryDesk {
     pages: Mutex<Pages>,
 }
 
-/// Bytes of the pages that are made and not taken yet: in all, and by client, where there are any.
+/// Bytes of the pages that are made and not taken yet: in all, and by the client's network, where there
+/// are any.
 #[derive(Debug, Default)]
 struct Pages {
     bytes: usize,
@@ -145,7 +147,7 @@ impl DirectoryDesk {
         let Some(limits) = listing else {
             return Found::Directory(None);
         };
-        let Some(place) = self.place(limits, asked.remote.ip()) else {
+        let Some(place) = self.place(limits, network(asked.remote.ip())) else {
             return Found::Failed(ErrorKind::Busy);
         };
         match Listing::read(tree, node, limits).await {

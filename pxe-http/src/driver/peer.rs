@@ -1,6 +1,6 @@
 //! Who is at the other end of a connection.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use pxe_tree::Protocol;
 
@@ -38,5 +38,16 @@ impl Peer {
     pub const fn over_tls(mut self) -> Self {
         self.protocol = Protocol::Https;
         self
+    }
+}
+
+/// Whom an address stands for: with IPv6, whoever has a /64 has all its addresses (RFC 6177).
+pub(super) fn network(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V4(_) => client,
+        IpAddr::V6(address) => {
+            let mask = u128::MAX << 64;
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
+        }
     }
 }

@@ -1,13 +1,14 @@
 //! How many requests each client makes.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::peer::network;
 use crate::Limits;
 
 /// Clients that are counted at once.
@@ -146,17 +147,6 @@ impl Clients {
             }
         }
         Some(self.full_at.entry(client).or_insert(now))
-    }
-}
-
-/// Whom an address stands for: with IPv6, whoever has a /64 has all its addresses (RFC 6177).
-pub(super) fn network(client: IpAddr) -> IpAddr {
-    match client {
-        IpAddr::V4(_) => client,
-        IpAddr::V6(address) => {
-            let mask = u128::MAX << 64;
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
-        }
     }
 }
 

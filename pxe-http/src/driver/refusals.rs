@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::rate::network;
+use super::peer::network;
 use crate::event::{Limit, Limited};
 
 /// How long the refusals of one client are summed up before they are told.
