@@ -32,8 +32,9 @@ pub enum Outcome<'a> {
     },
     /// A directory, with what it holds; `None` is answered with 403.
     ///
-    /// If the path has no slash at its end, the client is sent to the path that has one, whatever
-    /// is given here: see [`Route::has_final_slash`](crate::Route::has_final_slash). For a
+    /// If the path has no slash at its end, or a doubled one, the client is sent to the path that a
+    /// directory has, whatever is given here: see
+    /// [`Route::is_of_directory`](crate::Route::is_of_directory). For a
     /// directory that neither is listed nor has an index, give
     /// [`Failed(IsADirectory)`](ErrorKind::IsADirectory) instead: 403 at once.
     Directory(Option<&'a Listing>),
@@ -211,13 +212,13 @@ fn plan_file(
     fields.finish(head, status, body)
 }
 
-/// RFC 3986 section 5.2.3: what a page of a directory names lies below it only if its path ends in
-/// a slash.
+/// RFC 3986 section 5.2: what a page of a directory names lies below it only if its path ends in
+/// a slash, and what is above it where the page says only if that has no doubled one.
 fn plan_directory(head: &RequestHead<'_>, listing: Option<&Listing>, now: Timestamp) -> Plan {
     let Ok(route) = head.route() else {
         return plan_error(head, ErrorKind::IsADirectory, now);
     };
-    if !route.has_final_slash {
+    if !route.is_of_directory {
         let mut to = directory_uri(&route.path);
         if let Some(query) = route.query {
             to.push('?');

@@ -142,12 +142,12 @@ impl<'a> RequestHead<'a> {
             return Err(Rejection::BadHost);
         }
         let (path, query) = split_target(self.target).ok_or(Rejection::BadTarget)?;
-        let has_final_slash = path.ends_with('/') || path.is_empty();
+        let is_of_directory = (path.ends_with('/') || path.is_empty()) && !path.contains("//");
         let path = TreePath::from_uri_path(path).map_err(Rejection::BadPath)?;
         Ok(Route {
             path,
             query,
-            has_final_slash,
+            is_of_directory,
         })
     }
 }
@@ -160,9 +160,10 @@ pub struct Route<'a> {
     pub path: TreePath,
     /// The query, without its question mark and as it came.
     pub query: Option<&'a str>,
-    /// Whether the path ends in a slash, as that of a directory has to: a directory need not be
+    /// Whether the path ends in a slash and has none doubled, as that of a directory has to: else
+    /// what a page of it names would lie elsewhere (RFC 3986 section 5.2). A directory need not be
     /// read if it does not.
-    pub has_final_slash: bool,
+    pub is_of_directory: bool,
 }
 
 /// Why a request is answered without looking for a file.

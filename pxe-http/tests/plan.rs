@@ -500,8 +500,8 @@ fn methods_other_than_get_and_head_get_405_with_allow() {
     );
 }
 
-/// RFC 3986 section 5.2.3: the names on a directory's page are relative to what its path has before
-/// the last slash.
+/// RFC 3986 section 5.2: the names on a directory's page are relative to what its path has before
+/// the last slash, and `../` leads up by one slash.
 #[test]
 fn a_directory_without_its_final_slash_is_redirected() {
     let client = Client::http_1_1(&[]);
@@ -512,6 +512,9 @@ fn a_directory_without_its_final_slash_is_redirected() {
         // Not the directory of a server named a.
         ("//a", "/a/"),
         ("/a/..//b", "/b/"),
+        ("/bios//", "/bios/"),
+        ("/os//debian/?a", "/os/debian/?a"),
+        ("//", "/"),
     ] {
         let plan = client.ask(&Method::GET, target, Outcome::Directory(None));
         assert_eq!(plan.status, StatusCode::FOUND, "{target}");

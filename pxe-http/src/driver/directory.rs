@@ -129,7 +129,7 @@ impl DirectoryDesk {
         if index.is_none() && listing.is_none() {
             return Found::Failed(ErrorKind::IsADirectory);
         }
-        if !route.has_final_slash {
+        if !route.is_of_directory {
             return Found::Directory(None);
         }
         // Asked of the source, so that links, rules and generated files are heeded.
