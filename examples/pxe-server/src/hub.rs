@@ -35,7 +35,7 @@ pub(crate) struct Hub {
     /// Whether the leases of earlier runs are known.
     recalled: watch::Sender<bool>,
     counters: Mutex<Counters>,
-    transfers: Mutex<HashMap<TransferKey, Transfer>>,
+    transfers: Mutex<BTreeMap<TransferKey, Transfer>>,
     /// The last second in which a kind of note was a warning, and how often it was.
     warnings: Mutex<HashMap<Kind, (u64, u32)>>,
     /// Whether files that TFTP has not are told at level debug.
@@ -89,7 +89,7 @@ impl Counted {
 }
 
 /// A running transfer, by its protocol's own number for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum TransferKey {
     Tftp(pxe_tftp::TransferId),
     Http(usize),

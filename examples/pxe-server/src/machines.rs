@@ -1,5 +1,6 @@
 //! Which machine is which: hardware addresses, their leased addresses, and what each did lately.
 
+use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
@@ -82,7 +83,8 @@ pub struct Machines {
 #[derive(Debug, Default)]
 struct Table {
     machines: HashMap<MachineId, Machine>,
-    /// `last_seen` of each machine, to find the one that was silent longest.
+    /// Each machine by a `last_seen` that it had, to find the one that was silent longest. It is
+    /// brought up to date when that one is looked for: most facts are of machines that are known.
     silence: BTreeMap<u64, MachineId>,
     sequence: u64,
 }
@@ -160,7 +162,14 @@ impl Machines {
 
     /// Every machine's id, the one seen last first.
     pub fn ids(&self) -> Vec<MachineId> {
-        self.table().silence.values().rev().copied().collect()
+        let table = self.table();
+        let machines = table.machines.values();
+        let mut seen: Vec<_> = machines
+            .map(|machine| (machine.last_seen, machine.id))
+            .collect();
+        drop(table);
+        seen.sort_unstable_by_key(|(last_seen, _)| Reverse(*last_seen));
+        seen.into_iter().map(|(_, id)| id).collect()
     }
 
     /// How many machines are known.
@@ -189,36 +198,44 @@ impl Table {
     /// Makes the machine the one seen last, and makes room for it if it is new.
     fn touch(&mut self, id: MachineId, machines_max: usize) -> &mut Machine {
         if self.machines.len() >= machines_max && !self.machines.contains_key(&id) {
-            while self.machines.len() >= machines_max {
-                let Some((_, silent)) = self.silence.pop_first() else {
-                    break;
-                };
-                self.machines.remove(&silent);
-            }
+            while self.machines.len() >= machines_max && self.forget_silent() {}
         }
-        let next = self.sequence + 1;
-        let machine = match self.machines.entry(id) {
+        self.sequence += 1;
+        let last_seen = self.sequence;
+        match self.machines.entry(id) {
             Entry::Occupied(entry) => {
                 let machine = entry.into_mut();
-                if machine.last_seen == self.sequence {
-                    // It is that already.
-                    return machine;
-                }
-                self.silence.remove(&machine.last_seen);
-                machine.last_seen = next;
+                machine.last_seen = last_seen;
                 machine
             }
-            Entry::Vacant(entry) => entry.insert(Machine {
-                id,
-                ip: None,
-                facts: VecDeque::new(),
-                facts_forgotten: 0,
-                last_seen: next,
-            }),
-        };
-        self.sequence = next;
-        self.silence.insert(next, id);
-        machine
+            Entry::Vacant(entry) => {
+                self.silence.insert(last_seen, id);
+                entry.insert(Machine {
+                    id,
+                    ip: None,
+                    facts: VecDeque::new(),
+                    facts_forgotten: 0,
+                    last_seen,
+                })
+            }
+        }
+    }
+
+    /// Forgets the machine that was silent longest. Returns whether there was one.
+    fn forget_silent(&mut self) -> bool {
+        // Each machine that was seen meanwhile comes here once, and then stands where it belongs.
+        while let Some((last_seen, id)) = self.silence.pop_first() {
+            match self.machines.get(&id) {
+                Some(machine) if machine.last_seen != last_seen => {
+                    self.silence.insert(machine.last_seen, id);
+                }
+                _ => {
+                    self.machines.remove(&id);
+                    return true;
+                }
+            }
+        }
+        false
     }
 }
 
