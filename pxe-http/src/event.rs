@@ -40,6 +40,14 @@ pub struct Requested {
     pub local: Option<SocketAddr>,
     /// In clear or over TLS.
     pub protocol: Protocol,
+    /// What it said. Requests of equal heads may share it.
+    pub head: Arc<RequestedHead>,
+}
+
+/// What the head of a request said, as far as it is told of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestedHead {
     /// The method.
     pub method: Method,
     /// The version of the request line.

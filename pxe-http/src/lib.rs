@@ -113,8 +113,8 @@ pub use crate::driver::{Bound, Handle, Server};
 #[cfg(feature = "tls")]
 pub use crate::driver::{Certificate, CurrentIdentity, Identity, IdentityError, Instead, KeyKind};
 pub use crate::event::{
-    AcceptFailed, Event, HandshakeFailed, Limit, Limited, Malformed, Requested, Responded,
-    ResponseEnd,
+    AcceptFailed, Event, HandshakeFailed, Limit, Limited, Malformed, Requested, RequestedHead,
+    Responded, ResponseEnd,
 };
 pub use crate::limits::Limits;
 pub use crate::listing::{Listing, ListingEntry, ListingLimits, Omitted};

@@ -383,7 +383,7 @@ async fn a_target_in_absolute_form_is_told_of_as_it_came() {
     let response = server.exchange(request).await;
     assert_eq!(parts(&response).1, b"content");
     let told = server.response().await;
-    assert_eq!(told.request.target, "http://boot:80/f?a=b");
+    assert_eq!(told.request.head.target, "http://boot:80/f?a=b");
 }
 
 #[tokio::test]

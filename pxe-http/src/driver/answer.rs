@@ -4,13 +4,19 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use http::HeaderMap;
+#[cfg(feature = "tokio")]
+use http::header::{CONNECTION, HeaderValue};
 use http::header::{COOKIE, HeaderName, RANGE, USER_AGENT};
 use pxe_tree::{Blob, ErrorKind, FileRequest, Opened, Source, Timestamp, TreePath};
 
 use super::directory::{DirectoryDesk, ListingPlace};
+#[cfg(feature = "tokio")]
+use super::known_head::KnownHead;
 use super::observer::{Observer, Report};
 use super::peer::Peer;
-use crate::event::{Event, Requested};
+#[cfg(feature = "tokio")]
+use super::{outgoing::Outgoing, response::Response};
+use crate::event::{Event, Requested, RequestedHead};
 use crate::{Listing, MediaTypes, Outcome, Plan, Rejection, RequestHead, Route, bootif, plan};
 
 /// What is served, and who is told of it; clones share everything.
@@ -55,17 +61,40 @@ impl Files {
     }
 
     /// Tells of the request.
+    #[cfg(feature = "hyper")]
     pub(super) fn ask<'a>(&self, peer: Peer, head: &RequestHead<'a>) -> Asked<'a> {
         let route = head.route();
-        let request = self.observer.listens().then(|| {
+        let report = self.begin(peer, || {
             let path = route.as_ref().ok().map(|route| route.path.clone());
-            Arc::new(requested(peer, head, path))
+            Arc::new(requested_head(head, path))
+        });
+        Asked { route, report }
+    }
+
+    /// Tells of the request.
+    #[cfg(feature = "tokio")]
+    pub(super) fn ask_known<'a>(&self, peer: Peer, head: &'a KnownHead) -> Asked<'a> {
+        let report = self.begin(peer, || head.requested());
+        Asked {
+            route: head.route(),
+            report,
+        }
+    }
+
+    fn begin(&self, peer: Peer, head: impl FnOnce() -> Arc<RequestedHead>) -> Report {
+        let request = self.observer.listens().then(|| {
+            Arc::new(Requested {
+                at: Instant::now(),
+                remote: peer.remote,
+                local: peer.local,
+                protocol: peer.protocol,
+                head: head(),
+            })
         });
         if let Some(request) = &request {
             self.observer.tell(|| Event::Request(Arc::clone(request)));
         }
-        let report = Report::new(self.observer.clone(), request);
-        Asked { route, report }
+        Report::new(self.observer.clone(), request)
     }
 
     /// Plans the response. `now` is the civil time.
@@ -105,6 +134,35 @@ impl Files {
         report.status = plan.status;
         report.bytes_expected = plan.body_len();
         Answer { plan, blob, report }
+    }
+
+    /// The response, ready to be sent. `now` is the civil time. If it is the last one of its
+    /// connection, it says so.
+    #[cfg(feature = "tokio")]
+    pub(super) fn respond(
+        &self,
+        head: &KnownHead,
+        asked: Asked<'_>,
+        found: Found,
+        now: Timestamp,
+        is_last: bool,
+    ) -> Outgoing {
+        match found {
+            Found::File { blob, path } if !is_last => {
+                let attributes = blob.attributes();
+                let response = head.file_response(&path, attributes, &self.media_types, now);
+                Outgoing::new(response, Some(blob), asked.report)
+            }
+            found => {
+                let answer = self.plan(&head.request(), asked, found, now);
+                let mut plan = answer.plan;
+                if is_last && plan.keep_alive {
+                    close_after(&mut plan);
+                }
+                let response = Response::new(head.request().version, plan);
+                Outgoing::new(Arc::new(response), answer.blob, answer.report)
+            }
+        }
     }
 
     /// Opens what is asked for. It may take its time.
@@ -164,13 +222,10 @@ pub(super) enum Found {
     Rejected(Rejection),
 }
 
-fn requested(peer: Peer, head: &RequestHead<'_>, path: Option<TreePath>) -> Requested {
+/// What is told of a head, and the path that is looked for.
+pub(super) fn requested_head(head: &RequestHead<'_>, path: Option<TreePath>) -> RequestedHead {
     let owned = |name| text(head.headers, name).map(str::to_owned);
-    Requested {
-        at: Instant::now(),
-        remote: peer.remote,
-        local: peer.local,
-        protocol: peer.protocol,
+    RequestedHead {
         method: head.method.clone(),
         version: head.version,
         target: head.target.to_owned(),
@@ -184,6 +239,15 @@ fn requested(peer: Peer, head: &RequestHead<'_>, path: Option<TreePath>) -> Requ
 /// The first value of a field, if it is text.
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
+}
+
+/// Makes a response the last one of its connection.
+#[cfg(feature = "tokio")]
+fn close_after(plan: &mut Plan) {
+    plan.keep_alive = false;
+    plan.headers.retain(|(name, _)| *name != CONNECTION);
+    let close = HeaderValue::from_static("close");
+    plan.headers.push((CONNECTION, close));
 }
 
 /// The civil time now.

@@ -2,11 +2,11 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::header::CONNECTION;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use pxe_tree::ErrorKind;
 use rustix::net::RecvFlags;
 use tokio::io::{AsyncWriteExt, Interest};
@@ -15,16 +15,18 @@ use tokio::time::Instant;
 
 use super::admission::Place;
 use super::answer::{Found, civil_time};
-use super::head::{Head, Refusal};
+use super::head::Refusal;
+use super::known_head::KnownHead;
 use super::listener::Admitted;
-use super::outgoing::{Outgoing, Sent, refusal};
+use super::outgoing::{Outgoing, Sent};
 use super::patience::Patience;
 use super::peer::Peer;
 use super::rate::{Credit, TooMany};
+use super::response::refusal;
 use super::scratch::{COPIED_BYTES_MAX, with_scratch};
 use super::seat::SLOW_BYTES;
+use crate::Limits;
 use crate::event::{Event, Limit, Malformed, ResponseEnd};
-use crate::{Limits, Plan};
 
 /// Bytes that are received at a time.
 const RECEIVED_BYTES: usize = 16 * 1024;
@@ -147,14 +149,14 @@ fn poll_receive<T>(
 
 /// What reading came to.
 enum Next {
-    Head(Head),
+    Head(Arc<KnownHead>),
     Refused(Refusal),
     End(End),
 }
 
 /// What one look at the socket came to.
 enum Received {
-    Head(Head),
+    Head(Arc<KnownHead>),
     /// Bytes, but no whole head.
     Part,
     Nothing,
@@ -196,7 +198,7 @@ impl Connection {
     }
 
     /// The next request's head.
-    async fn head(&mut self) -> Result<Head, End> {
+    async fn head(&mut self) -> Result<Arc<KnownHead>, End> {
         let next = match self.inbox.is_empty() {
             true => {
                 // An idle connection holds no memory.
@@ -224,7 +226,7 @@ impl Connection {
     }
 
     /// Takes a head off the bytes that are here.
-    fn take_head(&mut self) -> Result<Option<Head>, Refusal> {
+    fn take_head(&mut self) -> Result<Option<Arc<KnownHead>>, Refusal> {
         let head_bytes_max = self.head_bytes_max();
         take_head(&mut self.inbox, head_bytes_max)
     }
@@ -240,7 +242,7 @@ impl Connection {
                 }
                 if inbox.is_empty() {
                     // As it nearly always is: the whole request at once.
-                    let parsed = Head::parse(bytes, head_bytes_max)?;
+                    let parsed = KnownHead::read(bytes, head_bytes_max)?;
                     let len = parsed.as_ref().map_or(0, |(_, len)| *len);
                     inbox.extend_from_slice(bytes.get(len..).unwrap_or_default());
                     return Ok(parsed.map_or(Received::Part, |(head, _)| Received::Head(head)));
@@ -284,7 +286,7 @@ impl Connection {
     }
 
     /// Answers a request. Returns whether more can come.
-    async fn respond(&mut self, head: &Head) -> Result<bool, End> {
+    async fn respond(&mut self, head: &KnownHead) -> Result<bool, End> {
         let Self {
             stream,
             peer,
@@ -298,7 +300,7 @@ impl Connection {
         let limits = &place.admission.limits;
         place.seat.begin();
         let request = head.request();
-        let asked = files.ask(*peer, &request);
+        let asked = files.ask_known(*peer, head);
         let find = files.find(*peer, &request, &asked);
         let found = match patience.bound(limits.source_timeout, find).await {
             Some(found) => found,
@@ -307,17 +309,14 @@ impl Connection {
                 Found::Failed(ErrorKind::Busy)
             }
         };
-        let mut answer = files.plan(&request, asked, found, civil_time());
-        if answer.plan.keep_alive && place.seat.is_leaving() {
-            close_after(&mut answer.plan);
-        }
-        *looks_again = answer.report.bytes_expected <= COPIED_BYTES_MAX as u64;
-        let keep_alive = answer.plan.keep_alive;
-        let mut outgoing = Outgoing::new(head.version, answer);
+        let is_last = place.seat.is_leaving();
+        let mut outgoing = files.respond(head, asked, found, civil_time(), is_last);
+        *looks_again = outgoing.body_len() <= COPIED_BYTES_MAX as u64;
         let broken = match send(stream, &mut outgoing, patience, turn_bytes, place).await {
             Ok(()) => {
+                let keeps_alive = outgoing.keeps_alive();
                 outgoing.report.tell(ResponseEnd::Complete);
-                return Ok(keep_alive);
+                return Ok(keeps_alive);
             }
             Err(broken) => broken,
         };
@@ -359,11 +358,11 @@ impl Connection {
         }
     }
 
-    async fn refuse_rate(&mut self, head: &Head, wait: Duration) {
+    async fn refuse_rate(&mut self, head: &KnownHead, wait: Duration) {
         let seconds = wait.as_secs().saturating_add(1);
         let cause = "too many requests from your address";
         let status = StatusCode::TOO_MANY_REQUESTS;
-        self.say(&refusal(Some(&head.method), status, cause, Some(seconds)))
+        self.say(&refusal(Some(head.method()), status, cause, Some(seconds)))
             .await;
         self.admitted.tell_limit(Limit::RequestRate);
     }
@@ -377,20 +376,15 @@ impl Connection {
 }
 
 /// Takes a head off the bytes.
-fn take_head(inbox: &mut Vec<u8>, head_bytes_max: usize) -> Result<Option<Head>, Refusal> {
-    let Some((head, len)) = Head::parse(inbox, head_bytes_max)? else {
+fn take_head(
+    inbox: &mut Vec<u8>,
+    head_bytes_max: usize,
+) -> Result<Option<Arc<KnownHead>>, Refusal> {
+    let Some((head, len)) = KnownHead::read(inbox, head_bytes_max)? else {
         return Ok(None);
     };
     inbox.drain(..len);
     Ok(Some(head))
-}
-
-/// Makes a response the last one of its connection.
-fn close_after(plan: &mut Plan) {
-    plan.keep_alive = false;
-    plan.headers.retain(|(name, _)| *name != CONNECTION);
-    let close = HeaderValue::from_static("close");
-    plan.headers.push((CONNECTION, close));
 }
 
 /// Why a response could not be sent to its end.

@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use super::admission::{Admission, Place};
 use super::answer::Files;
 use super::connection::{self, linger};
-use super::outgoing::refusal;
 use super::peer::Peer;
+use super::response::refusal;
 #[cfg(feature = "tls")]
 use super::tls::{self, CurrentIdentity};
 use crate::event::{AcceptFailed, Event, Limit};

@@ -19,6 +19,8 @@ mod hyper_connection;
 #[cfg(feature = "tls")]
 mod hyper_stream;
 #[cfg(feature = "tokio")]
+mod known_head;
+#[cfg(feature = "tokio")]
 mod listener;
 mod observer;
 #[cfg(feature = "tokio")]
@@ -30,6 +32,8 @@ mod peer;
 mod rate;
 #[cfg(feature = "tokio")]
 mod refusals;
+#[cfg(feature = "tokio")]
+mod response;
 #[cfg(feature = "tokio")]
 mod scratch;
 #[cfg(feature = "tokio")]

@@ -1,27 +1,20 @@
 //! A response on its way out.
 
-use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
-use http::header::{
-    ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG,
-    LAST_MODIFIED,
-};
-use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use pxe_tree::{Blob, Direct, ErrorKind};
 use rustix::io::Errno;
 use rustix::net::sockopt::set_tcp_cork;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 
-use super::answer::{Answer, civil_time};
 use super::observer::Report;
+use super::response::Response;
 use super::scratch::{COPIED_BYTES_MAX, with_scratch};
 use crate::Piece;
-use crate::fields::http_date;
 
 /// Bytes that leave by one `sendfile`, and of memory by one `sendmsg`: what is in memory is asked
 /// for at the end of each.
@@ -37,15 +30,18 @@ const AHEAD_BYTES: u64 = 4 << 20;
 /// What is still to be sent of a response.
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    head: Vec<u8>,
+    response: Arc<Response>,
+    /// Bytes of its head that have left.
     head_sent: usize,
-    pieces: VecDeque<Piece>,
+    /// The piece of its body that is next, and how many bytes of that have left.
+    piece: usize,
+    piece_sent: u64,
     blob: Option<Arc<dyn Blob>>,
-    /// The beginning of the first piece, which is a file's, where it had to be waited for.
+    /// What comes next of a piece that is a file's, where it had to be waited for.
     read: Bytes,
     /// Counts the bytes of the body that were handed to the operating system.
     pub(super) report: Report,
-    /// Up to where the first piece, which is a file's, was in memory when it was asked for, since the
+    /// Up to where the next piece, which is a file's, was in memory when it was asked for, since the
     /// client had to be waited for.
     present_to: u64,
     /// Whether the operating system was told to send whole segments alone until the end.
@@ -73,6 +69,12 @@ struct Gathered {
     next: Next,
 }
 
+/// What has not left yet of a piece.
+enum Rest<'a> {
+    File(Range<u64>),
+    Text(&'a [u8]),
+}
+
 enum Next {
     Nothing,
     /// More bytes, which leave by the next system call at once.
@@ -86,18 +88,19 @@ enum Next {
 }
 
 impl Outgoing {
-    pub(super) fn new(version: Version, answer: Answer) -> Self {
-        let Answer { plan, blob, report } = answer;
-        let mut head = Vec::with_capacity(320);
-        put_status_line(&mut head, version, plan.status);
-        for (name, value) in &plan.headers {
-            put_field(&mut head, name, value);
-        }
-        head.extend_from_slice(b"\r\n");
+    /// All of a response. The blob is the file that its [`Piece::File`] are parts of.
+    pub(super) fn new(
+        response: Arc<Response>,
+        blob: Option<Arc<dyn Blob>>,
+        mut report: Report,
+    ) -> Self {
+        report.status = response.status;
+        report.bytes_expected = response.body_len();
         Self {
-            head,
+            response,
             head_sent: 0,
-            pieces: plan.body.into(),
+            piece: 0,
+            piece_sent: 0,
             blob,
             read: Bytes::new(),
             report,
@@ -107,8 +110,18 @@ impl Outgoing {
         }
     }
 
+    /// How many bytes its body has, whether they have left or not.
+    pub(super) const fn body_len(&self) -> u64 {
+        self.report.bytes_expected
+    }
+
+    /// Whether another response may follow.
+    pub(super) fn keeps_alive(&self) -> bool {
+        self.response.keep_alive
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.head_sent == self.head.len() && self.pieces.is_empty()
+        self.unsent_head().is_empty() && self.piece == self.response.body.len()
     }
 
     /// Sends as much as one system call takes, to a socket that does not block.
@@ -133,7 +146,7 @@ impl Outgoing {
     fn send_from(&mut self, socket: BorrowedFd<'_>, scratch: &mut [u8]) -> io::Result<Sent> {
         if self.unsent_head().is_empty()
             && !self.read.is_empty()
-            && matches!(self.pieces.front(), Some(Piece::File(_)))
+            && matches!(self.rests().next(), Some(Rest::File(_)))
         {
             let sent = rustix::net::send(socket, &self.read, SendFlags::NOSIGNAL)?;
             return Ok(Sent::Bytes(sent));
@@ -175,7 +188,18 @@ impl Outgoing {
     }
 
     fn unsent_head(&self) -> &[u8] {
-        self.head.get(self.head_sent..).unwrap_or_default()
+        self.response.head.get(self.head_sent..).unwrap_or_default()
+    }
+
+    /// What has not left yet of the body.
+    fn rests(&self) -> impl Iterator<Item = Rest<'_>> {
+        let pieces = self.response.body.get(self.piece..).unwrap_or_default();
+        let sent = std::iter::once(self.piece_sent).chain(std::iter::repeat(0));
+        pieces.iter().zip(sent).map(|(piece, sent)| match piece {
+            Piece::File(range) => Rest::File(range.start.saturating_add(sent)..range.end),
+            // Less than its length, which fits.
+            Piece::Text(text) => Rest::Text(text.get(sent as usize..).unwrap_or_default()),
+        })
     }
 
     /// Copies what can leave together.
@@ -188,15 +212,15 @@ impl Outgoing {
             };
         }
         let mut next = Next::Nothing;
-        for (number, piece) in self.pieces.iter().enumerate() {
-            match piece {
-                Piece::Text(text) => {
+        for (number, rest) in self.rests().enumerate() {
+            match rest {
+                Rest::Text(text) => {
                     if !put(scratch, &mut filled, text) {
                         next = Next::More;
                         break;
                     }
                 }
-                Piece::File(range) if number == 0 && !self.read.is_empty() => {
+                Rest::File(range) if number == 0 && !self.read.is_empty() => {
                     let is_all = self.read.len() as u64 == range.end - range.start;
                     if !put(scratch, &mut filled, &self.read) {
                         next = Next::More;
@@ -206,9 +230,9 @@ impl Outgoing {
                         break;
                     }
                 }
-                Piece::File(range) => {
+                Rest::File(range) => {
                     let room = scratch.get_mut(filled..).unwrap_or_default();
-                    let (count, then) = self.gather_file(range, room, filled == 0);
+                    let (count, then) = self.gather_file(&range, room, filled == 0);
                     filled += count;
                     next = then;
                     if !matches!(next, Next::Nothing) {
@@ -292,30 +316,26 @@ impl Outgoing {
         }
     }
 
-    /// Takes so many bytes off the front.
+    /// So many bytes have left.
     fn advance(&mut self, count: usize) {
-        let of_head = count.min(self.head.len() - self.head_sent);
+        let of_head = count.min(self.unsent_head().len());
         self.head_sent += of_head;
         let mut left = (count - of_head) as u64;
         self.report.bytes_sent = self.report.bytes_sent.saturating_add(left);
         while left > 0 {
-            let Some(front) = self.pieces.front_mut() else {
+            let Some(piece) = self.response.body.get(self.piece) else {
                 return;
             };
-            let taken = left.min(front.len());
+            let taken = left.min(piece.len().saturating_sub(self.piece_sent));
             left -= taken;
-            let is_sent = taken == front.len();
-            match front {
+            self.piece_sent += taken;
+            if let Piece::File(_) = piece {
                 // At most its length, which fits.
-                Piece::Text(text) => text.advance(taken as usize),
-                Piece::File(range) => {
-                    range.start += taken;
-                    let of_read = self.read.len().min(taken as usize);
-                    self.read.advance(of_read);
-                }
+                self.read.advance(self.read.len().min(taken as usize));
             }
-            if is_sent {
-                self.pieces.pop_front();
+            if self.piece_sent == piece.len() {
+                self.piece += 1;
+                self.piece_sent = 0;
                 self.present_to = 0;
             }
         }
@@ -384,97 +404,4 @@ fn put(scratch: &mut [u8], filled: &mut usize, bytes: &[u8]) -> bool {
     room.copy_from_slice(bytes.get(..len).unwrap_or_default());
     *filled += len;
     len == bytes.len()
-}
-
-fn put_status_line(head: &mut Vec<u8>, version: Version, status: StatusCode) {
-    head.extend_from_slice(match version {
-        Version::HTTP_10 => b"HTTP/1.0 ",
-        _ => b"HTTP/1.1 ",
-    });
-    head.extend_from_slice(status.as_str().as_bytes());
-    head.push(b' ');
-    head.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-    head.extend_from_slice(b"\r\n");
-}
-
-/// GRUB finds `Content-Length` with regard to case (grub-core/net/http.c, parse_line); without it,
-/// it reads until the connection closes, which a kept one never does.
-fn put_field(head: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
-    match NAMES.iter().find(|(known, _)| known == name) {
-        Some((_, name)) => head.extend_from_slice(name),
-        None => put_name(head, name),
-    }
-    head.extend_from_slice(value.as_bytes());
-    head.extend_from_slice(b"\r\n");
-}
-
-/// The fields that files have, as [`put_name`] writes them, those that always come first.
-static NAMES: [(HeaderName, &[u8]); 8] = [
-    (DATE, b"Date: "),
-    (CONTENT_LENGTH, b"Content-Length: "),
-    (CONTENT_TYPE, b"Content-Type: "),
-    (LAST_MODIFIED, b"Last-Modified: "),
-    (ETAG, b"Etag: "),
-    (ACCEPT_RANGES, b"Accept-Ranges: "),
-    (CONTENT_RANGE, b"Content-Range: "),
-    (CONNECTION, b"Connection: "),
-];
-
-fn put_name(head: &mut Vec<u8>, name: &HeaderName) {
-    let begin = head.len();
-    head.extend_from_slice(name.as_str().as_bytes());
-    let name = head.get_mut(begin..).unwrap_or_default();
-    for word in name.split_mut(|&byte| byte == b'-') {
-        if let Some(first) = word.first_mut() {
-            first.make_ascii_uppercase();
-        }
-    }
-    head.extend_from_slice(b": ");
-}
-
-/// A whole response for what is no request that could be planned: the connection closes after it.
-/// `method` is that of the request, if it was read.
-pub(super) fn refusal(
-    method: Option<&Method>,
-    status: StatusCode,
-    cause: &str,
-    retry_after_seconds: Option<u64>,
-) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(256);
-    put_status_line(&mut bytes, Version::HTTP_11, status);
-    // RFC 9110 section 6.6.1: whoever has a clock sends it with each 4xx.
-    if let Some(date) = http_date(civil_time().seconds) {
-        put_field(&mut bytes, &DATE, &date);
-    }
-    if let Some(seconds) = retry_after_seconds {
-        let field = format!("Retry-After: {seconds}\r\n");
-        bytes.extend_from_slice(field.as_bytes());
-    }
-    let reason = status.canonical_reason().unwrap_or_default();
-    let page = format!("{} {reason}\n{cause}\n", status.as_str());
-    let fields = format!(
-        "Content-Length: {}\r\nContent-Type: text/plain; charset=utf-8\r\n\
-         Connection: close\r\n\r\n",
-        page.len()
-    );
-    bytes.extend_from_slice(fields.as_bytes());
-    // RFC 9110 section 8.6: HEAD is told the length that GET would get.
-    if method != Some(&Method::HEAD) {
-        bytes.extend_from_slice(page.as_bytes());
-    }
-    bytes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_that_are_written_in_one_piece_are_as_all_others() {
-        for (name, known) in &NAMES {
-            let mut made = Vec::new();
-            put_name(&mut made, name);
-            assert_eq!(made, *known);
-        }
-    }
 }

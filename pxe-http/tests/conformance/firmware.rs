@@ -58,11 +58,11 @@ async fn lpxelinux_is_told_of_as_an_event_with_its_mac_address(driver: Driver) {
     assert_eq!(request.remote.ip(), server.address.ip());
     assert_eq!(request.local, Some(server.address));
     assert_eq!(request.protocol, driver.protocol());
-    assert_eq!(request.method, "GET");
-    assert_eq!(request.target, "/hello");
-    assert_eq!(request.path, TreePath::parse("hello").ok());
-    assert_eq!(request.user_agent.as_deref(), Some("Syslinux/6.04"));
-    assert_eq!(request.bootif, Some([0x52, 0x54, 0, 0x15, 0, 1]));
+    assert_eq!(request.head.method, "GET");
+    assert_eq!(request.head.target, "/hello");
+    assert_eq!(request.head.path, TreePath::parse("hello").ok());
+    assert_eq!(request.head.user_agent.as_deref(), Some("Syslinux/6.04"));
+    assert_eq!(request.head.bootif, Some([0x52, 0x54, 0, 0x15, 0, 1]));
 
     let response = server.response_event().await;
     assert!(Arc::ptr_eq(&response.request, &request));

@@ -17,9 +17,9 @@ pub(crate) fn observe(hub: &Hub, protocol: Protocol, event: &Event) {
             // Whether it is a transfer at all, only the response tells.
             let transfer = Transfer {
                 ip: request.remote.ip(),
-                file: match &request.path {
+                file: match &request.head.path {
                     Some(path) => FileName::Path(path.clone()),
-                    None => FileName::Text(printable(&request.target)),
+                    None => FileName::Text(printable(&request.head.target)),
                 },
                 bytes: None,
                 since: request.at,
@@ -122,7 +122,7 @@ fn fact(hub: &Hub, protocol: Protocol, response: &Responded, what: What) -> Fact
     let fact = Fact::new(now, protocol, what).with_ip(request.remote.ip());
     // A lease says better than the client whose address it is; what lpxelinux tells of itself is
     // for networks where another server gives the addresses.
-    match request.bootif {
+    match request.head.bootif {
         Some(mac) if hub.machines().mac_of(request.remote.ip()).is_none() => {
             fact.with_mac(MacAddr::new(mac))
         }
@@ -141,9 +141,9 @@ fn key(protocol: Protocol, request: &Arc<Requested>) -> TransferKey {
 
 /// The path as it was asked for, decoded where it could be.
 fn file(request: &Requested) -> String {
-    match &request.path {
+    match &request.head.path {
         Some(path) => printable_path(path),
-        None => printable(&request.target),
+        None => printable(&request.head.target),
     }
 }
 
@@ -169,7 +169,7 @@ fn responded(response: &Responded, file: String) -> (LogLevel, What) {
         }
         (_, ResponseEnd::FileFailed(error)) => failed(format!("the file failed: {error}")),
         (404, _) => (LogLevel::Info, What::Missing { file }),
-        (200 | 206, _) if response.request.method.as_str() == "HEAD" => (
+        (200 | 206, _) if response.request.head.method.as_str() == "HEAD" => (
             LogLevel::Debug,
             What::Probed {
                 file,
@@ -206,7 +206,7 @@ fn responded(response: &Responded, file: String) -> (LogLevel, What) {
             )
         }
         _ => {
-            let reason = format!("{} {file}: status {status}", response.request.method);
+            let reason = format!("{} {file}: status {status}", response.request.head.method);
             (
                 LogLevel::Warn,
                 What::Refused {

@@ -20,8 +20,8 @@ use super::identity::CurrentIdentity;
 use crate::Limits;
 use crate::driver::hyper_connection;
 use crate::driver::listener::Admitted;
-use crate::driver::outgoing::refusal;
 use crate::driver::rate::{Rates, TooMany};
+use crate::driver::response::refusal;
 use crate::event::{Event, HandshakeFailed, Limit, Malformed};
 
 /// How long a handshake is left alone before it has to make room for others: firmware that
