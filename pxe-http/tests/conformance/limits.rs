@@ -327,8 +327,18 @@ async fn a_client_that_asks_too_often_is_told_when_to_come_again(driver: Driver)
         assert!(client.head().await.starts_with("HTTP/1.1 200 "));
         client.body(13).await;
     }
-    client.send(KEEPING).await;
-    let response = Response::parse(&client.rest().await);
+    // On a busy machine that took so long that it may ask once more.
+    let mut head;
+    loop {
+        client.send(KEEPING).await;
+        head = client.head().await.into_bytes();
+        if !head.starts_with(b"HTTP/1.1 200 ") {
+            break;
+        }
+        client.body(13).await;
+    }
+    head.extend(client.rest().await);
+    let response = Response::parse(&head);
     assert_eq!(response.status, "HTTP/1.1 429 Too Many Requests");
     assert!(response.field("Retry-After").is_some());
     assert_eq!(response.field("Connection"), Some("close"));
