@@ -27,7 +27,7 @@ pub(crate) fn write(path: &Path, offset: u64, len: u64) -> io::Result<()> {
     file.into_inner()?.sync_all()
 }
 
-/// Copies a file as [`write`] writes it: the pages that the page cache has of a file, and so what it
+/// Copies a file as [`write()`] writes it: the pages that the page cache has of a file, and so what it
 /// costs to send it, are as large as the pieces that it was written in.
 ///
 /// # Errors
