@@ -131,7 +131,7 @@ impl KnownHead {
 
     /// The response that is a file with these attributes, found at this path.
     ///
-    /// It is what [`plan`] says, which says the same if it is told the same. Of the time it reads no
+    /// It is what [`plan()`] says, which says the same if it is told the same. Of the time it reads no
     /// more than the second, but where it answers with several ranges.
     pub(super) fn file_response(
         &self,
