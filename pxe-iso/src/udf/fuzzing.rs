@@ -33,7 +33,7 @@ const CHANGE_LEN: usize = 4;
 ///
 /// The input is a list of changes to a sound volume: a number of a descriptor's sector, an offset
 /// in it (two bytes) and the new byte. Or it is an image, for inputs that are made of those of other
-/// programs: [`SECTORS_MAGIC`], the number of a node that comes from outside (eight bytes), how many
+/// programs: `SECTORS_MAGIC`, the number of a node that comes from outside (eight bytes), how many
 /// sectors the image has (two bytes), and those of them that are not zero, each behind its number
 /// (two bytes).
 ///

@@ -210,7 +210,7 @@ impl Script<'_> {
     }
 
     /// wimboot finds its files by the names of images under UEFI, and under the BIOS by what follows a URL, which
-    /// is a name in an archive (https://ipxe.org/wimboot).
+    /// is a name in an archive (<https://ipxe.org/wimboot>).
     fn wimboot(&self, program: &[u8], files: &[(Text, Text)], failed: &str) -> Body {
         let kernel = self.uri(program)?;
         let mut body = format!("imgfree\nkernel {kernel} || goto {failed}\n");
