@@ -275,3 +275,29 @@ fn menus_that_lead_to_images_have_nothing_wrong() {
     let checked = printed(&check(), 1);
     assert!(checked.contains("1 error, 0 warnings"), "{checked}");
 }
+
+#[test]
+fn check_tells_a_pxelinux_that_cannot_show_the_menu_of_images() {
+    let site = Site::new();
+    fs::create_dir_all(site.path("tree/bios")).expect("writable");
+    let config = "[tree]\nroot = \"tree\"\n[tftp]\nlisten = [\"127.0.0.1:69\"]\n\
+        [http]\nlisten = [\"127.0.0.1:80\"]\n[images]\ndir = \"images\"\n";
+    fs::write(site.path("server.toml"), config).expect("writable");
+    let check = || site.image(&["check", "--config", "server.toml"]);
+    printed(&check(), 0);
+    fs::write(site.path("tree/bios/lpxelinux.0"), "loader").expect("writable");
+    let checked = check();
+    printed(&checked, 1);
+    let said = text(&checked.stderr);
+    assert!(
+        said.contains("tree/bios/menu.c32 is not there, by which bios/lpxelinux.0 shows"),
+        "{said}"
+    );
+    // The menu of the tree's own is drawn as it likes.
+    fs::create_dir(site.path("tree/bios/pxelinux.cfg")).expect("writable");
+    fs::write(site.path("tree/bios/pxelinux.cfg/default"), "DEFAULT x").expect("writable");
+    printed(&check(), 0);
+    fs::remove_dir_all(site.path("tree/bios/pxelinux.cfg")).expect("writable");
+    fs::write(site.path("tree/bios/menu.c32"), "menu").expect("writable");
+    printed(&check(), 0);
+}

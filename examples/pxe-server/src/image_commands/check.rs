@@ -13,7 +13,7 @@ use crate::images::{
     CommandLine, Entry, ImageState, LibraryImage, NO_MEMDISK, NO_WIMBOOT, Recognised, Start,
     Transport,
 };
-use crate::menus::{MEMDISK, WIMBOOT};
+use crate::menus::{Language, MEMDISK, WIMBOOT, loaders};
 
 /// Something that is wrong.
 struct Finding {
@@ -67,10 +67,37 @@ impl fmt::Display for Finding {
 fn all(site: &Site) -> Vec<Finding> {
     let problems = site.shelf.problems.iter();
     let mut findings: Vec<Finding> = problems.map(|problem| error("", problem.clone())).collect();
+    check_menu(site, &mut findings);
     for image in &site.shelf.images {
         check(site, image, &mut findings);
     }
     findings
+}
+
+/// Whether each pxelinux that has no menu of its own, and so gets one of images, can draw it.
+fn check_menu(site: &Site, findings: &mut Vec<Finding>) {
+    let Some(config) = &site.config else {
+        return;
+    };
+    if !config.images.as_ref().is_some_and(|images| images.menu) {
+        return;
+    }
+    for (_, file) in loaders(config, Language::Syslinux) {
+        let loader = config.tree.root.join(file.trim_start_matches('/'));
+        let Some(folder) = loader.parent() else {
+            continue;
+        };
+        let has_own = folder.join("pxelinux.cfg/default").is_file();
+        let menu = folder.join("menu.c32");
+        if loader.is_file() && !has_own && !menu.is_file() {
+            let text = format!(
+                "{} is not there, by which {file} shows the menu of images: copy it, and the \
+                 libutil.c32 that it needs, from where the loader is from",
+                menu.display()
+            );
+            findings.push(error("", text));
+        }
+    }
 }
 
 fn error(image: &str, text: impl Into<String>) -> Finding {

@@ -30,7 +30,7 @@ pub(super) struct Found {
 
 /// The loaders whose menus are converted: that of the configuration, or those that it boots and
 /// those in the usual places.
-pub(super) fn loaders(config: &Config, language: Language) -> Vec<(Loader, String)> {
+pub(crate) fn loaders(config: &Config, language: Language) -> Vec<(Loader, String)> {
     let loader = |file: &str| match Program::of_name(file.as_bytes()) {
         Some(Program::Syslinux(Loader::SyslinuxEfi)) => Some(Loader::SyslinuxEfi),
         // What pxelinux.0 cannot load by HTTP, GRUB and iPXE can.

@@ -41,6 +41,7 @@ pub(crate) use self::address::Served;
 pub(crate) use self::asker::Asker;
 pub(crate) use self::check::TemplateFaults;
 pub(crate) use self::converter::{Made, NotMade};
+pub(crate) use self::found::loaders;
 pub(crate) use self::images::{MEMDISK, MENUS as IMAGE_MENUS, WIMBOOT};
 pub(crate) use self::script_policy::ScriptPolicy;
 pub(crate) use self::source::{MenuSource, is_missing};
