@@ -140,7 +140,7 @@ impl Menus {
         let found = match wanted {
             Wanted::Default => None,
             _ => {
-                let loaders = found::loaders(&self.config, language);
+                let loaders = loaders(&self.config, language);
                 find(&self.files, &loaders, asker, &wanted).await
             }
         };
