@@ -198,7 +198,10 @@ impl fmt::Display for Reason {
                 f,
                 "it is not complete, its volume has {declared} bytes; copy or download it again"
             ),
-            Self::Damaged(why) => write!(f, "it cannot be read as an image: {why}"),
+            Self::Damaged(why) => write!(
+                f,
+                "it cannot be read as an image: {why}; see whether all of it was copied or downloaded"
+            ),
             Self::Unreadable(why) => write!(f, "the file cannot be read: {why}"),
             Self::TooMany => f.write_str("there are too many images; remove some"),
         }
