@@ -139,6 +139,8 @@ fn beside_rpcbind(server: &Path) -> Result<(), String> {
     ensure(!link.has_nfs()?, || "rpcbind still knows NFS".into())?;
     // A server that was killed says nothing to rpcbind; the next one is taken all the same.
     drop(link.serve(server)?);
+    // What the others wrote is not what this one did.
+    fs::remove_file(link.log()).map_err(|error| error.to_string())?;
     let mut process = link.serve(server)?;
     await_text(
         &mut process,
