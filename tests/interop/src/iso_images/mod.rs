@@ -9,7 +9,7 @@ mod udf_filling;
 
 use std::fs;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use pxe_iso::{ImageTree, NameSource};
@@ -271,27 +271,31 @@ fn large(_server: &Path) -> Result<(), String> {
     source::large(&source).map_err(|error| error.to_string())?;
     let image = work.path().join("image.iso");
     tools::xorriso(&source, &image, &["-R", "-J"])?;
-    let mut bsdtar = tools::program("bsdtar");
-    let bsdtar = bsdtar.arg("-xOf").arg(&image).arg("large");
-    let bsdtar = bsdtar.stdout(Stdio::piped()).spawn();
-    let mut bsdtar = bsdtar.map_err(|error| error.to_string())?;
-    let extracted = bsdtar.stdout.take().ok_or("no output")?;
-    let same = block_on(async {
+    block_on(async {
         let tree = open(&image, NameSource::RockRidge).await?;
         let tree = tree.map_err(|error| error.to_string())?;
-        let blob = open_large(&tree).await?;
-        same_as(&*blob, extracted).await?;
+        let mut bsdtar = tools::program("bsdtar");
+        bsdtar.arg("-xOf").arg(&image).arg("large");
+        same_as_told(&*open_large(&tree).await?, &mut bsdtar).await?;
         let expected = on_disk(&source)?;
         compare(&tree, &walk(&tree).await?, &source, &expected, TIMES).await?;
         let joliet = open(&image, NameSource::Joliet).await?;
         let joliet = joliet.map_err(|error| error.to_string())?;
         open_large(&joliet).await.map(drop)
-    });
-    let ended = bsdtar.wait().map_err(|error| error.to_string())?;
+    })
+}
+
+/// Compares all of a file with what a program writes to its standard output.
+async fn same_as_told(blob: &dyn Blob, command: &mut Command) -> Result<(), String> {
+    let teller = command.stdout(Stdio::piped()).spawn();
+    let mut teller = teller.map_err(|error| error.to_string())?;
+    let extracted = teller.stdout.take().ok_or("no output")?;
+    let same = same_as(blob, extracted).await;
+    let ended = teller.wait().map_err(|error| error.to_string())?;
     same?;
     match ended.success() {
         true => Ok(()),
-        false => Err(format!("bsdtar: {ended}")),
+        false => Err(format!("{command:?}: {ended}")),
     }
 }
 
