@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash, Hasher};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,8 +14,11 @@ use crate::matrix::{Cell, Image, Matrix};
 use crate::nfs::debian::{CACHE, sources};
 use crate::tree;
 
-/// The program of a recipe: `make IMAGE DIRECTORY SOURCE..`.
+/// The program of a recipe: `make IMAGE DIRECTORY SOURCE..`, or `make IMAGE DIRECTORY BASE`.
 const PROGRAM: &str = "make";
+
+/// The file of a recipe that names the recipe whose image it is made from.
+const BASE: &str = "base";
 
 /// Where recipes are, and where what they made is kept.
 #[derive(Debug)]
@@ -45,13 +49,23 @@ impl Images {
             })
             .collect();
         for recipe in recipes {
-            let image = self.path(recipe)?;
-            if !image.is_file() {
-                println!("making {}", image.display());
-                self.make(recipe, &image)?;
-            }
+            self.ensure_one(recipe)?;
         }
         Ok(())
+    }
+
+    /// Makes one, and before it the one that it is made from.
+    fn ensure_one(&self, recipe: &str) -> Result<PathBuf, String> {
+        let image = self.path(recipe)?;
+        if !image.is_file() {
+            let from = match self.base(recipe)? {
+                Some(base) => vec![self.ensure_one(&base)?],
+                None => sources()?,
+            };
+            println!("making {}", image.display());
+            self.make(recipe, &image, &from)?;
+        }
+        Ok(image)
     }
 
     /// Lets an image appear in the folder at once and as a whole, as `mv` does.
@@ -66,7 +80,17 @@ impl Images {
         fs::rename(&part, &to).map_err(|error| format!("{}: {error}", to.display()))
     }
 
-    /// Where the recipe's image is kept: a recipe that changes has another place.
+    /// The recipe whose image this one is made from, if there is one.
+    fn base(&self, recipe: &str) -> Result<Option<String>, String> {
+        let file = self.recipes.join(recipe).join(BASE);
+        match fs::read_to_string(&file) {
+            Ok(name) => Ok(Some(name.trim().to_owned())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(format!("{}: {error}", file.display())),
+        }
+    }
+
+    /// Where the recipe's image is kept: a recipe that changes has another place, and so has all that is made from it.
     fn path(&self, recipe: &str) -> Result<PathBuf, String> {
         let directory = self.recipes.join(recipe);
         let at = |error: std::io::Error| format!("{}: {error}", directory.display());
@@ -81,19 +105,22 @@ impl Images {
             file.file_name().hash(&mut hasher);
             fs::read(&file).map_err(at)?.hash(&mut hasher);
         }
+        if let Some(base) = self.base(recipe)? {
+            self.path(&base)?.hash(&mut hasher);
+        }
         let hash = hasher.finish();
         Ok(self.kept.join(format!("{recipe}-{hash:016x}.iso")))
     }
 
     /// Makes it beside its place, and moves it there when it is complete.
-    fn make(&self, recipe: &str, image: &Path) -> Result<(), String> {
+    fn make(&self, recipe: &str, image: &Path, from: &[PathBuf]) -> Result<(), String> {
         let at = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
         fs::create_dir_all(&self.kept).map_err(|error| at(&self.kept, error))?;
         let work = image.with_extension(format!("part-{}", std::process::id()));
         fs::create_dir_all(&work).map_err(|error| at(&work, error))?;
         let part = work.join("image");
         let mut command = Command::new(self.recipes.join(recipe).join(PROGRAM));
-        command.arg(&part).arg(&work).args(sources()?);
+        command.arg(&part).arg(&work).args(from);
         let made = run(&mut command).and_then(|_| {
             // Another run may have been faster: the one image is as good as the other.
             fs::rename(&part, image).map_err(|error| at(image, error))
@@ -126,6 +153,17 @@ mod tests {
         let second = images.path("small").unwrap();
         assert_ne!(second, first);
         assert!(images.path("absent").is_err());
+
+        let larger = images.recipes.join("larger");
+        fs::create_dir(&larger).unwrap();
+        fs::write(larger.join(BASE), "small\n").unwrap();
+        let with_second = images.path("larger").unwrap();
+        fs::write(recipe.join("list"), "three").unwrap();
+        assert_ne!(images.path("larger").unwrap(), with_second);
+        fs::write(recipe.join("list"), "two").unwrap();
+        assert_eq!(images.path("larger").unwrap(), with_second);
+        fs::write(larger.join(BASE), "absent").unwrap();
+        assert!(images.path("larger").is_err());
 
         fs::write(&second, "an image").unwrap();
         let folder = directory.path().join("folder");
