@@ -595,6 +595,8 @@ mod tests {
             "ovmf-image-live-nfs",
             "seabios-image-live-http",
             "ovmf-image-live-http",
+            "seabios-image-dracut",
+            "ovmf-image-dracut",
         ] {
             assert!(names.contains(&name), "{name} is not in {names:?}");
         }
