@@ -597,6 +597,7 @@ mod tests {
             "ovmf-image-live-http",
             "seabios-image-dracut",
             "ovmf-image-dracut",
+            "seabios-image-memdisk",
         ] {
             assert!(names.contains(&name), "{name} is not in {names:?}");
         }
