@@ -99,16 +99,14 @@ MENU BEGIN
   LABEL images/ubuntu-server/1
     MENU LABEL Start (needs 2 GiB of memory)
     LINUX ::images/ubuntu-server/casper/vmlinuz
-    APPEND boot=casper netboot=nfs nfsroot=192.0.2.1:/images/ubuntu-server ip=dhcp \
-cloud-config-url=/dev/null
+    APPEND boot=casper netboot=nfs nfsroot=192.0.2.1:/images/ubuntu-server ip=dhcp
     INITRD ::images/ubuntu-server/casper/initrd
     SYSAPPEND 0x2
   LABEL images/ubuntu-server/2
     MENU LABEL autoinstall (needs 2 GiB of memory)
     LINUX ::images/ubuntu-server/casper/vmlinuz
     APPEND boot=casper netboot=nfs nfsroot=192.0.2.1:/images/ubuntu-server ip=dhcp \
-cloud-config-url=/dev/null autoinstall \
-ds=nocloud;s=http://192.0.2.1:8080/images/ubuntu-server.beside/seed/
+autoinstall ds=nocloud;s=http://192.0.2.1:8080/images/ubuntu-server.beside/seed/
     INITRD ::images/ubuntu-server/casper/initrd
     SYSAPPEND 0x2
   LABEL images/ubuntu-server/back
@@ -199,14 +197,14 @@ BOOTIF=01-52-54-00-00-00-01
 }
 submenu 'Ubuntu Server 24.04.4 LTS' --id e0_1 --unrestricted {
   menuentry 'Start (needs 3 GiB of memory)' --id e1_0 --unrestricted {
-    linux (tftp,192.0.2.1)/images/ubuntu-server/casper/vmlinuz root=/dev/ram0 \
-ramdisk_size=1500000 ip=dhcp cloud-config-url=/dev/null \
+    linux (tftp,192.0.2.1)/images/ubuntu-server/casper/vmlinuz root=/dev/ram0 ip=dhcp \
+cloud-config-url=/dev/null \
 url=http://192.0.2.1:8080/images/ubuntu-server.iso BOOTIF=01-52-54-00-00-00-01
     initrd (tftp,192.0.2.1)/images/ubuntu-server/casper/initrd
   }
   menuentry 'autoinstall (needs 3 GiB of memory)' --id e1_1 --unrestricted {
-    linux (tftp,192.0.2.1)/images/ubuntu-server/casper/vmlinuz root=/dev/ram0 \
-ramdisk_size=1500000 ip=dhcp cloud-config-url=/dev/null \
+    linux (tftp,192.0.2.1)/images/ubuntu-server/casper/vmlinuz root=/dev/ram0 ip=dhcp \
+cloud-config-url=/dev/null \
 url=http://192.0.2.1:8080/images/ubuntu-server.iso autoinstall \
 'ds=nocloud;s=http://192.0.2.1:8080/images/ubuntu-server.beside/seed/' \
 BOOTIF=01-52-54-00-00-00-01
@@ -305,12 +303,11 @@ item e1_0 Start (needs 2 GiB of memory)
 item e1_1 autoinstall (needs 2 GiB of memory)
 item e1_2 Back
 kernel http://192.0.2.1:8080/images/ubuntu-server/casper/vmlinuz initrd=initrd0 boot=casper \
-netboot=nfs nfsroot=192.0.2.1:/images/ubuntu-server ip=dhcp cloud-config-url=/dev/null \
-BOOTIF=01-${mac:hexhyp} || goto failed1
+netboot=nfs nfsroot=192.0.2.1:/images/ubuntu-server ip=dhcp BOOTIF=01-${mac:hexhyp} || goto failed1
 initrd --name initrd0 http://192.0.2.1:8080/images/ubuntu-server/casper/initrd || goto failed1
 kernel http://192.0.2.1:8080/images/ubuntu-server/casper/vmlinuz initrd=initrd0 boot=casper \
-netboot=nfs nfsroot=192.0.2.1:/images/ubuntu-server ip=dhcp cloud-config-url=/dev/null \
-autoinstall ds=nocloud;s=http://192.0.2.1:8080/images/ubuntu-server.beside/seed/ \
+netboot=nfs nfsroot=192.0.2.1:/images/ubuntu-server ip=dhcp autoinstall \
+ds=nocloud;s=http://192.0.2.1:8080/images/ubuntu-server.beside/seed/ \
 BOOTIF=01-${mac:hexhyp} || goto failed1
 initrd --name initrd0 http://192.0.2.1:8080/images/ubuntu-server/casper/initrd || goto failed1
 item e2_0 Start (needs 16 MiB of memory)

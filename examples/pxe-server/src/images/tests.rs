@@ -571,8 +571,7 @@ fn command_lines() {
         (
             "ubuntu-live",
             Transport::Http,
-            "boot=casper netboot=url url=http://192.0.2.1:8080/images/some.iso ip=dhcp \
-             root=/dev/ram0 ramdisk_size=1500000",
+            "boot=casper url=http://192.0.2.1:8080/images/some.iso ip=dhcp root=/dev/ram0",
         ),
         (
             "fedora-installer",
@@ -606,11 +605,9 @@ fn command_lines() {
     }
     assert_eq!(
         line("ubuntu-server", "autoinstall", Transport::Http).as_deref(),
-        Ok(
-            "root=/dev/ram0 ramdisk_size=1500000 ip=dhcp cloud-config-url=/dev/null \
+        Ok("root=/dev/ram0 ip=dhcp cloud-config-url=/dev/null \
             url=http://192.0.2.1:8080/images/some.iso autoinstall \
-            ds=nocloud;s=http://192.0.2.1:8080/images/some.beside/seed/"
-        )
+            ds=nocloud;s=http://192.0.2.1:8080/images/some.beside/seed/")
     );
     let error = line("alpine", "", Transport::Nfs).expect_err("no NFS");
     assert_eq!(error.to_string(), "the profile alpine cannot boot by NFS");
