@@ -78,6 +78,17 @@ pub(super) const IMAGES: &[Image] = &[
             "Ubuntu-Server 24.04.4 LTS \"Noble Numbat\" - Release amd64 (20260210)",
         )],
     },
+    // ubuntu-mini-iso-amd64.iso of 24.04; its text is that of livecd-rootfs, 01-mini-iso.binary
+    Image {
+        profile: "ubuntu-mini",
+        label: "Ubuntu 24.04 LTS mini",
+        volume_id: "",
+        files: &["boot/grub/grub.cfg", "casper/initrd", "casper/vmlinuz"],
+        texts: &[(
+            ".disk/info",
+            "ubuntu-mini-iso 24.04 LTS \"Noble Numbat\" - amd64 (20240424)",
+        )],
+    },
     // linuxmint-20.3-cinnamon-64bit.iso
     Image {
         profile: "linux-mint",
@@ -589,6 +600,7 @@ fn command_lines() {
             Transport::Nfs,
             "install=nfs://192.0.2.1/images/some netsetup=dhcp",
         ),
+        ("ubuntu-mini", Transport::Http, "iso-chooser-menu ip=dhcp"),
         (
             "alpine",
             Transport::Http,
