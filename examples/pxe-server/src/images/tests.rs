@@ -140,6 +140,19 @@ pub(super) const IMAGES: &[Image] = &[
             "Official Debian GNU/Linux Live 10.10.0 cinnamon 2021-06-19T12:13",
         )],
     },
+    // lmde-7-cinnamon-64bit.iso, whose initrd has a name of its own
+    Image {
+        profile: "debian-live",
+        label: "LMDE 7 live",
+        volume_id: "LMDE 7 Cinnamon 64-bit",
+        files: &[
+            "isolinux/isolinux.cfg",
+            "live/filesystem.squashfs",
+            "live/initrd.lz",
+            "live/vmlinuz",
+        ],
+        texts: &[],
+    },
     // debian-12.13.0-amd64-netinst.iso
     Image {
         profile: "debian-netinst",
@@ -189,10 +202,11 @@ pub(super) const IMAGES: &[Image] = &[
              firmware 20211015-16:55",
         )],
     },
-    // kali-linux-live-amd64.iso; its volume identifier is in kali-live's auto/config
+    // kali-linux-2024.2-live-amd64.iso; its volume identifier is in kali-live's auto/config, its
+    // text is that of live-build, binary_disk, which calls all systems Debian
     Image {
         profile: "kali-live",
-        label: "Kali Linux live",
+        label: "Kali Linux 2024.2 live",
         volume_id: "Kali Live",
         files: &[
             "boot/grub/grub.cfg",
@@ -200,7 +214,11 @@ pub(super) const IMAGES: &[Image] = &[
             "live/initrd.img",
             "live/vmlinuz",
         ],
-        texts: &[],
+        texts: &[(
+            ".disk/info",
+            "Debian GNU/Linux 2024.2 \"Kali-rolling\" - Official Snapshot amd64 LIVE/INSTALL Binary \
+             20240602-12:30",
+        )],
     },
     // gparted-live-1.5.0-6-amd64.iso
     Image {
@@ -228,7 +246,27 @@ pub(super) const IMAGES: &[Image] = &[
             "live/vmlinuz",
             "syslinux/isolinux.cfg",
         ],
-        texts: &[("Clonezilla-Live-Version", "clonezilla-live-3.1.2-9-amd64\n")],
+        texts: &[(
+            "Clonezilla-Live-Version",
+            "clonezilla-live-3.1.2-9-amd64\nThis Clonezilla live iso file was created by this \
+             command:\nocs-iso -s -i 3.1.2-9-amd64\n",
+        )],
+    },
+    // clonezilla-live-20240408-noble-amd64.iso, the alternative one, of Ubuntu
+    Image {
+        profile: "clonezilla",
+        label: "Clonezilla Live 20240408-noble",
+        volume_id: "20240408-noble-amd64",
+        files: &[
+            "Clonezilla-Live-Version",
+            "live/filesystem.squashfs",
+            "live/initrd.img",
+            "live/vmlinuz",
+        ],
+        texts: &[(
+            "Clonezilla-Live-Version",
+            "clonezilla-live-20240408-noble-amd64\n",
+        )],
     },
     // tails-amd64-6.iso
     Image {
@@ -688,6 +726,26 @@ fn the_processor_is_known_by_the_names_of_distributions() {
         Some(Architecture::X86_64),
         "by the volume identifier"
     );
+}
+
+#[test]
+fn clonezilla_is_not_for_one_processor_alone() {
+    let profiles = Profiles::shipped();
+    let mut image = Image::of("clonezilla").contents();
+    for (tag, architecture) in [
+        ("3.2.0-5-amd64", Architecture::X86_64),
+        ("2.4.2-49-i686-pae", Architecture::X86),
+        ("3.2.0-5-arm64", Architecture::Arm64),
+        ("3.2.0-5-riscv64", Architecture::Riscv64),
+    ] {
+        let text = format!("clonezilla-live-{tag}\n");
+        image
+            .texts
+            .insert("Clonezilla-Live-Version".to_owned(), text);
+        let recognised = recognise(&profiles, &image).expect("recognised");
+        assert_eq!(recognised.profile.id, "clonezilla");
+        assert_eq!(recognised.entries[0].architecture, Some(architecture));
+    }
 }
 
 // An image is anybody's file: what it says of itself may not become arguments of a kernel.
