@@ -170,6 +170,18 @@ pub(super) const IMAGES: &[Image] = &[
              20260110-15:42",
         )],
     },
+    // debian-testing-amd64-netinst.iso of a week
+    Image {
+        profile: "debian-netinst",
+        label: "Debian testing installer (netinst)",
+        volume_id: "Debian testing amd64 n",
+        files: &["install.amd/initrd.gz", "install.amd/vmlinuz"],
+        texts: &[(
+            ".disk/info",
+            "Debian GNU/Linux testing \"Stretch\" - Official Snapshot amd64 NETINST Binary-1 \
+             20170109-05:56",
+        )],
+    },
     // debian-9.13.0-amd64-DVD-1.iso
     Image {
         profile: "debian-dvd",
@@ -184,6 +196,18 @@ pub(super) const IMAGES: &[Image] = &[
         texts: &[(
             ".disk/info",
             "Debian GNU/Linux 9.13.0 \"Stretch\" - Official amd64 DVD Binary-1 20200718-11:07",
+        )],
+    },
+    // debian-testing-amd64-DVD-1.iso of a week
+    Image {
+        profile: "debian-dvd",
+        label: "Debian GNU/Linux testing installer",
+        volume_id: "Debian testing amd64 1",
+        files: &["install.amd/initrd.gz", "install.amd/vmlinuz"],
+        texts: &[(
+            ".disk/info",
+            "Debian GNU/Linux testing \"Trixie\" - Official Snapshot amd64 DVD Binary-1 with \
+             firmware 20231225-03:16",
         )],
     },
     // kali-linux-2021.3a-installer-amd64.iso
