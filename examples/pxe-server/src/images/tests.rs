@@ -728,6 +728,11 @@ fn memory_is_the_system_and_its_copies() {
     assert_eq!(memory("debian-live", Transport::Nfs), Some(1024));
     assert_eq!(memory("debian-live", Transport::Http), Some(1024 + 301));
     assert_eq!(memory("ubuntu-live", Transport::Http), Some(4096 + 1000));
+    assert_eq!(memory("fedora-installer", Transport::Nfs), Some(2048));
+    assert_eq!(
+        memory("fedora-installer", Transport::Http),
+        Some(2048 + 301)
+    );
     assert_eq!(memory("arch", Transport::Http), Some(1024 + 403));
     assert_eq!(memory("tails", Transport::Http), None);
 }
