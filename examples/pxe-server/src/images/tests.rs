@@ -379,6 +379,14 @@ pub(super) const IMAGES: &[Image] = &[
         ],
         texts: &[],
     },
+    // openSUSE-Leap-15.6-DVD-x86_64-Media.iso
+    Image {
+        profile: "opensuse-yast",
+        label: "openSUSE-Leap 15.6 installer",
+        volume_id: "openSUSE-Leap-15.6-DVD-x86_64",
+        files: &["boot/x86_64/loader/initrd", "boot/x86_64/loader/linux"],
+        texts: &[],
+    },
     // Leap-16.0-online-installer-x86_64.install.iso
     Image {
         profile: "opensuse-agama",
@@ -660,7 +668,7 @@ fn command_lines() {
         (
             "opensuse-yast",
             Transport::Nfs,
-            "install=nfs://192.0.2.1/images/some netsetup=dhcp",
+            "install=nfs://192.0.2.1/images/some",
         ),
         ("ubuntu-mini", Transport::Http, "iso-chooser-menu ip=dhcp"),
         (
