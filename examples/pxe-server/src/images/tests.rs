@@ -741,7 +741,8 @@ fn memory_is_the_system_and_its_copies() {
         memory("fedora-installer", Transport::Http),
         Some(2048 + 301)
     );
-    assert_eq!(memory("arch", Transport::Http), Some(1024 + 403));
+    assert_eq!(memory("arch", Transport::Nfs), Some(1024));
+    assert_eq!(memory("arch", Transport::Http), Some(1024 + 601));
     assert_eq!(memory("tails", Transport::Http), None);
 }
 
