@@ -671,12 +671,6 @@ fn command_lines() {
             "install=nfs://192.0.2.1/images/some",
         ),
         ("ubuntu-mini", Transport::Http, "iso-chooser-menu ip=dhcp"),
-        (
-            "alpine",
-            Transport::Http,
-            "ip=dhcp alpine_repo=http://192.0.2.1:8080/images/some/apks \
-             modloop=http://192.0.2.1:8080/images/some/boot/modloop-lts modules=loop,squashfs",
-        ),
     ];
     for (profile, transport, expected) in cases {
         assert_eq!(
@@ -691,15 +685,36 @@ fn command_lines() {
             url=http://192.0.2.1:8080/images/some.iso autoinstall \
             ds=nocloud;s=http://192.0.2.1:8080/images/some.beside/seed/")
     );
-    let error = line("alpine", "", Transport::Nfs).expect_err("no NFS");
+    assert_eq!(
+        line("alpine", "netboot", Transport::Http).as_deref(),
+        Ok(
+            "ip=dhcp alpine_repo=http://192.0.2.1:8080/images/some/apks \
+            modloop=http://192.0.2.1:8080/images/some.beside/netboot/modloop-lts \
+            modules=loop,squashfs"
+        )
+    );
+    let error = line("alpine", "netboot", Transport::Nfs).expect_err("no NFS");
     assert_eq!(error.to_string(), "the profile alpine cannot boot by NFS");
 }
 
-// debian-installer's CD initrd has cdrom-detect and no net-retriever.
+// The initrds of debian-installer's CDs have cdrom-detect and no net-retriever, those of Alpine's
+// images neither DHCP nor drivers of network cards.
 #[test]
-fn debian_installers_boot_with_the_netboot_files_beside_them() {
+fn images_without_a_way_to_the_network_boot_with_the_netboot_files_beside_them() {
     let profiles = Profiles::shipped();
-    for profile in ["debian-netinst", "debian-dvd", "kali-installer"] {
+    let debians: &[&str] = &["netboot: no kernel: beside:netboot/linux is not there"];
+    let alpines: &[&str] = &[
+        "netboot: no kernel: beside:netboot/vmlinuz-lts, beside:netboot/vmlinuz-virt, \
+         beside:netboot/vmlinuz-vanilla is not there",
+        "netboot: apks/x86/APKINDEX.tar.gz is not there",
+        "netboot: apks/aarch64/APKINDEX.tar.gz is not there",
+    ];
+    for (profile, missing) in [
+        ("debian-netinst", debians),
+        ("debian-dvd", debians),
+        ("kali-installer", debians),
+        ("alpine", alpines),
+    ] {
         let contents = Image::of(profile).contents();
         let alone = recognise(&profiles, &contents).expect(profile);
         assert!(matches!(
@@ -709,10 +724,7 @@ fn debian_installers_boot_with_the_netboot_files_beside_them() {
                 ..
             }]
         ));
-        assert_eq!(
-            alone.missing,
-            ["netboot: no kernel: beside:netboot/linux is not there"]
-        );
+        assert_eq!(alone.missing, missing, "{profile}");
         let contents = with_all_beside(&profiles, contents);
         let helped = recognise(&profiles, &contents).expect(profile);
         assert!(matches!(
