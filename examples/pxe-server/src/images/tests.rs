@@ -456,11 +456,11 @@ pub(super) const IMAGES: &[Image] = &[
         ],
         texts: &[],
     },
-    // nixos-minimal-24.05-x86_64-linux.iso
+    // nixos-minimal-25.05.804219.36ab78dab7da-x86_64-linux.iso
     Image {
         profile: "nixos",
-        label: "NixOS 24.05",
-        volume_id: "nixos-minimal-24.05-x86_64",
+        label: "NixOS 25.05",
+        volume_id: "nixos-minimal-25.05-x86_64",
         files: &[
             "boot/bzImage",
             "boot/initrd",
@@ -469,7 +469,7 @@ pub(super) const IMAGES: &[Image] = &[
             "nix-store.squashfs",
             "version.txt",
         ],
-        texts: &[("version.txt", "24.05")],
+        texts: &[("version.txt", "25.05.804219.36ab78dab7da")],
     },
     // memtest86+ 7.20: what its Makefile puts into the ISO
     Image {
@@ -479,11 +479,11 @@ pub(super) const IMAGES: &[Image] = &[
         files: &["EFI/BOOT/bootx64.efi", "boot/floppy.img"],
         texts: &[],
     },
-    // FD14LIVE.iso
+    // FD13LIVE.iso, as v86's tests know it
     Image {
         profile: "freedos",
         label: "FreeDOS",
-        volume_id: "FD14-LIVE",
+        volume_id: "FD13-LiveCD",
         files: &["isolinux/isolinux.cfg"],
         texts: &[],
     },
