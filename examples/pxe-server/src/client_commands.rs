@@ -96,13 +96,20 @@ fn status_text(answer: &Answer) -> String {
         };
     }
     if let Some(Value::Object(images)) = answer.get("images") {
-        let more = match (number(images, "withheld"), number(images, "retired")) {
+        let mut more = match (number(images, "withheld"), number(images, "retired")) {
             (0, 0) => String::new(),
             (withheld, 0) => format!(", {withheld} not served"),
             (withheld, retired) => {
                 format!(", {withheld} not served, {retired} replaced and still mounted")
             }
         };
+        let opening = number(images, "opening");
+        if opening > 0 {
+            let _ = write!(
+                more,
+                ", {opening} being opened from a disk that does not answer"
+            );
+        }
         let dir = images.get("dir").map(text_of).unwrap_or_default();
         let offered = number(images, "offered");
         let _ = writeln!(text, "images         {offered} in {dir}{more}");

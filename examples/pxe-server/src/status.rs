@@ -93,6 +93,7 @@ pub(crate) async fn status(handle: &Handle) -> Answer {
                 "path": settings.path.to_string(),
                 "offered": offered,
                 "withheld": shelf.images.len() - offered,
+                "opening": shelf.opening_count(),
                 "retired": shelf.retired_count(),
                 "problems": shelf.problems,
             })

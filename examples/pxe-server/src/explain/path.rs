@@ -64,13 +64,14 @@ pub(super) fn lookups(
     path: &str,
 ) -> Result<Vec<LookedUp>, String> {
     let located = |problem| config.locate(&problem);
+    let unreadable = |error: std::io::Error| format!("the tree cannot be read: {error}");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
-        .map_err(|error| format!("the tree cannot be read: {error}"))?;
+        .map_err(unreadable)?;
     let images = match &config.images {
         Some(images) => {
             let settings = ImagesSettings::of(config, images).map_err(located)?;
-            Some(runtime.block_on(Images::once(settings)))
+            Some(Images::once(settings).map_err(unreadable)?)
         }
         None => None,
     };

@@ -50,9 +50,7 @@ impl Site {
 
     fn look(config: Option<Config>, settings: ImagesSettings) -> Result<Self, String> {
         let dir = settings.dir.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread().build();
-        let runtime = runtime.map_err(|error| error.to_string())?;
-        let images = runtime.block_on(Images::once(settings));
+        let images = Images::once(settings).map_err(|error| format!("cannot start: {error}"))?;
         Ok(Self {
             config,
             dir,

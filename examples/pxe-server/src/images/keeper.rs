@@ -5,28 +5,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use pxe_iso::{ImageError, ImageOptions, Limits};
 use pxe_tree::{
-    Attributes, Cookie, DirKeys, Error, ErrorKind, NameBuf, NodeKind, Resolver, Timestamp, Tree,
-    TreePath,
+    Cookie, DirKeys, Error, ErrorKind, NameBuf, NodeKind, Resolver, Timestamp, Tree, TreePath,
 };
-use tokio::task::{Id, JoinSet};
 
 use super::Profiles;
 use super::contents::Questions;
-use super::inquiry;
+use super::events;
 use super::library::{ImageState, Library, LibraryImage, Offered, Opened, Reason};
+use super::opening::{FolderReader, Glance, ImageFile, NotOpened, Seen, Stamp};
 use super::shelf::{Found, Shelf, names, stem};
 use super::tree::NUMBER_MAX;
 use super::watch::Watch;
-use crate::fact::printable;
+use super::workers::{Event, Workers};
 
 /// How many images are open at once, each with one open file.
 pub(crate) const IMAGES_MAX: usize = 1000;
 /// How many names of the folder are looked at.
 const NAMES_MAX: usize = 100_000;
-/// How many images are opened at once: a disk that seeks is not faster with more.
-const OPENING_MAX: usize = 4;
+/// How long a file is waited for, while others wait for their turn: a request waits longer for the
+/// first look at the folder.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// How often what is offered is told while many images are opened.
 const PUBLISH_EVERY: Duration = Duration::from_millis(200);
 /// How often the folder is looked at where nothing rings: on file systems that others change.
@@ -64,14 +63,27 @@ pub(crate) struct Keeper {
     /// The folders in it.
     folders: BTreeSet<NameBuf>,
     retired: Vec<Arc<Offered>>,
-    /// How many images are offered, while some are opened.
+    /// Whoever reads files: their disks may hang.
+    workers: Workers<Target, Seen>,
+    /// Files that were looked at since the last look began: those whose disks are slow.
+    late: BTreeSet<NameBuf>,
+    /// How many files were not looked at, as all workers wait for disks.
+    waiting_count: usize,
+    /// How many images are offered.
     offered_count: usize,
     last_number: u64,
-    /// Profiles are others than those that images were asked about.
-    asks_anew: bool,
     /// Whether it is to hear of changes.
     watches: bool,
     problems: Vec<String>,
+}
+
+/// What a worker looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Target {
+    /// A file of the folder.
+    File(NameBuf),
+    /// An image that was replaced, by its number.
+    Retired(u64),
 }
 
 /// The folder, as long as its path leads to it.
@@ -79,12 +91,13 @@ pub(crate) struct Keeper {
 struct Folder {
     identity: (u64, u64),
     tree: Arc<dyn Tree>,
-    watch: Watch,
+    watch: Arc<Watch>,
 }
 
 /// A file of the folder.
 #[derive(Debug)]
 struct KnownFile {
+    entry: Entry,
     stamp: Option<Stamp>,
     /// Since when it is as it is.
     since: Instant,
@@ -95,43 +108,17 @@ struct KnownFile {
     told: Option<Arc<LibraryImage>>,
 }
 
-/// What tells one version of a file from another.
+/// What the folder itself says of a name in it, whatever lies behind that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    file: (u64, u64),
-    len: u64,
-    modified: Timestamp,
-    changed: Timestamp,
-}
-
-impl Stamp {
-    const fn of(attributes: &Attributes) -> Self {
-        Self {
-            file: (attributes.fsid, attributes.fileid),
-            len: attributes.len,
-            modified: attributes.modified,
-            changed: attributes.changed,
-        }
-    }
-
-    /// Whether it was left alone for so long by its own times. `ctime` is the one that nobody sets
-    /// back.
-    fn is_older_than(&self, settle: Duration) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let touched = self.modified.max(self.changed);
-        let touched = u64::try_from(touched.seconds).map(Duration::from_secs);
-        match (now, touched) {
-            // A second more, as what is cut off of it is not known here.
-            (Ok(now), Ok(touched)) => now > touched + settle + Duration::from_secs(1),
-            _ => false,
-        }
-    }
+struct Entry {
+    kind: NodeKind,
+    fileid: u64,
 }
 
 /// What is in the folder.
 #[derive(Debug, Default)]
 struct Listing {
-    images: BTreeMap<NameBuf, Result<Stamp, Reason>>,
+    images: BTreeMap<NameBuf, Entry>,
     folders: BTreeSet<NameBuf>,
     problems: Vec<String>,
 }
@@ -147,9 +134,11 @@ impl Keeper {
             files: BTreeMap::new(),
             folders: BTreeSet::new(),
             retired: Vec::new(),
+            workers: Workers::new(PATIENCE),
+            late: BTreeSet::new(),
+            waiting_count: 0,
             offered_count: 0,
             last_number: 0,
-            asks_anew: false,
             watches: true,
             problems: Vec::new(),
         }
@@ -166,7 +155,6 @@ impl Keeper {
     /// From the next look on, these hold.
     pub(crate) fn set(&mut self, settings: Settings) {
         self.questions = Arc::new(Questions::of(&settings.profiles));
-        self.asks_anew = true;
         if settings.dir != self.settings.dir || settings.keys != self.settings.keys {
             self.folder = None;
         }
@@ -174,9 +162,10 @@ impl Keeper {
     }
 
     /// Looks at the folder, and opens what is new in it. After how long it is to be looked at again
-    /// is returned.
+    /// is returned. Files whose disk hangs are not waited for: [`changed`](Self::changed) says when
+    /// one is read.
     pub(crate) async fn look(&mut self) -> Duration {
-        let now = Instant::now();
+        self.waiting_count = 0;
         let listing = match self.open_folder() {
             Ok(()) => self.list().await,
             Err(error) => Err(error),
@@ -185,11 +174,8 @@ impl Keeper {
             Ok(listing) => {
                 self.problems = listing.problems;
                 self.folders = listing.folders;
-                self.note_images(listing.images, now);
-                self.watch_beside();
-                self.publish();
-                self.open_settled(now).await;
-                self.ask_again().await;
+                self.note_entries(listing.images);
+                self.look_at_files().await;
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let what = match self.settings.dir.exists() {
@@ -199,7 +185,7 @@ impl Keeper {
                 self.problems = vec![self.problem(what)];
                 self.folder = None;
                 self.folders.clear();
-                self.note_images(BTreeMap::new(), now);
+                self.note_entries(BTreeMap::new());
             }
             // What was served is served on: a disk that hangs for a moment removes nothing.
             Err(error) => {
@@ -213,12 +199,20 @@ impl Keeper {
         self.next_look(Instant::now())
     }
 
-    /// Waits until the folder may have changed.
-    pub(crate) async fn changed(&self) {
-        match &self.folder {
-            Some(folder) => folder.watch.changed().await,
-            None => std::future::pending().await,
-        }
+    /// Waits until the folder may have changed, or a disk answers that did not.
+    pub(crate) async fn changed(&mut self) {
+        let (folder, workers) = (&self.folder, &mut self.workers);
+        let rung = async {
+            match folder {
+                Some(folder) => folder.watch.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        let event = tokio::select! {
+            () = rung => return,
+            event = workers.late() => event,
+        };
+        self.take(event);
     }
 
     fn problem(&self, what: &str) -> String {
@@ -241,12 +235,27 @@ impl Keeper {
             true => Watch::of(dir),
             false => Watch::none(),
         };
+        self.set_folder(identity, tree, watch);
+        Ok(())
+    }
+
+    fn set_folder(&mut self, identity: (u64, u64), tree: Arc<dyn Tree>, watch: Watch) {
         self.folder = Some(Folder {
             identity,
             tree,
-            watch,
+            watch: Arc::new(watch),
         });
-        Ok(())
+        // Its files may have the names of others.
+        self.workers
+            .retain(|target| matches!(target, Target::Retired(_)));
+    }
+
+    /// Reads the folder by this tree, and waits for a file of it for so long.
+    #[cfg(test)]
+    pub(super) fn read_by(&mut self, tree: Arc<dyn Tree>, patience: Duration) {
+        let identity = identity(&self.settings.dir).expect("there");
+        self.set_folder(identity, tree, Watch::none());
+        self.workers = Workers::new(patience);
     }
 
     /// Links may name the folder by its own path, and lead nowhere else.
@@ -258,10 +267,10 @@ impl Keeper {
         }
     }
 
+    /// Lists the folder, and looks at none of its files: the disk of one may hang.
     async fn list(&self) -> Result<Listing, Error> {
         let folder = self.folder.as_ref().ok_or(ErrorKind::NotFound)?;
         let tree = &*folder.tree;
-        let resolver = self.resolver();
         let mut listing = Listing::default();
         let mut after = Cookie::START;
         let mut names = 0;
@@ -270,27 +279,12 @@ impl Keeper {
             for entry in &page.entries {
                 names += 1;
                 after = entry.cookie;
-                if stem(&entry.name).is_none() {
-                    if entry.kind == NodeKind::Directory {
-                        listing.folders.insert(entry.name.clone());
-                    }
-                    continue;
+                let (name, kind, fileid) = (entry.name.clone(), entry.kind, entry.fileid);
+                if stem(&name).is_some() {
+                    listing.images.insert(name, Entry { kind, fileid });
+                } else if kind == NodeKind::Directory {
+                    listing.folders.insert(name);
                 }
-                let path = TreePath::ROOT.child(&entry.name)?;
-                let found = match resolver.resolve(tree, &path).await {
-                    Ok(found) if found.attributes.kind == NodeKind::File => {
-                        Ok(Stamp::of(&found.attributes))
-                    }
-                    Ok(_) => Err(Reason::Unreadable("it is no regular file".into())),
-                    // It went between the listing and the look; a link leads to nothing.
-                    Err(error)
-                        if error.kind() == ErrorKind::NotFound && entry.kind == NodeKind::File =>
-                    {
-                        continue;
-                    }
-                    Err(error) => Err(unreadable(entry.kind, &error)),
-                };
-                listing.images.insert(entry.name.clone(), found);
             }
             if page.end {
                 return Ok(listing);
@@ -303,8 +297,8 @@ impl Keeper {
         }
     }
 
-    /// Takes note of which files there are, and which of them changed.
-    fn note_images(&mut self, found: BTreeMap<NameBuf, Result<Stamp, Reason>>, now: Instant) {
+    /// Takes note of which files there are.
+    fn note_entries(&mut self, found: BTreeMap<NameBuf, Entry>) {
         let gone: Vec<NameBuf> = self
             .files
             .keys()
@@ -312,62 +306,265 @@ impl Keeper {
             .cloned()
             .collect();
         for file in gone {
-            if let Some(known) = self.files.remove(&file) {
-                if let Some(told) = known.told {
-                    tracing::info!(
-                        event = "image_removed",
-                        image = told.name,
-                        "{} is gone",
-                        shown(&file)
-                    );
-                }
-                self.retire(known.state);
-            }
+            self.remove(&file);
         }
-        let mut retired = Vec::new();
-        for (file, found) in found {
-            let known = self.files.entry(file).or_insert_with(|| KnownFile {
+        let mut others = BTreeSet::new();
+        for (file, entry) in found {
+            let known = self.files.entry(file.clone()).or_insert_with(|| KnownFile {
+                entry,
                 stamp: None,
-                since: now,
+                since: Instant::now(),
                 is_judged: false,
                 state: ImageState::Withheld(Reason::Settling),
                 told: None,
             });
-            let stamp = match found {
-                Ok(stamp) => stamp,
-                Err(reason) => {
-                    let state = std::mem::replace(&mut known.state, ImageState::Withheld(reason));
-                    known.stamp = None;
-                    known.is_judged = true;
-                    retired.push(state);
-                    continue;
-                }
-            };
-            let is_valid = match &known.state {
-                ImageState::Offered(offered) => offered.blob.validate().is_ok(),
-                ImageState::Withheld(_) => true,
-            };
-            if known.stamp == Some(stamp) && is_valid {
-                continue;
+            if known.entry != entry {
+                known.entry = entry;
+                others.insert(file);
             }
-            let is_same_file = known.stamp.is_some_and(|before| before.file == stamp.file);
-            known.stamp = Some(stamp);
-            match &known.state {
-                // Its owner, its names or its times changed, and its content did not.
-                ImageState::Offered(_) if is_valid && is_same_file && known.is_judged => continue,
-                // Another file has the name. The one that had it is served until that is known.
-                ImageState::Offered(_) if is_valid => {}
-                _ => {
-                    let settling = ImageState::Withheld(Reason::Settling);
-                    retired.push(std::mem::replace(&mut known.state, settling));
+        }
+        // A name that leads to a disk that hangs may lead elsewhere now.
+        let files = &self.files;
+        self.workers.retain(|target| match target {
+            Target::File(file) => files.contains_key(file) && !others.contains(file),
+            Target::Retired(_) => true,
+        });
+    }
+
+    fn remove(&mut self, file: &NameBuf) {
+        let Some(known) = self.files.remove(file) else {
+            return;
+        };
+        if let Some(told) = &known.told {
+            events::removed(told);
+        }
+        self.offered_count -= usize::from(known.is_offered());
+        self.retire(known.state);
+    }
+
+    /// Looks at all files, and opens those that were left alone for long enough.
+    async fn look_at_files(&mut self) {
+        let Some(reader) = self.reader() else { return };
+        reader.watch.retain(&self.folders);
+        // Files of a disk that takes longer than a look would never get beyond the first question, or
+        // never get a worker for the second one.
+        let late = std::mem::take(&mut self.late);
+        let mut known = self.settled(Instant::now());
+        known.retain(|target| matches!(target, Target::File(file) if late.contains(file)));
+        self.work_off(known, |keeper, target| keeper.begin_open(&reader, target))
+            .await;
+        let files = self.files.keys().filter(|file| !late.contains(*file));
+        let files = files.cloned().map(Target::File);
+        let retired = self.retired.iter();
+        let retired = retired.map(|image| Target::Retired(image.number));
+        let all = files.chain(retired).collect();
+        self.work_off(all, |keeper, target| keeper.begin_glance(&reader, target))
+            .await;
+        self.publish();
+        let settled = self.settled(Instant::now());
+        self.work_off(settled, |keeper, target| keeper.begin_open(&reader, target))
+            .await;
+    }
+
+    /// What workers read files with.
+    fn reader(&self) -> Option<Arc<FolderReader>> {
+        let folder = self.folder.as_ref()?;
+        Some(Arc::new(FolderReader {
+            tree: Arc::clone(&folder.tree),
+            watch: Arc::clone(&folder.watch),
+            resolver: self.resolver(),
+            profiles: Arc::clone(&self.settings.profiles),
+            questions: Arc::clone(&self.questions),
+        }))
+    }
+
+    /// Begins all of these, as workers are free, and waits until they are done. Who is at one
+    /// already, or is slow, is not waited for.
+    async fn work_off(&mut self, mut waiting: Vec<Target>, begin: impl Fn(&mut Self, Target)) {
+        waiting.retain(|target| !self.workers.is_at(target));
+        waiting.reverse();
+        let mut published = Instant::now();
+        loop {
+            while self.workers.has_room()
+                && let Some(target) = waiting.pop()
+            {
+                begin(self, target);
+            }
+            let Some(event) = self.workers.next().await else {
+                self.waiting_count += waiting.len();
+                return;
+            };
+            self.take(event);
+            if published.elapsed() >= PUBLISH_EVERY {
+                self.publish();
+                published = Instant::now();
+            }
+        }
+    }
+
+    fn begin_glance(&mut self, reader: &Arc<FolderReader>, target: Target) {
+        let (file, offered) = match &target {
+            Target::File(name) => {
+                let offered = self.files.get(name).and_then(|known| match &known.state {
+                    ImageState::Offered(offered) => Some(Arc::clone(offered)),
+                    ImageState::Withheld(_) => None,
+                });
+                (self.image_file(name), offered)
+            }
+            Target::Retired(number) => {
+                let mut retired = self.retired.iter();
+                let image = retired.find(|image| image.number == *number).cloned();
+                let work = move || {
+                    let is_valid = image.is_none_or(|image| image.blob.validate().is_ok());
+                    Seen::Retired { is_valid }
+                };
+                return self.workers.begin(target, work);
+            }
+        };
+        let Some(file) = file else { return };
+        let reader = Arc::clone(reader);
+        let runtime = tokio::runtime::Handle::current();
+        self.workers.begin(target, move || {
+            Seen::Glance(runtime.block_on(reader.glance(&file, offered.as_ref())))
+        });
+    }
+
+    fn begin_open(&mut self, reader: &Arc<FolderReader>, target: Target) {
+        let Target::File(name) = &target else { return };
+        let Some(file) = self.image_file(name) else {
+            return;
+        };
+        if !self.has_room(name) {
+            return self.judge(name, Err(NotOpened::Withheld(Reason::TooMany)));
+        }
+        let reader = Arc::clone(reader);
+        let runtime = tokio::runtime::Handle::current();
+        // Reading a directory of 50,000 files takes a while, and threads serve meanwhile.
+        self.workers.begin(target, move || {
+            Seen::Opened(runtime.block_on(reader.open(&file)))
+        });
+    }
+
+    fn image_file(&self, name: &NameBuf) -> Option<ImageFile> {
+        let beside = stem(name).and_then(|stem| self.folders.get(stem));
+        Some(ImageFile {
+            name: name.clone(),
+            kind: self.files.get(name)?.entry.kind,
+            beside: beside.cloned(),
+        })
+    }
+
+    /// Takes note of what became of work.
+    fn take(&mut self, event: Event<Target, Seen>) {
+        match event {
+            Event::Slow(Target::File(file)) => self.note_slow(&file),
+            // It stays open, as far as is known.
+            Event::Slow(Target::Retired(_)) => {}
+            Event::Done {
+                file: Target::File(file),
+                slow_for,
+                done,
+            } => {
+                if let Some(slow_for) = slow_for {
+                    events::answered(&self.name(&file), &file, slow_for);
+                }
+                match done {
+                    Ok(Seen::Glance(glance)) => {
+                        self.note(&file, glance);
+                        if slow_for.is_some() {
+                            self.late.insert(file);
+                        }
+                    }
+                    Ok(Seen::Opened(opened)) => self.judge(&file, opened),
+                    Ok(Seen::Retired { .. }) => {}
+                    Err(message) => {
+                        let reason = Reason::Fault(message);
+                        self.judge(&file, Err(NotOpened::Withheld(reason)));
+                    }
                 }
             }
-            known.since = now;
-            known.is_judged = false;
+            Event::Done {
+                file: Target::Retired(number),
+                done,
+                ..
+            } => {
+                if !matches!(done, Ok(Seen::Retired { is_valid: true })) {
+                    self.retired.retain(|image| image.number != number);
+                }
+            }
         }
-        for state in retired {
-            self.retire(state);
+    }
+
+    fn note_slow(&mut self, file: &NameBuf) {
+        events::slow(&self.name(file), file, self.workers.patience());
+        if let Some(known) = self.files.get_mut(file)
+            && !known.is_judged
+            && !known.is_offered()
+        {
+            known.state = ImageState::Withheld(Reason::Opening);
         }
+    }
+
+    /// What a file is called in paths.
+    fn name(&self, file: &NameBuf) -> String {
+        names(self.files.keys()).remove(&file).unwrap_or_default()
+    }
+
+    /// Takes note of how a file is now.
+    fn note(&mut self, file: &NameBuf, glance: Glance) {
+        let Some(known) = self.files.get_mut(file) else {
+            return;
+        };
+        if matches!(known.state, ImageState::Withheld(Reason::Opening)) {
+            known.state = ImageState::Withheld(Reason::Settling);
+        }
+        if let Some(asked) = glance.asked {
+            known.state = ImageState::Offered(asked);
+        }
+        let is_valid = glance.is_valid;
+        let stamp = match glance.found {
+            None => return self.remove(file),
+            Some(Ok(stamp)) => stamp,
+            Some(Err(reason)) => {
+                known.stamp = None;
+                known.is_judged = true;
+                return self.withhold(file, reason, is_valid);
+            }
+        };
+        if known.stamp == Some(stamp) && is_valid {
+            return;
+        }
+        let is_same_file = known.stamp.is_some_and(|before| before.file == stamp.file);
+        known.stamp = Some(stamp);
+        // Its owner, its names or its times changed, and its content did not.
+        if known.is_offered() && is_valid && is_same_file && known.is_judged {
+            return;
+        }
+        known.since = Instant::now();
+        known.is_judged = false;
+        // Of another file that has the name, the one that had it is served until it is known.
+        if !(known.is_offered() && is_valid) {
+            self.withhold(file, Reason::Settling, is_valid);
+        }
+    }
+
+    /// Serves a file no longer, and what was served of it to those alone who have it mounted, if
+    /// that is still as it was.
+    fn withhold(&mut self, file: &NameBuf, reason: Reason, is_valid: bool) {
+        if let Some(before) = self.put(file, ImageState::Withheld(reason))
+            && is_valid
+        {
+            self.retire(before);
+        }
+    }
+
+    /// From now on, this is what a file is; and what it was.
+    fn put(&mut self, file: &NameBuf, state: ImageState) -> Option<ImageState> {
+        let known = self.files.get_mut(file)?;
+        self.offered_count -= usize::from(known.is_offered());
+        let before = std::mem::replace(&mut known.state, state);
+        self.offered_count += usize::from(known.is_offered());
+        Some(before)
     }
 
     /// Keeps an image open for those who have it mounted.
@@ -382,86 +579,29 @@ impl Keeper {
         let library = &self.library;
         self.retired.retain(|image| {
             let idle = library.mounted_ago(image);
-            idle.is_some_and(|idle| idle < RETIRED_IDLE) && image.blob.validate().is_ok()
+            idle.is_some_and(|idle| idle < RETIRED_IDLE)
         });
         self.retired.sort_by_key(|image| library.mounted_ago(image));
         self.retired.truncate(RETIRED_MAX);
     }
 
-    fn watch_beside(&mut self) {
-        let Some(folder) = &mut self.folder else {
-            return;
-        };
-        let beside = self.files.keys().filter_map(|file| stem(file));
-        for name in beside.filter(|name| self.folders.contains(*name)) {
-            folder.watch.add(&self.settings.dir, name);
-        }
-    }
-
-    /// Opens all images that were left alone for long enough.
-    async fn open_settled(&mut self, now: Instant) {
-        let Some(tree) = self.folder.as_ref().map(|folder| Arc::clone(&folder.tree)) else {
-            return;
-        };
-        let offered = self.files.values().filter(|known| known.is_offered());
-        self.offered_count = offered.count();
-        let mut waiting = Vec::new();
-        for (file, known) in &self.files {
-            let Some(stamp) = known.stamp else { continue };
-            let age = now.duration_since(known.since);
-            let is_due = match &known.state {
+    /// The files that were left alone for long enough to be opened, and those to try again.
+    fn settled(&self, now: Instant) -> Vec<Target> {
+        let files = self.files.iter().filter(|(_, known)| {
+            let Some(stamp) = known.stamp else {
+                return false;
+            };
+            let age = now.saturating_duration_since(known.since);
+            match &known.state {
                 _ if !known.is_judged => {
                     age >= self.settings.settle || stamp.is_older_than(self.settings.settle)
                 }
                 ImageState::Withheld(Reason::Unreadable(_)) => age >= TRY_AGAIN,
                 ImageState::Withheld(Reason::TooMany) => self.offered_count < IMAGES_MAX,
                 _ => false,
-            };
-            if is_due {
-                waiting.push((file.clone(), stamp));
             }
-        }
-        let mut opening = JoinSet::new();
-        let mut of_tasks: Vec<(Id, NameBuf, Stamp)> = Vec::new();
-        let mut published = Instant::now();
-        waiting.reverse();
-        loop {
-            while opening.len() < OPENING_MAX
-                && let Some((file, stamp)) = waiting.pop()
-            {
-                if !self.has_room(&file) {
-                    self.judge(&file, stamp, Err(NotOpened::Withheld(Reason::TooMany)));
-                    continue;
-                }
-                let (tree, questions) = (Arc::clone(&tree), Arc::clone(&self.questions));
-                let resolver = self.resolver();
-                let runtime = tokio::runtime::Handle::current();
-                let name = file.clone();
-                // Reading a directory of 50,000 files takes a while, and threads serve meanwhile.
-                let task = opening.spawn_blocking(move || {
-                    runtime.block_on(open(&*tree, &resolver, &name, &questions))
-                });
-                of_tasks.push((task.id(), file, stamp));
-            }
-            let (id, opened) = match opening.join_next_with_id().await {
-                None => return,
-                Some(Ok((id, opened))) => (id, opened),
-                // It is not tried again and again.
-                Some(Err(error)) => {
-                    tracing::error!(event = "failed", "images: {error}");
-                    let reason = Reason::Damaged("reading it is a fault of this server".into());
-                    (error.id(), Err(NotOpened::Withheld(reason)))
-                }
-            };
-            if let Some(place) = of_tasks.iter().position(|(of, ..)| *of == id) {
-                let (_, file, stamp) = of_tasks.swap_remove(place);
-                self.judge(&file, stamp, opened);
-            }
-            if published.elapsed() >= PUBLISH_EVERY {
-                self.publish();
-                published = Instant::now();
-            }
-        }
+        });
+        files.map(|(file, _)| Target::File(file.clone())).collect()
     }
 
     /// Whether this file may be served besides those that are: in the place of itself, always.
@@ -471,31 +611,27 @@ impl Keeper {
     }
 
     /// Takes note of what opening a file gave.
-    fn judge(&mut self, file: &NameBuf, stamp: Stamp, opened: Result<(Stamp, Opened), NotOpened>) {
+    fn judge(&mut self, file: &NameBuf, opened: Result<(Stamp, Opened), NotOpened>) {
         let number = self.next_number();
-        let profiles = Arc::clone(&self.settings.profiles);
         let has_room = self.has_room(file);
         let Some(known) = self.files.get_mut(file) else {
             return;
         };
+        known.since = Instant::now();
         let state = match opened {
-            Ok((found, _)) if found == stamp && !has_room => ImageState::Withheld(Reason::TooMany),
-            Ok((found, opened)) if found == stamp => {
-                let offered = Offered::new(opened, profiles, number, file);
-                ImageState::Offered(Arc::new(offered))
+            Ok((found, _)) if known.stamp == Some(found) && !has_room => {
+                ImageState::Withheld(Reason::TooMany)
             }
-            Ok(_) | Err(NotOpened::Changed) => {
-                known.since = Instant::now();
-                return;
+            Ok((found, opened)) if known.stamp == Some(found) => {
+                ImageState::Offered(Arc::new(Offered::new(opened, number, file)))
             }
+            Ok(_) | Err(NotOpened::Changed) => return,
             Err(NotOpened::Withheld(reason)) => ImageState::Withheld(reason),
         };
-        known.since = Instant::now();
         known.is_judged = true;
-        let before = std::mem::replace(&mut known.state, state);
-        self.offered_count -= usize::from(matches!(before, ImageState::Offered(_)));
-        self.offered_count += usize::from(known.is_offered());
-        self.retire(before);
+        if let Some(before) = self.put(file, state) {
+            self.retire(before);
+        }
     }
 
     fn next_number(&mut self) -> u64 {
@@ -504,39 +640,6 @@ impl Keeper {
             self.last_number = self.last_number % NUMBER_MAX + 1;
             if !is_taken(self.last_number) {
                 return self.last_number;
-            }
-        }
-    }
-
-    /// Asks images anew after profiles were changed, and looks at what lies beside them.
-    async fn ask_again(&mut self) {
-        let Some(folder) = self.folder.as_ref().map(|folder| Arc::clone(&folder.tree)) else {
-            return;
-        };
-        let asks_anew = std::mem::take(&mut self.asks_anew);
-        for (file, known) in &mut self.files {
-            let ImageState::Offered(offered) = &known.state else {
-                continue;
-            };
-            let mut contents = match asks_anew {
-                false => offered.contents.clone(),
-                true => {
-                    let image = &*offered.blob;
-                    match inquiry::contents(&offered.tree, image, &self.questions).await {
-                        Ok(contents) => contents,
-                        // It was edited: the next look sees it.
-                        Err(_) => continue,
-                    }
-                }
-            };
-            contents.beside = match stem(file).filter(|name| self.folders.contains(*name)) {
-                Some(name) => inquiry::beside(&*folder, name, &self.questions).await,
-                None => BTreeMap::new(),
-            };
-            if asks_anew || contents != offered.contents {
-                let profiles = Arc::clone(&self.settings.profiles);
-                let asked = offered.with_contents(contents, profiles);
-                known.state = ImageState::Offered(Arc::new(asked));
             }
         }
     }
@@ -563,7 +666,7 @@ impl Keeper {
                     modified,
                     state: known.state.clone(),
                 });
-                tell(&image, known.told.as_deref());
+                events::tell(&image, known.told.as_deref());
                 known.told = Some(image);
             }
             images.extend(known.told.clone());
@@ -579,6 +682,15 @@ impl Keeper {
             |known: &KnownFile| matches!(known.state, ImageState::Withheld(Reason::TooMany));
         if self.files.values().any(is_too_many) {
             let what = format!("more than {IMAGES_MAX} images; not all are served");
+            problems.push(self.problem(&what));
+        }
+        if self.waiting_count > 0 {
+            let what = format!(
+                "the disks of {} files do not answer, and {} others are looked at once one does; \
+                 remove what hangs",
+                self.workers.slow_count(),
+                self.waiting_count
+            );
             problems.push(self.problem(&what));
         }
         let found = Found {
@@ -597,8 +709,14 @@ impl Keeper {
     }
 
     fn next_look(&self, now: Instant) -> Duration {
-        let settling = self.files.values().filter(|known| !known.is_judged);
-        let left = settling.map(|known| {
+        if self.waiting_count > 0 {
+            return LOOK_EVERY;
+        }
+        let settling = self.files.iter().filter(|(_, known)| !known.is_judged);
+        // Of one at which somebody is, that it is read will be told.
+        let settling =
+            settling.filter(|(file, _)| !self.workers.is_at(&Target::File((*file).clone())));
+        let left = settling.map(|(_, known)| {
             let age = now.saturating_duration_since(known.since);
             // Not a hair too early, and not all the time for one that never settles.
             self.settings.settle.saturating_sub(age) + AGAIN
@@ -625,70 +743,6 @@ impl KnownFile {
     }
 }
 
-/// Why there is no open image.
-#[derive(Debug)]
-enum NotOpened {
-    /// It changes still.
-    Changed,
-    /// It is not to be served.
-    Withheld(Reason),
-}
-
-/// Opens an image of the folder and asks it what profiles want to know.
-async fn open(
-    folder: &dyn Tree,
-    resolver: &Resolver,
-    file: &NameBuf,
-    questions: &Questions,
-) -> Result<(Stamp, Opened), NotOpened> {
-    let changed_or = |error: Error| match error.kind() {
-        ErrorKind::Stale | ErrorKind::NotFound => NotOpened::Changed,
-        kind => NotOpened::Withheld(Reason::Unreadable(kind.to_string())),
-    };
-    let path = TreePath::ROOT
-        .child(file)
-        .map_err(|kind| changed_or(kind.into()))?;
-    let found = resolver.resolve(folder, &path).await;
-    let found = found.map_err(changed_or)?.attributes;
-    let blob = folder.open(found.node).await.map_err(changed_or)?;
-    let attributes = blob.attributes();
-    let (stamp, len) = (Stamp::of(attributes), attributes.len);
-    let tree = options().open(Arc::clone(&blob)).await;
-    let tree = tree.map_err(|error| match error {
-        ImageError::Tree(error) => changed_or(error),
-        other => NotOpened::Withheld(Reason::Damaged(other.to_string())),
-    })?;
-    if let Some(declared) = tree.declared_len().filter(|declared| *declared > len) {
-        return Err(NotOpened::Withheld(Reason::Incomplete { declared }));
-    }
-    let contents = inquiry::contents(&tree, &*blob, questions);
-    let contents = contents.await.map_err(changed_or)?;
-    let opened = Opened {
-        tree,
-        blob,
-        contents,
-    };
-    Ok((stamp, opened))
-}
-
-/// A folder may hold hundreds of images, each of which remembers directories.
-fn options() -> ImageOptions {
-    let mut limits = Limits::default();
-    limits.directories_cached_max = 32;
-    limits.entries_cached_max = 1 << 14;
-    ImageOptions::new().with_limits(limits)
-}
-
-fn unreadable(kind: NodeKind, error: &Error) -> Reason {
-    Reason::Unreadable(match kind {
-        NodeKind::Link => {
-            let kind = error.kind();
-            format!("the link leads to nothing within the folder ({kind}); move the image there")
-        }
-        _ => error.kind().to_string(),
-    })
-}
-
 fn identity(dir: &Path) -> Result<(u64, u64), Error> {
     use std::os::unix::fs::MetadataExt;
     let metadata = std::fs::metadata(dir).map_err(|error| {
@@ -712,55 +766,5 @@ fn wall_now() -> Timestamp {
     Timestamp {
         seconds: i64::try_from(now.as_secs()).unwrap_or(i64::MAX),
         nanos: now.subsec_nanos(),
-    }
-}
-
-fn shown(file: &NameBuf) -> String {
-    printable(&file.to_string())
-}
-
-/// Says what has become of an image.
-fn tell(image: &LibraryImage, before: Option<&LibraryImage>) {
-    let (name, file) = (image.name.as_str(), shown(&image.file_name));
-    match &image.state {
-        ImageState::Offered(offered) => {
-            let what = match offered.recognised() {
-                Some(recognised) => recognised.label,
-                None => "no profile fits".to_owned(),
-            };
-            let format = offered.tree.format_name();
-            let event = match before.and_then(LibraryImage::offered) {
-                Some(before) if before.number == offered.number => "image_recognised",
-                Some(_) => "image_replaced",
-                None => "image_offered",
-            };
-            tracing::info!(
-                event,
-                image = name,
-                "image {name} is served: {}; {file}, {format}",
-                printable(&what)
-            );
-        }
-        ImageState::Withheld(Reason::Settling) => {
-            tracing::debug!(
-                event = "image_found",
-                image = name,
-                "{file} is looked at when it settles"
-            );
-        }
-        // Of which there may be many; that there are is told of the folder.
-        ImageState::Withheld(Reason::TooMany) => tracing::debug!(
-            event = "image_withheld",
-            image = name,
-            "{file} is not served: {}",
-            Reason::TooMany
-        ),
-        ImageState::Withheld(reason) => tracing::warn!(
-            event = "image_withheld",
-            image = name,
-            reason = reason.as_str(),
-            "{file} is not served: {}",
-            printable(&reason.to_string())
-        ),
     }
 }

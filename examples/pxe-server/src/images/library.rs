@@ -159,6 +159,8 @@ impl ImageState {
 pub(crate) enum Reason {
     /// It was changed a moment ago.
     Settling,
+    /// It is being opened, and its disk does not answer.
+    Opening,
     /// It is shorter than its own descriptors say: half of a copy, or of a download.
     Incomplete {
         /// What its descriptors say, in bytes.
@@ -170,6 +172,8 @@ pub(crate) enum Reason {
     Unreadable(String),
     /// There are more images than are opened.
     TooMany,
+    /// Looking at it ended in a panic, which said this.
+    Fault(String),
 }
 
 impl Reason {
@@ -177,16 +181,21 @@ impl Reason {
     pub(crate) const fn as_str(&self) -> &'static str {
         match self {
             Self::Settling => "settling",
+            Self::Opening => "opening",
             Self::Incomplete { .. } => "incomplete",
             Self::Damaged(_) => "damaged",
             Self::Unreadable(_) => "unreadable",
             Self::TooMany => "too_many",
+            Self::Fault(_) => "fault",
         }
     }
 
     /// Whether it is likely to be served soon, and who has it mounted had better wait.
     pub(super) const fn will_pass(&self) -> bool {
-        matches!(self, Self::Settling | Self::Incomplete { .. })
+        matches!(
+            self,
+            Self::Settling | Self::Opening | Self::Incomplete { .. }
+        )
     }
 }
 
@@ -194,6 +203,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Settling => f.write_str("it was changed a moment ago"),
+            Self::Opening => f.write_str(
+                "it is being opened, and its disk does not answer; it is looked at once that does",
+            ),
             Self::Incomplete { declared } => write!(
                 f,
                 "it is not complete, its volume has {declared} bytes; copy or download it again"
@@ -204,6 +216,11 @@ impl fmt::Display for Reason {
             ),
             Self::Unreadable(why) => write!(f, "the file cannot be read: {why}"),
             Self::TooMany => f.write_str("there are too many images; remove some"),
+            Self::Fault(message) => write!(
+                f,
+                "looking at it failed, by a fault of this server that you may report; it is tried \
+                 again when the file changes: {message}"
+            ),
         }
     }
 }
@@ -225,8 +242,10 @@ pub(crate) struct Offered {
     pub(super) fsid: u64,
     /// Which file of the folder it is, for keys.
     pub(super) file: FileHash,
+    /// What it is, by its profile; `None` if none fits.
+    pub(super) label: Option<String>,
     /// When a handle of NFS led into it, in seconds since the library was made, and one.
-    pub(super) mounted: AtomicU64,
+    pub(super) mounted: Arc<AtomicU64>,
     own_menus: OwnMenus,
 }
 
@@ -240,11 +259,13 @@ impl Offered {
     }
 
     /// An image that was opened.
-    pub(super) fn new(opened: Opened, profiles: Arc<Profiles>, number: u64, file: &Name) -> Self {
+    pub(super) fn new(opened: Opened, number: u64, file: &Name) -> Self {
         let Opened {
             tree,
             blob,
             contents,
+            profiles,
+            label,
         } = opened;
         let key = tree.key(tree.root());
         let volume = key.as_ref().map_or(&[][..], |key| key.as_bytes());
@@ -255,8 +276,9 @@ impl Offered {
             blob,
             contents,
             profiles,
+            label,
             number,
-            mounted: AtomicU64::new(0),
+            mounted: Arc::default(),
             own_menus: OwnMenus::default(),
         }
     }
@@ -283,12 +305,13 @@ impl Offered {
         Self {
             tree: Arc::clone(&self.tree),
             blob: Arc::clone(&self.blob),
+            label: label(&profiles, &contents),
             contents,
             profiles,
             number: self.number,
             fsid: self.fsid,
             file: self.file,
-            mounted: AtomicU64::new(self.mounted.load(Ordering::Relaxed)),
+            mounted: Arc::clone(&self.mounted),
             own_menus: OwnMenus::default(),
         }
     }
@@ -297,9 +320,33 @@ impl Offered {
 /// What opening an image gives.
 #[derive(Debug)]
 pub(super) struct Opened {
-    pub(super) tree: Arc<ImageTree>,
-    pub(super) blob: Arc<dyn Blob>,
-    pub(super) contents: Contents,
+    tree: Arc<ImageTree>,
+    blob: Arc<dyn Blob>,
+    contents: Contents,
+    profiles: Arc<Profiles>,
+    label: Option<String>,
+}
+
+impl Opened {
+    /// This image, recognised by these profiles.
+    pub(super) fn new(
+        tree: Arc<ImageTree>,
+        blob: Arc<dyn Blob>,
+        contents: Contents,
+        profiles: Arc<Profiles>,
+    ) -> Self {
+        Self {
+            label: label(&profiles, &contents),
+            tree,
+            blob,
+            contents,
+            profiles,
+        }
+    }
+}
+
+fn label(profiles: &Profiles, contents: &Contents) -> Option<String> {
+    recognise(profiles, contents).map(|recognised| recognised.label)
 }
 
 /// The hash by which keys know the file of an image.

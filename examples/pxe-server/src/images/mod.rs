@@ -2,7 +2,8 @@
 //!
 //! A folder of images is served in place: [`Images`] keeps a [`Library`] in step with it, and
 //! [`ImagesTree`] shows its images to every protocol. `keeper` looks at the folder (`watch` says
-//! when), `shelf` is what it found under the names that are served.
+//! when), `opening` reads a file of it, on a thread of `workers` as its disk may hang, `events` tells
+//! of it, and `shelf` is what was found under the names that are served.
 //!
 //! All that is known about distributions is data: `profiles.toml`, and files of the same format by
 //! the administrator:
@@ -14,6 +15,9 @@
 
 mod command_line;
 mod contents;
+mod events;
+#[cfg(test)]
+mod hanging_tests;
 mod inquiry;
 mod keeper;
 mod library;
@@ -21,6 +25,7 @@ mod menu;
 #[cfg(test)]
 mod menu_tests;
 mod offer;
+mod opening;
 mod own_menu;
 mod profile;
 mod read;
@@ -34,6 +39,7 @@ mod template;
 mod tests;
 mod tree;
 mod watch;
+mod workers;
 mod written;
 
 pub(crate) use command_line::{CommandLine, Served, Transport};

@@ -54,12 +54,22 @@ impl Images {
     }
 
     /// What is in the folder now, settled or not, for a command that ends.
-    pub(crate) async fn once(settings: Settings) -> Self {
+    ///
+    /// # Errors
+    /// There are no threads to be had.
+    ///
+    /// # Panics
+    /// Within a tokio runtime.
+    pub(crate) fn once(settings: Settings) -> std::io::Result<Self> {
         let library = Library::new();
-        Keeper::unwatched(Arc::clone(&library), settings)
-            .look()
-            .await;
-        Self::of(library, None)
+        let mut keeper = Keeper::unwatched(Arc::clone(&library), settings);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()?;
+        runtime.block_on(keeper.look());
+        // A disk that hangs is not waited for.
+        runtime.shutdown_background();
+        Ok(Self::of(library, None))
     }
 
     fn of(library: Arc<Library>, looking: Option<Looking>) -> Self {

@@ -21,10 +21,10 @@ use super::{ImagesTree, Library, Profiles};
 use crate::user_tree::{Reader, UserTree};
 
 /// A folder, and the library of it.
-struct Site {
-    dir: tempfile::TempDir,
-    library: Arc<Library>,
-    keeper: Keeper,
+pub(super) struct Site {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) library: Arc<Library>,
+    pub(super) keeper: Keeper,
     tree: ImagesTree,
 }
 
@@ -38,7 +38,7 @@ fn settings(dir: &Path, settle: Duration) -> Settings {
 }
 
 impl Site {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with_settle(Duration::ZERO)
     }
 
@@ -54,21 +54,21 @@ impl Site {
         }
     }
 
-    fn put(&self, name: &str, content: impl AsRef<[u8]>) {
+    pub(super) fn put(&self, name: &str, content: impl AsRef<[u8]>) {
         let path = self.dir.path().join(name);
         fs::create_dir_all(path.parent().expect("one")).expect("writable");
         fs::write(path, content).expect("writable");
     }
 
     /// As rsync replaces a file.
-    fn replace(&self, name: &str, content: impl AsRef<[u8]>) {
+    pub(super) fn replace(&self, name: &str, content: impl AsRef<[u8]>) {
         self.put(".new", content);
         let dir = self.dir.path();
         fs::rename(dir.join(".new"), dir.join(name)).expect("renamed");
     }
 
     /// All that is offered, by name.
-    fn offered(&self) -> Vec<String> {
+    pub(super) fn offered(&self) -> Vec<String> {
         let shelf = self.library.shelf();
         shelf
             .offered()
@@ -77,7 +77,7 @@ impl Site {
     }
 
     /// Why each other one is not.
-    fn withheld(&self) -> Vec<(String, Reason)> {
+    pub(super) fn withheld(&self) -> Vec<(String, Reason)> {
         let images = self.library.shelf().images.clone();
         let images = images.iter();
         let withheld =
@@ -96,7 +96,7 @@ impl Site {
         self.tree.open(found.attributes.node).await
     }
 
-    async fn read(&self, path: &str) -> pxe_tree::Result<String> {
+    pub(super) async fn read(&self, path: &str) -> pxe_tree::Result<String> {
         content(&*self.open(path).await?).await
     }
 
@@ -126,7 +126,7 @@ async fn content(blob: &dyn Blob) -> pxe_tree::Result<String> {
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// An image with one file `file` of this content.
-fn image(content: &str) -> Vec<u8> {
+pub(super) fn image(content: &str) -> Vec<u8> {
     let fixture = Fixture::new().file("file", content.to_owned());
     image_of(&fixture, content)
 }

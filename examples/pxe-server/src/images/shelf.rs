@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pxe_tree::{Cookie, Name, NameBuf, Timestamp, Tree};
 
-use super::library::{FileHash, LibraryImage, Offered, file_hash, hash};
+use super::library::{FileHash, LibraryImage, Offered, Reason, file_hash, hash};
 
 /// Names of the directory of images that are no image's: the menus.
 const RESERVED: [&str; 4] = ["menu.cfg", "entries.cfg", "menu.ipxe", "grub.cfg"];
@@ -172,6 +172,14 @@ impl Shelf {
 
     pub(super) fn is_awaited(&self, file: &FileHash) -> bool {
         self.awaited.contains(file)
+    }
+
+    /// How many images are being opened from disks that do not answer.
+    pub(crate) fn opening_count(&self) -> usize {
+        let images = self.images.iter();
+        images
+            .filter(|image| image.reason() == Some(&Reason::Opening))
+            .count()
     }
 
     /// How many images are open for those who have them mounted, and no longer served.

@@ -1,11 +1,12 @@
 //! A bell that rings when a folder changes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pxe_tree::{Name, NameBuf};
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -22,7 +23,9 @@ pub(super) struct Watch {
     /// tokio's `AsyncFd` would be for this, and takes unsafe code since tokio 1.54. Its pipe only
     /// waits for a descriptor and reads from it, which does for this one.
     inotify: Option<Receiver>,
-    beside: BTreeSet<NameBuf>,
+    dir: PathBuf,
+    /// The watches of folders beside images, by the names of those folders.
+    beside: Mutex<BTreeMap<NameBuf, i32>>,
 }
 
 impl Watch {
@@ -37,28 +40,62 @@ impl Watch {
         });
         Self {
             inotify: inotify.ok(),
-            beside: BTreeSet::new(),
+            dir: dir.to_owned(),
+            beside: Mutex::default(),
         }
     }
 
     /// One that never rings.
-    pub(super) const fn none() -> Self {
+    pub(super) fn none() -> Self {
         Self {
             inotify: None,
-            beside: BTreeSet::new(),
+            dir: PathBuf::new(),
+            beside: Mutex::default(),
         }
     }
 
-    /// Watches a folder in that folder as well.
-    pub(super) fn add(&mut self, dir: &Path, name: &Name) {
+    /// Watches a folder in that folder as well; it may wait for a disk.
+    pub(super) fn add(&self, name: &Name) {
         let Some(inotify) = &self.inotify else { return };
-        if self.beside.len() >= BESIDE_MAX || self.beside.contains(name) {
+        {
+            let beside = self.beside();
+            if beside.len() >= BESIDE_MAX || beside.contains_key(name) {
+                return;
+            }
+        }
+        let path = self.dir.join(OsStr::from_bytes(name.as_bytes()));
+        // Of a folder that is watched already, the kernel gives the same number.
+        let Ok(watch) = inotify::add_watch(inotify, &path, flags()) else {
             return;
+        };
+        let before = self.beside().insert(name.to_buf(), watch);
+        if let Some(before) = before.filter(|before| *before != watch) {
+            self.remove(before);
         }
-        let path = dir.join(OsStr::from_bytes(name.as_bytes()));
-        if inotify::add_watch(inotify, &path, flags()).is_ok() {
-            self.beside.insert(name.to_buf());
+    }
+
+    /// Watches no other folders in that folder than these.
+    pub(super) fn retain(&self, names: &BTreeSet<NameBuf>) {
+        let mut gone = Vec::new();
+        self.beside().retain(|name, watch| {
+            let is_there = names.contains(name);
+            gone.extend((!is_there).then_some(*watch));
+            is_there
+        });
+        for watch in gone {
+            self.remove(watch);
         }
+    }
+
+    /// Ends the watch of a folder that was moved away; of one that was removed, the kernel has.
+    fn remove(&self, watch: i32) {
+        if let Some(inotify) = &self.inotify {
+            let _ = inotify::remove_watch(inotify, watch);
+        }
+    }
+
+    fn beside(&self) -> MutexGuard<'_, BTreeMap<NameBuf, i32>> {
+        self.beside.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until it rings.

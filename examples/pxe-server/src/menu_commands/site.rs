@@ -83,7 +83,7 @@ impl Site {
         let images = match &config.images {
             Some(images) => {
                 let settings = ImagesSettings::of(&config, images).map_err(located)?;
-                Some(runtime.block_on(Images::once(settings)))
+                Some(Images::once(settings).map_err(|error| no_start(&error))?)
             }
             None => None,
         };
@@ -158,7 +158,11 @@ impl Site {
 
 fn runtime() -> Result<Runtime, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
-    runtime.map_err(|error| format!("cannot start: {error}"))
+    runtime.map_err(|error| no_start(&error))
+}
+
+fn no_start(error: &std::io::Error) -> String {
+    format!("cannot start: {error}")
 }
 
 /// A path without `..` and relative parts, its links as they are.
