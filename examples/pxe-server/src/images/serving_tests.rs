@@ -580,6 +580,26 @@ async fn a_folder_that_goes_and_comes_is_looked_at_again() {
     assert!(site.library.shelf().problems.is_empty());
 }
 
+/// The watch is of the folder that was removed, and the one of the same name is another one.
+#[tokio::test]
+async fn a_folder_beside_an_image_rings_after_it_was_made_again() {
+    let mut site = Site::new();
+    site.put("a.iso", image("content"));
+    site.put("a/first", "");
+    // One look opens the image, and looks beside it.
+    site.keeper.look().await;
+    for name in ["second", "third"] {
+        let beside = site.dir.path().join("a");
+        fs::remove_dir_all(&beside).expect("there");
+        fs::create_dir(&beside).expect("writable");
+        site.keeper.changed().await;
+        site.keeper.look().await;
+        site.put(&format!("a/{name}"), "");
+        let rung = tokio::time::timeout(Duration::from_secs(10), site.keeper.changed());
+        rung.await.expect("in time");
+    }
+}
+
 #[tokio::test]
 async fn a_change_of_the_folder_rings() {
     let mut site = Site::new();

@@ -54,14 +54,16 @@ impl Watch {
         }
     }
 
-    /// Watches a folder in that folder as well; it may wait for a disk.
+    /// Watches a folder in that folder as well. One that was removed and made again is another one
+    /// of the same name, so this is to be asked each time; it may wait for a disk.
     pub(super) fn add(&self, name: &Name) {
         let Some(inotify) = &self.inotify else { return };
-        {
+        let is_full = {
             let beside = self.beside();
-            if beside.len() >= BESIDE_MAX || beside.contains_key(name) {
-                return;
-            }
+            beside.len() >= BESIDE_MAX && !beside.contains_key(name)
+        };
+        if is_full {
+            return;
         }
         let path = self.dir.join(OsStr::from_bytes(name.as_bytes()));
         // Of a folder that is watched already, the kernel gives the same number.
