@@ -161,6 +161,149 @@ fn a_check_fails_for_what_cannot_be_booted() {
     assert_eq!(findings.as_array().map(Vec::len), Some(3), "{findings}");
 }
 
+/// An image that no profile knows, and whose isolinux and GRUB menus have different entries.
+fn own_menu() -> Fixture {
+    Fixture::new()
+        .file(
+            "isolinux/isolinux.cfg",
+            "LABEL one\nMENU LABEL One\nKERNEL /boot/k\nINITRD /boot/i,/boot/j\nAPPEND quiet a=b;c\n\
+             MENU BEGIN\nMENU TITLE More\nLABEL two\nKERNEL /boot/k\nAPPEND archisolabel=X\nMENU END\n\
+             LABEL hdt\nCOM32 hdt.c32\nLABEL gone\nKERNEL /boot/gone\nLABEL disk\nLOCALBOOT 0\n",
+        )
+        .file(
+            "boot/grub/grub.cfg",
+            "menuentry 'One' { linux /boot/k quiet a=b\\;c\n initrd /boot/i /boot/j }\n\
+             menuentry 'Shell' { chainloader /EFI/shell.efi }\n\
+             menuentry 'Gone' { linux /boot/gone }\n",
+        )
+        .file("boot/k", "kernel")
+        .file("boot/i", "initrd")
+        .file("boot/j", "initrd")
+        .file("EFI/shell.efi", "program")
+}
+
+#[test]
+fn an_own_menu_is_shown_with_its_command_lines() {
+    let site = Site::new();
+    site.put("own menu.iso", image_of(&own_menu(), "OWN"));
+    let shown = printed(&site.image(&["show", "images/own menu.iso"]), 0);
+    let expected = "  entry       the usual one, BIOS and UEFI
+    own menu  own_menu/isolinux/isolinux.cfg
+    own menu  own_menu/boot/grub/grub.cfg
+  own entry   One, BIOS and UEFI
+    kernel    own_menu/boot/k
+    initrd    own_menu/boot/i
+    initrd    own_menu/boot/j
+    arguments quiet a=b;c
+  own entry   More: two (looks for a CD), BIOS
+    kernel    own_menu/boot/k
+    arguments archisolabel=X
+  own entry   Shell, UEFI
+    program   own_menu/EFI/shell.efi
+  left out    BIOS: two: archisolabel looks for a CD
+  left out    BIOS: hdt: it is no kernel
+  left out    BIOS: gone: /boot/gone is not in the image
+  left out    UEFI: Gone: /boot/gone is not in the image
+";
+    assert!(shown.contains(expected), "{shown}");
+    let config = "[tree]\nroot = \"tree\"\n[tftp]\n[images]\ndir = \"images\"\npath = \"/os\"\n";
+    fs::write(site.path("server.toml"), config).expect("writable");
+    let shown = ["show", "--config", "server.toml", "own_menu", "--json"];
+    let shown = printed(&site.image(&shown), 0);
+    let shown: Value = serde_json::from_str(&shown).expect("JSON");
+    let own = &shown["own_menu"];
+    let one = serde_json::json!({
+        "title": "One",
+        "firmware": ["bios", "uefi"],
+        "start": [
+            { "what": "kernel", "value": "own_menu/boot/k" },
+            { "what": "initrd", "value": "own_menu/boot/i" },
+            { "what": "initrd", "value": "own_menu/boot/j" },
+            { "what": "arguments", "value": "quiet a=b;c" },
+        ],
+    });
+    assert_eq!(own["entries"][0], one);
+    assert_eq!(own["entries"].as_array().map(Vec::len), Some(3));
+    let left_out = serde_json::json!({ "firmware": ["bios"], "text": "hdt: it is no kernel" });
+    assert_eq!(own["left_out"][1], left_out);
+}
+
+#[test]
+fn entries_that_are_left_out_of_an_own_menu_fail_no_check() {
+    let site = Site::new();
+    site.put("own.iso", image_of(&own_menu(), "OWN"));
+    let output = site.image(&["check", "images"]);
+    printed(&output, 0);
+    let expected = "\
+warning: own: its own menu, BIOS: two: archisolabel looks for a CD
+warning: own: its own menu, BIOS: hdt: it is no kernel
+warning: own: its own menu, BIOS: gone: /boot/gone is not in the image
+warning: own: its own menu, UEFI: Gone: /boot/gone is not in the image
+";
+    assert_eq!(text(&output.stderr), expected);
+    let output = site.image(&["check", "images", "--json"]);
+    let findings: Value = serde_json::from_str(&printed(&output, 0)).expect("JSON");
+    assert_eq!(findings.as_array().map(Vec::len), Some(4), "{findings}");
+    assert_eq!(findings[0]["severity"], "warning");
+    // Programs of UEFI alone are nothing for a BIOS.
+    let programs = Fixture::new()
+        .file(
+            "boot/grub/grub.cfg",
+            "menuentry 'X' { chainloader /x.efi }\n",
+        )
+        .file("x.efi", "program");
+    fs::remove_file(site.path("images/own.iso")).expect("there");
+    site.put("programs.iso", image_of(&programs, "X"));
+    let output = site.image(&["check", "images"]);
+    printed(&output, 0);
+    let expected = "warning: programs: cannot be booted by machines with BIOS: \
+        boot/grub/grub.cfg: X: it starts nothing\n";
+    assert_eq!(text(&output.stderr), expected);
+}
+
+#[test]
+fn a_check_fails_for_an_own_menu_that_starts_nothing() {
+    for (menu, told) in [
+        (
+            "LABEL x\nKERNEL gone\n",
+            "no entry of its own menu can be started from the network; a profile of your own can \
+             say how it boots, if it can (isolinux.cfg: x: /gone is not in the image)",
+        ),
+        (
+            "LABEL x\nCOM32 chain.c32\nLABEL y\nLOCALBOOT 0\n",
+            "can say how it boots, if it can (isolinux.cfg: x: it is no kernel)",
+        ),
+        (
+            "LABEL y\nLOCALBOOT 0\n",
+            "(isolinux.cfg has no entry that can be started from the network)",
+        ),
+        (
+            "LABEL x\nKERNEL k\nAPPEND root=live:CDLABEL=X\n",
+            "each entry of its own menu looks for a CD, which a machine that boots from the \
+             network has not; a profile of your own can say how it boots, if it can",
+        ),
+    ] {
+        let site = Site::new();
+        let own = Fixture::new()
+            .file("isolinux.cfg", menu)
+            .file("k", "kernel");
+        site.put("own.iso", image_of(&own, "OWN"));
+        let output = site.image(&["check", "images", "--json"]);
+        let findings: Value = serde_json::from_str(&printed(&output, 1)).expect("JSON");
+        let findings = findings.as_array().expect("a list");
+        let mut errors = findings.iter().filter(|found| found["severity"] == "error");
+        let error = errors.next().expect(menu)["text"].as_str().expect("a text");
+        assert!(error.starts_with("cannot be booted: "), "{error}");
+        assert!(error.contains(told), "{error}");
+        assert!(errors.next().is_none(), "{findings:?}");
+        // The same for people.
+        let output = site.image(&["check", "images"]);
+        printed(&output, 1);
+        let said = text(&output.stderr);
+        assert!(said.starts_with("error: own: cannot be booted: "), "{said}");
+    }
+}
+
 #[test]
 fn what_no_protocol_serves_cannot_be_booted() {
     let site = Site::new();

@@ -1,10 +1,12 @@
-//! `pxe-server image check`: what keeps images from being served or booted.
+//! `pxe-server image check`: what keeps images from being served or booted, and entries of their own
+//! menus from being offered.
 
 use std::fmt;
 use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::own::{Own, machines};
 use super::print_json;
 use super::site::Site;
 use crate::cli::print;
@@ -17,9 +19,27 @@ use crate::menus::{Language, MEMDISK, WIMBOOT, loaders};
 
 /// Something that is wrong.
 struct Finding {
+    severity: Severity,
     /// The image; empty if it is about all of them.
     image: String,
     text: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Severity {
+    /// An image cannot be had.
+    Error,
+    /// Something of an image that boots cannot.
+    Warning,
+}
+
+impl Severity {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
 }
 
 pub(super) fn run(site: &Site, is_json: bool) -> ExitCode {
@@ -28,7 +48,7 @@ pub(super) fn run(site: &Site, is_json: bool) -> ExitCode {
         true => {
             let findings = findings.iter().map(|finding| {
                 json!({
-                    "severity": "error",
+                    "severity": finding.severity.as_str(),
                     "image": finding.image,
                     "text": finding.text,
                 })
@@ -37,22 +57,29 @@ pub(super) fn run(site: &Site, is_json: bool) -> ExitCode {
         }
         false => {
             for finding in &findings {
-                eprintln!("error: {finding}");
+                eprintln!("{}: {finding}", finding.severity.as_str());
             }
             let (all, served) = (site.shelf.images.len(), site.shelf.offered().count());
             let dir = site.dir.display();
             print(&format!("{dir}: {served} of {all} images served\n"))
         }
     };
-    match findings.is_empty() {
-        true => printed,
-        false => ExitCode::FAILURE,
+    match findings.iter().any(Finding::is_error) {
+        true => ExitCode::FAILURE,
+        false => printed,
     }
 }
 
-/// The same as lines.
-pub(super) fn findings(site: &Site) -> Vec<String> {
-    all(site).iter().map(Finding::to_string).collect()
+/// The errors as lines.
+pub(super) fn errors(site: &Site) -> Vec<String> {
+    let findings = all(site).into_iter().filter(Finding::is_error);
+    findings.map(|finding| finding.to_string()).collect()
+}
+
+impl Finding {
+    fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
 }
 
 impl fmt::Display for Finding {
@@ -102,6 +129,7 @@ fn check_menu(site: &Site, findings: &mut Vec<Finding>) {
 
 fn error(image: &str, text: impl Into<String>) -> Finding {
     Finding {
+        severity: Severity::Error,
         image: image.to_owned(),
         text: text.into(),
     }
@@ -122,6 +150,10 @@ fn check(site: &Site, image: &LibraryImage, findings: &mut Vec<Finding>) {
         findings.push(error(name, text));
         return;
     };
+    if let Some(own) = Own::of(site, name, offered, &recognised) {
+        check_own(name, &own, findings);
+        return;
+    }
     let wants: Vec<Option<String>> = recognised
         .entries
         .iter()
@@ -136,6 +168,28 @@ fn check(site: &Site, image: &LibraryImage, findings: &mut Vec<Finding>) {
         }
     }
     check_lines(site, name, &recognised, findings);
+}
+
+/// Whether something of an image's own menu boots, and what does not.
+fn check_own(name: &str, own: &Own, findings: &mut Vec<Finding>) {
+    let warning = |text: String| Finding {
+        severity: Severity::Warning,
+        image: name.to_owned(),
+        text,
+    };
+    match own.refusal() {
+        Some(why) => findings.push(error(name, format!("cannot be booted: {why}"))),
+        None => findings.extend(own.nothing.iter().map(|(firmware, why)| {
+            let machines = machines(&[*firmware]);
+            warning(format!(
+                "cannot be booted by machines with {machines}: {why}"
+            ))
+        })),
+    }
+    findings.extend(own.left_out.iter().map(|(firmware, text)| {
+        let machines = machines(firmware);
+        warning(format!("its own menu, {machines}: {text}"))
+    }));
 }
 
 /// What this entry lacks here, if it cannot be booted for that.

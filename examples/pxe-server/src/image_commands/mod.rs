@@ -3,6 +3,7 @@
 
 mod check;
 mod list;
+mod own;
 mod show;
 mod site;
 
@@ -124,7 +125,7 @@ pub(crate) fn findings(config: &Config) -> Vec<String> {
         return Vec::new();
     }
     match Site::of_config(config.clone()) {
-        Ok(site) => check::findings(&site),
+        Ok(site) => check::errors(&site),
         // What is wrong with its profiles was told.
         Err(_) => Vec::new(),
     }

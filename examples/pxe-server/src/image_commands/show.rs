@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::list::{self, size};
+use super::own::{Own, machines};
 use super::print_json;
 use super::site::Site;
 use crate::cli::print;
@@ -91,6 +92,17 @@ fn text(site: &Site, image: &LibraryImage) -> String {
             line(&format!("  {key}"), &value);
         }
     }
+    let own = Own::of(site, name, offered, &recognised).unwrap_or_default();
+    for entry in &own.lines {
+        let machines = machines(&entry.firmware);
+        line("own entry", &format!("{}, {machines}", entry.title));
+        for (key, value) in &entry.starts {
+            line(&format!("  {key}"), value);
+        }
+    }
+    for (firmware, text) in left_out(&own) {
+        line("left out", &format!("{}: {text}", machines(&firmware)));
+    }
     for missing in &recognised.missing {
         line("missing", missing);
     }
@@ -117,16 +129,18 @@ fn title(entry: &Entry<'_>) -> String {
         "" => "the usual one",
         name => name,
     };
-    let firmware = entry.firmware.iter().map(|firmware| match firmware {
-        Firmware::Bios => "BIOS",
-        Firmware::Uefi => "UEFI",
-    });
-    let firmware: Vec<&str> = firmware.collect();
-    let mut title = format!("{name}, {}", firmware.join(" and "));
+    let mut title = format!("{name}, {}", machines(entry.firmware));
     if let Some(architecture) = entry.architecture {
         let _ = write!(title, ", {architecture}");
     }
     title
+}
+
+/// What of its own menu is not offered, and where nothing of it is.
+fn left_out(own: &Own) -> Vec<(Vec<Firmware>, String)> {
+    let nothing = own.nothing.iter();
+    let nothing = nothing.map(|(firmware, why)| (vec![*firmware], why.clone()));
+    nothing.chain(own.left_out.iter().cloned()).collect()
 }
 
 fn has_line(entry: &Entry<'_>, transport: Transport) -> bool {
@@ -210,16 +224,13 @@ fn offered_object(site: &Site, name: &str, offered: &Offered) -> Value {
     };
     let served = site.served(name);
     let entries = recognised.entries.iter().map(|entry| {
-        let starts = starts(&recognised, entry, name, &served);
-        let starts = starts
-            .iter()
-            .map(|(key, value)| json!({ "what": key, "value": value }));
         json!({
             "name": entry.name,
             "title": title(entry),
-            "start": starts.collect::<Vec<_>>(),
+            "start": start_objects(&starts(&recognised, entry, name, &served)),
         })
     });
+    let own = Own::of(site, name, offered, &recognised);
     let profile = recognised.profile;
     let sources = profile
         .sources
@@ -233,9 +244,41 @@ fn offered_object(site: &Site, name: &str, offered: &Offered) -> Value {
             "http": recognised.memory_mib(Transport::Http),
         },
         "entries": entries.collect::<Vec<_>>(),
+        "own_menu": own.as_ref().map(own_object),
         "missing": recognised.missing,
         "quirks": profile.quirks,
         "sources": sources.collect::<Vec<_>>(),
         "booted_in_tests": profile.booted,
+    })
+}
+
+fn start_objects(starts: &[(&str, String)]) -> Vec<Value> {
+    let starts = starts.iter();
+    let starts = starts.map(|(key, value)| json!({ "what": key, "value": value }));
+    starts.collect()
+}
+
+fn own_object(own: &Own) -> Value {
+    let words = |firmware: &[Firmware]| {
+        let words = firmware.iter().map(|firmware| match firmware {
+            Firmware::Bios => "bios",
+            Firmware::Uefi => "uefi",
+        });
+        words.collect::<Vec<_>>()
+    };
+    let entries = own.lines.iter().map(|entry| {
+        json!({
+            "title": entry.title,
+            "firmware": words(&entry.firmware),
+            "start": start_objects(&entry.starts),
+        })
+    });
+    let left_out = left_out(own);
+    let left_out = left_out
+        .iter()
+        .map(|(firmware, text)| json!({ "firmware": words(firmware), "text": text }));
+    json!({
+        "entries": entries.collect::<Vec<_>>(),
+        "left_out": left_out.collect::<Vec<_>>(),
     })
 }

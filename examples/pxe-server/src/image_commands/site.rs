@@ -1,13 +1,15 @@
 //! The folder that a command is about, and where its images are served.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pxe_tree::TreePath;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::config::Config;
-use crate::images::{Images, ImagesSettings, Served, Shelf};
+use crate::images::{Images, ImagesSettings, Served, Shelf, Shelves};
 
 /// What stands for the server's address where that is not known.
 const SERVER: &str = "SERVER";
@@ -21,6 +23,7 @@ pub(super) struct Site {
     pub(super) dir: PathBuf,
     /// What is in it.
     pub(super) shelf: Arc<Shelf>,
+    runtime: Runtime,
 }
 
 impl Site {
@@ -50,12 +53,41 @@ impl Site {
 
     fn look(config: Option<Config>, settings: ImagesSettings) -> Result<Self, String> {
         let dir = settings.dir.clone();
-        let images = Images::once(settings).map_err(|error| format!("cannot start: {error}"))?;
+        let no_start = |error: io::Error| format!("cannot start: {error}");
+        let images = Images::once(settings).map_err(no_start)?;
         Ok(Self {
             config,
             dir,
             shelf: images.library().shelf(),
+            runtime: Builder::new_current_thread().build().map_err(no_start)?,
         })
+    }
+
+    /// Waits for what reads an image.
+    pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// The path of the images in the tree; nothing if the configuration serves none.
+    fn path(&self) -> TreePath {
+        let images = self.config.iter().flat_map(|config| &config.images);
+        let path = images.map(|images| images.path.clone()).next();
+        path.unwrap_or_default()
+    }
+
+    /// Where a loader finds them that has nothing but TFTP.
+    pub(super) fn shelves(&self) -> Shelves {
+        let path = match self.config {
+            Some(_) => self.path().to_string(),
+            None => "/images".to_owned(),
+        };
+        Shelves {
+            loads: format!("::{}/", path.trim_start_matches('/')),
+            http: None,
+            nfs: None,
+            memdisk: None,
+            wimboot: None,
+        }
     }
 
     /// Where clients find this image.
@@ -66,8 +98,7 @@ impl Site {
                 nfs: Some((SERVER.into(), format!("/images/{name}"))),
             };
         };
-        let images = config.images.as_ref().map(|images| images.path.clone());
-        let path = images.unwrap_or_default();
+        let path = self.path();
         let http = config.http.iter().filter(|http| http.tls.is_none());
         // Where a listener shows another part of the tree, it shows images besides.
         let below = |root: &TreePath| path.strip_prefix(root).unwrap_or_else(|| path.clone());

@@ -240,7 +240,7 @@ fn add_own(
     own: &OwnMenu,
     station: Station,
 ) {
-    if let [OwnEntry::Run { title, command }] = own.entries.as_slice() {
+    if let [OwnEntry::Run { title, command, .. }] = own.entries.as_slice() {
         let shown = shortened(&format!("{label}: {}", plain(title)));
         let command = Action::Run(command.clone());
         menu.push(at, Entry::new(name, shown, command));
@@ -260,7 +260,7 @@ fn add_own_entries(
     for (number, own) in entries.iter().enumerate() {
         let name = format!("{name}/{}", number + 1);
         match own {
-            OwnEntry::Run { title, command } => {
+            OwnEntry::Run { title, command, .. } => {
                 let command = Action::Run(command.clone());
                 menu.push(at, Entry::new(name, shortened(&plain(title)), command));
             }

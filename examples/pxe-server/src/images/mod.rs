@@ -49,6 +49,7 @@ pub(crate) use keeper::{IMAGES_MAX, RETIRED_MAX, Settings as ImagesSettings};
 pub(crate) use library::{ImageState, Library, LibraryImage, Offered};
 pub(crate) use menu::{Listed, add_submenu, images_entries, images_menu, memory};
 pub(crate) use offer::{NO_MEMDISK, NO_WIMBOOT, Shelves, Station};
+pub(crate) use own_menu::OwnEntry;
 pub(crate) use profile::{Architecture, Evidence, Firmware, ImagePath, Location, Profiles};
 pub(crate) use recognise::{Entry, Recognised, Start, why_not};
 pub(crate) use serving::Images;

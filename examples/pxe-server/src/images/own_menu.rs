@@ -42,7 +42,12 @@ pub(crate) struct OwnMenu {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum OwnEntry {
     /// Something to start.
-    Run { title: String, command: Command },
+    Run {
+        title: String,
+        command: Command,
+        /// Whether its system looks for a disk with the image on it, and so finds nothing.
+        looks_for_cd: bool,
+    },
     /// More of them.
     Submenu {
         title: String,
@@ -342,12 +347,19 @@ impl Rewriter<'_> {
             _ => Err("it is no kernel".to_owned()),
         };
         match made {
-            Ok((command, None)) => Some(OwnEntry::Run { title, command }),
+            Ok((command, None)) => Some(OwnEntry::Run {
+                title,
+                command,
+                looks_for_cd: false,
+            }),
             Ok((command, Some(word))) => {
                 self.left_out
                     .push(format!("{title}: {word} looks for a CD"));
-                let title = format!("{title} (looks for a CD)");
-                Some(OwnEntry::Run { title, command })
+                Some(OwnEntry::Run {
+                    title: format!("{title} (looks for a CD)"),
+                    command,
+                    looks_for_cd: true,
+                })
             }
             Err(why) => {
                 self.left_out.push(format!("{title}: {why}"));

@@ -36,6 +36,14 @@ pub(crate) struct Recognised<'p> {
 }
 
 impl Recognised<'_> {
+    /// The image's own menus, the best first, if it boots by them.
+    pub(crate) fn own_menus(&self) -> Option<&[ImagePath]> {
+        self.entries.iter().find_map(|entry| match &entry.start {
+            Start::Menu(menus) => Some(&menus[..]),
+            _ => None,
+        })
+    }
+
     /// The memory that a machine needs to boot it, in MiB; `None` if the profile does not say.
     pub(crate) fn memory_mib(&self, transport: Transport) -> Option<u64> {
         let memory = self.profile.memory.as_ref()?;

@@ -15,7 +15,7 @@ use super::read::MenuFiles;
 use super::wanted::Language;
 use crate::config::{Config, MenuFileProtocol};
 use crate::images::{
-    self, Architecture, Firmware, Library, Listed, Offered, Shelf, Shelves, Start, Station,
+    self, Architecture, Firmware, Library, Listed, Offered, Shelf, Shelves, Station,
 };
 
 /// The menu of images for pxelinux, in the folder of images.
@@ -308,14 +308,7 @@ impl ImagesFor {
                 left_out.push(format!("{name}: no profile knows it"));
                 continue;
             };
-            let own = recognised
-                .entries
-                .iter()
-                .find_map(|entry| match &entry.start {
-                    Start::Menu(menus) => Some(menus),
-                    _ => None,
-                });
-            let own = match own {
+            let own = match recognised.own_menus() {
                 Some(menus) => Some(offered.own_menu(name, menus, station, shelves).await),
                 None => None,
             };
