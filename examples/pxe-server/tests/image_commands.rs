@@ -150,7 +150,7 @@ fn a_check_fails_for_what_cannot_be_booted() {
         "error: half: not served: it is not complete, its volume has ",
         "error: unknown: not recognised",
         "error: dos: memdisk is not in the tree",
-        "error: tails: cannot be booted: Tails starts from a medium",
+        "error: tails: cannot be booted: Tails looks for itself",
     ] {
         assert!(told.contains(part), "{part} is not in:\n{told}");
     }
