@@ -26,6 +26,8 @@ const REASONS_MAX: usize = 100;
 const KEPT_MAX: usize = 8;
 /// How many of the files that entries name are looked for; the others are taken as there.
 const FILES_MAX: usize = 1000;
+/// How often the entries of a menu are written anew, since files that are missing make room for others.
+const ROUNDS_MAX: usize = 16;
 /// How much is read at once.
 const CHUNK_BYTES: usize = 1 << 16;
 
@@ -124,11 +126,13 @@ async fn own_menu(
     // loopback.cfg is for an image in a file, which a system on the network does not find.
     let is_uefi = station.firmware == Some(Firmware::Uefi);
     menus.sort_by_key(|menu| (menu.ends_with("loopback.cfg"), is_grub(menu) != is_uefi));
-    let mut why = "there is none".to_owned();
+    let mut why = None;
     for menu in menus {
         let read = read(tree, menu, station, is_whole).await;
         let mut files = BTreeMap::new();
+        let mut rounds = 0;
         let (entries, mut left_out) = loop {
+            rounds += 1;
             let mut rewriter = Rewriter {
                 name,
                 own: folder_of(menu),
@@ -145,7 +149,7 @@ async fn own_menu(
             let Rewriter {
                 unknown, left_out, ..
             } = rewriter;
-            if unknown.is_empty() || room == 0 {
+            if unknown.is_empty() || room == 0 || rounds == ROUNDS_MAX {
                 break (entries, left_out);
             }
             for path in unknown.into_iter().take(room) {
@@ -157,12 +161,13 @@ async fn own_menu(
         if !entries.is_empty() {
             return Ok(OwnMenu { entries, left_out });
         }
-        why = match left_out.as_slice() {
+        // That of the best one.
+        why.get_or_insert_with(|| match left_out.as_slice() {
             [] => format!("{menu} has no entry that can be started from the network"),
             left_out => format!("{menu}: {}", left_out.join("; ")),
-        };
+        });
     }
-    Err(why)
+    Err(why.unwrap_or_else(|| "there is none".to_owned()))
 }
 
 fn is_grub(menu: &str) -> bool {
