@@ -23,9 +23,10 @@ use super::workers::{Event, Workers};
 pub(crate) const IMAGES_MAX: usize = 1000;
 /// How many names of the folder are looked at.
 const NAMES_MAX: usize = 100_000;
-/// How long a file is waited for, while others wait for their turn: a request waits longer for the
-/// first look at the folder.
+/// How long a file is waited for, while others wait for their turn.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// The same for a command, which looks once: as long as a disk takes that has to start.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(10);
 /// How often what is offered is told while many images are opened.
 const PUBLISH_EVERY: Duration = Duration::from_millis(200);
 /// How often the folder is looked at where nothing rings: on file systems that others change.
@@ -78,7 +79,7 @@ pub(crate) struct Keeper {
 }
 
 /// What a worker looks at.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Target {
     /// A file of the folder.
     File(NameBuf),
@@ -147,9 +148,15 @@ impl Keeper {
     /// One that looks once, and takes files as settled.
     pub(crate) fn unwatched(library: Arc<Library>, mut settings: Settings) -> Self {
         settings.settle = Duration::ZERO;
-        let mut keeper = Self::new(library, settings);
+        let mut keeper = Self::new(library, settings).with_patience(COMMAND_PATIENCE);
         keeper.watches = false;
         keeper
+    }
+
+    /// The same keeper, which has looked at nothing yet, with files waited for so long.
+    pub(super) fn with_patience(mut self, patience: Duration) -> Self {
+        self.workers = Workers::new(patience);
+        self
     }
 
     /// From the next look on, these hold.
@@ -165,7 +172,6 @@ impl Keeper {
     /// is returned. Files whose disk hangs are not waited for: [`changed`](Self::changed) says when
     /// one is read.
     pub(crate) async fn look(&mut self) -> Duration {
-        self.waiting_count = 0;
         let listing = match self.open_folder() {
             Ok(()) => self.list().await,
             Err(error) => Err(error),
@@ -175,7 +181,8 @@ impl Keeper {
                 self.problems = listing.problems;
                 self.folders = listing.folders;
                 self.note_entries(listing.images);
-                self.look_at_files().await;
+                let waiting = self.look_at_files().await;
+                self.waiting_count = waiting.len();
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let what = match self.settings.dir.exists() {
@@ -201,18 +208,35 @@ impl Keeper {
 
     /// Waits until the folder may have changed, or a disk answers that did not.
     pub(crate) async fn changed(&mut self) {
-        let (folder, workers) = (&self.folder, &mut self.workers);
-        let rung = async {
-            match folder {
-                Some(folder) => folder.watch.changed().await,
-                None => std::future::pending().await,
+        loop {
+            let (folder, workers) = (&self.folder, &mut self.workers);
+            let rung = async {
+                match folder {
+                    Some(folder) => folder.watch.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let event = tokio::select! {
+                () = rung => return,
+                event = workers.late() => event,
+            };
+            let glanced_at = match &event {
+                Event::Done {
+                    file: Target::File(file),
+                    done: Ok(Seen::Glance(_)),
+                    ..
+                } => Some(file.clone()),
+                _ => None,
+            };
+            self.take(event);
+            let known = glanced_at.as_ref().and_then(|file| self.files.get(file));
+            let is_served_on = known.is_some_and(|known| known.is_judged && known.is_offered());
+            // A disk that is slow each time is no reason to look again at once, each time.
+            if !is_served_on || self.waiting_count > 0 {
+                return;
             }
-        };
-        let event = tokio::select! {
-            () = rung => return,
-            event = workers.late() => event,
-        };
-        self.take(event);
+            self.publish();
+        }
     }
 
     fn problem(&self, what: &str) -> String {
@@ -342,28 +366,36 @@ impl Keeper {
         self.retire(known.state);
     }
 
-    /// Looks at all files, and opens those that were left alone for long enough.
-    async fn look_at_files(&mut self) {
-        let Some(reader) = self.reader() else { return };
+    /// Looks at all files, and opens those that were left alone for long enough; gives those that
+    /// found no worker.
+    async fn look_at_files(&mut self) -> BTreeSet<Target> {
+        let mut left = BTreeSet::new();
+        let Some(reader) = self.reader() else {
+            return left;
+        };
         reader.watch.retain(&self.folders);
         // Files of a disk that takes longer than a look would never get beyond the first question, or
         // never get a worker for the second one.
         let late = std::mem::take(&mut self.late);
         let mut known = self.settled(Instant::now());
         known.retain(|target| matches!(target, Target::File(file) if late.contains(file)));
-        self.work_off(known, |keeper, target| keeper.begin_open(&reader, target))
-            .await;
-        let files = self.files.keys().filter(|file| !late.contains(*file));
-        let files = files.cloned().map(Target::File);
+        let open = |keeper: &mut Self, target| keeper.begin_open(&reader, target);
+        left.extend(self.work_off(known, open).await);
+        // Those of which nothing is known come first: a disk that is slow again and again would keep
+        // the workers from them.
+        let mut files = Vec::from_iter(self.files.iter().filter(|(file, _)| !late.contains(*file)));
+        files.sort_by_key(|(_, known)| known.is_judged);
+        let files = files.into_iter();
+        let files = files.map(|(file, _)| Target::File(file.clone()));
         let retired = self.retired.iter();
         let retired = retired.map(|image| Target::Retired(image.number));
         let all = files.chain(retired).collect();
-        self.work_off(all, |keeper, target| keeper.begin_glance(&reader, target))
-            .await;
+        let glance = |keeper: &mut Self, target| keeper.begin_glance(&reader, target);
+        left.extend(self.work_off(all, glance).await);
         self.publish();
         let settled = self.settled(Instant::now());
-        self.work_off(settled, |keeper, target| keeper.begin_open(&reader, target))
-            .await;
+        left.extend(self.work_off(settled, open).await);
+        left
     }
 
     /// What workers read files with.
@@ -379,8 +411,12 @@ impl Keeper {
     }
 
     /// Begins all of these, as workers are free, and waits until they are done. Who is at one
-    /// already, or is slow, is not waited for.
-    async fn work_off(&mut self, mut waiting: Vec<Target>, begin: impl Fn(&mut Self, Target)) {
+    /// already, or is slow, is not waited for. Gives those for which no worker is left.
+    async fn work_off(
+        &mut self,
+        mut waiting: Vec<Target>,
+        begin: impl Fn(&mut Self, Target),
+    ) -> Vec<Target> {
         waiting.retain(|target| !self.workers.is_at(target));
         waiting.reverse();
         let mut published = Instant::now();
@@ -391,8 +427,7 @@ impl Keeper {
                 begin(self, target);
             }
             let Some(event) = self.workers.next().await else {
-                self.waiting_count += waiting.len();
-                return;
+                return waiting;
             };
             self.take(event);
             if published.elapsed() >= PUBLISH_EVERY {
@@ -686,8 +721,8 @@ impl Keeper {
         }
         if self.waiting_count > 0 {
             let what = format!(
-                "the disks of {} files do not answer, and {} others are looked at once one does; \
-                 remove what hangs",
+                "the disks of {} files do not answer, and {} others are looked at once one does: \
+                 see that they answer, unmount them by force (umount -f), or restart the server",
                 self.workers.slow_count(),
                 self.waiting_count
             );

@@ -47,7 +47,8 @@ impl Site {
         let library = Library::new();
         let settings = settings(dir.path(), settle);
         Self {
-            keeper: Keeper::new(Arc::clone(&library), settings),
+            // A machine that is busy is no disk that hangs.
+            keeper: Keeper::new(Arc::clone(&library), settings).with_patience(HOUR),
             tree: ImagesTree::new(Arc::clone(&library)),
             library,
             dir,

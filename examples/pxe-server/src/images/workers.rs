@@ -138,12 +138,18 @@ impl<F: Clone + PartialEq, T: Send + 'static> Workers<F, T> {
     }
 
     fn done(&mut self, joined: Result<(Id, T), JoinError>) -> Option<Event<F, T>> {
-        let (id, done) = match joined {
-            Ok((id, done)) => (id, Ok(done)),
-            Err(error) => (error.id(), Err(message(error))),
+        let id = match &joined {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
         };
         let place = self.running.iter().position(|running| running.id == id)?;
         let running = self.running.swap_remove(place);
+        let done = match joined {
+            Ok((_, done)) => Ok(done),
+            // The server stops, and the work was not begun.
+            Err(error) if error.is_cancelled() => return None,
+            Err(error) => Err(message(error)),
+        };
         Some(Event::Done {
             file: running.file?,
             slow_for: running.is_slow.then(|| running.since.elapsed()),
@@ -257,7 +263,9 @@ mod tests {
         assert_eq!(workers.slow_count(), AT_WORK_MAX);
         drop(all_held);
         workers.late().await;
-        while workers.next().await.is_some() {}
+        while !workers.running.is_empty() {
+            workers.late().await;
+        }
         assert!(workers.has_room());
     }
 
