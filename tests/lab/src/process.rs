@@ -13,9 +13,8 @@ use nix::unistd::Pid;
 /// How often a condition is looked at while it is awaited.
 pub const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How long a process may take to end after SIGTERM. pxe-server lets what a killed client left behind go on for up to
-/// `grace_seconds`, 30 as shipped, and writes what it has to keep: more than that is a server that hangs.
-const TERM_PATIENCE: Duration = Duration::from_secs(45);
+/// How long a process may take to end after SIGTERM.
+const TERM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A child. Dropped while it runs, it is killed.
 #[derive(Debug)]
