@@ -221,18 +221,21 @@ impl Keeper {
                 event = workers.late() => event,
             };
             let glanced_at = match &event {
-                Event::Done {
-                    file: Target::File(file),
-                    done: Ok(Seen::Glance(_)),
-                    ..
-                } => Some(file.clone()),
+                Event::Done { file, done, .. } if !matches!(done, Ok(Seen::Opened(_))) => {
+                    Some(file.clone())
+                }
                 _ => None,
             };
             self.take(event);
-            let known = glanced_at.as_ref().and_then(|file| self.files.get(file));
-            let is_served_on = known.is_some_and(|known| known.is_judged && known.is_offered());
             // A disk that is slow each time is no reason to look again at once, each time.
-            if !is_served_on || self.waiting_count > 0 {
+            let was_enough = glanced_at.is_some_and(|target| match target {
+                Target::File(file) => {
+                    let known = self.files.get(&file);
+                    known.is_some_and(|known| known.is_judged && known.is_offered())
+                }
+                Target::Retired(_) => true,
+            });
+            if !was_enough || self.waiting_count > 0 {
                 return;
             }
             self.publish();
